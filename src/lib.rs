@@ -1,0 +1,28 @@
+//! Masked Autoencoders (He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners") on
+//! WebGPU: forward and backward in WGSL compute shaders.
+//!
+//! The way of the data, module by module:
+//!
+//! 1. [`data`] decodes images, draws augmentations and prefetches batches (the CPU's only work);
+//! 2. [`model`] says which tensors exist and records the network from [`ops`];
+//! 3. [`program`] turns the recording into a flat list of dispatches: reverse-mode
+//!    differentiation, then a memory plan by liveness;
+//! 4. [`gpu`] runs that list, one submit per step;
+//! 5. [`train`] drives steps: schedule, AdamW, held-out loss, checkpoints;
+//! 6. [`weights`] reads and writes them under Hugging Face, FAIR, timm and vit-pytorch names;
+//! 7. [`report`] draws reconstructions and curves; `cli` is the only place that prints.
+//!
+//! Dependencies point one way: `gpu ← program ← ops ← model ← train ← cli`.
+
+pub mod config;
+#[cfg(feature = "native")]
+pub mod data;
+pub mod error;
+pub mod model;
+#[cfg(feature = "native")]
+pub mod report;
+pub mod tensor;
+pub mod weights;
+
+pub use config::{MaskStrategy, ModelConfig, StackConfig, Variant};
+pub use error::{Error, Result};

@@ -1,0 +1,3 @@
+//! The masked autoencoder and its parts, in the paper's order.
+
+pub mod params;

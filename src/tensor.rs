@@ -1,0 +1,34 @@
+//! A tensor in host memory, and named collections of them.
+
+use std::collections::BTreeMap;
+
+/// Row-major f32 values with their shape.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostTensor {
+    /// Extent of each dimension; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// `shape.product()` values, last dimension fastest.
+    pub data: Vec<f32>,
+}
+
+impl HostTensor {
+    /// A tensor of `shape` over `data`.
+    ///
+    /// # Panics
+    /// If the number of values is not the product of `shape`.
+    pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
+        let shape = shape.into();
+        assert_eq!(shape.iter().product::<usize>(), data.len(), "values do not fill {shape:?}");
+        Self { shape, data }
+    }
+
+    /// A tensor of `shape` filled with zeros.
+    pub fn zeros(shape: impl Into<Vec<usize>>) -> Self {
+        let shape = shape.into();
+        let data = vec![0.0; shape.iter().product()];
+        Self { shape, data }
+    }
+}
+
+/// Tensors by name, in the names' order.
+pub type TensorMap = BTreeMap<String, HostTensor>;
