@@ -26,6 +26,7 @@ pub mod program;
 #[cfg(feature = "native")]
 pub mod report;
 pub mod tensor;
+pub mod train;
 pub mod weights;
 
 pub use config::{MaskStrategy, ModelConfig, StackConfig, Variant};

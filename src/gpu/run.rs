@@ -75,24 +75,40 @@ impl CommandList {
         self.launches.is_empty()
     }
 
-    /// Runs everything in one submission; returns at once.
-    pub fn submit(&self) {
-        self.submit_range(0..self.launches.len(), true);
+    /// Runs lists one after the other in one submission; returns at once. Each list's clearing is
+    /// done where the flag beside it says so.
+    ///
+    /// # Panics
+    /// If there is no list.
+    pub fn submit_all(lists: &[(&CommandList, bool)]) {
+        let gpu = &lists.first().expect("a list to run").0.gpu;
+        let mut encoder = gpu.inner.device.create_command_encoder(&Default::default());
+        for &(list, clear) in lists {
+            list.encode(&mut encoder, 0..list.len(), clear);
+        }
+        gpu.inner.queue.submit([encoder.finish()]);
     }
 
     /// Runs some of the dispatches, the clearing included if `clear`.
     pub(crate) fn submit_range(&self, range: std::ops::Range<usize>, clear: bool) {
         let mut encoder = self.encoder();
-        if clear {
-            self.encode_clears(&mut encoder);
-        }
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for launch in &self.launches[range] {
-                launch.encode(&mut pass);
-            }
-        }
+        self.encode(&mut encoder, range, clear);
         self.gpu.inner.queue.submit([encoder.finish()]);
+    }
+
+    fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        range: std::ops::Range<usize>,
+        clear: bool,
+    ) {
+        if clear {
+            self.encode_clears(encoder);
+        }
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for launch in &self.launches[range] {
+            launch.encode(&mut pass);
+        }
     }
 
     /// Runs everything once, each dispatch between two timestamps, and returns each one's time in

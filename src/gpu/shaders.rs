@@ -11,6 +11,7 @@ pub struct Shader {
     pub bindings: &'static [bool],
 }
 
+// `SHADERS`, ordered by name.
 include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 impl Shader {

@@ -27,6 +27,9 @@ pub struct Decoded {
     pub decoder_input: Tensor,
     /// Output of every decoder block `[B, U, E]`.
     pub decoder_blocks: Vec<Tensor>,
+    /// What the pixels are predicted from: the last block's output, after the final norm where
+    /// there is one, `[B, U, E]`.
+    pub decoder_output: Tensor,
     /// Predicted pixels `[B, U, P]` of every decoder token, (row, column, channel).
     pub pred: Tensor,
     /// Patch that each token must predict, or none, `[B, U]`.
@@ -140,5 +143,5 @@ pub fn decode(rec: &mut Recorder, config: &ModelConfig, encoded: &Forward) -> De
         x = norm(rec, "decoder_norm", eps, x);
     }
     let pred = projection(rec, "decoder_pred", x);
-    Decoded { decoder_input, decoder_blocks, pred, target: maps.target }
+    Decoded { decoder_input, decoder_blocks, decoder_output: x, pred, target: maps.target }
 }

@@ -152,7 +152,17 @@ impl Program {
 
     /// Runs the whole program in one submission; returns at once.
     pub fn submit(&self) {
-        self.list.submit();
+        Self::submit_all(&[(self, true)]);
+    }
+
+    /// Runs programs one after the other in one submission; returns at once. The flag says whether
+    /// a program's cleared tensors are zeroed first.
+    ///
+    /// # Panics
+    /// If there is no program.
+    pub fn submit_all(programs: &[(&Program, bool)]) {
+        let lists: Vec<_> = programs.iter().map(|&(program, clear)| (&program.list, clear)).collect();
+        CommandList::submit_all(&lists);
     }
 
     /// The external buffer `label`.

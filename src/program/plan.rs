@@ -1,5 +1,7 @@
 //! The memory plan: transient tensors share buffers by liveness.
 
+use std::collections::BTreeMap;
+
 use super::recorder::{Place, Recorder};
 use crate::error::{Error, Result};
 use crate::gpu::BINDING_ALIGNMENT;
@@ -11,8 +13,9 @@ pub struct Plan {
     pub slots: Vec<u64>,
     /// Which slot holds each transient tensor; `None` for others and for tensors never used.
     pub(super) slot_of: Vec<Option<usize>>,
-    /// Bytes of the buffers that outlive a run (parameters, gradients, inputs, results).
-    pub external_bytes: u64,
+    /// Buffers that outlive a run (parameters, gradients, inputs, results): label and bytes.
+    /// Programs share those of the same label.
+    pub externals: Vec<(String, u64)>,
     /// Largest range bound to a kernel.
     pub largest_binding: u64,
     /// Whose range that is.
@@ -70,7 +73,7 @@ impl Plan {
         Ok(Self {
             slots,
             slot_of,
-            external_bytes: recorder.externals.iter().map(|e| e.bytes).sum(),
+            externals: recorder.externals.iter().map(|e| (e.label.clone(), e.bytes)).collect(),
             largest_binding,
             largest_binding_label,
             dispatches: recorder.recorded.len(),
@@ -83,9 +86,12 @@ impl Plan {
         self.slots.iter().sum()
     }
 
-    /// Bytes that the program needs on the device.
-    pub fn total_bytes(&self) -> u64 {
-        self.transient_bytes() + self.external_bytes
+    /// Bytes that programs need together on the device.
+    pub fn total_bytes(plans: &[&Plan]) -> u64 {
+        let transient: u64 = plans.iter().map(|plan| plan.transient_bytes()).sum();
+        let externals: BTreeMap<&str, u64> =
+            plans.iter().flat_map(|plan| &plan.externals).map(|(l, n)| (l.as_str(), *n)).collect();
+        transient + externals.values().sum::<u64>()
     }
 }
 

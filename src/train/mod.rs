@@ -1,0 +1,3 @@
+//! Training: schedule, steps, loops and checkpoints. Nothing here prints; loops report events.
+
+pub mod step;

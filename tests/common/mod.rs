@@ -1,0 +1,48 @@
+//! What the tests share: one device per test binary, and comparisons that collect every failure.
+
+use std::sync::OnceLock;
+
+use webmae::gpu::{Gpu, GpuOptions};
+
+/// The device of this test binary. Without an adapter the test fails: it is never skipped.
+///
+/// `WEBMAE_TEST_CHECKED=1` keeps the shaders' run-time checks, `WEBMAE_TEST_DEFAULT_LIMITS=1` asks
+/// for exactly WebGPU's default limits.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let is_set = |name| std::env::var(name).is_ok_and(|value| value == "1");
+        let options = GpuOptions {
+            checked: is_set("WEBMAE_TEST_CHECKED"),
+            default_limits: is_set("WEBMAE_TEST_DEFAULT_LIMITS"),
+            ..Default::default()
+        };
+        pollster::block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+    })
+}
+
+/// Largest magnitude.
+pub fn max_abs(values: &[f32]) -> f64 {
+    values.iter().fold(0.0, |max, &x| f64::from(x.abs()).max(max))
+}
+
+/// Largest difference; infinite if a value is not finite or the lengths differ.
+pub fn max_difference(actual: &[f32], expected: &[f32]) -> f64 {
+    if actual.len() != expected.len() || actual.iter().any(|x| !x.is_finite()) {
+        return f64::INFINITY;
+    }
+    let pairs = actual.iter().zip(expected);
+    pairs.fold(0.0, |max, (&a, &e)| (f64::from(a) - f64::from(e)).abs().max(max))
+}
+
+/// ‖actual − expected‖ / ‖expected‖.
+pub fn relative_norm(actual: &[f32], expected: &[f32]) -> f64 {
+    if actual.len() != expected.len() || actual.iter().any(|x| !x.is_finite()) {
+        return f64::INFINITY;
+    }
+    let square = |x: f64| x * x;
+    let difference: f64 =
+        actual.iter().zip(expected).map(|(&a, &e)| square(f64::from(a) - f64::from(e))).sum();
+    let norm: f64 = expected.iter().map(|&e| square(f64::from(e))).sum();
+    (difference / norm.max(1e-300)).sqrt()
+}
