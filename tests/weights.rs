@@ -218,27 +218,26 @@ fn hugging_face_round_trip_is_bit_exact() {
 }
 
 #[test]
-fn module_names_of_transformers_5_convert_too() {
+fn names_of_transformers_5_convert_too() {
+    let state_dict = |name: &str| {
+        name.replace("vit.encoder.layer.", "vit.layers.")
+            .replace("attention.attention.query", "attention.q_proj")
+            .replace("attention.attention.key", "attention.k_proj")
+            .replace("attention.attention.value", "attention.v_proj")
+            .replace("attention.output.dense", "attention.o_proj")
+            .replace("intermediate.dense", "mlp.fc1")
+            .replace("output.dense", "mlp.fc2")
+    };
+    let saved = |name: &str| name.replace("decoder_layers.", "decoder_encoder.layer.");
     let case = case("hf_mae_tiny");
-    let renamed: TensorMap = case
-        .part("param.")
-        .into_iter()
-        .map(|(name, tensor)| {
-            let name = name
-                .replace("vit.encoder.layer.", "vit.layers.")
-                .replace("attention.attention.query", "attention.q_proj")
-                .replace("attention.attention.key", "attention.k_proj")
-                .replace("attention.attention.value", "attention.v_proj")
-                .replace("attention.output.dense", "attention.o_proj")
-                .replace("intermediate.dense", "mlp.fc1")
-                .replace("output.dense", "mlp.fc2");
-            (name, tensor)
-        })
-        .collect();
-    let format = detect(&renamed).unwrap();
-    assert_eq!(format, Format::HuggingFaceMae);
-    let converted = to_internal(format, &case.config, &renamed, Missing::Refused).unwrap();
-    assert_eq!(converted, case.convert(format).unwrap());
+    for rename in [&state_dict as &dyn Fn(&str) -> String, &saved] {
+        let renamed: TensorMap =
+            case.part("param.").into_iter().map(|(name, t)| (rename(&name), t)).collect();
+        let format = detect(&renamed).unwrap();
+        assert_eq!(format, Format::HuggingFaceMae);
+        let converted = to_internal(format, &case.config, &renamed, Missing::Refused).unwrap();
+        assert_eq!(converted, case.convert(format).unwrap());
+    }
 }
 
 #[test]

@@ -112,8 +112,7 @@ impl HfConfig {
             num_hidden_layers: config.encoder.depth,
             num_attention_heads: config.encoder.heads,
             intermediate_size: config.encoder.mlp_dim,
-            // The nearest float64 to the decimal digits, as a reader of the file expects.
-            layer_norm_eps: config.layer_norm_eps.to_string().parse().unwrap_or(1e-6),
+            layer_norm_eps: decimal(config.layer_norm_eps),
             image_size: Size::Square(h),
             patch_size: Size::Square(p),
             num_channels: config.channels,
@@ -179,4 +178,9 @@ impl HfConfig {
         config.validate()?;
         Ok(config)
     }
+}
+
+/// The float64 with the same shortest decimal digits, so that 0.485 is written as 0.485.
+pub(super) fn decimal(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(value.into())
 }

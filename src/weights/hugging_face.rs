@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::atomic::atomic_write;
-use super::hf_config::HfConfig;
+use super::hf_config::{HfConfig, decimal};
 use super::names::{Converted, Format, Missing, detect, to_hugging_face, to_internal};
 use super::safetensors::{self, Precision};
 use crate::config::ModelConfig;
@@ -98,6 +98,7 @@ pub fn read_config(folder: impl AsRef<Path>) -> Result<ModelConfig> {
 /// and standard deviation.
 fn preprocessor(config: &ModelConfig, mean: &[f32], std: &[f32]) -> serde_json::Value {
     const BICUBIC: u8 = 3;
+    let decimals = |values: &[f32]| values.iter().copied().map(decimal).collect::<Vec<f64>>();
     json!({
         "image_processor_type": "ViTImageProcessor",
         "do_resize": true,
@@ -106,8 +107,8 @@ fn preprocessor(config: &ModelConfig, mean: &[f32], std: &[f32]) -> serde_json::
         "do_rescale": true,
         "rescale_factor": 1.0 / 255.0,
         "do_normalize": true,
-        "image_mean": mean,
-        "image_std": std,
+        "image_mean": decimals(mean),
+        "image_std": decimals(std),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::tensor::TensorMap;
 
 /// What weights alone cannot tell. An absent value is guessed: heads from the published widths
 /// (paper) or from heads of 64 values (plain variants), square images and patches, 3 channels
-/// (plain variants), mask ratio 0.75, raw-pixel targets.
+/// (plain variants), mask ratio 0.75, raw-pixel targets, the code base's default LayerNorm epsilon.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Overrides {
     /// The encoder's attention heads.
@@ -63,10 +63,18 @@ pub fn infer_config(
         mask_strategy: MaskStrategy::Random,
         norm_pix_loss: overrides.norm_pix_loss.unwrap_or(false),
         encoder_mask_tokens: shapes.0.contains_key("encoder_mask_token"),
-        layer_norm_eps: overrides.layer_norm_eps.unwrap_or(variant.layer_norm_eps()),
+        layer_norm_eps: overrides.layer_norm_eps.unwrap_or_else(|| layer_norm_eps(format, variant)),
     };
     config.validate()?;
     Ok(config)
+}
+
+/// The code base's default; published Hugging Face models keep that of `ViTMAEConfig`.
+fn layer_norm_eps(format: Format, variant: Variant) -> f32 {
+    match format {
+        Format::HuggingFaceMae | Format::HuggingFaceVit => 1e-12,
+        _ => variant.layer_norm_eps(),
+    }
 }
 
 /// Shapes by internal name.

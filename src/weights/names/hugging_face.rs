@@ -3,9 +3,11 @@
 
 use super::table::{Row, Table, row, third};
 
-/// Published checkpoints (and what transformers 4 and 5 save) have the first name of each pair;
-/// the module names of transformers 5 (`state_dict()`: `vit.layers.0.attention.q_proj.weight`)
-/// are read as well. Read from `transformers/models/vit_mae/modeling_vit_mae.py` and
+/// Published checkpoints (and what transformers 4 saves) have the first name of each tensor. Read
+/// as well are the module names of transformers 5 (`state_dict()`:
+/// `vit.layers.0.attention.q_proj.weight`), and what its `save_pretrained` writes: its renaming
+/// backwards of `layers.` also turns `decoder.decoder_layers.` into `decoder.decoder_encoder.layer.`
+/// (seen in 5.23.0). Read from `transformers/models/vit_mae/modeling_vit_mae.py` and
 /// `transformers/conversion_mapping.py`, version 5.23.0.
 pub(super) const TABLE: Table = Table {
     encoder_prefix: "vit.",
@@ -13,6 +15,7 @@ pub(super) const TABLE: Table = Table {
         ("vit.encoder.layer.", "blocks."),
         ("vit.layers.", "blocks."),
         ("decoder.decoder_layers.", "decoder_blocks."),
+        ("decoder.decoder_encoder.layer.", "decoder_blocks."),
     ],
     block: &[
         third("attention.attention.query.", 0),

@@ -101,7 +101,10 @@ pub fn detect(tensors: &TensorMap) -> Result<Format> {
     let any = |part: &str| names.keys().any(|name| name.contains(part));
     let flat_embedding =
         names.get("patch_embed.proj.weight").is_some_and(|n| tensors[*n].shape.len() == 2);
-    if any("layernorm_before.") || any("patch_embeddings.projection.") || any("decoder_layers.") {
+    if any("layernorm_before.")
+        || any("patch_embeddings.projection.")
+        || any("decoder.decoder_layers.")
+    {
         let vit = any("classifier.") || any("pooler.");
         Ok(if vit { Format::HuggingFaceVit } else { Format::HuggingFaceMae })
     } else if any("to_patch_embedding.") || any("transformer.layers.") || any("decoder.layers.") {
