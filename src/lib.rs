@@ -19,7 +19,6 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod model;
-#[cfg(feature = "native")]
 pub mod report;
 pub mod tensor;
 pub mod weights;

@@ -157,8 +157,11 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Bytes of one value of a storage, and the conversion of all of them to f32.
-fn element(storage: &Storage) -> Result<(u64, fn(&[u8]) -> Vec<f32>), String> {
+/// Turns a storage's bytes into f32.
+type Convert = fn(&[u8]) -> Vec<f32>;
+
+/// Bytes of one value of a storage, and the conversion of all of them.
+fn element(storage: &Storage) -> Result<(u64, Convert), String> {
     Ok(match storage.class.as_str() {
         "FloatStorage" => (4, |b| each(b, f32::from_le_bytes)),
         "DoubleStorage" => (8, |b| each(b, |v| f64::from_le_bytes(v) as f32)),
