@@ -408,6 +408,38 @@ fn broken_files_are_named() {
     assert!(open(folder.path().join("x.onnx"), &Overrides::default()).is_err());
 }
 
+#[test]
+fn a_header_with_other_bytes_never_panics() {
+    let case = case("blog_mae_identity");
+    let bytes = safetensors::to_bytes(&case.part("param."), &BTreeMap::new(), Precision::F32);
+    let bytes = bytes.unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut read = 0;
+    for (i, at) in (0..header).step_by(5).enumerate() {
+        let mut bytes = bytes.clone();
+        bytes[at] = b"0917,]\"x"[i % 8];
+        let Ok(contents) = safetensors::from_bytes(&bytes) else { continue };
+        read += 1;
+        let Ok(format) = detect(&contents.tensors) else { continue };
+        drop(infer_config(format, &contents.tensors, &Overrides::default()));
+        drop(to_internal(format, &case.config, &contents.tensors, Missing::Refused));
+    }
+    assert!(read > 50, "only {read} were readable at all");
+
+    // Sizes whose product overflows, hidden behind a zero.
+    for (name, shape) in [
+        ("decoder_pos_emb.weight", vec![0, 1 << 40, 1 << 40]),
+        ("encoder.transformer.layers.0.0.fn.to_qkv.weight", vec![1 << 63, 0]),
+        ("encoder.pos_embedding", vec![0, usize::MAX, usize::MAX]),
+    ] {
+        let mut tensors = case.part("param.");
+        tensors.insert(name.into(), HostTensor { shape, data: vec![] });
+        drop(infer_config(Format::VitPytorchOld, &tensors, &Overrides::default()));
+        let misfit = to_internal(Format::VitPytorchOld, &case.config, &tensors, Missing::Refused);
+        assert!(misfit.unwrap_err().to_string().contains(name));
+    }
+}
+
 /// `tests/fixtures/pth/torch.pth` was made with PyTorch 2.15:
 ///
 /// ```python

@@ -178,7 +178,8 @@ impl Names {
         let present: Vec<&str> = keys.into_iter().flatten().collect();
         let shape = &tensors[present[0]].shape;
         let alike = present.iter().all(|key| tensors[*key].shape == *shape);
-        let (3, true, Some(rows)) = (present.len(), alike, shape.first()) else {
+        let rows = shape.first().and_then(|rows| rows.checked_mul(3));
+        let (3, true, Some(rows)) = (present.len(), alike, rows) else {
             let shown = present.iter().map(|key| format!("{key} {:?}", tensors[*key].shape));
             let shown = shown.collect::<Vec<_>>().join(", ");
             self.problems.push(format!(
@@ -187,7 +188,7 @@ impl Names {
             return;
         };
         let mut fused = shape.clone();
-        fused[0] = 3 * rows;
+        fused[0] = rows;
         let data = present.iter().flat_map(|key| &tensors[*key].data).copied().collect();
         self.insert(internal, present[0], HostTensor::new(fused, data));
     }
@@ -250,7 +251,7 @@ impl Names {
         for (name, first) in [("pos_embed", true), ("decoder_pos_embed", false)] {
             let Some(table) = self.tensors.get_mut(name) else { continue };
             let &[.., rows, dim] = table.shape.as_slice() else { continue };
-            if table.data.len() != rows * dim {
+            if rows.checked_mul(dim) != Some(table.data.len()) {
                 continue;
             }
             table.shape = vec![1, rows, dim];
