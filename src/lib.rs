@@ -18,7 +18,11 @@ pub mod config;
 #[cfg(feature = "native")]
 pub mod data;
 pub mod error;
+pub mod gpu;
 pub mod model;
+pub mod ops;
+pub mod philox;
+pub mod program;
 pub mod report;
 pub mod tensor;
 pub mod weights;

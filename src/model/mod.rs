@@ -1,4 +1,9 @@
 //! The masked autoencoder and its parts, in the paper's order.
 
+mod block;
+pub mod classifier;
+pub mod init;
+pub mod mae;
 pub mod params;
 pub mod position;
+pub mod store;

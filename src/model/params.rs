@@ -2,6 +2,7 @@
 //! which slab they live in. Names are those of `facebookresearch/mae` (= timm) for every variant;
 //! [`crate::weights`] translates other code bases' names to them.
 
+use super::classifier::{ClassifierConfig, Pool};
 use crate::config::{ModelConfig, StackConfig, Variant};
 
 /// How a parameter begins.
@@ -72,11 +73,8 @@ impl ParamSpec {
 pub fn mae_params(config: &ModelConfig) -> Vec<ParamSpec> {
     let mut table = Table { variant: config.variant, params: Vec::new(), group: 0 };
     let (encoder, decoder) = (&config.encoder, &config.decoder);
-    table.embedding(config);
-    for i in 0..encoder.depth {
-        table.group += 1;
-        table.block(&format!("blocks.{i}"), encoder);
-    }
+    table.embedding(config, config.variant.learned_positions());
+    table.encoder_blocks(encoder);
     if config.variant.final_norms() {
         table.norm("norm", encoder.dim);
     }
@@ -90,6 +88,23 @@ pub fn mae_params(config: &ModelConfig) -> Vec<ParamSpec> {
         table.norm("decoder_norm", decoder.dim);
     }
     table.linear("decoder_pred", decoder.dim, config.patch_dim(), true);
+    table.params
+}
+
+/// Every parameter of a classifier, in the order of the forward pass: the encoder as in
+/// [`mae_params`], then `norm` (cls pooling) or `fc_norm` (mean pooling), then `head`.
+pub fn classifier_params(config: &ClassifierConfig) -> Vec<ParamSpec> {
+    let model = &config.model;
+    let mut table = Table { variant: model.variant, params: Vec::new(), group: 0 };
+    table.embedding(model, config.learned_positions);
+    table.encoder_blocks(&model.encoder);
+    table.group += 1;
+    let norm = match config.pool {
+        Pool::Cls => "norm",
+        Pool::Mean => "fc_norm",
+    };
+    table.norm(norm, model.encoder.dim);
+    table.linear("head", model.encoder.dim, config.classes, true);
     table.params
 }
 
@@ -127,7 +142,7 @@ impl Table {
         self.push(format!("{name}.bias"), vec![dim], Init::Zeros);
     }
 
-    fn embedding(&mut self, config: &ModelConfig) {
+    fn embedding(&mut self, config: &ModelConfig, learned_positions: bool) {
         let (dim, patch_dim) = (config.encoder.dim, config.patch_dim());
         if self.variant.patch_norms() {
             self.norm("patch_embed.norm_pre", patch_dim);
@@ -144,7 +159,7 @@ impl Table {
         if self.variant.cls_token() {
             self.push("cls_token", vec![1, 1, dim], Init::Normal(0.02));
         }
-        self.positions("pos_embed", config.position_rows(), dim);
+        self.positions("pos_embed", config.position_rows(), dim, learned_positions);
         if config.encoder_mask_tokens {
             self.push("encoder_mask_token", vec![1, 1, dim], Init::Normal(0.02));
         }
@@ -162,13 +177,20 @@ impl Table {
             };
             self.push("mask_token", shape, init);
         }
-        self.positions("decoder_pos_embed", config.position_rows(), decoder_dim);
+        let learned = self.variant.learned_positions();
+        self.positions("decoder_pos_embed", config.position_rows(), decoder_dim, learned);
     }
 
-    fn positions(&mut self, name: &str, rows: usize, dim: usize) {
-        let learned = self.variant.learned_positions();
+    fn positions(&mut self, name: &str, rows: usize, dim: usize, learned: bool) {
         let init = if learned { Init::Normal(1.0) } else { Init::SinCos };
         self.push(name, vec![1, rows, dim], init);
+    }
+
+    fn encoder_blocks(&mut self, stack: &StackConfig) {
+        for i in 0..stack.depth {
+            self.group += 1;
+            self.block(&format!("blocks.{i}"), stack);
+        }
     }
 
     fn block(&mut self, name: &str, stack: &StackConfig) {

@@ -28,7 +28,7 @@ pub enum Format {
     Fair,
     /// vit-pytorch up to 0.25 (the plain variant).
     VitPytorchOld,
-    /// vit-pytorch since 1.4 (checked against 1.26).
+    /// vit-pytorch 1.x (checked against 1.26).
     VitPytorch,
     /// This crate's own files: the internal names, for every variant.
     Webmae,
@@ -41,7 +41,7 @@ impl fmt::Display for Format {
             Self::HuggingFaceVit => "Hugging Face ViT",
             Self::Fair => "facebookresearch/mae or timm",
             Self::VitPytorchOld => "vit-pytorch ≤ 0.25",
-            Self::VitPytorch => "vit-pytorch ≥ 1.4",
+            Self::VitPytorch => "vit-pytorch 1.x",
             Self::Webmae => "webmae",
         })
     }

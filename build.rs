@@ -1,0 +1,84 @@
+//! Parses and validates every shader with naga and writes the table that `gpu::shaders` includes:
+//! name, complete source, and how each binding is accessed. A faulty shader fails the build.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs};
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, StorageAccess};
+
+const DIR: &str = "shaders";
+/// Prepended to every shader; not a kernel itself.
+const PRELUDE: &str = "common";
+/// First lines of a shader name further preludes like this.
+const INCLUDE: &str = "//! include ";
+
+fn main() {
+    println!("cargo::rerun-if-changed={DIR}");
+    let mut names: Vec<String> = fs::read_dir(DIR)
+        .expect("the shaders folder")
+        .map(|entry| entry.expect("a shader file").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "wgsl"))
+        .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+
+    let mut table = String::from("pub static SHADERS: &[Shader] = &[\n");
+    for name in &names {
+        let source = complete_source(name);
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&source, name)));
+        Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&source, name)));
+        if module.entry_points.is_empty() {
+            continue; // a prelude
+        }
+        let bindings = bindings(name, &module);
+        writeln!(
+            table,
+            "Shader {{ name: {name:?}, source: {source:?}, bindings: &{bindings:?} }},"
+        )
+        .expect("a string grows");
+    }
+    table.push_str("];\n");
+    let out = env::var("OUT_DIR").expect("set by cargo");
+    fs::write(Path::new(&out).join("shaders.rs"), table).expect("a writable output folder");
+}
+
+fn read(name: &str) -> String {
+    let path = Path::new(DIR).join(name).with_extension("wgsl");
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The shader behind its preludes.
+fn complete_source(name: &str) -> String {
+    let own = read(name);
+    let mut source = if name == PRELUDE { String::new() } else { read(PRELUDE) };
+    for line in own.lines().take_while(|line| line.starts_with(INCLUDE)) {
+        source.push_str(&read(&line[INCLUDE.len()..]));
+    }
+    source.push_str(&own);
+    source
+}
+
+/// Per storage binding from 1 on, whether it is written. Binding 0 is the uniform.
+fn bindings(name: &str, module: &naga::Module) -> Vec<bool> {
+    let mut found: Vec<(u32, bool)> = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, variable)| match variable.space {
+            AddressSpace::Storage { access } => {
+                let binding = variable.binding.expect("a bound variable").binding;
+                Some((binding, access.contains(StorageAccess::STORE)))
+            }
+            _ => None,
+        })
+        .collect();
+    found.sort_unstable();
+    for (i, (binding, _)) in found.iter().enumerate() {
+        assert_eq!(*binding as usize, i + 1, "{name}: storage bindings must count up from 1");
+    }
+    found.into_iter().map(|(_, writes)| writes).collect()
+}

@@ -1,0 +1,61 @@
+//! include reduce
+// Between backward pass and optimiser: the global gradient norm, the clipping factor, and whether
+// the step is applied at all; a loss or gradient that is not finite skips it. Also writes the step's
+// line of metrics.
+
+struct Params { partials: u32, ring: u32, max_norm: f32, beta1: f32, beta2: f32 }
+struct Step { seed: vec2<u32>, epoch: u32, step: u32, lr: f32 }
+// Kept over steps; `optim::State` on the host.
+struct State {
+    beta1_power: f32,
+    beta2_power: f32,
+    clip: f32,
+    apply: u32,
+    updates: u32,
+    skipped: u32,
+    skipped_in_a_row: u32,
+}
+struct Metrics {
+    loss: f32,
+    grad_norm: f32,
+    lr: f32,
+    step: u32,
+    applied: u32,
+    skipped: u32,
+    skipped_in_a_row: u32,
+    updates: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step: Step;
+@group(0) @binding(2) var<storage, read> partials: array<f32>;
+@group(0) @binding(3) var<storage, read> loss: array<f32>; // [1]
+@group(0) @binding(4) var<storage, read_write> state: State;
+@group(0) @binding(5) var<storage, read_write> metrics: array<Metrics>; // ring
+
+@compute @workgroup_size(WG)
+fn main(@builtin(local_invocation_index) lane: u32) {
+    var sum = 0.0;
+    for (var i = lane; i < params.partials; i += WG) { sum += partials[i]; }
+    let squares = group_sum(lane, sum);
+    if (lane != 0u) { return; }
+    let norm = sqrt(squares);
+    let finite = !is_non_finite(squares) && !is_non_finite(loss[0]);
+    state.clip = 1.0;
+    if (finite && params.max_norm > 0.0 && norm > params.max_norm) {
+        state.clip = params.max_norm / (norm + 1e-6);
+    }
+    state.apply = u32(finite);
+    if (finite) {
+        state.updates += 1u;
+        // Running products: exact where a power function of the driver need not be.
+        state.beta1_power *= params.beta1;
+        state.beta2_power *= params.beta2;
+        state.skipped_in_a_row = 0u;
+    } else {
+        state.skipped += 1u;
+        state.skipped_in_a_row += 1u;
+    }
+    metrics[step.step % params.ring] = Metrics(loss[0], norm, step.lr, step.step, state.apply,
+        state.skipped, state.skipped_in_a_row, state.updates);
+}

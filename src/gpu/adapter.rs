@@ -1,0 +1,104 @@
+//! Which adapter runs the work: by number, by name, or the fastest kind there is.
+
+use crate::error::{Error, Result};
+
+/// What is known of an adapter before it is used.
+#[derive(Debug, Clone)]
+pub struct AdapterSummary {
+    /// Name given by the driver.
+    pub name: String,
+    /// Graphics API, e.g. `vulkan`.
+    pub backend: String,
+    /// Discrete, integrated, virtual or software.
+    pub kind: &'static str,
+    /// Driver and its version.
+    pub driver: String,
+    /// Largest storage binding in bytes.
+    pub max_binding: u64,
+    /// Largest buffer in bytes.
+    pub max_buffer: u64,
+    /// Names of the optional features that it offers.
+    pub features: Vec<String>,
+}
+
+/// The adapters of this machine, best kind first. `WGPU_BACKEND` limits the search.
+pub async fn list_adapters() -> Vec<AdapterSummary> {
+    let instance = new_instance();
+    candidates(&instance).await.iter().map(summarize).collect()
+}
+
+pub(super) fn new_instance() -> wgpu::Instance {
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+pub(super) fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
+    let (info, limits) = (adapter.get_info(), adapter.limits());
+    AdapterSummary {
+        name: info.name,
+        backend: info.backend.to_string(),
+        kind: kind(info.device_type),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        max_binding: limits.max_storage_buffer_binding_size,
+        max_buffer: limits.max_buffer_size,
+        features: adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
+    }
+}
+
+fn kind(device_type: wgpu::DeviceType) -> &'static str {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "software (CPU)",
+        wgpu::DeviceType::Other => "unknown kind",
+    }
+}
+
+async fn candidates(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    // A stable sort keeps the driver's own order within a kind.
+    adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    adapters
+}
+
+/// The adapter that `wanted` names: its number in [`list_adapters`], or a part of its name in any
+/// case. Without it `WGPU_ADAPTER_NAME` decides, then the order of the list.
+pub(super) async fn choose(
+    instance: &wgpu::Instance,
+    wanted: Option<&str>,
+) -> Result<wgpu::Adapter> {
+    let from_env = std::env::var("WGPU_ADAPTER_NAME").ok();
+    let wanted = wanted.or(from_env.as_deref());
+    let mut adapters = candidates(instance).await;
+    if adapters.is_empty() {
+        return Err(Error::NoAdapter {
+            problem: "found none; install a Vulkan driver (on Debian or Ubuntu without a GPU: \
+                      apt-get install mesa-vulkan-drivers)"
+                .to_owned(),
+        });
+    }
+    let Some(wanted) = wanted else { return Ok(adapters.swap_remove(0)) };
+    let by_number = wanted.parse::<usize>().ok().filter(|&i| i < adapters.len());
+    let lower = wanted.to_lowercase();
+    let by_name =
+        || adapters.iter().position(|a| a.get_info().name.to_lowercase().contains(&lower));
+    match by_number.or_else(by_name) {
+        Some(i) => Ok(adapters.swap_remove(i)),
+        None => {
+            let names: Vec<String> = adapters
+                .iter()
+                .enumerate()
+                .map(|(i, adapter)| format!("{i}: {}", adapter.get_info().name))
+                .collect();
+            Err(Error::NoAdapter {
+                problem: format!("{wanted:?} matches none of {}", names.join("; ")),
+            })
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The graphics device: adapter, buffers, kernels, uploads, readback, timestamps. No word of the
+//! model here, and no `wgpu` type leaves this module.
+
+mod adapter;
+mod run;
+pub mod shaders;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+pub use adapter::{AdapterSummary, list_adapters};
+pub use run::{CommandList, Dispatch, ReadBack};
+use shaders::Shader;
+
+use crate::error::{Error, Result};
+
+/// Most workgroups in one dimension of a dispatch, on every adapter (WebGPU's default limit).
+pub const MAX_GROUPS_PER_DIMENSION: u32 = 65_535;
+/// WebGPU's default for the largest storage binding, in bytes.
+pub const DEFAULT_MAX_BINDING: u64 = 128 << 20;
+/// Alignment of a binding's offset in bytes, on every adapter (WebGPU's default limit).
+pub const BINDING_ALIGNMENT: u64 = 256;
+
+/// How to open a device.
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// Number or part of the name of the adapter; see [`list_adapters`].
+    pub adapter: Option<String>,
+    /// Ask for exactly WebGPU's default limits, to prove that nothing depends on more.
+    pub default_limits: bool,
+    /// Keep the shaders' run-time checks (bounds, endless loops) on native targets. Browsers always
+    /// do.
+    pub checked: bool,
+}
+
+/// Number of invocations that suit an adapter's kind, and which kernels run on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// A software driver: SIMD over 8 lanes, no cheap barriers.
+    Cpu,
+    /// Anything else.
+    Gpu,
+}
+
+/// An open device. Cheap to clone; the clones share it.
+#[derive(Clone)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    summary: AdapterSummary,
+    tier: Tier,
+    checked: bool,
+    allocated: Arc<AtomicU64>,
+    /// First error that no call could return: validation, out of memory, device loss.
+    fault: Arc<Mutex<Option<Error>>>,
+    kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
+}
+
+/// A kernel and the values of its `override` constants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct KernelKey {
+    /// File name in `shaders/`.
+    pub shader: &'static str,
+    /// Override constants; `bool`s are 0 or 1.
+    pub constants: Vec<(&'static str, u32)>,
+}
+
+/// A compiled kernel.
+pub(crate) struct Kernel {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// Memory on the device.
+pub struct Buffer {
+    raw: wgpu::Buffer,
+    bytes: u64,
+    allocated: Arc<AtomicU64>,
+}
+
+impl Buffer {
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.allocated.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Gpu {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] if there is none that fits, [`Error::Device`] if it cannot be opened.
+    pub async fn new(options: &GpuOptions) -> Result<Self> {
+        let instance = adapter::new_instance();
+        let adapter = adapter::choose(&instance, options.adapter.as_deref()).await?;
+        let summary = adapter::summarize(&adapter);
+        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let mut limits = wgpu::Limits::default();
+        if !options.default_limits {
+            let offered = adapter.limits();
+            limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
+            limits.max_buffer_size = offered.max_buffer_size;
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("webmae"),
+            required_features: timestamps,
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+            Error::Device { problem: format!("{} could not be opened: {e}", summary.name) }
+        })?;
+        let fault = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&fault);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let problem = match &error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    "out of memory; try a smaller --batch-size (with --grad-accum the effective \
+                     batch stays) or close other programs that use the GPU"
+                        .to_owned()
+                }
+                _ => error.to_string(),
+            };
+            slot.lock().unwrap().get_or_insert(Error::Device { problem });
+        }));
+        let slot = Arc::clone(&fault);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                let problem =
+                    format!("the device was lost ({message}); resume from the checkpoint");
+                slot.lock().unwrap().get_or_insert(Error::Device { problem });
+            }
+        });
+        let cpu = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                device,
+                queue,
+                summary,
+                tier: if cpu { Tier::Cpu } else { Tier::Gpu },
+                checked: options.checked,
+                allocated: Arc::default(),
+                fault,
+                kernels: Mutex::default(),
+            }),
+        })
+    }
+
+    /// What is known of the adapter.
+    pub fn adapter(&self) -> &AdapterSummary {
+        &self.inner.summary
+    }
+
+    /// Which kernels suit the adapter.
+    pub fn tier(&self) -> Tier {
+        self.inner.tier
+    }
+
+    /// Largest storage binding of the open device in bytes.
+    pub fn max_binding(&self) -> u64 {
+        self.inner.device.limits().max_storage_buffer_binding_size
+    }
+
+    /// Bytes in buffers that are alive on this device.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.inner.allocated.load(Ordering::Relaxed)
+    }
+
+    /// A zeroed buffer for storage, upload and readback.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] over the device's buffer limit.
+    pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
+        let usage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST;
+        self.buffer_for(label, bytes, usage)
+    }
+
+    fn buffer_for(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        let limit = self.inner.device.limits().max_buffer_size;
+        // Copies and clears work in words of four bytes; empty buffers are not allowed.
+        let bytes = bytes.max(4).next_multiple_of(4);
+        if bytes > limit {
+            let problem = format!(
+                "{label} needs a buffer of {bytes} bytes, {} allows {limit}; try a smaller batch",
+                self.inner.summary.name
+            );
+            return Err(Error::DoesNotFit { problem });
+        }
+        let raw = self.inner.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage,
+            mapped_at_creation: false,
+        });
+        self.inner.allocated.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Buffer { raw, bytes, allocated: Arc::clone(&self.inner.allocated) })
+    }
+
+    /// Writes `data` at byte `offset` before the next submission runs.
+    pub fn write(&self, buffer: &Buffer, offset: u64, data: &[u8]) {
+        self.inner.queue.write_buffer(&buffer.raw, offset, data);
+    }
+
+    /// Reads `bytes` bytes from byte `offset` after all submitted work.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed meanwhile.
+    pub async fn read(&self, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let mut copy = ReadBack::new(self, bytes)?;
+        copy.start(buffer, offset, bytes);
+        copy.finish().await
+    }
+
+    /// The compiled kernel for `key`, from the cache if it was asked for before.
+    pub(crate) fn kernel(&self, key: &KernelKey) -> Arc<Kernel> {
+        let mut kernels = self.inner.kernels.lock().unwrap();
+        if let Some(kernel) = kernels.get(key) {
+            return Arc::clone(kernel);
+        }
+        let kernel = Arc::new(self.compile(key));
+        kernels.insert(key.clone(), Arc::clone(&kernel));
+        kernel
+    }
+
+    fn compile(&self, key: &KernelKey) -> Kernel {
+        let shader = Shader::named(key.shader);
+        let device = &self.inner.device;
+        let checks = if self.inner.checked {
+            wgpu::ShaderRuntimeChecks::checked()
+        } else {
+            wgpu::ShaderRuntimeChecks::unchecked()
+        };
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(shader.name),
+            source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+        };
+        // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
+        // tests run every one of them with the checks on as well.
+        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+        let storage = shader
+            .bindings
+            .iter()
+            .map(|&writes| wgpu::BufferBindingType::Storage { read_only: !writes });
+        let entries: Vec<wgpu::BindGroupLayoutEntry> =
+            std::iter::once(wgpu::BufferBindingType::Uniform)
+                .chain(storage)
+                .zip(0..)
+                .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+                    binding,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                })
+                .collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(shader.name),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(shader.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let constants: Vec<(&str, f64)> =
+            key.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(shader.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                // Every kernel writes its workgroup memory before it reads it.
+                zero_initialize_workgroup_memory: self.inner.checked,
+            },
+            cache: None,
+        });
+        Kernel { pipeline, layout }
+    }
+
+    /// Returns the first error that the device reported on its own, if any.
+    ///
+    /// # Errors
+    /// That error: out of memory, a lost device, or a fault in this program.
+    pub fn check(&self) -> Result<()> {
+        match self.inner.fault.lock().unwrap().take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Running dispatches: a list made once, encoded into one command buffer and submitted as a whole;
+//! and reading results back without stopping the device.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use super::{BINDING_ALIGNMENT, Buffer, Gpu, Kernel, KernelKey, MAX_GROUPS_PER_DIMENSION};
+use crate::error::{Error, Result};
+
+/// One kernel launch before its bind group is made.
+pub struct Dispatch<'a> {
+    /// What runs.
+    pub kernel: KernelKey,
+    /// Words of the uniform at binding 0.
+    pub uniform: &'a [u32],
+    /// Storage bindings from 1 on: buffer, first byte, bytes.
+    pub bindings: Vec<(&'a Buffer, u64, u64)>,
+    /// Workgroups; folded into two dimensions where one does not hold them.
+    pub groups: u32,
+}
+
+struct Launch {
+    kernel: Arc<Kernel>,
+    bind_group: wgpu::BindGroup,
+    grid: (u32, u32),
+}
+
+/// Dispatches with everything they need, ready to run any number of times.
+pub struct CommandList {
+    gpu: Gpu,
+    /// Keeps the uniforms alive that the bind groups refer to.
+    _uniforms: Buffer,
+    /// Buffers zeroed before the first dispatch.
+    cleared: Vec<(wgpu::Buffer, u64, u64)>,
+    launches: Vec<Launch>,
+}
+
+impl CommandList {
+    /// Compiles kernels and makes bind groups. `cleared` ranges (buffer, first byte, bytes) are
+    /// zeroed at the start of every run.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] if the uniforms do not fit, [`Error::Device`] on a compiler's refusal.
+    pub fn new(
+        gpu: &Gpu,
+        dispatches: &[Dispatch<'_>],
+        cleared: &[(&Buffer, u64, u64)],
+    ) -> Result<Self> {
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let stride = BINDING_ALIGNMENT as usize;
+        let uniforms = gpu.buffer_for("uniforms", (dispatches.len() * stride) as u64, usage)?;
+        let mut bytes = vec![0; dispatches.len() * stride];
+        for (dispatch, slot) in dispatches.iter().zip(bytes.chunks_exact_mut(stride)) {
+            let words: &[u8] = bytemuck::cast_slice(dispatch.uniform);
+            slot[..words.len()].copy_from_slice(words);
+        }
+        gpu.write(&uniforms, 0, &bytes);
+        let launches = dispatches
+            .iter()
+            .zip((0..).step_by(stride))
+            .map(|(dispatch, offset)| Launch::new(gpu, dispatch, &uniforms, offset))
+            .collect();
+        gpu.check()?;
+        let cleared = cleared.iter().map(|&(b, first, n)| (b.raw.clone(), first, n)).collect();
+        Ok(Self { gpu: gpu.clone(), _uniforms: uniforms, cleared, launches })
+    }
+
+    /// Number of dispatches.
+    pub fn len(&self) -> usize {
+        self.launches.len()
+    }
+
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.launches.is_empty()
+    }
+
+    /// Runs everything in one submission; returns at once.
+    pub fn submit(&self) {
+        self.submit_range(0..self.launches.len(), true);
+    }
+
+    /// Runs some of the dispatches, the clearing included if `clear`.
+    pub(crate) fn submit_range(&self, range: std::ops::Range<usize>, clear: bool) {
+        let mut encoder = self.encoder();
+        if clear {
+            self.encode_clears(&mut encoder);
+        }
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for launch in &self.launches[range] {
+                launch.encode(&mut pass);
+            }
+        }
+        self.gpu.inner.queue.submit([encoder.finish()]);
+    }
+
+    /// Runs everything once, each dispatch between two timestamps, and returns each one's time in
+    /// nanoseconds; `None` where the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed meanwhile.
+    pub async fn time(&self) -> Result<Option<Vec<f64>>> {
+        /// Queries in one set, WebGPU's limit.
+        const SET: usize = 4096;
+        let inner = &self.gpu.inner;
+        if !inner.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            return Ok(None);
+        }
+        let mut times = Vec::with_capacity(self.launches.len());
+        let mut clear = true;
+        for launches in self.launches.chunks(SET / 2) {
+            let count = 2 * launches.len() as u32;
+            let queries = inner.device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("timestamps"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            });
+            let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+            let resolved = self.gpu.buffer_for("timestamps", u64::from(count) * 8, usage)?;
+            let mut encoder = self.encoder();
+            if std::mem::take(&mut clear) {
+                self.encode_clears(&mut encoder);
+            }
+            for (launch, first) in launches.iter().zip((0..).step_by(2)) {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: None,
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &queries,
+                        beginning_of_pass_write_index: Some(first),
+                        end_of_pass_write_index: Some(first + 1),
+                    }),
+                });
+                launch.encode(&mut pass);
+            }
+            encoder.resolve_query_set(&queries, 0..count, &resolved.raw, 0);
+            inner.queue.submit([encoder.finish()]);
+            let bytes = self.gpu.read(&resolved, 0, resolved.bytes).await?;
+            let period = f64::from(inner.queue.get_timestamp_period());
+            let ticks: &[u64] = bytemuck::cast_slice(&bytes);
+            times.extend(ticks.chunks_exact(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period));
+        }
+        Ok(Some(times))
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.gpu.inner.device.create_command_encoder(&Default::default())
+    }
+
+    fn encode_clears(&self, encoder: &mut wgpu::CommandEncoder) {
+        for (buffer, first, bytes) in &self.cleared {
+            encoder.clear_buffer(buffer, *first, Some(*bytes));
+        }
+    }
+}
+
+impl Launch {
+    fn new(gpu: &Gpu, dispatch: &Dispatch<'_>, uniforms: &Buffer, offset: u64) -> Self {
+        let kernel = gpu.kernel(&dispatch.kernel);
+        let entries: Vec<wgpu::BindGroupEntry<'_>> =
+            std::iter::once((&uniforms.raw, offset, BINDING_ALIGNMENT))
+                .chain(dispatch.bindings.iter().map(|&(b, first, n)| (&b.raw, first, n)))
+                .zip(0..)
+                .map(|((buffer, first, bytes), binding)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer,
+                        offset: first,
+                        size: std::num::NonZeroU64::new(bytes),
+                    }),
+                })
+                .collect();
+        let bind_group = gpu.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(dispatch.kernel.shader),
+            layout: &kernel.layout,
+            entries: &entries,
+        });
+        let x = dispatch.groups.clamp(1, MAX_GROUPS_PER_DIMENSION);
+        Self { kernel, bind_group, grid: (x, dispatch.groups.div_ceil(x)) }
+    }
+
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.kernel.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.grid.0, self.grid.1, 1);
+    }
+}
+
+/// A staging buffer that brings results to the host, used again and again.
+pub struct ReadBack {
+    gpu: Gpu,
+    staging: Buffer,
+    pending: Option<(u64, Receiver<Result<(), wgpu::BufferAsyncError>>)>,
+}
+
+impl ReadBack {
+    /// Room for `bytes` bytes.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] over the device's buffer limit.
+    pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = gpu.buffer_for("readback", bytes, usage)?;
+        Ok(Self { gpu: gpu.clone(), staging, pending: None })
+    }
+
+    /// Copies a range after all submitted work and begins to map it; returns at once.
+    ///
+    /// # Panics
+    /// If the previous readback was not finished.
+    pub fn start(&mut self, buffer: &Buffer, offset: u64, bytes: u64) {
+        assert!(self.pending.is_none(), "a readback is under way");
+        let inner = &self.gpu.inner;
+        let bytes = bytes.next_multiple_of(4);
+        let mut encoder = inner.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&buffer.raw, offset, &self.staging.raw, 0, bytes);
+        inner.queue.submit([encoder.finish()]);
+        let (sender, receiver) = channel();
+        self.staging.raw.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
+            // The receiver may be gone if the program is shutting down.
+            let _ = sender.send(result);
+        });
+        self.pending = Some((bytes, receiver));
+    }
+
+    /// Waits for the data of the last [`Self::start`].
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed meanwhile.
+    ///
+    /// # Panics
+    /// If nothing was started.
+    pub async fn finish(&mut self) -> Result<Vec<u8>> {
+        let (bytes, receiver) = self.pending.take().expect("a readback under way");
+        let polled = self.gpu.inner.device.poll(wgpu::PollType::wait_indefinitely());
+        self.gpu.check()?;
+        let lost = |problem: String| Error::Device { problem };
+        polled.map_err(|e| lost(format!("waiting for results: {e}")))?;
+        let mapped =
+            receiver.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
+        mapped.map_err(|e| lost(format!("reading results: {e}")))?;
+        let data = {
+            let view = self.staging.raw.get_mapped_range(0..bytes);
+            view.map_err(|e| lost(format!("reading results: {e}")))?.to_vec()
+        };
+        self.staging.raw.unmap();
+        Ok(data)
+    }
+}

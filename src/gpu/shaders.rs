@@ -1,0 +1,25 @@
+//! The table of kernels that `build.rs` makes from `shaders/`.
+
+/// One kernel: a WGSL file with its preludes.
+#[derive(Debug)]
+pub struct Shader {
+    /// File name without its ending.
+    pub name: &'static str,
+    /// Complete WGSL source.
+    pub source: &'static str,
+    /// Per storage binding, counted from 1: whether the kernel writes it. Binding 0 is the uniform.
+    pub bindings: &'static [bool],
+}
+
+include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
+
+impl Shader {
+    /// The kernel called `name`.
+    ///
+    /// # Panics
+    /// If there is no such file in `shaders/`: a mistake in the calling op.
+    pub fn named(name: &str) -> &'static Shader {
+        let found = SHADERS.binary_search_by(|shader| shader.name.cmp(name));
+        &SHADERS[found.unwrap_or_else(|_| panic!("no shader {name}.wgsl"))]
+    }
+}

@@ -1,0 +1,52 @@
+//! The transformer block that encoder and decoder are made of.
+
+use crate::config::StackConfig;
+use crate::ops::{Heads, attention, layer_norm, linear, linear_residual, mlp, residual};
+use crate::program::{Recorder, Tensor};
+
+/// A pre-norm block: `x + attn(norm1(x))`, then `x + mlp(norm2(x))`, on `x [B, T, D]`. Parameters
+/// are found under `name`; a missing bias or output projection is left out.
+pub(super) fn block(
+    rec: &mut Recorder,
+    name: &str,
+    stack: &StackConfig,
+    eps: f32,
+    x: Tensor,
+) -> Tensor {
+    let param = |rec: &Recorder, part: &str| rec.param(&format!("{name}.{part}"));
+    let pair = |rec: &Recorder, part: &str| {
+        [param(rec, &format!("{part}.weight")), param(rec, &format!("{part}.bias"))]
+    };
+    rec.set_scope(format!("{name}.attn"));
+    let [gamma, beta] = pair(rec, "norm1");
+    let normed = layer_norm(rec, x, gamma, beta, eps);
+    let qkv_bias = rec.find_param(&format!("{name}.attn.qkv.bias"));
+    let weight = param(rec, "attn.qkv.weight");
+    let qkv = linear(rec, normed, weight, qkv_bias);
+    let heads = Heads { count: stack.heads, dim: stack.dim_head };
+    let attended = attention(rec, qkv, heads);
+    let x = if rec.find_param(&format!("{name}.attn.proj.weight")).is_some() {
+        let [weight, bias] = pair(rec, "attn.proj");
+        linear_residual(rec, attended, weight, Some(bias), x)
+    } else {
+        residual(rec, x, attended)
+    };
+    rec.set_scope(format!("{name}.mlp"));
+    let [gamma, beta] = pair(rec, "norm2");
+    let normed = layer_norm(rec, x, gamma, beta, eps);
+    let (fc1, fc2) = (pair(rec, "mlp.fc1"), pair(rec, "mlp.fc2"));
+    mlp(rec, normed, fc1, fc2, x)
+}
+
+/// LayerNorm with the parameters `name.weight` and `name.bias`.
+pub(super) fn norm(rec: &mut Recorder, name: &str, eps: f32, x: Tensor) -> Tensor {
+    let (gamma, beta) = (rec.param(&format!("{name}.weight")), rec.param(&format!("{name}.bias")));
+    layer_norm(rec, x, gamma, beta, eps)
+}
+
+/// Linear layer with the parameters `name.weight` and `name.bias`.
+pub(super) fn projection(rec: &mut Recorder, name: &str, x: Tensor) -> Tensor {
+    let weight = rec.param(&format!("{name}.weight"));
+    let bias = rec.param(&format!("{name}.bias"));
+    linear(rec, x, weight, Some(bias))
+}

@@ -1,0 +1,144 @@
+//! The masked autoencoder's forward pass, in the paper's order, for every variant.
+
+use super::block::{block, norm, projection};
+use crate::config::{ModelConfig, Variant};
+use crate::ops::{
+    Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, patchify, token_maps,
+};
+use crate::program::{Recorder, Tensor};
+
+/// What a recorded forward pass yields.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// The masks' orders, `[B, L]` each.
+    pub ids: MaskIds,
+    /// Encoder's input `[B, T, D]`.
+    pub encoder_input: Tensor,
+    /// Output of every encoder block `[B, T, D]`.
+    pub encoder_blocks: Vec<Tensor>,
+    /// Encoder's output, after the final norm where there is one, `[B, T, D]`.
+    pub latent: Tensor,
+}
+
+/// What a recorded decoder yields.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// Decoder's input `[B, U, E]`.
+    pub decoder_input: Tensor,
+    /// Output of every decoder block `[B, U, E]`.
+    pub decoder_blocks: Vec<Tensor>,
+    /// Predicted pixels `[B, U, P]` of every decoder token, (row, column, channel).
+    pub pred: Tensor,
+    /// Patch that each token must predict, or none, `[B, U]`.
+    pub target: Tensor,
+}
+
+/// Encoder on the visible patches of `images [B, C, H, W]`, which `noise [B, L]` decides.
+pub fn encode(rec: &mut Recorder, config: &ModelConfig, images: Tensor, noise: Tensor) -> Forward {
+    rec.set_scope("mask");
+    let ids = argsort(rec, noise);
+    rec.set_scope("patch_embed");
+    let first = if config.variant.masks_smallest() { config.num_masked() } else { 0 };
+    let visible = Some((ids.shuffle, first, config.len_keep()));
+    let patches = patch_embed(rec, config, images, visible);
+    let layout = if config.encoder_mask_tokens { Layout::PatchOrder } else { Layout::Shuffled };
+    let extents = [config.encoder_tokens(), config.len_keep()];
+    let maps = token_maps(rec, config, ids, layout, extents, false, 1);
+    encode_tokens(rec, config, ids, maps, patches)
+}
+
+/// Encoder on all patches, in order: features never mask.
+pub fn encode_all(rec: &mut Recorder, config: &ModelConfig, images: Tensor) -> Forward {
+    let batch = rec.len(images) / config.image_len();
+    rec.set_scope("patch_embed");
+    let patches = patch_embed(rec, config, images, None);
+    // The layout ignores the order of patches; the maps' kernel still binds one.
+    let unordered = rec.external("no order", [batch, config.num_patches()]);
+    let ids = MaskIds { shuffle: unordered, restore: unordered };
+    let extents = [config.cls_tokens() + config.num_patches(), config.num_patches()];
+    let maps = token_maps(rec, config, ids, Layout::AllTokens, extents, false, 1);
+    encode_tokens(rec, config, ids, maps, patches)
+}
+
+/// Pixels of patches to tokens `[B, n, D]`.
+fn patch_embed(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    images: Tensor,
+    visible: Option<(Tensor, usize, usize)>,
+) -> Tensor {
+    let eps = config.layer_norm_eps;
+    let flatten = if config.variant.channel_first_patches() {
+        Flatten::ChannelFirst
+    } else {
+        Flatten::ChannelLast
+    };
+    let mut x = patchify(rec, config, images, flatten, visible);
+    if config.variant.patch_norms() {
+        x = norm(rec, "patch_embed.norm_pre", eps, x);
+    }
+    x = projection(rec, "patch_embed.proj", x);
+    if config.variant.patch_norms() {
+        x = norm(rec, "patch_embed.norm_post", eps, x);
+    }
+    x
+}
+
+fn encode_tokens(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    ids: MaskIds,
+    maps: TokenMaps,
+    patches: Tensor,
+) -> Forward {
+    let eps = config.layer_norm_eps;
+    let (cls, mask) = (rec.find_param("cls_token"), rec.find_param("encoder_mask_token"));
+    let positions = rec.param("pos_embed");
+    let encoder_input = assemble_tokens(rec, maps, patches, cls, mask, positions);
+    let mut x = encoder_input;
+    let mut encoder_blocks = Vec::with_capacity(config.encoder.depth);
+    for i in 0..config.encoder.depth {
+        x = block(rec, &format!("blocks.{i}"), &config.encoder, eps, x);
+        encoder_blocks.push(x);
+    }
+    if rec.find_param("norm.weight").is_some() {
+        rec.set_scope("norm");
+        x = norm(rec, "norm", eps, x);
+    }
+    Forward { ids, encoder_input, encoder_blocks, latent: x }
+}
+
+/// Decoder on the encoder's output.
+pub fn decode(rec: &mut Recorder, config: &ModelConfig, encoded: &Forward) -> Decoded {
+    let eps = config.layer_norm_eps;
+    rec.set_scope("decoder_embed");
+    let mut x = encoded.latent;
+    if rec.find_param("decoder_embed.weight").is_some() {
+        x = projection(rec, "decoder_embed", x);
+    }
+    let layout = match (config.variant.unshuffles(), config.encoder_mask_tokens) {
+        (false, _) => Layout::Concatenated,
+        (true, false) => Layout::PatchOrder,
+        (true, true) => Layout::AllTokens,
+    };
+    let extents = [config.decoder_tokens(), config.encoder_tokens()];
+    // The cls token's row comes first in the paper's table; the others have none in the decoder.
+    let row_offset = usize::from(config.variant == Variant::Paper);
+    let cls_given = config.variant.cls_token();
+    let maps = token_maps(rec, config, encoded.ids, layout, extents, cls_given, row_offset);
+    let mask_token = rec.find_param("mask_token");
+    let positions = rec.param("decoder_pos_embed");
+    let decoder_input = assemble_tokens(rec, maps, x, None, mask_token, positions);
+    x = decoder_input;
+    let mut decoder_blocks = Vec::with_capacity(config.decoder.depth);
+    for i in 0..config.decoder.depth {
+        x = block(rec, &format!("decoder_blocks.{i}"), &config.decoder, eps, x);
+        decoder_blocks.push(x);
+    }
+    rec.set_scope("decoder_pred");
+    if config.variant.final_norms() {
+        x = norm(rec, "decoder_norm", eps, x);
+    }
+    let pred = projection(rec, "decoder_pred", x);
+    Decoded { decoder_input, decoder_blocks, pred, target: maps.target }
+}

@@ -1,0 +1,282 @@
+//! Parameters on the device, in slabs: one buffer per block for values, gradients and each moment,
+//! so that the optimiser is one dispatch per slab and no binding grows with the model's depth.
+
+use std::sync::Arc;
+
+use super::params::ParamSpec;
+use crate::error::{Error, Result};
+use crate::gpu::{BINDING_ALIGNMENT, Gpu};
+use crate::ops::optim::{SlabTensors, State};
+use crate::program::{Buffers, Recorder, Tensor};
+use crate::tensor::{HostTensor, TensorMap};
+
+/// Words to which a parameter's place is aligned, as bindings ask for.
+const ALIGNMENT: usize = BINDING_ALIGNMENT as usize / 4;
+/// Buffer of the optimiser's state that is not per parameter.
+pub const STATE: &str = "optimizer state";
+
+/// What a slab's buffers hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The parameters themselves.
+    Value,
+    /// Their gradients.
+    Grad,
+    /// AdamW's first moments.
+    Moment1,
+    /// AdamW's second moments.
+    Moment2,
+}
+
+impl Role {
+    fn label(self, slab: usize) -> String {
+        let name = match self {
+            Self::Value => "param",
+            Self::Grad => "grad",
+            Self::Moment1 => "moment1",
+            Self::Moment2 => "moment2",
+        };
+        format!("{name}.{slab}")
+    }
+}
+
+/// Where every parameter lives; computed without a device.
+#[derive(Debug, Clone)]
+pub struct ParamLayout {
+    specs: Vec<ParamSpec>,
+    /// Per parameter: slab and first word; `None` for fixed ones, which have buffers of their own.
+    places: Vec<Option<(usize, usize)>>,
+    slabs: Vec<Slab>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Slab {
+    len: usize,
+    decayed: usize,
+}
+
+impl ParamLayout {
+    /// Lays trainable parameters out by group, decayed ones first. A group that exceeds
+    /// `max_binding` bytes is split over several slabs.
+    pub fn new(specs: Vec<ParamSpec>, max_binding: u64) -> Self {
+        let mut order: Vec<usize> = (0..specs.len()).filter(|&i| specs[i].trainable).collect();
+        order.sort_by_key(|&i| (specs[i].group, !specs[i].decays(), i));
+        let limit = max_binding as usize / 4;
+        let mut places = vec![None; specs.len()];
+        let mut slabs: Vec<Slab> = Vec::new();
+        let mut group = None;
+        for i in order {
+            let spec = &specs[i];
+            let len = spec.len().next_multiple_of(ALIGNMENT);
+            let full = slabs.last().is_some_and(|slab| slab.len + len > limit);
+            if group != Some(spec.group) || full {
+                slabs.push(Slab::default());
+                group = Some(spec.group);
+            }
+            let index = slabs.len() - 1;
+            let slab = &mut slabs[index];
+            places[i] = Some((index, slab.len));
+            slab.len += len;
+            if spec.decays() {
+                slab.decayed = slab.len;
+            }
+        }
+        Self { specs, places, slabs }
+    }
+
+    /// The parameter table.
+    pub fn specs(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+
+    /// Number of trainable values.
+    pub fn trainable(&self) -> usize {
+        self.specs.iter().filter(|spec| spec.trainable).map(ParamSpec::len).sum()
+    }
+
+    /// Declares all parameters in a recording; with `train`, their gradients too, which a run
+    /// accumulates and the program clears first.
+    pub fn declare(&self, rec: &mut Recorder, train: bool) {
+        for (spec, place) in self.specs.iter().zip(&self.places) {
+            let Some((slab, first)) = *place else {
+                let tensor = rec.external(&fixed_label(&spec.name), spec.shape.clone());
+                rec.add_param(&spec.name, tensor, None);
+                continue;
+            };
+            let bytes = 4 * self.slabs[slab].len as u64;
+            let mut range = |role: Role, name: String| {
+                rec.external_range(&role.label(slab), bytes, first, &name, &spec.shape)
+            };
+            let value = range(Role::Value, spec.name.clone());
+            let grad = train.then(|| range(Role::Grad, format!("gradient of {}", spec.name)));
+            rec.add_param(&spec.name, value, grad);
+        }
+        if train {
+            for slab in 0..self.slabs.len() {
+                let grads = self.whole_slab(rec, Role::Grad, slab);
+                rec.clear_first(grads);
+            }
+        }
+    }
+
+    /// The slabs as whole tensors, for the optimiser.
+    pub fn slab_tensors(&self, rec: &mut Recorder) -> Vec<SlabTensors> {
+        let slabs = 0..self.slabs.len();
+        let tensors = slabs.map(|slab| SlabTensors {
+            values: self.whole_slab(rec, Role::Value, slab),
+            grads: self.whole_slab(rec, Role::Grad, slab),
+            moment1: self.whole_slab(rec, Role::Moment1, slab),
+            moment2: self.whole_slab(rec, Role::Moment2, slab),
+            decayed: self.slabs[slab].decayed,
+            lr_scale: 1.0,
+        });
+        tensors.collect()
+    }
+
+    fn whole_slab(&self, rec: &mut Recorder, role: Role, slab: usize) -> Tensor {
+        let len = self.slabs[slab].len;
+        let label = role.label(slab);
+        rec.external_range(&label, 4 * len as u64, 0, &label, &[len])
+    }
+}
+
+fn fixed_label(name: &str) -> String {
+    format!("fixed {name}")
+}
+
+/// Parameters, and while training also gradients and moments, on a device.
+pub struct ParamStore {
+    gpu: Gpu,
+    layout: ParamLayout,
+    buffers: Buffers,
+}
+
+impl ParamStore {
+    /// Allocates zeroed memory for `layout`; with `train` for gradients and moments too.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough.
+    pub fn new(gpu: &Gpu, layout: ParamLayout, train: bool) -> Result<Self> {
+        let mut buffers = Buffers::new();
+        let roles: &[Role] = if train {
+            &[Role::Value, Role::Grad, Role::Moment1, Role::Moment2]
+        } else {
+            &[Role::Value]
+        };
+        let mut add = |label: String, bytes: u64| -> Result<()> {
+            let buffer = Arc::new(gpu.buffer(&label, bytes)?);
+            buffers.insert(label, buffer);
+            Ok(())
+        };
+        for (i, slab) in layout.slabs.iter().enumerate() {
+            for role in roles {
+                add(role.label(i), 4 * slab.len as u64)?;
+            }
+        }
+        for spec in layout.specs.iter().filter(|spec| !spec.trainable) {
+            add(fixed_label(&spec.name), 4 * spec.len() as u64)?;
+        }
+        if train {
+            add(STATE.to_owned(), size_of::<State>() as u64)?;
+        }
+        gpu.check()?;
+        let store = Self { gpu: gpu.clone(), layout, buffers };
+        if train {
+            store.set_state(State::default());
+        }
+        Ok(store)
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &ParamLayout {
+        &self.layout
+    }
+
+    /// The buffers by label, for [`crate::program::Program::build`].
+    pub fn buffers(&self) -> &Buffers {
+        &self.buffers
+    }
+
+    /// Sets the tensors of one role. Parameters that the map lacks stay as they are; entries that
+    /// the table lacks are ignored.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] if a tensor has another number of values.
+    pub fn load(&self, role: Role, tensors: &TensorMap) -> Result<()> {
+        for (spec, place) in self.layout.specs.iter().zip(&self.layout.places) {
+            let Some(tensor) = tensors.get(&spec.name) else { continue };
+            if tensor.data.len() != spec.len() {
+                let problem = format!(
+                    "{} has shape {:?}, this model needs {:?}",
+                    spec.name, tensor.shape, spec.shape
+                );
+                return Err(Error::BadWeights { problem });
+            }
+            if let Some((label, first)) = self.place(role, &spec.name, *place) {
+                self.gpu.write(&self.buffers[&label], first, bytemuck::cast_slice(&tensor.data));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the tensors of one role.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn read(&self, role: Role) -> Result<TensorMap> {
+        let mut slabs = Vec::new();
+        for i in 0..self.layout.slabs.len() {
+            let buffer = &self.buffers[&role.label(i)];
+            slabs.push(self.gpu.read(buffer, 0, buffer.bytes()).await?);
+        }
+        let mut tensors = TensorMap::new();
+        for (spec, place) in self.layout.specs.iter().zip(&self.layout.places) {
+            let data: Vec<f32> = match *place {
+                Some((slab, first)) => {
+                    let range = 4 * first..4 * (first + spec.len());
+                    bytemuck::pod_collect_to_vec(&slabs[slab][range])
+                }
+                None if role == Role::Value => {
+                    let buffer = &self.buffers[&fixed_label(&spec.name)];
+                    let bytes = self.gpu.read(buffer, 0, 4 * spec.len() as u64).await?;
+                    bytemuck::pod_collect_to_vec(&bytes)
+                }
+                None => continue,
+            };
+            tensors.insert(spec.name.clone(), HostTensor::new(spec.shape.clone(), data));
+        }
+        Ok(tensors)
+    }
+
+    fn place(
+        &self,
+        role: Role,
+        name: &str,
+        place: Option<(usize, usize)>,
+    ) -> Option<(String, u64)> {
+        match place {
+            Some((slab, first)) => Some((role.label(slab), 4 * first as u64)),
+            None => (role == Role::Value).then(|| (fixed_label(name), 0)),
+        }
+    }
+
+    /// Sets the optimiser's state that is not per parameter.
+    ///
+    /// # Panics
+    /// If the store was not made for training.
+    pub fn set_state(&self, state: State) {
+        self.gpu.write(&self.buffers[STATE], 0, bytemuck::bytes_of(&state));
+    }
+
+    /// Reads the optimiser's state that is not per parameter.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    ///
+    /// # Panics
+    /// If the store was not made for training.
+    pub async fn state(&self) -> Result<State> {
+        let bytes = self.gpu.read(&self.buffers[STATE], 0, size_of::<State>() as u64).await?;
+        Ok(bytemuck::pod_read_unaligned(&bytes))
+    }
+}

@@ -1,0 +1,36 @@
+//! Cross entropy with its gradient.
+
+use super::masked_loss::add_loss;
+use super::row_lanes;
+use crate::program::{Recorder, Tensor};
+
+/// What the logits should say.
+#[derive(Debug, Clone, Copy)]
+pub enum Target {
+    /// Class numbers `[B]` (u32), smoothed: `1 − s` more on the class, `s / C` on every one.
+    Labels {
+        /// The numbers.
+        labels: Tensor,
+        /// `s`, in [0, 1).
+        smoothing: f32,
+    },
+    /// Probabilities `[B, C]`.
+    Soft(Tensor),
+}
+
+/// Adds to `loss [1]` the mean cross entropy of `logits [B, C]` and sets their gradient.
+pub fn cross_entropy(rec: &mut Recorder, logits: Tensor, target: Target, loss: Tensor) {
+    let (rows, classes) = rec.rows_and_dim(logits);
+    let row_loss = rec.transient("row_loss", [rows]);
+    let (labels, targets, smoothing, soft) = match target {
+        Target::Labels { labels, smoothing } => (labels, rec.unused(), smoothing, 0),
+        Target::Soft(targets) => (rec.unused(), targets, 0.0, 1),
+    };
+    let (d_logits, _) = rec.grad_target(logits);
+    let scale = 1.0 / rows as f32;
+    let uniform = [rows as u32, classes as u32, smoothing.to_bits(), scale.to_bits()];
+    let constants = [("SOFT", soft), ("WG", row_lanes(rec, classes))];
+    let bindings = [logits, labels, targets, row_loss, d_logits];
+    rec.dispatch("cross_entropy", &constants, &uniform, &bindings, rows);
+    add_loss(rec, row_loss, scale, loss);
+}

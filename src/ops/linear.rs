@@ -1,0 +1,126 @@
+//! Linear layers and the MLP: `y = x·Wᵀ + b`, with residual and GELU fused into the products.
+
+use super::gemm::{Epilogue, Layout, gemm};
+use super::groups_of_lanes;
+use super::reduce::add_column_sums;
+use crate::program::{Recorder, Tensor};
+
+/// `x [.., K] → x·weightᵀ + bias [.., N]` with `weight [N, ..]` of `N·K` values.
+pub fn linear(rec: &mut Recorder, x: Tensor, weight: Tensor, bias: Option<Tensor>) -> Tensor {
+    record(rec, x, weight, bias, None)
+}
+
+/// [`linear`] plus `residual`, which has the output's shape.
+pub fn linear_residual(
+    rec: &mut Recorder,
+    x: Tensor,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    residual: Tensor,
+) -> Tensor {
+    record(rec, x, weight, bias, Some(residual))
+}
+
+fn record(
+    rec: &mut Recorder,
+    x: Tensor,
+    weight: Tensor,
+    bias: Option<Tensor>,
+    residual: Option<Tensor>,
+) -> Tensor {
+    let sizes @ [m, n, k] = sizes(rec, x, weight);
+    let mut shape = rec.shape(x).to_vec();
+    *shape.last_mut().expect("a tensor with a dimension") = n;
+    let y = rec.transient("linear", shape);
+    let epilogue = Epilogue { bias, residual, ..Default::default() };
+    gemm(rec, Layout::Nt, sizes, [x, weight, y], epilogue);
+    let inputs: Vec<Tensor> =
+        [Some(x), Some(weight), bias, residual].into_iter().flatten().collect();
+    rec.on_backward(y, &inputs, move |rec, dy| {
+        param_grads(rec, [m, n, k], x, dy, weight, bias);
+        input_grad(rec, [m, n, k], x, dy, weight);
+        if let Some(residual) = residual {
+            rec.add_grad(residual, dy);
+        }
+    });
+    y
+}
+
+/// `residual + gelu(x·w1ᵀ + b1)·w2ᵀ + b2`, GELU exact.
+pub fn mlp(
+    rec: &mut Recorder,
+    x: Tensor,
+    [w1, b1]: [Tensor; 2],
+    [w2, b2]: [Tensor; 2],
+    residual: Tensor,
+) -> Tensor {
+    let [m, hidden, dim] = sizes(rec, x, w1);
+    let mut shape = rec.shape(x).to_vec();
+    *shape.last_mut().expect("a tensor with a dimension") = hidden;
+    let pre = rec.transient("fc1", shape.clone());
+    let activation = rec.transient("gelu", shape.clone());
+    let epilogue = Epilogue { bias: Some(b1), gelu: Some(pre), ..Default::default() };
+    gemm(rec, Layout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
+    let y = rec.transient("fc2", rec.shape(residual).to_vec());
+    let epilogue = Epilogue { bias: Some(b2), residual: Some(residual), ..Default::default() };
+    let sizes2 @ [_, out, _] = sizes(rec, activation, w2);
+    gemm(rec, Layout::Nt, sizes2, [activation, w2, y], epilogue);
+    rec.on_backward(y, &[x, w1, b1, w2, b2, residual], move |rec, dy| {
+        param_grads(rec, sizes2, activation, dy, w2, Some(b2));
+        if [x, w1, b1].iter().any(|&t| rec.needs_grad(t)) {
+            let d_pre = rec.transient("d fc1", shape);
+            let epilogue = Epilogue { gelu_grad: Some(pre), ..Default::default() };
+            gemm(rec, Layout::Nn, [m, hidden, out], [dy, w2, d_pre], epilogue);
+            param_grads(rec, [m, hidden, dim], x, d_pre, w1, Some(b1));
+            input_grad(rec, [m, hidden, dim], x, d_pre, w1);
+        }
+        rec.add_grad(residual, dy);
+    });
+    y
+}
+
+/// `a + b`, for a residual branch that ends without a projection.
+pub fn residual(rec: &mut Recorder, a: Tensor, b: Tensor) -> Tensor {
+    let y = rec.transient("residual", rec.shape(a).to_vec());
+    let count = rec.len(y);
+    rec.dispatch("residual", &[], &[count as u32], &[a, b, y], groups_of_lanes(count));
+    rec.on_backward(y, &[a, b], move |rec, dy| {
+        // One tensor for both: the branch's backward reads it before the shortcut is added to.
+        rec.add_grad(b, dy);
+        rec.add_grad(a, dy);
+    });
+    y
+}
+
+/// `[M, N, K]` of `x [.., K]` and `weight [N, K]`.
+fn sizes(rec: &Recorder, x: Tensor, weight: Tensor) -> [usize; 3] {
+    let (m, k) = rec.rows_and_dim(x);
+    let n = rec.shape(weight)[0];
+    assert_eq!(rec.len(weight), n * k, "a weight of {n} outputs for {k} inputs");
+    [m, n, k]
+}
+
+fn param_grads(
+    rec: &mut Recorder,
+    [m, n, k]: [usize; 3],
+    x: Tensor,
+    dy: Tensor,
+    weight: Tensor,
+    bias: Option<Tensor>,
+) {
+    if let Some(d_weight) = rec.param_grad(weight) {
+        let epilogue = Epilogue { accumulate: true, ..Default::default() };
+        gemm(rec, Layout::Tn, [n, k, m], [dy, x, d_weight], epilogue);
+    }
+    if let Some(d_bias) = bias.and_then(|bias| rec.param_grad(bias)) {
+        add_column_sums(rec, dy, d_bias, None);
+    }
+}
+
+fn input_grad(rec: &mut Recorder, [m, n, k]: [usize; 3], x: Tensor, dy: Tensor, weight: Tensor) {
+    if rec.needs_grad(x) {
+        let (dx, accumulate) = rec.grad_target(x);
+        let epilogue = Epilogue { accumulate, ..Default::default() };
+        gemm(rec, Layout::Nn, [m, k, n], [dy, weight, dx], epilogue);
+    }
+}

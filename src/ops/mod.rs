@@ -1,0 +1,50 @@
+//! One file per op: shape rule, forward dispatch and backward, named like its shader.
+
+mod attention;
+mod batch_norm;
+mod cross_entropy;
+mod gemm;
+mod layer_norm;
+mod linear;
+mod mask;
+mod masked_loss;
+mod mean_pool;
+pub mod optim;
+mod patchify;
+mod reduce;
+mod softmax;
+mod tokens;
+
+pub use attention::{Heads, attention};
+pub use batch_norm::{BatchNorm, batch_norm};
+pub use cross_entropy::{Target, cross_entropy};
+pub use layer_norm::layer_norm;
+pub use linear::{linear, linear_residual, mlp, residual};
+pub use mask::{MaskIds, argsort, noise};
+pub use masked_loss::{Images, masked_loss};
+pub use mean_pool::mean_pool;
+pub use patchify::{Flatten, patchify};
+pub use softmax::softmax;
+pub use tokens::{Layout, TokenMaps, assemble_tokens, token_maps};
+
+use crate::gpu::Tier;
+use crate::program::Recorder;
+
+/// Invocations of a kernel without barriers.
+const LANES: usize = 64;
+
+/// Invocations of a kernel that works as a group on one row of `dim` values.
+fn row_lanes(rec: &Recorder, dim: usize) -> u32 {
+    match rec.tier() {
+        // One SIMD vector: barriers cost nothing then.
+        Tier::Cpu => 8,
+        Tier::Gpu if dim <= 128 => 32,
+        Tier::Gpu if dim <= 1024 => 64,
+        Tier::Gpu => 256,
+    }
+}
+
+/// Groups of [`LANES`] invocations for `count` values.
+fn groups_of_lanes(count: usize) -> usize {
+    count.div_ceil(LANES)
+}

@@ -1,0 +1,190 @@
+//! The end of a step: gradient norm, clipping, skipping of what is not finite, AdamW or LARS.
+
+use super::{groups_of_lanes, row_lanes};
+use crate::program::{Recorder, Tensor};
+
+/// Gradients per partial sum of squares; `grad_norm.wgsl` has the same number.
+const CHUNK: usize = 4096;
+/// Steps whose metrics are kept on the device until they are read.
+pub const METRICS_RING: usize = 64;
+/// Words of one step's [`Metrics`].
+pub const METRICS_WORDS: usize = 8;
+/// Words of the scalars that are written before every step, see [`Scalars`].
+pub const STEP_WORDS: usize = 8;
+/// Words of the optimiser's state, see `step_end.wgsl`.
+pub const STATE_WORDS: usize = 8;
+
+/// Scalars of one step, uploaded before it.
+#[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Scalars {
+    /// Seed of the masks, low word first.
+    pub seed: [u32; 2],
+    /// Epoch, so that a sample's mask changes from one to the next.
+    pub epoch: u32,
+    /// Number of the step, from 0.
+    pub step: u32,
+    /// Learning rate.
+    pub lr: f32,
+    /// Fills the buffer.
+    pub padding: [u32; 3],
+}
+
+/// What a step reports.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Metrics {
+    /// Loss before the update.
+    pub loss: f32,
+    /// Global L2 norm of the gradients, before clipping.
+    pub grad_norm: f32,
+    /// Learning rate.
+    pub lr: f32,
+    /// Number of the step, from 0.
+    pub step: u32,
+    /// 1 if the update was made, 0 if it was skipped because something was not finite.
+    pub applied: u32,
+    /// Skipped steps so far.
+    pub skipped: u32,
+    /// Skipped steps in a row up to this one.
+    pub skipped_in_a_row: u32,
+    /// Updates made so far.
+    pub updates: u32,
+}
+
+/// State of the optimiser that is not per parameter.
+#[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct State {
+    /// β₁ to the number of updates.
+    pub beta1_power: f32,
+    /// β₂ to the number of updates.
+    pub beta2_power: f32,
+    /// Clipping factor of the last step.
+    pub clip: f32,
+    /// 1 if the last step was applied.
+    pub apply: u32,
+    /// Updates made.
+    pub updates: u32,
+    /// Steps skipped.
+    pub skipped: u32,
+    /// Steps skipped in a row.
+    pub skipped_in_a_row: u32,
+    /// Fills the buffer.
+    pub padding: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            beta1_power: 1.0,
+            beta2_power: 1.0,
+            clip: 1.0,
+            apply: 0,
+            updates: 0,
+            skipped: 0,
+            skipped_in_a_row: 0,
+            padding: 0,
+        }
+    }
+}
+
+/// AdamW's constants.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct AdamW {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the denominator.
+    pub eps: f32,
+    /// Decoupled decay of parameters with more than one dimension.
+    pub weight_decay: f32,
+    /// Largest global gradient norm; 0 does not clip.
+    pub clip_norm: f32,
+}
+
+/// A slab of parameters with everything the optimiser keeps for it, each `[len]`.
+#[derive(Debug, Clone, Copy)]
+pub struct SlabTensors {
+    /// Parameters.
+    pub values: Tensor,
+    /// Gradients.
+    pub grads: Tensor,
+    /// First moments.
+    pub moment1: Tensor,
+    /// Second moments.
+    pub moment2: Tensor,
+    /// Leading values that are decayed; a multiple of 4.
+    pub decayed: usize,
+    /// Factor on the learning rate.
+    pub lr_scale: f32,
+}
+
+/// Records the gradient norm, the decision to apply the step, its metrics, and AdamW on every slab.
+pub fn adamw(
+    rec: &mut Recorder,
+    config: AdamW,
+    slabs: &[SlabTensors],
+    [step, state, loss, metrics]: [Tensor; 4],
+) {
+    let chunks: Vec<usize> = slabs.iter().map(|slab| rec.len(slab.grads).div_ceil(CHUNK)).collect();
+    let total: usize = chunks.iter().sum();
+    let partials = rec.transient("grad_norm", [total]);
+    let mut first = 0;
+    for (slab, &chunks) in slabs.iter().zip(&chunks) {
+        let uniform = [rec.len(slab.grads), chunks, first].map(|n| n as u32);
+        let lanes = [("WG", row_lanes(rec, CHUNK))];
+        rec.dispatch("grad_norm", &lanes, &uniform, &[slab.grads, partials], chunks);
+        first += chunks;
+    }
+    let uniform = [
+        total as u32,
+        METRICS_RING as u32,
+        config.clip_norm.to_bits(),
+        config.beta1.to_bits(),
+        config.beta2.to_bits(),
+    ];
+    let lanes = [("WG", row_lanes(rec, total))];
+    rec.dispatch("step_end", &lanes, &uniform, &[step, partials, loss, state, metrics], 1);
+    for slab in slabs {
+        let count = rec.len(slab.values) / 4;
+        let uniform = [
+            count as u32,
+            (slab.decayed / 4) as u32,
+            slab.lr_scale.to_bits(),
+            config.beta1.to_bits(),
+            config.beta2.to_bits(),
+            config.eps.to_bits(),
+            config.weight_decay.to_bits(),
+        ];
+        let bindings = [step, state, slab.grads, slab.values, slab.moment1, slab.moment2];
+        rec.dispatch("adamw", &[], &uniform, &bindings, groups_of_lanes(count));
+    }
+}
+
+/// LARS' constants.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Lars {
+    /// Momentum.
+    pub momentum: f32,
+    /// Decay of tensors with more than one dimension.
+    pub weight_decay: f32,
+    /// Trust coefficient.
+    pub trust: f32,
+}
+
+/// Records LARS on one tensor; `velocity` has its shape. Decay and trust ratio apply to tensors of
+/// more than one dimension.
+pub fn lars(rec: &mut Recorder, config: Lars, step: Tensor, [grad, value, velocity]: [Tensor; 3]) {
+    let count = rec.len(value);
+    let scaled = u32::from(rec.shape(value).len() > 1);
+    let constants = [("SCALED", scaled), ("WG", row_lanes(rec, count))];
+    let uniform = [
+        count as u32,
+        config.momentum.to_bits(),
+        config.weight_decay.to_bits(),
+        config.trust.to_bits(),
+    ];
+    rec.dispatch("lars", &constants, &uniform, &[step, grad, value, velocity], 1);
+}

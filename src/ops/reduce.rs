@@ -1,0 +1,50 @@
+//! Sums over rows.
+
+use super::groups_of_lanes;
+use crate::gpu::Tier;
+use crate::program::{Recorder, Tensor};
+
+/// Rows that one invocation sums; more go through partial sums.
+pub(super) fn rows_per_chunk(rec: &Recorder) -> usize {
+    match rec.tier() {
+        // Few cores: a second launch costs more than it gains.
+        Tier::Cpu => 8192,
+        Tier::Gpu => 128,
+    }
+}
+
+/// `out [D] += Σ x [rows, D]`, only over the rows whose kind is the filter's if there is one.
+pub(super) fn add_column_sums(
+    rec: &mut Recorder,
+    x: Tensor,
+    out: Tensor,
+    filter: Option<(Tensor, u32)>,
+) {
+    let dim = rec.len(out);
+    let rows = rec.len(x) / dim;
+    let per_chunk = rows_per_chunk(rec);
+    if rows <= per_chunk {
+        column_sum(rec, x, out, [rows, dim, rows], filter, true);
+    } else {
+        let chunks = rows.div_ceil(per_chunk);
+        let partial = rec.transient("partial sums", [chunks, dim]);
+        column_sum(rec, x, partial, [rows, dim, per_chunk], filter, false);
+        add_column_sums(rec, partial, out, None);
+    }
+}
+
+fn column_sum(
+    rec: &mut Recorder,
+    x: Tensor,
+    out: Tensor,
+    [rows, dim, per_chunk]: [usize; 3],
+    filter: Option<(Tensor, u32)>,
+    accumulate: bool,
+) {
+    let count = rec.len(out);
+    let constants =
+        [("FILTER", u32::from(filter.is_some())), ("ACCUMULATE", u32::from(accumulate))];
+    let (kinds, wanted) = filter.unwrap_or((rec.unused(), 0));
+    let uniform = [rows as u32, dim as u32, per_chunk as u32, wanted, count as u32];
+    rec.dispatch("column_sum", &constants, &uniform, &[x, kinds, out], groups_of_lanes(count));
+}

@@ -1,0 +1,229 @@
+//! A step is a program, recorded once: ops append dispatches to a [`Recorder`], its tape yields the
+//! backward pass, [`Plan`] shares memory by liveness, and [`Program`] is the result on a device,
+//! run again and again without creating anything.
+
+mod plan;
+mod recorder;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+pub use plan::Plan;
+use recorder::Place;
+pub use recorder::{Recorder, Tensor};
+
+use crate::error::Result;
+use crate::gpu::{Buffer, CommandList, Dispatch, Gpu};
+
+/// Buffers by label, shared between programs (parameters, optimiser state).
+pub type Buffers = HashMap<String, Arc<Buffer>>;
+
+/// A recorded program on a device.
+pub struct Program {
+    gpu: Gpu,
+    list: CommandList,
+    plan: Plan,
+    externals: Buffers,
+    slots: Vec<Buffer>,
+    /// Per dispatch: kernel, scope, matrix FLOPs, and what it writes.
+    steps: Vec<Step>,
+}
+
+struct Step {
+    kernel: &'static str,
+    flops: u64,
+    writes: Vec<Written>,
+}
+
+struct Written {
+    label: String,
+    source: Source,
+    first: u64,
+    bytes: u64,
+}
+
+enum Source {
+    Slot(usize),
+    External(String),
+}
+
+/// Time and work of all launches of one kernel in a program.
+#[derive(Debug, Clone)]
+pub struct KernelTime {
+    /// Shader's name.
+    pub kernel: &'static str,
+    /// Number of launches.
+    pub launches: usize,
+    /// Sum of their times in nanoseconds.
+    pub nanoseconds: f64,
+    /// Sum of their matrix FLOPs.
+    pub flops: u64,
+}
+
+impl Program {
+    /// Allocates memory, compiles kernels and makes bind groups. External buffers are taken from
+    /// `shared` by label where they are there, else created.
+    ///
+    /// # Errors
+    /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`] with the numbers.
+    ///
+    /// # Panics
+    /// If a shared buffer is smaller than the recording says.
+    pub fn build(gpu: &Gpu, recorder: &Recorder, shared: &Buffers) -> Result<Self> {
+        let plan = Plan::new(recorder, gpu.max_binding())?;
+        let mut externals = Buffers::new();
+        for external in &recorder.externals {
+            let buffer = match shared.get(&external.label) {
+                Some(buffer) => Arc::clone(buffer),
+                None => Arc::new(gpu.buffer(&external.label, external.bytes)?),
+            };
+            assert!(buffer.bytes() >= external.bytes, "{} is too small", external.label);
+            externals.insert(external.label.clone(), buffer);
+        }
+        let slots: Vec<Buffer> = plan
+            .slots
+            .iter()
+            .map(|&bytes| gpu.buffer("activations", bytes))
+            .collect::<Result<_>>()?;
+        gpu.check()?;
+        let range = |tensor: Tensor| -> (&Buffer, u64, u64) {
+            let info = &recorder.tensors[tensor.0];
+            let bytes = info.bytes().max(4);
+            match info.place {
+                Place::External { buffer, first } => {
+                    (&externals[&recorder.externals[buffer].label], 4 * first as u64, bytes)
+                }
+                Place::Transient => {
+                    (&slots[plan.slot_of[tensor.0].expect("planned: it is bound")], 0, bytes)
+                }
+            }
+        };
+        let dispatches: Vec<Dispatch<'_>> = recorder
+            .recorded
+            .iter()
+            .map(|op| Dispatch {
+                kernel: op.kernel.clone(),
+                uniform: &op.uniform,
+                bindings: op.bindings.iter().map(|&tensor| range(tensor)).collect(),
+                groups: op.groups,
+            })
+            .collect();
+        let cleared: Vec<_> = recorder.cleared.iter().map(|&tensor| range(tensor)).collect();
+        let list = CommandList::new(gpu, &dispatches, &cleared)?;
+        let steps = recorder.recorded.iter().map(|op| Step {
+            kernel: op.kernel.shader,
+            flops: op.flops,
+            writes: op
+                .accesses()
+                .filter(|&(_, writes)| writes)
+                .map(|(tensor, _)| {
+                    let info = &recorder.tensors[tensor.0];
+                    let (source, first) = match info.place {
+                        Place::External { buffer, first } => {
+                            let label = recorder.externals[buffer].label.clone();
+                            (Source::External(label), 4 * first as u64)
+                        }
+                        Place::Transient => {
+                            (Source::Slot(plan.slot_of[tensor.0].expect("planned")), 0)
+                        }
+                    };
+                    let label = if op.scope.is_empty() || info.label.contains(&op.scope) {
+                        info.label.clone()
+                    } else {
+                        format!("{} ({})", info.label, op.scope)
+                    };
+                    Written { label, source, first, bytes: info.bytes() }
+                })
+                .collect(),
+        });
+        let steps = steps.collect();
+        Ok(Self { gpu: gpu.clone(), list, plan, externals, slots, steps })
+    }
+
+    /// The memory plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Number of dispatches of one run.
+    pub fn dispatches(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Runs the whole program in one submission; returns at once.
+    pub fn submit(&self) {
+        self.list.submit();
+    }
+
+    /// The external buffer `label`.
+    ///
+    /// # Panics
+    /// If the recording has none of that name.
+    pub fn buffer(&self, label: &str) -> &Arc<Buffer> {
+        self.externals.get(label).unwrap_or_else(|| panic!("no buffer {label}"))
+    }
+
+    /// Uploads words to the external buffer `label` before the next run.
+    pub fn write<T: bytemuck::NoUninit>(&self, label: &str, data: &[T]) {
+        self.gpu.write(self.buffer(label), 0, bytemuck::cast_slice(data));
+    }
+
+    /// Reads the external buffer `label` after the runs submitted so far.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn read<T: bytemuck::Pod>(&self, label: &str) -> Result<Vec<T>> {
+        let buffer = self.buffer(label);
+        let bytes = self.gpu.read(buffer, 0, buffer.bytes()).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Runs the program once and returns the time spent in each kernel, longest first; `None` where
+    /// the adapter has no timestamps.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn time(&self) -> Result<Option<Vec<KernelTime>>> {
+        let Some(times) = self.list.time().await? else { return Ok(None) };
+        let mut sums: BTreeMap<&'static str, KernelTime> = BTreeMap::new();
+        for (step, nanoseconds) in self.steps.iter().zip(times) {
+            let sum = sums.entry(step.kernel).or_insert(KernelTime {
+                kernel: step.kernel,
+                launches: 0,
+                nanoseconds: 0.0,
+                flops: 0,
+            });
+            sum.launches += 1;
+            sum.nanoseconds += nanoseconds;
+            sum.flops += step.flops;
+        }
+        let mut sums: Vec<_> = sums.into_values().collect();
+        sums.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
+        Ok(Some(sums))
+    }
+
+    /// Runs the program dispatch by dispatch and returns the label of the first tensor that is
+    /// written with a value that is not finite. Slow: for a diagnosis after the fact.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn first_non_finite(&self) -> Result<Option<String>> {
+        for (i, step) in self.steps.iter().enumerate() {
+            self.list.submit_range(i..i + 1, i == 0);
+            for written in &step.writes {
+                let buffer: &Buffer = match &written.source {
+                    Source::Slot(slot) => &self.slots[*slot],
+                    Source::External(label) => self.buffer(label),
+                };
+                let bytes = self.gpu.read(buffer, written.first, written.bytes).await?;
+                let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
+                // Index maps hold marks whose bits would read as NaN.
+                let is_index = matches!(step.kernel, "argsort" | "token_maps");
+                if !is_index && words.iter().any(|&w| !f32::from_bits(w).is_finite()) {
+                    return Ok(Some(written.label.clone()));
+                }
+            }
+        }
+        Ok(None)
+    }
+}

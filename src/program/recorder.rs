@@ -1,0 +1,335 @@
+//! Recording: ops append dispatches on shaped tensors, and, where a gradient is wanted, what to
+//! record for it later. Nothing touches a device here.
+
+use std::collections::HashMap;
+
+use crate::gpu::shaders::Shader;
+use crate::gpu::{BINDING_ALIGNMENT, KernelKey, Tier};
+
+/// A tensor of 32-bit words (f32 or u32) in a [`Recorder`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Tensor(pub(super) usize);
+
+/// Where a tensor lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In memory that outlives the program's runs: which buffer, and the first word.
+    External { buffer: usize, first: usize },
+    /// In memory that the planner may give to others before and after.
+    Transient,
+}
+
+pub(super) struct TensorInfo {
+    pub label: String,
+    pub shape: Vec<usize>,
+    pub place: Place,
+    needs_grad: bool,
+    grad: Option<Tensor>,
+}
+
+impl TensorInfo {
+    pub fn bytes(&self) -> u64 {
+        4 * self.shape.iter().product::<usize>() as u64
+    }
+}
+
+pub(super) struct External {
+    pub label: String,
+    pub bytes: u64,
+}
+
+/// One recorded kernel launch.
+pub(super) struct Recorded {
+    pub kernel: KernelKey,
+    pub uniform: Vec<u32>,
+    pub bindings: Vec<Tensor>,
+    pub groups: u32,
+    pub flops: u64,
+    /// Where in the model it was recorded, e.g. `blocks.3.attn`.
+    pub scope: String,
+}
+
+impl Recorded {
+    /// The bindings with whether the kernel writes them.
+    pub fn accesses(&self) -> impl Iterator<Item = (Tensor, bool)> {
+        let writes = Shader::named(self.kernel.shader).bindings;
+        self.bindings.iter().copied().zip(writes.iter().copied())
+    }
+}
+
+type Backward = Box<dyn FnOnce(&mut Recorder)>;
+
+/// Records a program: tensors, dispatches in order, and the tape for reverse-mode differentiation.
+pub struct Recorder {
+    tier: Tier,
+    differentiates: bool,
+    scope: String,
+    pub(super) tensors: Vec<TensorInfo>,
+    pub(super) externals: Vec<External>,
+    pub(super) recorded: Vec<Recorded>,
+    pub(super) cleared: Vec<Tensor>,
+    params: HashMap<String, Tensor>,
+    tape: Vec<Backward>,
+}
+
+impl Recorder {
+    /// An empty recording for adapters of `tier`; with `differentiates`, ops also put their backward
+    /// pass on the tape.
+    pub fn new(tier: Tier, differentiates: bool) -> Self {
+        Self {
+            tier,
+            differentiates,
+            scope: String::new(),
+            tensors: Vec::new(),
+            externals: Vec::new(),
+            recorded: Vec::new(),
+            cleared: Vec::new(),
+            params: HashMap::new(),
+            tape: Vec::new(),
+        }
+    }
+
+    /// Which kernels to record.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Names the part of the model that is recorded next.
+    pub fn set_scope(&mut self, scope: impl Into<String>) {
+        self.scope = scope.into();
+    }
+
+    /// The part of the model that is being recorded.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// Extents of a tensor.
+    pub fn shape(&self, tensor: Tensor) -> &[usize] {
+        &self.tensors[tensor.0].shape
+    }
+
+    /// Number of values.
+    pub fn len(&self, tensor: Tensor) -> usize {
+        self.shape(tensor).iter().product()
+    }
+
+    /// Whether the recording holds no dispatch.
+    pub fn is_empty(&self) -> bool {
+        self.recorded.is_empty()
+    }
+
+    /// Extent of the last dimension, and the number of rows before it.
+    pub fn rows_and_dim(&self, tensor: Tensor) -> (usize, usize) {
+        let (dim, leading) = self.shape(tensor).split_last().expect("a tensor with a dimension");
+        (leading.iter().product(), *dim)
+    }
+
+    fn push(&mut self, label: String, shape: Vec<usize>, place: Place) -> Tensor {
+        self.tensors.push(TensorInfo { label, shape, place, needs_grad: false, grad: None });
+        Tensor(self.tensors.len() - 1)
+    }
+
+    /// A tensor that lives from its first write to its last use.
+    pub fn transient(&mut self, name: &str, shape: impl Into<Vec<usize>>) -> Tensor {
+        let label =
+            if self.scope.is_empty() { name.into() } else { format!("{}.{name}", self.scope) };
+        self.push(label, shape.into(), Place::Transient)
+    }
+
+    /// A buffer of its own, found under `label` when the program is built.
+    pub fn external(&mut self, label: &str, shape: impl Into<Vec<usize>>) -> Tensor {
+        let shape = shape.into();
+        let buffer = self.external_buffer(label, 4 * shape.iter().product::<usize>() as u64);
+        self.push(label.to_owned(), shape, Place::External { buffer, first: 0 })
+    }
+
+    fn external_buffer(&mut self, label: &str, bytes: u64) -> usize {
+        if let Some(i) = self.externals.iter().position(|e| e.label == label) {
+            return i;
+        }
+        self.externals.push(External { label: label.to_owned(), bytes });
+        self.externals.len() - 1
+    }
+
+    /// A range of the external buffer `label`, which holds `bytes` bytes in all.
+    ///
+    /// # Panics
+    /// If the range does not begin where bindings may.
+    pub fn external_range(
+        &mut self,
+        label: &str,
+        bytes: u64,
+        first: usize,
+        name: &str,
+        shape: &[usize],
+    ) -> Tensor {
+        assert_eq!(4 * first as u64 % BINDING_ALIGNMENT, 0, "{name} is not aligned in {label}");
+        let buffer = self.external_buffer(label, bytes);
+        self.push(name.to_owned(), shape.to_vec(), Place::External { buffer, first })
+    }
+
+    /// Keeps a transient tensor's value after the run, in a buffer called `label`.
+    pub fn keep(&mut self, tensor: Tensor, label: &str) {
+        let buffer = self.external_buffer(label, self.tensors[tensor.0].bytes());
+        self.tensors[tensor.0].place = Place::External { buffer, first: 0 };
+    }
+
+    /// Zeroes a tensor at the start of every run.
+    pub fn clear_first(&mut self, tensor: Tensor) {
+        self.cleared.push(tensor);
+    }
+
+    /// Makes `tensor` the parameter `name`; with `grad`, gradients are accumulated there.
+    pub fn add_param(&mut self, name: &str, tensor: Tensor, grad: Option<Tensor>) {
+        self.tensors[tensor.0].needs_grad = self.differentiates && grad.is_some();
+        self.tensors[tensor.0].grad = grad;
+        self.params.insert(name.to_owned(), tensor);
+    }
+
+    /// The parameter `name`, if the model has it.
+    pub fn find_param(&self, name: &str) -> Option<Tensor> {
+        self.params.get(name).copied()
+    }
+
+    /// The parameter `name`.
+    ///
+    /// # Panics
+    /// If the model has none: the parameter table and the network disagree.
+    pub fn param(&self, name: &str) -> Tensor {
+        self.find_param(name).unwrap_or_else(|| panic!("no parameter {name}"))
+    }
+
+    /// Where the gradient of a trained parameter is accumulated.
+    pub fn param_grad(&self, param: Tensor) -> Option<Tensor> {
+        let info = &self.tensors[param.0];
+        if info.needs_grad { info.grad } else { None }
+    }
+
+    /// Asks for the gradient of a tensor that is not a parameter, for tests.
+    pub fn require_grad(&mut self, tensor: Tensor) {
+        self.tensors[tensor.0].needs_grad = true;
+    }
+
+    /// Whether anything behind `tensor` is trained.
+    pub fn needs_grad(&self, tensor: Tensor) -> bool {
+        self.tensors[tensor.0].needs_grad
+    }
+
+    /// Stand-in for a binding that the recorded variant of a kernel does not read.
+    pub fn unused(&mut self) -> Tensor {
+        self.external("unused", [4])
+    }
+
+    /// Stand-in for a binding that the recorded variant of a kernel does not write.
+    pub fn unused_out(&mut self) -> Tensor {
+        self.external("unused output", [4])
+    }
+
+    /// Appends a kernel launch; `bindings` follow the shader's order from binding 1.
+    ///
+    /// # Panics
+    /// If the number of bindings is not the shader's, or a written tensor is bound twice.
+    pub fn dispatch(
+        &mut self,
+        shader: &'static str,
+        constants: &[(&'static str, u32)],
+        uniform: &[u32],
+        bindings: &[Tensor],
+        groups: usize,
+    ) {
+        self.dispatch_with_flops(shader, constants, uniform, bindings, groups, 0);
+    }
+
+    /// [`Self::dispatch`] of a kernel that does `flops` floating-point operations of matrix work.
+    pub fn dispatch_with_flops(
+        &mut self,
+        shader: &'static str,
+        constants: &[(&'static str, u32)],
+        uniform: &[u32],
+        bindings: &[Tensor],
+        groups: usize,
+        flops: u64,
+    ) {
+        let entry = Recorded {
+            kernel: KernelKey { shader, constants: constants.to_vec() },
+            uniform: uniform.to_vec(),
+            bindings: bindings.to_vec(),
+            groups: u32::try_from(groups).expect("at most u32::MAX workgroups"),
+            flops,
+            scope: self.scope.clone(),
+        };
+        assert_eq!(bindings.len(), Shader::named(shader).bindings.len(), "bindings of {shader}");
+        for (i, (tensor, writes)) in entry.accesses().enumerate() {
+            let again = bindings.iter().enumerate().any(|(j, &t)| j != i && t == tensor);
+            assert!(!(writes && again), "{shader} writes a tensor that it also binds elsewhere");
+        }
+        self.recorded.push(entry);
+    }
+
+    /// Marks `output` as depending on `inputs` and, if one of them is trained, puts `backward` on
+    /// the tape. It finds the output's gradient with [`Self::take_grad`].
+    pub fn on_backward(
+        &mut self,
+        output: Tensor,
+        inputs: &[Tensor],
+        backward: impl FnOnce(&mut Recorder, Tensor) + 'static,
+    ) {
+        if !self.differentiates || !inputs.iter().any(|&input| self.needs_grad(input)) {
+            return;
+        }
+        self.tensors[output.0].needs_grad = true;
+        let scope = self.scope.clone();
+        self.tape.push(Box::new(move |rec| {
+            let Some(grad) = rec.tensors[output.0].grad else { return };
+            rec.set_scope(scope);
+            backward(rec, grad);
+        }));
+    }
+
+    /// Records the backward pass of everything on the tape, last op first. Ops that compute a loss
+    /// have set the first gradients.
+    pub fn backward(&mut self) {
+        while let Some(backward) = self.tape.pop() {
+            backward(self);
+        }
+    }
+
+    /// The gradient of `tensor`, once the backward pass has reached it.
+    pub fn grad(&self, tensor: Tensor) -> Option<Tensor> {
+        self.tensors[tensor.0].grad
+    }
+
+    /// Hands `grad` to `tensor`, which must have none yet, without a copy.
+    pub fn set_grad(&mut self, tensor: Tensor, grad: Tensor) {
+        assert!(self.tensors[tensor.0].grad.is_none(), "the gradient is already set");
+        self.tensors[tensor.0].grad = Some(grad);
+    }
+
+    /// Where an op that can add to what is there writes the gradient of `tensor`, and whether it
+    /// must add. Call it once per use of the tensor.
+    pub fn grad_target(&mut self, tensor: Tensor) -> (Tensor, bool) {
+        if let Some(grad) = self.tensors[tensor.0].grad {
+            return (grad, true);
+        }
+        let label = format!("d {}", self.tensors[tensor.0].label);
+        let shape = self.tensors[tensor.0].shape.clone();
+        let grad = self.push(label, shape, Place::Transient);
+        self.tensors[tensor.0].grad = Some(grad);
+        (grad, false)
+    }
+
+    /// Adds `grad` to the gradient of `tensor`: free for the first use, a kernel for later ones.
+    pub fn add_grad(&mut self, tensor: Tensor, grad: Tensor) {
+        if !self.needs_grad(tensor) {
+            return;
+        }
+        match self.tensors[tensor.0].grad {
+            None => self.tensors[tensor.0].grad = Some(grad),
+            Some(sum) => {
+                let count = self.len(sum);
+                self.dispatch("add", &[], &[count as u32], &[grad, sum], count.div_ceil(64));
+            }
+        }
+    }
+}
