@@ -36,8 +36,11 @@ fn main() {
             continue; // a prelude
         }
         let bindings = bindings(name, &module);
-        writeln!(table, "Shader {{ name: {name:?}, source: {source:?}, bindings: &{bindings:?} }},")
-            .expect("a string grows");
+        writeln!(
+            table,
+            "Shader {{ name: {name:?}, source: {source:?}, bindings: &{bindings:?} }},"
+        )
+        .expect("a string grows");
     }
     table.push_str("];\n");
     let out = env::var("OUT_DIR").expect("set by cargo");

@@ -77,6 +77,15 @@ impl Error {
         Self::BadFile { path: path.as_ref().to_path_buf(), problem: problem.into() }
     }
 
+    /// Names the file that an error about weights came from: [`Error::BadWeights`] becomes
+    /// [`Error::BadFile`], others stay.
+    pub fn in_file(self, path: impl AsRef<Path>) -> Self {
+        match self {
+            Self::BadWeights { problem } => Self::bad_file(path, format!("weights: {problem}")),
+            other => other,
+        }
+    }
+
     /// Turns an [`std::io::Error`] about `path` into an [`Error::Io`]; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();

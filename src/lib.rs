@@ -23,7 +23,6 @@ pub mod model;
 pub mod ops;
 pub mod philox;
 pub mod program;
-#[cfg(feature = "native")]
 pub mod report;
 pub mod tensor;
 pub mod train;

@@ -86,7 +86,8 @@ pub(super) async fn choose(
     let Some(wanted) = wanted else { return Ok(adapters.swap_remove(0)) };
     let by_number = wanted.parse::<usize>().ok().filter(|&i| i < adapters.len());
     let lower = wanted.to_lowercase();
-    let by_name = || adapters.iter().position(|a| a.get_info().name.to_lowercase().contains(&lower));
+    let by_name =
+        || adapters.iter().position(|a| a.get_info().name.to_lowercase().contains(&lower));
     match by_number.or_else(by_name) {
         Some(i) => Ok(adapters.swap_remove(i)),
         None => {

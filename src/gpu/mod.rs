@@ -138,7 +138,8 @@ impl Gpu {
         let slot = Arc::clone(&fault);
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                let problem = format!("the device was lost ({message}); resume from the checkpoint");
+                let problem =
+                    format!("the device was lost ({message}); resume from the checkpoint");
                 slot.lock().unwrap().get_or_insert(Error::Device { problem });
             }
         });
@@ -250,19 +251,25 @@ impl Gpu {
         // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
         // tests run every one of them with the checks on as well.
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
-        let storage = shader.bindings.iter().map(|&writes| wgpu::BufferBindingType::Storage {
-            read_only: !writes,
-        });
-        let entries: Vec<wgpu::BindGroupLayoutEntry> = std::iter::once(wgpu::BufferBindingType::Uniform)
-            .chain(storage)
-            .zip(0..)
-            .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
-                binding,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
-                count: None,
-            })
-            .collect();
+        let storage = shader
+            .bindings
+            .iter()
+            .map(|&writes| wgpu::BufferBindingType::Storage { read_only: !writes });
+        let entries: Vec<wgpu::BindGroupLayoutEntry> =
+            std::iter::once(wgpu::BufferBindingType::Uniform)
+                .chain(storage)
+                .zip(0..)
+                .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+                    binding,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                })
+                .collect();
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(shader.name),
             entries: &entries,

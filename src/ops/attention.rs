@@ -37,7 +37,14 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let out = rec.transient("attention", [batch, tokens, count * dim]);
     let lse = rec.transient("lse", [batch, count, tokens]);
     let bindings = [qkv, out, lse];
-    rec.dispatch_with_flops("attention", &constants, &uniform, &bindings, groups, 2 * product_flops);
+    rec.dispatch_with_flops(
+        "attention",
+        &constants,
+        &uniform,
+        &bindings,
+        groups,
+        2 * product_flops,
+    );
     rec.on_backward(out, &[qkv], move |rec, d_out| {
         let (d_qkv, accumulate) = rec.grad_target(qkv);
         assert!(!accumulate, "a qkv projection feeds one attention");
@@ -45,9 +52,23 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
         // Recomputed scores are not counted: four products are the gradient's own work.
         let flops = 2 * product_flops;
         let bindings = [qkv, out, lse, d_out, d_qkv, delta];
-        rec.dispatch_with_flops("attention_backward_q", &constants, &uniform, &bindings, groups, flops);
+        rec.dispatch_with_flops(
+            "attention_backward_q",
+            &constants,
+            &uniform,
+            &bindings,
+            groups,
+            flops,
+        );
         let bindings = [qkv, lse, delta, d_out, d_qkv];
-        rec.dispatch_with_flops("attention_backward_kv", &constants, &uniform, &bindings, groups, flops);
+        rec.dispatch_with_flops(
+            "attention_backward_kv",
+            &constants,
+            &uniform,
+            &bindings,
+            groups,
+            flops,
+        );
     });
     out
 }

@@ -1,8 +1,8 @@
 //! Linear layers and the MLP: `y = x·Wᵀ + b`, with residual and GELU fused into the products.
 
 use super::gemm::{Epilogue, Layout, gemm};
-use super::reduce::add_column_sums;
 use super::groups_of_lanes;
+use super::reduce::add_column_sums;
 use crate::program::{Recorder, Tensor};
 
 /// `x [.., K] → x·weightᵀ + bias [.., N]` with `weight [N, ..]` of `N·K` values.
@@ -34,7 +34,8 @@ fn record(
     let y = rec.transient("linear", shape);
     let epilogue = Epilogue { bias, residual, ..Default::default() };
     gemm(rec, Layout::Nt, sizes, [x, weight, y], epilogue);
-    let inputs: Vec<Tensor> = [Some(x), Some(weight), bias, residual].into_iter().flatten().collect();
+    let inputs: Vec<Tensor> =
+        [Some(x), Some(weight), bias, residual].into_iter().flatten().collect();
     rec.on_backward(y, &inputs, move |rec, dy| {
         param_grads(rec, [m, n, k], x, dy, weight, bias);
         input_grad(rec, [m, n, k], x, dy, weight);

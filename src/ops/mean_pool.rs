@@ -8,9 +8,8 @@ pub fn mean_pool(rec: &mut Recorder, x: Tensor, range: std::ops::Range<usize>) -
     let &[batch, tokens, dim] = rec.shape(x) else { panic!("tokens are [B, T, D]") };
     assert!(range.end <= tokens && !range.is_empty(), "{range:?} of {tokens} tokens");
     let y = rec.transient("pool", [batch, dim]);
-    let uniform = move |count: usize| {
-        [tokens, range.start, range.len(), dim, count].map(|n| n as u32)
-    };
+    let uniform =
+        move |count: usize| [tokens, range.start, range.len(), dim, count].map(|n| n as u32);
     let count = batch * dim;
     rec.dispatch("mean_pool", &[], &uniform(count), &[x, y], groups_of_lanes(count));
     rec.on_backward(y, &[x], move |rec, dy| {

@@ -176,12 +176,7 @@ pub struct Lars {
 
 /// Records LARS on one tensor; `velocity` has its shape. Decay and trust ratio apply to tensors of
 /// more than one dimension.
-pub fn lars(
-    rec: &mut Recorder,
-    config: Lars,
-    step: Tensor,
-    [grad, value, velocity]: [Tensor; 3],
-) {
+pub fn lars(rec: &mut Recorder, config: Lars, step: Tensor, [grad, value, velocity]: [Tensor; 3]) {
     let count = rec.len(value);
     let scaled = u32::from(rec.shape(value).len() > 1);
     let constants = [("SCALED", scaled), ("WG", row_lanes(rec, count))];

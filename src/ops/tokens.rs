@@ -1,8 +1,8 @@
 //! Assembling a stack's input: visible tokens, cls and mask tokens in their places, positions added.
 
+use super::groups_of_lanes;
 use super::mask::MaskIds;
 use super::reduce::add_column_sums;
-use super::groups_of_lanes;
 use crate::config::ModelConfig;
 use crate::program::{Recorder, Tensor};
 

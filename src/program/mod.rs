@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use plan::Plan;
-pub use recorder::{Recorder, Tensor};
 use recorder::Place;
+pub use recorder::{Recorder, Tensor};
 
 use crate::error::Result;
 use crate::gpu::{Buffer, CommandList, Dispatch, Gpu};

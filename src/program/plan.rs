@@ -99,9 +99,8 @@ impl Plan {
 fn take_slot(slots: &mut Vec<u64>, free: &mut Vec<usize>, bytes: u64) -> usize {
     let fits = free.iter().enumerate().filter(|&(_, &s)| slots[s] >= bytes);
     let best = fits.min_by_key(|&(_, &s)| (slots[s], s)).map(|(at, _)| at);
-    let chosen = best.or_else(|| {
-        free.iter().enumerate().max_by_key(|&(_, &s)| (slots[s], s)).map(|(at, _)| at)
-    });
+    let chosen = best
+        .or_else(|| free.iter().enumerate().max_by_key(|&(_, &s)| (slots[s], s)).map(|(at, _)| at));
     match chosen {
         Some(at) => {
             let slot = free.swap_remove(at);

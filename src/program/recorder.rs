@@ -132,7 +132,8 @@ impl Recorder {
 
     /// A tensor that lives from its first write to its last use.
     pub fn transient(&mut self, name: &str, shape: impl Into<Vec<usize>>) -> Tensor {
-        let label = if self.scope.is_empty() { name.into() } else { format!("{}.{name}", self.scope) };
+        let label =
+            if self.scope.is_empty() { name.into() } else { format!("{}.{name}", self.scope) };
         self.push(label, shape.into(), Place::Transient)
     }
 

@@ -1,1 +1,19 @@
-//! x
+//! Pictures, curves and logs. [`views`] is pure arithmetic for every platform; the rest writes
+//! files.
+
+#[cfg(feature = "native")]
+mod font;
+#[cfg(feature = "native")]
+pub mod grid;
+#[cfg(feature = "native")]
+pub mod metrics;
+#[cfg(feature = "native")]
+mod picture;
+#[cfg(feature = "native")]
+pub mod plot;
+#[cfg(feature = "native")]
+pub mod tensorboard;
+pub mod views;
+
+#[cfg(feature = "native")]
+pub use picture::Picture;

@@ -1,1 +1,22 @@
-//! x
+//! Weights in and out: safetensors and PyTorch files, under the names of this crate, Hugging Face,
+//! FAIR, timm and vit-pytorch.
+
+#[cfg(feature = "native")]
+pub mod atomic;
+pub mod hf_config;
+#[cfg(feature = "native")]
+pub mod hugging_face;
+mod infer;
+pub mod names;
+#[cfg(feature = "native")]
+mod open;
+#[cfg(feature = "native")]
+pub mod pth;
+pub mod safetensors;
+
+#[cfg(feature = "native")]
+pub use atomic::atomic_write;
+pub use infer::{Overrides, infer_config};
+pub use names::{Converted, FileKind, Format, Missing, detect, to_hugging_face, to_internal};
+#[cfg(feature = "native")]
+pub use open::{Opened, open, save};

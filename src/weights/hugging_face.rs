@@ -1,0 +1,120 @@
+//! A model as a folder that `transformers` loads with `ViTMAEForPreTraining.from_pretrained`, and
+//! such folders back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::atomic::atomic_write;
+use super::hf_config::{HfConfig, decimal};
+use super::names::{Converted, Format, Missing, detect, to_hugging_face, to_internal};
+use super::safetensors::{self, Precision};
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::model::params::{Init, mae_params};
+use crate::model::position::sin_cos_2d;
+use crate::tensor::{HostTensor, TensorMap};
+
+/// The weights' file name.
+pub const WEIGHTS: &str = "model.safetensors";
+/// The configuration's file name.
+pub const CONFIG: &str = "config.json";
+/// The image processor's file name.
+pub const PREPROCESSOR: &str = "preprocessor_config.json";
+
+/// Writes `model.safetensors`, `config.json` and `preprocessor_config.json` into `folder`, which is
+/// made if it does not exist. `tensors` are internal ones; the sin-cos tables are computed where
+/// absent. `mean` and `std` normalise pixels in [0, 1], one value per channel.
+///
+/// # Errors
+/// [`Error::Config`] for a model that `ViTMAEForPreTraining` cannot express (only the paper variant
+/// with square images and patches can be), [`Error::BadWeights`] when tensors are missing or of
+/// another shape, [`Error::Io`] when the folder cannot be written.
+pub fn write(
+    folder: impl AsRef<Path>,
+    config: &ModelConfig,
+    tensors: &TensorMap,
+    mean: &[f32],
+    std: &[f32],
+    precision: Precision,
+) -> Result<()> {
+    let folder = folder.as_ref();
+    let hf_config = HfConfig::for_model(config)?;
+    if mean.len() != config.channels || std.len() != config.channels {
+        let problem = format!(
+            "{} means and {} standard deviations for {} channels; one of each per channel",
+            mean.len(),
+            std.len(),
+            config.channels,
+        );
+        return Err(Error::config("pixel mean and std", problem));
+    }
+    let mut tensors = tensors.clone();
+    for param in mae_params(config) {
+        if param.init == Init::SinCos {
+            tensors.entry(param.name).or_insert_with(|| {
+                let table = sin_cos_2d(param.shape[2], config.grid(), config.cls_tokens() == 1);
+                HostTensor::new(param.shape, table)
+            });
+        }
+    }
+    to_internal(Format::Webmae, config, &tensors, Missing::Refused)?
+        .require(super::FileKind::Mae)?;
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let foreign = to_hugging_face(config, &tensors)?;
+    safetensors::write(folder.join(WEIGHTS), &foreign, &BTreeMap::new(), precision)?;
+    write_json(&folder.join(CONFIG), &hf_config)?;
+    write_json(&folder.join(PREPROCESSOR), &preprocessor(config, mean, std))
+}
+
+/// Reads a folder with `config.json` and `model.safetensors` of `ViTMAEForPreTraining`,
+/// `ViTMAEModel`, `ViTForImageClassification` or `ViTModel`.
+///
+/// # Errors
+/// [`Error::Io`] when a file cannot be read (weights in several shards are not supported),
+/// [`Error::BadFile`] when one is broken or does not fit the configuration.
+pub fn read(folder: impl AsRef<Path>) -> Result<(ModelConfig, Converted)> {
+    let folder = folder.as_ref();
+    let config = read_config(folder)?;
+    let path = folder.join(WEIGHTS);
+    let tensors = safetensors::read(&path)?.tensors;
+    let convert = |tensors| to_internal(detect(tensors)?, &config, tensors, Missing::Refused);
+    let converted = convert(&tensors).map_err(|e| e.in_file(&path))?;
+    Ok((config, converted))
+}
+
+/// The model that a folder's `config.json` describes.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when it describes another model.
+pub fn read_config(folder: impl AsRef<Path>) -> Result<ModelConfig> {
+    let path = folder.as_ref().join(CONFIG);
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    HfConfig::parse(&text).and_then(|c| c.to_model()).map_err(|e| e.in_file(&path))
+}
+
+/// The settings of `ViTImageProcessor`: a bicubic resize to the model's size, pixels over 255, mean
+/// and standard deviation.
+fn preprocessor(config: &ModelConfig, mean: &[f32], std: &[f32]) -> serde_json::Value {
+    const BICUBIC: u8 = 3;
+    let decimals = |values: &[f32]| values.iter().copied().map(decimal).collect::<Vec<f64>>();
+    json!({
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": true,
+        "size": { "height": config.image_size[0], "width": config.image_size[1] },
+        "resample": BICUBIC,
+        "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0,
+        "do_normalize": true,
+        "image_mean": decimals(mean),
+        "image_std": decimals(std),
+    })
+}
+
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+    atomic_write(path, |w| {
+        serde_json::to_writer_pretty(&mut *w, value)?;
+        w.write_all(b"\n")
+    })
+}

@@ -1,0 +1,41 @@
+//! Names of `facebookresearch/mae` (`models_mae.py`, `models_vit.py`) and of timm's
+//! `VisionTransformer`. The internal names are the same, plus the tensors that only other variants
+//! have.
+
+use super::table::{Row, Table, row};
+
+/// Every name means itself.
+pub(super) const TABLE: Table = Table {
+    encoder_prefix: "",
+    stacks: &[("blocks.", "blocks."), ("decoder_blocks.", "decoder_blocks.")],
+    block: &[
+        same("norm1."),
+        same("attn.qkv."),
+        same("attn.proj."),
+        same("norm2."),
+        same("mlp.fc1."),
+        same("mlp.fc2."),
+    ],
+    top: &[
+        same("cls_token"),
+        same("pos_embed"),
+        same("patch_embed.norm_pre."),
+        same("patch_embed.proj."),
+        same("patch_embed.norm_post."),
+        same("encoder_mask_token"),
+        same("norm."),
+        same("fc_norm."),
+        same("head."),
+        same("mask_token"),
+        same("decoder_embed."),
+        same("decoder_pos_embed"),
+        same("decoder_norm."),
+        same("decoder_pred."),
+    ],
+    aliases: &[],
+    unused: &[],
+};
+
+const fn same(name: &'static str) -> Row {
+    row(name, name)
+}

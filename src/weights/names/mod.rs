@@ -1,0 +1,173 @@
+//! Translation between the code bases' tensor names and the internal ones (see
+//! [`crate::model::params`]).
+
+mod convert;
+mod fair;
+mod hugging_face;
+mod table;
+mod vit_pytorch;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use convert::{Converted, Missing, to_hugging_face, to_internal};
+
+use crate::config::Variant;
+use crate::error::{Error, Result};
+use crate::tensor::TensorMap;
+use table::{Meaning, Table};
+
+/// A code base's way of naming tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `transformers`: `ViTMAEForPreTraining`, `ViTMAEModel`.
+    HuggingFaceMae,
+    /// `transformers`: `ViTForImageClassification`, `ViTModel`.
+    HuggingFaceVit,
+    /// `facebookresearch/mae` and timm.
+    Fair,
+    /// vit-pytorch up to 0.25 (the plain variant).
+    VitPytorchOld,
+    /// vit-pytorch 1.x (checked against 1.26).
+    VitPytorch,
+    /// This crate's own files: the internal names, for every variant.
+    Webmae,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::HuggingFaceMae => "Hugging Face ViTMAE",
+            Self::HuggingFaceVit => "Hugging Face ViT",
+            Self::Fair => "facebookresearch/mae or timm",
+            Self::VitPytorchOld => "vit-pytorch ≤ 0.25",
+            Self::VitPytorch => "vit-pytorch 1.x",
+            Self::Webmae => "webmae",
+        })
+    }
+}
+
+impl Format {
+    /// The variant that the code base computes; `None` for this crate's own files.
+    pub fn variant(self) -> Option<Variant> {
+        match self {
+            Self::HuggingFaceMae | Self::HuggingFaceVit | Self::Fair => Some(Variant::Paper),
+            Self::VitPytorchOld => Some(Variant::Plain),
+            Self::VitPytorch => Some(Variant::VitPytorch),
+            Self::Webmae => None,
+        }
+    }
+
+    fn table(self) -> &'static Table {
+        match self {
+            Self::HuggingFaceMae | Self::HuggingFaceVit => &hugging_face::TABLE,
+            Self::Fair | Self::Webmae => &fair::TABLE,
+            Self::VitPytorchOld => &vit_pytorch::OLD,
+            Self::VitPytorch => &vit_pytorch::NEW,
+        }
+    }
+}
+
+/// Which parts of a model a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// Encoder and decoder: can be trained on, can reconstruct.
+    Mae,
+    /// An encoder without head or decoder: features, probing, fine-tuning.
+    EncoderOnly,
+    /// A decoder alone.
+    DecoderOnly,
+    /// An encoder with a classification head.
+    Classifier,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mae => "encoder and decoder",
+            Self::EncoderOnly => "only an encoder",
+            Self::DecoderOnly => "only a decoder",
+            Self::Classifier => "an encoder with a classification head",
+        })
+    }
+}
+
+/// Recognises the code base by the tensors' names.
+///
+/// # Errors
+/// [`Error::BadWeights`] shows a few names when none is recognised.
+pub fn detect(tensors: &TensorMap) -> Result<Format> {
+    let names = unwrapped(tensors);
+    let any = |part: &str| names.keys().any(|name| name.contains(part));
+    let flat_embedding =
+        names.get("patch_embed.proj.weight").is_some_and(|n| tensors[*n].shape.len() == 2);
+    if any("layernorm_before.")
+        || any("patch_embeddings.projection.")
+        || any("decoder.decoder_layers.")
+    {
+        let vit = any("classifier.") || any("pooler.");
+        Ok(if vit { Format::HuggingFaceVit } else { Format::HuggingFaceMae })
+    } else if any("to_patch_embedding.") || any("transformer.layers.") || any("decoder.layers.") {
+        let old = any(".fn.") || any("mlp_head.1.");
+        Ok(if old { Format::VitPytorchOld } else { Format::VitPytorch })
+    } else if flat_embedding || any("patch_embed.norm_pre.") || any("encoder_mask_token") {
+        Ok(Format::Webmae)
+    } else if any("blocks.0.") || any("patch_embed.proj.") {
+        Ok(Format::Fair)
+    } else {
+        let problem = format!(
+            "tensor names of no known code base: {}; known are transformers, facebookresearch/mae, \
+             timm and vit-pytorch",
+            some_of(tensors.keys().map(|name| format!("{name:?}"))),
+        );
+        Err(Error::BadWeights { problem })
+    }
+}
+
+/// Shapes under the internal names, without copying values: for reading a model's sizes off its
+/// weights. Names without a meaning are left out.
+pub(super) fn internal_shapes(format: Format, tensors: &TensorMap) -> BTreeMap<String, Vec<usize>> {
+    let mut shapes = BTreeMap::new();
+    for (name, key) in unwrapped(tensors) {
+        let mut shape = tensors[key].shape.clone();
+        match format.table().meaning(&name) {
+            Some(Meaning::Whole(internal) | Meaning::Alias(internal)) => {
+                shapes.insert(internal, shape);
+            }
+            Some(Meaning::Third(internal, _)) => {
+                if let Some(rows) = shape.first_mut() {
+                    *rows = rows.saturating_mul(3);
+                }
+                shapes.insert(internal, shape);
+            }
+            Some(Meaning::Unused) | None => {}
+        }
+    }
+    shapes
+}
+
+/// Names without the wrappers that training scripts put around all of them, each with the name in
+/// the file.
+fn unwrapped(tensors: &TensorMap) -> BTreeMap<String, &str> {
+    let mut names: Vec<(&str, &str)> = tensors.keys().map(|k| (k.as_str(), k.as_str())).collect();
+    while let Some(wrapper) = ["module.", "model.", "_orig_mod.", "encoder.", "backbone."]
+        .into_iter()
+        .find(|wrapper| !names.is_empty() && names.iter().all(|(n, _)| n.starts_with(wrapper)))
+    {
+        for (name, _) in &mut names {
+            *name = &name[wrapper.len()..];
+        }
+    }
+    names.into_iter().map(|(name, key)| (name.to_owned(), key)).collect()
+}
+
+/// The first few of `items`, and how many more there are.
+fn some_of(items: impl IntoIterator<Item = String>) -> String {
+    const SHOWN: usize = 5;
+    let items: Vec<String> = items.into_iter().collect();
+    let mut text = items[..items.len().min(SHOWN)].join(", ");
+    if items.len() > SHOWN {
+        text += &format!(" and {} more", items.len() - SHOWN);
+    }
+    if items.is_empty() { "none".to_owned() } else { text }
+}

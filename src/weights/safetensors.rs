@@ -1,0 +1,203 @@
+//! The safetensors file format: any of its common element types in, f32 or f16 out.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors, View};
+
+use crate::error::{Error, Result};
+use crate::tensor::{HostTensor, TensorMap};
+
+/// The tensors of a file with the text entries of its header.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Contents {
+    /// Tensors by name, as f32.
+    pub tensors: TensorMap,
+    /// The header's `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Element type of a written file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 4 bytes a value, exact.
+    #[default]
+    F32,
+    /// 2 bytes a value, rounded to nearest even; beyond ±65,504 it becomes infinite.
+    F16,
+}
+
+/// Reads a file's bytes. f64, f32, f16, bf16 and the integer types are converted to f32 (integers
+/// beyond 2²⁴ are rounded).
+///
+/// # Errors
+/// [`Error::BadWeights`] when the bytes are no safetensors file, are cut short, or hold a tensor
+/// of another element type.
+pub fn from_bytes(bytes: &[u8]) -> Result<Contents> {
+    let not_a_file = |e: safetensors::SafeTensorError| Error::BadWeights {
+        problem: format!(
+            "not a whole safetensors file ({e}; {} bytes); copy or download it again",
+            bytes.len()
+        ),
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_a_file)?;
+    let file = SafeTensors::deserialize(bytes).map_err(not_a_file)?;
+    let mut contents = Contents::default();
+    if let Some(metadata) = header.metadata() {
+        contents.metadata.extend(metadata.clone());
+    }
+    for (name, view) in file.iter() {
+        let data = to_f32(name, &view)?;
+        contents.tensors.insert(name.to_owned(), HostTensor::new(view.shape(), data));
+    }
+    Ok(contents)
+}
+
+/// Serialises `tensors` with `metadata` as the header's text entries. Readers in Python expect
+/// the entry `format` = `pt`, so it is added where absent.
+///
+/// # Errors
+/// [`Error::BadWeights`] when the format cannot express them (a header beyond its size limit).
+pub fn to_bytes(
+    tensors: &TensorMap,
+    metadata: &BTreeMap<String, String>,
+    precision: Precision,
+) -> Result<Vec<u8>> {
+    let mut entries: HashMap<String, String> = metadata.clone().into_iter().collect();
+    entries.entry("format".into()).or_insert_with(|| "pt".into());
+    let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, precision }));
+    safetensors::serialize(views, Some(entries))
+        .map_err(|e| Error::BadWeights { problem: format!("cannot be stored: {e}") })
+}
+
+/// [`from_bytes`] of a file.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when its content is wrong.
+#[cfg(feature = "native")]
+pub fn read(path: impl AsRef<std::path::Path>) -> Result<Contents> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    from_bytes(&bytes).map_err(|e| e.in_file(path))
+}
+
+/// [`to_bytes`] into a file, atomically.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be written.
+#[cfg(feature = "native")]
+pub fn write(
+    path: impl AsRef<std::path::Path>,
+    tensors: &TensorMap,
+    metadata: &BTreeMap<String, String>,
+    precision: Precision,
+) -> Result<()> {
+    let bytes = to_bytes(tensors, metadata, precision)?;
+    super::atomic::atomic_write(path, |w| w.write_all(&bytes))
+}
+
+/// A tensor on its way into a file.
+struct Stored<'a> {
+    tensor: &'a HostTensor,
+    precision: Precision,
+}
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.tensor.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = self.tensor.data.iter();
+        match self.precision {
+            Precision::F32 if cfg!(target_endian = "little") => {
+                bytemuck::cast_slice(&self.tensor.data).into()
+            }
+            Precision::F32 => values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>().into(),
+            Precision::F16 => {
+                values.flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<_>>().into()
+            }
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.data.len() * self.dtype().bitsize() / 8
+    }
+}
+
+fn to_f32(name: &str, view: &TensorView) -> Result<Vec<f32>> {
+    let bytes = view.data();
+    Ok(match view.dtype() {
+        Dtype::F32 => each(bytes, f32::from_le_bytes),
+        Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
+        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f32),
+        Dtype::I32 => each(bytes, |b| i32::from_le_bytes(b) as f32),
+        Dtype::U8 | Dtype::BOOL => each(bytes, |[b]: [u8; 1]| f32::from(b)),
+        other => {
+            let problem = format!(
+                "tensor {name:?} holds {other:?} values; f64, f32, f16, bf16, i64, i32 and u8 can \
+                 be read: convert it first"
+            );
+            return Err(Error::BadWeights { problem });
+        }
+    })
+}
+
+/// Converts `bytes`, `N` at a time, little-endian whatever the machine.
+pub(super) fn each<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> TensorMap {
+        TensorMap::from([
+            ("a".to_owned(), HostTensor::new([2, 2], vec![1.0, -0.5, 3.25, f32::MIN_POSITIVE])),
+            ("scalar".to_owned(), HostTensor::new([], vec![7.0])),
+            ("empty".to_owned(), HostTensor::new([0, 3], vec![])),
+        ])
+    }
+
+    #[test]
+    fn f32_is_bit_exact_and_f16_rounds() {
+        let metadata = BTreeMap::from([("epoch".to_owned(), "3".to_owned())]);
+        let bytes = to_bytes(&sample(), &metadata, Precision::F32).unwrap();
+        let back = from_bytes(&bytes).unwrap();
+        assert_eq!(back.tensors, sample());
+        assert_eq!((&*back.metadata["epoch"], &*back.metadata["format"]), ("3", "pt"));
+        let half = to_bytes(&sample(), &metadata, Precision::F16).unwrap();
+        assert_eq!(from_bytes(&half).unwrap().tensors["a"].data, [1.0, -0.5, 3.25, 0.0]);
+    }
+
+    #[test]
+    fn every_cut_is_an_error() {
+        let bytes = to_bytes(&sample(), &BTreeMap::new(), Precision::F32).unwrap();
+        for end in 0..bytes.len() {
+            let error = from_bytes(&bytes[..end]).unwrap_err().to_string();
+            assert!(error.contains("not a whole safetensors file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_promises_too_much_is_an_error() {
+        let header =
+            br#"{"x":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,4]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header);
+        bytes.extend_from_slice(&[0; 4]);
+        assert!(from_bytes(&bytes).is_err());
+    }
+}
