@@ -19,6 +19,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod model;
+pub mod philox;
 #[cfg(feature = "native")]
 pub mod report;
 pub mod tensor;
