@@ -1,0 +1,204 @@
+//! torchvision's `ColorJitter` on 8-bit pictures, with PIL's rounding.
+
+use serde::{Deserialize, Serialize};
+
+use super::pixels::{Pixels, luma};
+use crate::error::{Error, Result};
+use crate::philox::Rng;
+
+/// Random changes of colour, each by a uniformly drawn factor, in a random order.
+///
+/// Brightness and contrast work for any number of channels; saturation and hue change RGB
+/// pictures only.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ColorJitter {
+    /// Factor from `max(0, 1 − brightness)` to `1 + brightness`.
+    pub brightness: f32,
+    /// Factor from `max(0, 1 − contrast)` to `1 + contrast`.
+    pub contrast: f32,
+    /// Factor from `max(0, 1 − saturation)` to `1 + saturation`.
+    pub saturation: f32,
+    /// Shift from `−hue` to `hue` of a full turn, at most 0.5.
+    pub hue: f32,
+}
+
+impl ColorJitter {
+    /// The strengths of the paper's Table 1e: 0.4, 0.4, 0.4, 0.1.
+    pub fn paper() -> Self {
+        Self { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }
+    }
+
+    /// Checks every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the field, the value and what would be accepted.
+    pub fn validate(&self) -> Result<()> {
+        let fields = [
+            ("jitter brightness", self.brightness, f32::MAX),
+            ("jitter contrast", self.contrast, f32::MAX),
+            ("jitter saturation", self.saturation, f32::MAX),
+            ("jitter hue", self.hue, 0.5),
+        ];
+        for (name, value, most) in fields {
+            if !(0.0..=most).contains(&value) {
+                let limit = if most < 1.0 { "between 0 and 0.5" } else { "at least 0" };
+                return Err(Error::config(name, format!("must be {limit}, got {value}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes `picture` in place by draws from `rng`.
+    pub fn apply(&self, picture: &mut Pixels, rng: &mut Rng) {
+        let mut order = [0, 1, 2, 3];
+        rng.shuffle(&mut order);
+        let mut factor = |strength: f32| rng.range((1.0 - strength).max(0.0), 1.0 + strength);
+        let brightness = factor(self.brightness);
+        let contrast = factor(self.contrast);
+        let saturation = factor(self.saturation);
+        let hue = rng.range(-self.hue, self.hue);
+        for change in order {
+            match change {
+                0 => blend_all(picture, 0, brightness),
+                1 => blend_all(picture, mean_luma(picture), contrast),
+                2 => saturate(picture, saturation),
+                _ => shift_hue(picture, hue),
+            }
+        }
+    }
+}
+
+/// PIL's `Image.blend` of one sample: `from` at 0, `to` at 1, extrapolated beyond.
+fn blend(from: u8, to: u8, factor: f32) -> u8 {
+    let (from, to) = (f32::from(from), f32::from(to));
+    (from + factor * (to - from)) as u8
+}
+
+fn blend_all(picture: &mut Pixels, from: u8, factor: f32) {
+    for sample in &mut picture.data {
+        *sample = blend(from, *sample, factor);
+    }
+}
+
+/// Mean of the luma (of all samples where the picture is not RGB), rounded.
+fn mean_luma(picture: &Pixels) -> u8 {
+    let pixels = picture.data.as_chunks::<3>().0;
+    let (sum, count): (u64, usize) = if picture.channels == 3 {
+        (pixels.iter().map(|&rgb| u64::from(luma(rgb))).sum(), pixels.len())
+    } else {
+        (picture.data.iter().map(|&v| u64::from(v)).sum(), picture.data.len())
+    };
+    (sum as f64 / count.max(1) as f64 + 0.5) as u8
+}
+
+fn saturate(picture: &mut Pixels, factor: f32) {
+    if picture.channels == 3 {
+        for rgb in picture.data.as_chunks_mut::<3>().0 {
+            let grey = luma(*rgb);
+            *rgb = rgb.map(|sample| blend(grey, sample, factor));
+        }
+    }
+}
+
+/// Turns the hue by `shift` of a full circle, in steps of 1/256 as PIL's 8-bit HSV has them.
+fn shift_hue(picture: &mut Pixels, shift: f32) {
+    let steps = (shift * 255.0) as i32 as u8;
+    if picture.channels == 3 && steps != 0 {
+        for rgb in picture.data.as_chunks_mut::<3>().0 {
+            let [hue, saturation, value] = rgb_to_hsv(*rgb);
+            *rgb = hsv_to_rgb([hue.wrapping_add(steps), saturation, value]);
+        }
+    }
+}
+
+fn rgb_to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
+    let (most, least) = (r.max(g).max(b), r.min(g).min(b));
+    if most == least {
+        return [0, 0, most];
+    }
+    let spread = f32::from(most - least);
+    let distance = |sample: u8| f32::from(most - sample) / spread;
+    let sixths = if r == most {
+        distance(b) - distance(g)
+    } else if g == most {
+        2.0 + distance(r) - distance(b)
+    } else {
+        4.0 + distance(g) - distance(r)
+    };
+    let hue = (sixths / 6.0 + 1.0) % 1.0;
+    [(hue * 255.0) as u8, (spread / f32::from(most) * 255.0) as u8, most]
+}
+
+fn hsv_to_rgb([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
+    let (v, s) = (f32::from(value), f32::from(saturation) / 255.0);
+    let sixths = f32::from(hue) * 6.0 / 255.0;
+    let part = sixths - sixths.floor();
+    let p = (v * (1.0 - s)).round() as u8;
+    let q = (v * (1.0 - s * part)).round() as u8;
+    let t = (v * (1.0 - s * (1.0 - part))).round() as u8;
+    match sixths as u8 % 6 {
+        0 => [value, t, p],
+        1 => [q, value, p],
+        2 => [p, value, t],
+        3 => [p, q, value],
+        4 => [t, p, value],
+        _ => [value, p, q],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hsv_of_the_primaries_and_back() {
+        assert_eq!(rgb_to_hsv([255, 0, 0]), [0, 255, 255]);
+        assert_eq!(rgb_to_hsv([0, 255, 0]), [85, 255, 255]);
+        assert_eq!(rgb_to_hsv([0, 0, 255]), [170, 255, 255]);
+        assert_eq!(rgb_to_hsv([9, 9, 9]), [0, 0, 9]);
+        for rgb in [[255, 0, 0], [0, 255, 0], [0, 0, 255], [7, 7, 7], [200, 100, 50]] {
+            let back = hsv_to_rgb(rgb_to_hsv(rgb));
+            assert!(rgb.iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 2), "{rgb:?} {back:?}");
+        }
+    }
+
+    #[test]
+    fn single_changes_do_what_they_say() {
+        let start = Pixels::new(2, 1, 3, vec![100, 50, 20, 200, 250, 10]);
+        let mut picture = start.clone();
+        blend_all(&mut picture, 0, 1.3);
+        assert_eq!(picture.data, [130, 65, 26, 255, 255, 13]);
+        picture = start.clone();
+        saturate(&mut picture, 0.0);
+        assert_eq!(picture.at(0, 0), [62; 3]);
+        picture = start.clone();
+        let mean = mean_luma(&picture);
+        blend_all(&mut picture, mean, 0.0);
+        assert_eq!(picture.data, [mean; 6]);
+        picture = Pixels::new(1, 1, 3, vec![255, 0, 0]);
+        shift_hue(&mut picture, 0.34);
+        assert_eq!(picture.data, hsv_to_rgb([86, 255, 255]));
+        // A negative shift wraps around the circle.
+        shift_hue(&mut picture, -0.34);
+        assert!(picture.data[0] >= 250 && picture.data[1] <= 6);
+    }
+
+    #[test]
+    fn nothing_changes_at_strength_zero() {
+        let start = Pixels::new(2, 2, 3, (0..12).map(|v| v * 20).collect());
+        let none = ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 };
+        let mut picture = start.clone();
+        none.apply(&mut picture, &mut Rng::new(1, [0; 3]));
+        assert_eq!(picture, start);
+        ColorJitter::paper().apply(&mut picture, &mut Rng::new(1, [0; 3]));
+        assert_ne!(picture, start);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        assert!(ColorJitter::paper().validate().is_ok());
+        assert!(ColorJitter { hue: 0.6, ..ColorJitter::paper() }.validate().is_err());
+        assert!(ColorJitter { contrast: -0.1, ..ColorJitter::paper() }.validate().is_err());
+        assert!(ColorJitter { contrast: f32::NAN, ..ColorJitter::paper() }.validate().is_err());
+    }
+}

@@ -1,0 +1,152 @@
+//! Picture files into [`Pixels`]: JPEG, PNG, WebP, BMP and the first frame of a GIF.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Pixel};
+
+use super::pixels::Pixels;
+use crate::error::{Error, Result};
+
+/// Endings of the files that count as pictures, in lower case.
+pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
+
+/// The default of [`DecodeOptions::max_pixels`]: 134 megapixels.
+pub const MAX_PIXELS: u64 = 1 << 27;
+
+/// How files are decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// Channels of the result: 1 (luma as PIL's `L`), 3 (RGB; alpha is dropped, grey replicated,
+    /// palettes looked up, as PIL's `convert('RGB')`) or 4 (RGBA, opaque where a file has none).
+    pub channels: usize,
+    /// Turn pictures as their EXIF orientation says. torchvision's `ImageFolder` does not.
+    pub apply_exif: bool,
+    /// Larger pictures are refused before memory is taken for them.
+    pub max_pixels: u64,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self { channels: 3, apply_exif: true, max_pixels: MAX_PIXELS }
+    }
+}
+
+/// Whether `path` ends like a picture (see [`EXTENSIONS`]).
+pub fn has_picture_extension(path: &Path) -> bool {
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .is_some_and(|extension| EXTENSIONS.iter().any(|e| extension.eq_ignore_ascii_case(e)))
+}
+
+/// Decodes the picture at `path`; its format is told by its content, not by its name. Samples of
+/// 16 bits keep their upper byte.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read; [`Error::BadFile`] if it is empty, no picture,
+/// damaged, or larger than the limit; [`Error::Config`] for channels other than 1, 3 and 4.
+pub fn decode_file(path: &Path, options: &DecodeOptions) -> Result<Pixels> {
+    if ![1, 3, 4].contains(&options.channels) {
+        return Err(Error::config("channels", files_have_channels(options.channels)));
+    }
+    // A decoder that panics on a damaged file must not take a training run with it.
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_image(path, options)));
+    let image = decoded.unwrap_or_else(|_| Err(Error::bad_file(path, "the decoder gave up on it")));
+    Ok(into_pixels(image?, options.channels))
+}
+
+/// Why files cannot be read as `channels` channels.
+pub(super) fn files_have_channels(channels: usize) -> String {
+    format!(
+        "picture files give 1 (luma), 3 (RGB) or 4 (RGBA) channels, not {channels}; \
+         only `synthetic` has any number"
+    )
+}
+
+fn decode_image(path: &Path, options: &DecodeOptions) -> Result<DynamicImage> {
+    let damaged = |problem: image::ImageError| match problem {
+        image::ImageError::IoError(source) if source.raw_os_error().is_some() => {
+            Error::Io { path: path.to_path_buf(), source }
+        }
+        other => Error::bad_file(path, format!("cannot be decoded: {other}")),
+    };
+    let file = File::open(path).map_err(Error::io(path))?;
+    let bytes = file.metadata().map_err(Error::io(path))?.len();
+    if bytes == 0 {
+        return Err(Error::bad_file(path, "is empty (0 bytes)"));
+    }
+    let mut reader =
+        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(Error::io(path))?;
+    if reader.format().is_none() {
+        let problem = format!("is no JPEG, PNG, WebP, BMP or GIF by its content ({bytes} bytes)");
+        return Err(Error::bad_file(path, problem));
+    }
+    let mut limits = Limits::no_limits();
+    // Up to 16-bit RGBA, and as much again for the decoder's own tables.
+    limits.max_alloc = Some(options.max_pixels.saturating_mul(16).max(1 << 24));
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > options.max_pixels {
+        return Err(Error::bad_file(path, too_large(width, height, options.max_pixels)));
+    }
+    if pixels == 0 {
+        return Err(Error::bad_file(path, format!("has no pixels ({width} × {height})")));
+    }
+    // Unreadable metadata is no reason to lose a picture.
+    let orientation = decoder.orientation().ok().filter(|_| options.apply_exif);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    if let Some(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    Ok(image)
+}
+
+fn too_large(width: u32, height: u32, max_pixels: u64) -> String {
+    let mega = |pixels: u64| pixels as f64 / 1e6;
+    format!(
+        "says it is {width} × {height} = {:.1} megapixels; at most {:.1} are decoded (a guard \
+         against decompression bombs): shrink it, or raise the limit `max_pixels`",
+        mega(u64::from(width) * u64::from(height)),
+        mega(max_pixels),
+    )
+}
+
+/// `image` as 1, 3 or 4 channels.
+fn into_pixels(image: DynamicImage, channels: usize) -> Pixels {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let upper = |sample: u16| (sample >> 8) as u8;
+    let (has_alpha, data) = match image {
+        DynamicImage::ImageLuma16(image) => (false, gather(&image, |p| [upper(p[0]); 3])),
+        DynamicImage::ImageRgb16(image) => {
+            (false, gather(&image, |p| [p[0], p[1], p[2]].map(upper)))
+        }
+        DynamicImage::ImageLumaA16(image) => {
+            (true, gather(&image, |p| [p[0], p[0], p[0], p[1]].map(upper)))
+        }
+        DynamicImage::ImageRgba16(image) => {
+            (true, gather(&image, |p| [p[0], p[1], p[2], p[3]].map(upper)))
+        }
+        DynamicImage::ImageLumaA8(image) => (true, gather(&image, |p| [p[0], p[0], p[0], p[1]])),
+        DynamicImage::ImageRgba8(image) => (true, image.into_raw()),
+        other => (false, other.into_rgb8().into_raw()),
+    };
+    if !has_alpha {
+        return Pixels::new(width, height, 3, data).from_rgb(channels);
+    }
+    if channels == 4 {
+        return Pixels::new(width, height, 4, data);
+    }
+    let rgb = data.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
+    Pixels::new(width, height, 3, rgb).from_rgb(channels)
+}
+
+fn gather<P: Pixel, const N: usize>(
+    image: &ImageBuffer<P, Vec<P::Subpixel>>,
+    convert: impl Fn(&[P::Subpixel]) -> [u8; N],
+) -> Vec<u8> {
+    image.pixels().flat_map(|pixel| convert(pixel.channels())).collect()
+}

@@ -1,0 +1,199 @@
+//! From bytes to the numbers the network sees, and back.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::pixels::Pixels;
+use super::source::ImageSource;
+use crate::error::{Error, Result};
+
+/// Mean and standard deviation of each channel, for values in 0..1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Normalization {
+    /// Mean of each channel.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel, above 0.
+    pub std: Vec<f32>,
+}
+
+impl Normalization {
+    /// ImageNet's RGB figures, which the published weights expect.
+    pub fn imagenet() -> Self {
+        Self { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
+    }
+
+    /// Given figures.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if they do not pair up, are not finite, or a deviation is not positive.
+    pub fn new(mean: Vec<f32>, std: Vec<f32>) -> Result<Self> {
+        let given = Self { mean, std };
+        given.validate(given.mean.len())?;
+        Ok(given)
+    }
+
+    /// Checks that there is one usable pair for each of `channels`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] says what was found and what is needed.
+    pub fn validate(&self, channels: usize) -> Result<()> {
+        let (means, stds) = (self.mean.len(), self.std.len());
+        if channels == 0 || means != channels || stds != channels {
+            let problem = format!(
+                "{means} means and {stds} standard deviations for {channels} channels; give one \
+                 of each per channel, or have them measured from the data"
+            );
+            return Err(Error::config("mean/std", problem));
+        }
+        if let Some(bad) = self.mean.iter().find(|mean| !mean.is_finite()) {
+            return Err(Error::config("mean", format!("must be finite, got {bad}")));
+        }
+        if let Some(bad) = self.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
+            return Err(Error::config("std", format!("must be above 0, got {bad}")));
+        }
+        Ok(())
+    }
+
+    /// Measures the figures over all pixels of at most `limit` pictures of `source`, a subset
+    /// drawn from `seed`. Unreadable pictures are left out; the same data and seed give the same
+    /// figures. A channel that never changes gets a deviation of 1.
+    ///
+    /// # Errors
+    /// The first picture's error if none could be read.
+    pub fn measure(source: &dyn ImageSource, limit: usize, seed: u64) -> Result<Self> {
+        let chosen = super::loader::fixed_indices(source.len(), limit, seed);
+        let sums = chosen
+            .par_iter()
+            .map(|&index| source.decode(index as usize).map(|picture| Sums::of(&picture)))
+            .collect::<Vec<_>>();
+        let mut total = Sums::default();
+        let mut problem = None;
+        for sum in sums {
+            match sum {
+                Ok(sum) => total.add(&sum),
+                Err(error) => problem = problem.or(Some(error)),
+            }
+        }
+        match problem {
+            Some(error) if total.pixels == 0 => Err(error),
+            _ if total.pixels == 0 => Err(Error::config("data", "no picture to measure")),
+            _ => Ok(total.normalization()),
+        }
+    }
+
+    /// `picture` (HWC bytes) as normalised CHW values into `out` of the same length:
+    /// `(byte / 255 − mean) / std`.
+    ///
+    /// # Panics
+    /// If `out` or the number of channels does not fit the picture.
+    pub fn normalise(&self, picture: &Pixels, out: &mut [f32]) {
+        let (channels, size) = (picture.channels, picture.width * picture.height);
+        assert_eq!((out.len(), self.mean.len()), (picture.data.len(), channels), "one value each");
+        for (channel, plane) in out.chunks_exact_mut(size).enumerate() {
+            let (mean, std) = (self.mean[channel], self.std[channel]);
+            let table: [f32; 256] = std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std);
+            let bytes = picture.data.iter().skip(channel).step_by(channels);
+            plane.iter_mut().zip(bytes).for_each(|(out, &byte)| *out = table[usize::from(byte)]);
+        }
+    }
+
+    /// Normalised CHW `values` of a `[height, width]` picture back as bytes, rounded and clamped.
+    ///
+    /// # Panics
+    /// If `values` does not hold `channels · height · width` numbers.
+    pub fn denormalise(&self, values: &[f32], [height, width]: [usize; 2]) -> Pixels {
+        let (channels, size) = (self.mean.len(), height * width);
+        assert_eq!(values.len(), channels * size, "{channels} × {height} × {width} values");
+        let mut picture = Pixels::zeros(width, height, channels);
+        for (channel, plane) in values.chunks_exact(size).enumerate() {
+            let (mean, std) = (self.mean[channel], self.std[channel]);
+            let bytes = picture.data.iter_mut().skip(channel).step_by(channels);
+            let back = |value: f32| ((value * std + mean) * 255.0).round() as u8;
+            bytes.zip(plane).for_each(|(byte, &value)| *byte = back(value));
+        }
+        picture
+    }
+}
+
+/// Exact integer sums, so that no order of addition changes the result.
+#[derive(Debug, Default)]
+struct Sums {
+    pixels: u64,
+    /// Per channel: sum and sum of squares.
+    channels: Vec<[u128; 2]>,
+}
+
+impl Sums {
+    fn of(picture: &Pixels) -> Self {
+        let channel = |c: usize| {
+            let bytes = picture.data.iter().skip(c).step_by(picture.channels);
+            bytes.fold([0u64; 2], |[sum, squares], &byte| {
+                let value = u64::from(byte);
+                [sum + value, squares + value * value]
+            })
+        };
+        let channels = (0..picture.channels).map(|c| channel(c).map(u128::from)).collect();
+        Self { pixels: (picture.width * picture.height) as u64, channels }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.pixels += other.pixels;
+        self.channels.resize(other.channels.len(), [0; 2]);
+        for (mine, theirs) in self.channels.iter_mut().zip(&other.channels) {
+            *mine = [mine[0] + theirs[0], mine[1] + theirs[1]];
+        }
+    }
+
+    fn normalization(&self) -> Normalization {
+        let pixels = self.pixels as f64;
+        let figures = self.channels.iter().map(|&[sum, squares]| {
+            let mean = sum as f64 / pixels;
+            let variance = (squares as f64 / pixels - mean * mean).max(0.0);
+            let std = if variance < 1e-6 { 255.0 } else { variance.sqrt() };
+            ((mean / 255.0) as f32, (std / 255.0) as f32)
+        });
+        let (mean, std) = figures.unzip();
+        Normalization { mean, std }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalise_is_what_torch_computes_and_denormalise_undoes_it() {
+        let picture = Pixels::new(2, 1, 3, vec![0, 128, 255, 10, 20, 30]);
+        let imagenet = Normalization::imagenet();
+        let mut values = [0.0; 6];
+        imagenet.normalise(&picture, &mut values);
+        let expected = [
+            -2.117_904,
+            (10.0 / 255.0 - 0.485) / 0.229,
+            (128.0 / 255.0 - 0.456) / 0.224,
+            (20.0 / 255.0 - 0.456) / 0.224,
+            (1.0 - 0.406) / 0.225,
+            (30.0 / 255.0 - 0.406) / 0.225,
+        ];
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{values:?}");
+        assert_eq!(imagenet.denormalise(&values, [1, 2]), picture);
+        assert_eq!(imagenet.denormalise(&[9.0; 3], [1, 1]).data, [255; 3]);
+    }
+
+    #[test]
+    fn figures_are_checked() {
+        assert!(Normalization::new(vec![0.5], vec![0.0]).is_err());
+        assert!(Normalization::new(vec![0.5], vec![]).is_err());
+        assert!(Normalization::new(vec![], vec![]).is_err());
+        assert!(Normalization::new(vec![f32::NAN], vec![1.0]).is_err());
+        let problem = Normalization::imagenet().validate(4).unwrap_err().to_string();
+        assert!(problem.contains("3 means") && problem.contains("4 channels"));
+    }
+
+    #[test]
+    fn survives_serialisation() {
+        let json = serde_json::to_string(&Normalization::imagenet()).unwrap();
+        let back: Normalization = serde_json::from_str(&json).unwrap();
+        assert_eq!(back, Normalization::imagenet());
+    }
+}

@@ -1,0 +1,192 @@
+//! Training and held-out data: as the data is laid out, or as a part set aside.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::cifar::Cifar;
+use super::loader::fixed_indices;
+use super::pixels::Pixels;
+use super::source::{ImageSource, SourceOptions, open, open_path};
+use crate::error::{Error, Result};
+
+/// Names of folders with held-out data, beside `train`, in order of preference.
+const HELD_OUT_FOLDERS: [&str; 4] = ["val", "valid", "validation", "test"];
+
+/// One in so many pictures is set aside where the data has no held-out part …
+const HELD_OUT_SHARE: usize = 20;
+
+/// … but not more than so many.
+const MAX_HELD_OUT: usize = 512;
+
+/// Data to train on and data to measure with.
+pub struct Split {
+    /// To train on.
+    pub train: Arc<dyn ImageSource>,
+    /// To measure with; labels count in `train`'s classes.
+    pub held_out: Arc<dyn ImageSource>,
+    /// Where the held-out part comes from, in one line.
+    pub how: String,
+}
+
+/// Opens `data` for training and finds held-out data, in this order: `held_out` if given; the
+/// `val` (`valid`, `validation`, `test`) folder beside or below `data`'s `train` folder; CIFAR's
+/// `test_batch.bin` beside its `data_batch_*.bin`; else 5 % of the pictures (1 to 512), drawn from
+/// `options.seed`. A single picture is both.
+///
+/// # Errors
+/// As [`open`], for either part.
+pub fn open_split(data: &str, held_out: Option<&str>, options: &SourceOptions) -> Result<Split> {
+    let train = open(data, options)?;
+    let found = match held_out {
+        Some(spec) => Some((open(spec, options)?, format!("as given: {spec}"))),
+        None => match held_out_path(Path::new(data)) {
+            Some(path) => {
+                let source = open_path(&path, options)?;
+                Some((source, format!("from {}", path.display())))
+            }
+            None => None,
+        },
+    };
+    if let Some((source, how)) = found {
+        let held_out = with_classes_of(train.as_ref(), source);
+        return Ok(Split { train, held_out, how });
+    }
+    if train.len() == 1 {
+        let how = "the only picture serves as held-out data too".to_owned();
+        return Ok(Split { held_out: train.clone(), train, how });
+    }
+    let count = (train.len() / HELD_OUT_SHARE).clamp(1, MAX_HELD_OUT);
+    let chosen = fixed_indices(train.len(), count, options.seed);
+    let is_chosen = |index: &u32| chosen.binary_search(index).is_ok();
+    let rest = (0..train.len() as u32).filter(|index| !is_chosen(index)).collect();
+    let how = format!("{count} of {} pictures set aside (seed {})", train.len(), options.seed);
+    let held_out = Arc::new(Subset::new(train.clone(), chosen)?);
+    Ok(Split { train: Arc::new(Subset::new(train, rest)?), held_out, how })
+}
+
+/// `folder/train`, if held-out data lies beside it.
+pub(super) fn train_folder(folder: &Path) -> Option<PathBuf> {
+    let train = folder.join("train");
+    (train.is_dir() && held_out_in(folder).is_some()).then_some(train)
+}
+
+fn held_out_in(folder: &Path) -> Option<PathBuf> {
+    HELD_OUT_FOLDERS.iter().map(|name| folder.join(name)).find(|path| path.is_dir())
+}
+
+/// The held-out data that belongs to `data` by its layout.
+fn held_out_path(data: &Path) -> Option<PathBuf> {
+    if train_folder(data).is_some() {
+        return held_out_in(data);
+    }
+    if data.file_name().is_some_and(|name| name == "train") {
+        return data.parent().and_then(held_out_in);
+    }
+    let has_training_batches = Cifar::files_in(data)
+        .is_ok_and(|files| files.iter().any(|file| !file.ends_with("test_batch.bin")));
+    has_training_batches.then(|| Cifar::test_file(data)).flatten()
+}
+
+/// `held_out` with its labels counted in `train`'s classes (none where a class is missing there).
+fn with_classes_of(
+    train: &dyn ImageSource,
+    held_out: Arc<dyn ImageSource>,
+) -> Arc<dyn ImageSource> {
+    if held_out.class_names() == train.class_names() {
+        return held_out;
+    }
+    let position = |name: &String| train.class_names().iter().position(|n| n == name);
+    let labels = held_out.class_names().iter().map(position).collect();
+    Arc::new(Relabelled { source: held_out, labels, class_names: train.class_names().to_vec() })
+}
+
+/// Some pictures of another source.
+pub struct Subset {
+    source: Arc<dyn ImageSource>,
+    indices: Vec<u32>,
+}
+
+impl Subset {
+    /// The pictures `indices` of `source`, in that order.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there are none or an index is out of range.
+    pub fn new(source: Arc<dyn ImageSource>, indices: Vec<u32>) -> Result<Self> {
+        let len = source.len();
+        match indices.iter().find(|&&index| index as usize >= len) {
+            Some(index) => {
+                Err(Error::config("subset", format!("picture {index} of {len} does not exist")))
+            }
+            None if indices.is_empty() => Err(Error::config("subset", "has no pictures")),
+            None => Ok(Self { source, indices }),
+        }
+    }
+}
+
+impl ImageSource for Subset {
+    fn len(&self) -> usize {
+        self.indices.len()
+    }
+
+    fn channels(&self) -> usize {
+        self.source.channels()
+    }
+
+    fn label(&self, index: usize) -> Option<usize> {
+        self.indices.get(index).and_then(|&index| self.source.label(index as usize))
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.source.class_names()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.indices.get(index).map_or_else(String::new, |&i| self.source.name(i as usize))
+    }
+
+    fn decode(&self, index: usize) -> Result<Pixels> {
+        self.source.decode(self.indices[index] as usize)
+    }
+
+    fn describe(&self) -> String {
+        format!("{} pictures of {}", self.indices.len(), self.source.describe())
+    }
+}
+
+/// A source whose labels count in another list of classes.
+struct Relabelled {
+    source: Arc<dyn ImageSource>,
+    /// New label of each old one.
+    labels: Vec<Option<usize>>,
+    class_names: Vec<String>,
+}
+
+impl ImageSource for Relabelled {
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn channels(&self) -> usize {
+        self.source.channels()
+    }
+
+    fn label(&self, index: usize) -> Option<usize> {
+        self.source.label(index).and_then(|old| self.labels[old])
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.source.name(index)
+    }
+
+    fn decode(&self, index: usize) -> Result<Pixels> {
+        self.source.decode(index)
+    }
+
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+}
