@@ -9,8 +9,8 @@ use crate::model::store::{ParamLayout, ParamStore, STATE};
 use crate::ops::optim::{
     AdamW, METRICS_RING, METRICS_WORDS, Metrics, STATE_WORDS, STEP_WORDS, Scalars, adamw,
 };
-use crate::ops::{Images, masked_loss, noise};
-use crate::program::{Plan, Program, Recorder};
+use crate::ops::{Images, MaskIds, masked_loss, noise};
+use crate::program::{Plan, Program, Recorder, Tensor};
 
 /// Where a batch's masks come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl StepConfig {
         let config = &self.model;
         let mut rec = Recorder::new(tier, true);
         layout.declare(&mut rec, true);
-        let loss = record_forward(&mut rec, self, self.grad_accum);
+        let (loss, _) = record_forward(&mut rec, self, self.grad_accum);
         rec.clear_first(loss);
         rec.backward();
         debug_assert!(config.num_masked() > 0, "without masked patches there is no loss");
@@ -85,12 +85,12 @@ impl StepConfig {
     }
 }
 
-/// Records masks, network and loss of one batch; returns the loss.
+/// Records masks, network and loss of one batch; returns the loss and the masks.
 fn record_forward(
     rec: &mut Recorder,
     config: &StepConfig,
     accumulated: usize,
-) -> crate::program::Tensor {
+) -> (Tensor, MaskIds) {
     let model = &config.model;
     let [h, w] = model.image_size;
     let pixels = rec.external("images", [config.batch_size, model.channels, h, w]);
@@ -109,7 +109,7 @@ fn record_forward(
     let loss = rec.external("loss", [1]);
     let images = Images { pixels, accumulated };
     masked_loss(rec, model, images, decoded.target, decoded.pred, loss);
-    loss
+    (loss, encoded.ids)
 }
 
 /// Held-out loss with fixed masks: the forward pass and the loss alone.
@@ -126,8 +126,9 @@ impl EvalStep {
     pub fn new(gpu: &Gpu, config: &StepConfig, store: &ParamStore) -> Result<Self> {
         let mut rec = Recorder::new(gpu.tier(), false);
         store.layout().declare(&mut rec, false);
-        let loss = record_forward(&mut rec, config, 1);
+        let (loss, ids) = record_forward(&mut rec, config, 1);
         rec.clear_first(loss);
+        rec.keep(ids.restore, "ids_restore");
         let program = Program::build(gpu, &rec, store.buffers())?;
         Ok(Self { program, masks: config.masks })
     }
@@ -145,6 +146,14 @@ impl EvalStep {
         upload(&self.program, self.masks, scalars, batch);
         self.program.submit();
         Ok(self.program.read::<f32>("loss").await?[0])
+    }
+
+    /// Each patch's rank in the last run's masks, `[B, L]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn ids_restore(&self) -> Result<Vec<u32>> {
+        self.program.read("ids_restore").await
     }
 }
 
@@ -216,6 +225,11 @@ impl TrainStep {
     pub fn request_metrics(&mut self) {
         let buffer = self.update.buffer("metrics");
         self.metrics.start(buffer, 0, buffer.bytes());
+    }
+
+    /// Whether metrics were asked for and not taken.
+    pub fn has_requested_metrics(&self) -> bool {
+        self.metrics.is_pending()
     }
 
     /// The metrics asked for with [`Self::request_metrics`], of steps from `first` on, in order.
