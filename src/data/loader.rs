@@ -143,6 +143,30 @@ pub fn fixed_indices(len: usize, count: usize, seed: u64) -> Vec<u32> {
     indices
 }
 
+/// The pictures `indices` of `source` as one batch of epoch 0, in that order: centre crops of
+/// `[height, width]`, made now on all cores. For held-out sets, whose indices [`fixed_indices`]
+/// draws. Unreadable pictures are replaced as by a [`Loader`], and named in the second result.
+///
+/// # Errors
+/// [`Error::Config`] if there are no indices, one is out of range, or the normalisation does not
+/// fit; an error too if no picture can be read at all.
+pub fn fixed_batch(
+    source: &Arc<dyn ImageSource>,
+    normalization: &Normalization,
+    image_size: [usize; 2],
+    indices: &[u32],
+) -> Result<(Batch, Vec<Skipped>)> {
+    let len = source.len();
+    if let Some(index) = indices.iter().find(|&&index| index as usize >= len) {
+        let problem = format!("picture {index} of {len} does not exist");
+        return Err(Error::config("fixed batch", problem));
+    }
+    let options = LoaderOptions::eval(indices.len(), image_size);
+    let maker = Maker::new(source.clone(), normalization.clone(), options)?;
+    let batch = maker.batch(indices, 0, &maker.options.augment)?;
+    Ok((batch, maker.skipped()))
+}
+
 /// Makes batches in the background and hands them out in order, epoch after epoch without end.
 ///
 /// The batches depend on the data, the options' seed and the cursor only: not on the number of
@@ -172,12 +196,8 @@ impl Loader {
         options: LoaderOptions,
         start: Cursor,
     ) -> Result<Self> {
-        options.validate()?;
-        normalization.validate(source.channels())?;
-        if source.is_empty() || source.len() > u32::MAX as usize / 2 {
-            let problem = format!("must hold 1 to 2³¹ pictures, got {}", source.len());
-            return Err(Error::config("data", problem));
-        }
+        let maker = Maker::new(source, normalization, options)?;
+        let options = &maker.options;
         let workers = ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|number| format!("data-{number}"))
@@ -187,14 +207,6 @@ impl Loader {
         let pool = workers.map_err(|problem| {
             Error::config("threads", format!("{} cannot be started: {problem}", options.threads))
         })?;
-        let maker = Maker {
-            source,
-            normalization,
-            options,
-            bad: Mutex::new(BTreeMap::new()),
-            spare: Mutex::new(Vec::new()),
-            stop: AtomicBool::new(false),
-        };
         let batches = maker.batches_per_epoch();
         if start.batch as usize >= batches {
             let problem = format!(
@@ -252,13 +264,7 @@ impl Loader {
 
     /// Every picture that could not be read so far, by index.
     pub fn skipped(&self) -> Vec<Skipped> {
-        let bad = self.maker.bad.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = |(&index, problem): (&u32, &String)| Skipped {
-            index,
-            name: self.maker.source.name(index as usize),
-            problem: problem.clone(),
-        };
-        bad.iter().map(skipped).collect()
+        self.maker.skipped()
     }
 
     /// How many pictures could not be read since the last call (all are in
@@ -274,21 +280,6 @@ impl Loader {
         if spare.len() <= self.maker.options.prefetch {
             spare.push(batch.images);
         }
-    }
-
-    /// The pictures `indices` as one batch of epoch 0: centre crops in that order, made now. For
-    /// held-out sets, whose indices [`fixed_indices`] draws.
-    ///
-    /// # Errors
-    /// As [`Loader::next_batch`]; [`Error::Config`] if an index is out of range.
-    pub fn fixed_batch(&self, indices: &[u32]) -> Result<Batch> {
-        let maker = &self.maker;
-        let len = maker.source.len();
-        if let Some(index) = indices.iter().find(|&&index| index as usize >= len) {
-            let problem = format!("picture {index} of {len} does not exist");
-            return Err(Error::config("fixed batch", problem));
-        }
-        self.pool.install(|| maker.batch(indices, 0, &Augment::center()))
     }
 
     /// Starts batches until `prefetch` of them are under way.
@@ -342,6 +333,27 @@ struct Maker {
 }
 
 impl Maker {
+    fn new(
+        source: Arc<dyn ImageSource>,
+        normalization: Normalization,
+        options: LoaderOptions,
+    ) -> Result<Self> {
+        options.validate()?;
+        normalization.validate(source.channels())?;
+        if source.is_empty() || source.len() > u32::MAX as usize / 2 {
+            let problem = format!("must hold 1 to 2³¹ pictures, got {}", source.len());
+            return Err(Error::config("data", problem));
+        }
+        Ok(Self {
+            source,
+            normalization,
+            options,
+            bad: Mutex::new(BTreeMap::new()),
+            spare: Mutex::new(Vec::new()),
+            stop: AtomicBool::new(false),
+        })
+    }
+
     fn batches_per_epoch(&self) -> usize {
         let (len, batch) = (self.source.len(), self.options.batch_size);
         if self.options.drop_last { (len / batch).max(1) } else { len.div_ceil(batch) }
@@ -410,6 +422,16 @@ impl Maker {
         let name = self.source.name(index as usize);
         let problem = format!("none of {len} pictures can be read; the first, {name}: {problem}");
         Err(Error::config("data", problem))
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        let bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = |(&index, problem): (&u32, &String)| Skipped {
+            index,
+            name: self.source.name(index as usize),
+            problem: problem.clone(),
+        };
+        bad.iter().map(skipped).collect()
     }
 
     fn known_bad(&self, index: u32) -> Option<String> {
