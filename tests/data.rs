@@ -187,6 +187,8 @@ fn broken_files_are_refused_in_words() {
     let whole = std::fs::read(at("whole.jpg")).unwrap();
     write(at("cut.jpg"), &whole[..whole.len() * 3 / 4]);
     assert!(message(decode(&at("cut.jpg"), 3)).contains("cut off"));
+    write(at("video.jpg"), &[&whole[..], b"\xFF\xDA\0\x08 what a phone appends"].concat());
+    assert_eq!(decode(&at("video.jpg"), 3).unwrap(), decode(&at("whole.jpg"), 3).unwrap());
     // Any damage is an error or a picture, never a panic.
     for format in ["jpg", "png", "gif", "webp", "bmp"] {
         let path = at(&format!("whole.{format}"));
@@ -599,6 +601,12 @@ fn options_that_cannot_work_are_refused() {
     let imagenet = Normalization::imagenet;
     assert!(refuse(LoaderOptions { batch_size: 0, ..good.clone() }, imagenet()).contains("batch"));
     assert!(refuse(LoaderOptions { image_size: [0, 8], ..good.clone() }, imagenet()).contains("0"));
+    for (threads, prefetch) in [(1 << 20, 1), (1, 1 << 20)] {
+        let many = LoaderOptions { threads, prefetch, ..good.clone() };
+        assert!(refuse(many, imagenet()).contains("at most"));
+    }
+    let huge = LoaderOptions { batch_size: usize::MAX, ..good.clone() };
+    assert!(refuse(huge, imagenet()).contains("batch size"));
     let grey = Normalization { mean: vec![0.5], std: vec![0.5] };
     assert!(refuse(good.clone(), grey).contains("3 channels"));
     let mut augment = Augment::pretrain();

@@ -117,11 +117,27 @@ fn read(path: &Path, max_pixels: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// Whether these are the bytes of a JPEG whose last scan does not end. Neither marker can occur
-/// within a scan.
+/// Whether these are the bytes of a JPEG without an end marker. What follows the end, such as a
+/// phone's video, does not matter.
 fn is_cut_off_jpeg(bytes: &[u8]) -> bool {
-    let last = |marker: u8| bytes.array_windows().rposition(|pair| *pair == [0xFF, marker]);
-    bytes.starts_with(&[0xFF, 0xD8, 0xFF]) && last(0xD9) <= last(0xDA)
+    if !bytes.starts_with(&[0xFF, 0xD8]) {
+        return false;
+    }
+    let mut rest = &bytes[2..];
+    loop {
+        // Within a scan, FF is followed by 0 or a restart marker.
+        let is_marker =
+            |pair: &[u8; 2]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0xFF | 0xD0..=0xD7);
+        let Some(place) = rest.array_windows().position(is_marker) else { return true };
+        if rest[place + 1] == 0xD9 {
+            return false;
+        }
+        let length = rest
+            .get(place + 2..place + 4)
+            .map_or(0, |l| usize::from(l[0]) << 8 | usize::from(l[1]));
+        let Some(after) = rest.get(place + 2 + length..) else { return true };
+        rest = after;
+    }
 }
 
 fn too_large(width: u32, height: u32, max_pixels: u64) -> String {

@@ -21,6 +21,12 @@ const SHUFFLE: u32 = 0x5EED_0002;
 const AUGMENT: u32 = 0x5EED_0003;
 const SUBSET: u32 = 0x5EED_0004;
 
+/// Values of one batch at most: 4 GiB.
+const MAX_BATCH_VALUES: usize = 1 << 30;
+
+/// Threads, and batches made ahead, at most.
+const MAX_WORKERS: usize = 1024;
+
 /// What the network is fed with in one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -120,13 +126,25 @@ impl LoaderOptions {
         }
     }
 
-    fn validate(&self) -> Result<()> {
-        if self.batch_size == 0 {
-            return Err(Error::config("batch size", "must be at least 1, got 0"));
-        }
+    fn validate(&self, channels: usize) -> Result<()> {
         if self.image_size.iter().any(|side| !(1..=1 << 14).contains(side)) {
             let problem = format!("sides must be 1 to {}, got {:?}", 1 << 14, self.image_size);
             return Err(Error::config("image size", problem));
+        }
+        let sample_len = channels * self.image_size[0] * self.image_size[1];
+        let most = (MAX_BATCH_VALUES / sample_len.max(1)).max(1);
+        if !(1..=most).contains(&self.batch_size) {
+            let problem = format!(
+                "must be 1 to {most} for {channels} × {} × {} values per picture, got {}",
+                self.image_size[0], self.image_size[1], self.batch_size
+            );
+            return Err(Error::config("batch size", problem));
+        }
+        for (name, value) in [("threads", self.threads), ("prefetch", self.prefetch)] {
+            if value > MAX_WORKERS {
+                let problem = format!("must be at most {MAX_WORKERS}, got {value}");
+                return Err(Error::config(name, problem));
+            }
         }
         self.augment.validate()
     }
@@ -338,7 +356,7 @@ impl Maker {
         normalization: Normalization,
         options: LoaderOptions,
     ) -> Result<Self> {
-        options.validate()?;
+        options.validate(source.channels())?;
         normalization.validate(source.channels())?;
         if source.is_empty() || source.len() > u32::MAX as usize / 2 {
             let problem = format!("must hold 1 to 2³¹ pictures, got {}", source.len());
@@ -382,11 +400,13 @@ impl Maker {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut images = spare.unwrap_or_default();
         images.resize(draws.len() * sample_len, 0.0);
-        let sample_ids = images
+        // All outcomes first: of several errors, the first in order is told.
+        let outcomes: Vec<Result<u32>> = images
             .par_chunks_exact_mut(sample_len)
             .zip(draws)
             .map(|(out, &draw)| self.sample(draw, epoch, augment, out))
-            .collect::<Result<Vec<u32>>>()?;
+            .collect();
+        let sample_ids = outcomes.into_iter().collect::<Result<Vec<u32>>>()?;
         let label = |&id: &u32| self.source.label(id as usize).map(|label| label as u32);
         let labels = sample_ids.iter().map(label).collect();
         Ok(Batch { images, labels, sample_ids, draw_ids: draws.to_vec(), epoch })
