@@ -503,7 +503,7 @@ impl<'a> Run<'a> {
         let mut rows = Vec::new();
         for (image, result) in batch.images.chunks_exact(model.image_len()).zip(&results) {
             let patches = geometry.patchify(image)?;
-            let predicted = geometry.view(view, &result.pred, &patches, &result.mask)?;
+            let predicted = geometry.view(view, &result.predicted, &patches, &result.mask)?;
             let row = reconstruction_row(&geometry, image, &predicted, &result.mask, mean, std)?;
             rows.push(row);
         }
