@@ -206,7 +206,13 @@ impl Launch {
 pub struct ReadBack {
     gpu: Gpu,
     staging: Buffer,
-    pending: Option<(u64, Receiver<Result<(), wgpu::BufferAsyncError>>)>,
+    pending: Option<Pending>,
+}
+
+struct Pending {
+    bytes: u64,
+    submission: wgpu::SubmissionIndex,
+    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
 impl ReadBack {
@@ -230,16 +236,21 @@ impl ReadBack {
         let bytes = bytes.next_multiple_of(4);
         let mut encoder = inner.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&buffer.raw, offset, &self.staging.raw, 0, bytes);
-        inner.queue.submit([encoder.finish()]);
-        let (sender, receiver) = channel();
+        let submission = inner.queue.submit([encoder.finish()]);
+        let (sender, mapped) = channel();
         self.staging.raw.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             // The receiver may be gone if the program is shutting down.
             let _ = sender.send(result);
         });
-        self.pending = Some((bytes, receiver));
+        self.pending = Some(Pending { bytes, submission, mapped });
     }
 
-    /// Waits for the data of the last [`Self::start`].
+    /// Whether something was started and not finished.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Waits for the data of the last [`Self::start`], not for work submitted after it.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed meanwhile.
@@ -247,8 +258,12 @@ impl ReadBack {
     /// # Panics
     /// If nothing was started.
     pub async fn finish(&mut self) -> Result<Vec<u8>> {
-        let (bytes, receiver) = self.pending.take().expect("a readback under way");
-        let polled = self.gpu.inner.device.poll(wgpu::PollType::wait_indefinitely());
+        let Pending { bytes, submission, mapped } =
+            self.pending.take().expect("a readback under way");
+        let polled = self.gpu.inner.device.poll(wgpu::PollType::Wait {
+            submission_index: Some(submission),
+            timeout: None,
+        });
         self.gpu.check()?;
         let lost = |problem: String| Error::Device { problem };
         polled.map_err(|e| lost(format!("waiting for results: {e}")))?;

@@ -94,6 +94,7 @@ impl EvalStep {
         let objective =
             masked_objective(&mut rec, &config.model, config.batch_size, config.masks, 1);
         rec.clear_first(objective.loss);
+        rec.keep(objective.encoded.ids.restore, "ids_restore");
         let program = Program::build(gpu, &rec, store.buffers())?;
         Ok(Self { program, masks: config.masks })
     }
@@ -111,6 +112,14 @@ impl EvalStep {
         upload(&self.program, self.masks, scalars, batch);
         self.program.submit();
         Ok(self.program.read::<f32>("loss").await?[0])
+    }
+
+    /// Each patch's rank in the last run's masks, `[B, L]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn ids_restore(&self) -> Result<Vec<u32>> {
+        self.program.read("ids_restore").await
     }
 }
 
@@ -182,6 +191,11 @@ impl TrainStep {
     pub fn request_metrics(&mut self) {
         let buffer = self.update.buffer("metrics");
         self.metrics.start(buffer, 0, buffer.bytes());
+    }
+
+    /// Whether metrics were asked for and not taken.
+    pub fn has_requested_metrics(&self) -> bool {
+        self.metrics.is_pending()
     }
 
     /// The metrics asked for with [`Self::request_metrics`], of steps from `first` on, in order.
