@@ -260,10 +260,11 @@ impl ReadBack {
     pub async fn finish(&mut self) -> Result<Vec<u8>> {
         let Pending { bytes, submission, mapped } =
             self.pending.take().expect("a readback under way");
-        let polled = self.gpu.inner.device.poll(wgpu::PollType::Wait {
-            submission_index: Some(submission),
-            timeout: None,
-        });
+        let polled = self
+            .gpu
+            .inner
+            .device
+            .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
         self.gpu.check()?;
         let lost = |problem: String| Error::Device { problem };
         polled.map_err(|e| lost(format!("waiting for results: {e}")))?;
