@@ -1,0 +1,26 @@
+// Operands of the direct GEMM kernels as textures (prelude; see gemm_direct.wgsl).
+//
+// Mesa 22.3's lavapipe inserts the lanes of a storage-buffer load one by one through the stack,
+// about 200 ns for a vec4; a texel costs 4 ns. Copying a buffer into a texture first
+// (copyBufferToTexture, a plain memcpy there) therefore makes these kernels some twelve times
+// faster. Vector i of the buffer is the texel (i % 1024, i / 1024).
+
+@group(0) @binding(1) var a: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(2) var b: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(4) var extra: texture_storage_2d<rgba32float, read>;
+
+fn texel(i: u32) -> vec2<u32> {
+    return vec2<u32>(i & 1023u, i >> 10u);
+}
+
+fn load_a(i: u32) -> vec4<f32> {
+    return textureLoad(a, texel(i));
+}
+
+fn load_b(i: u32) -> vec4<f32> {
+    return textureLoad(b, texel(i));
+}
+
+fn load_extra(i: u32) -> vec4<f32> {
+    return textureLoad(extra, texel(i));
+}
