@@ -20,7 +20,7 @@ fn main(
     let col0 = col;
     let col1 = min(col + 1u, n4 - 1u);
 
-    let row0 = min(row + 0u, dims.m - 1u) * k4;
+    let row0 = row * k4;
     let row1 = min(row + 1u, dims.m - 1u) * k4;
     let row2 = min(row + 2u, dims.m - 1u) * k4;
     let row3 = min(row + 3u, dims.m - 1u) * k4;

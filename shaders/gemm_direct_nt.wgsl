@@ -18,7 +18,7 @@ fn main(
     }
     let k4 = dims.k / 4u;
 
-    let row0 = min(row + 0u, dims.m - 1u) * k4;
+    let row0 = row * k4;
     let row1 = min(row + 1u, dims.m - 1u) * k4;
     let row2 = min(row + 2u, dims.m - 1u) * k4;
     let row3 = min(row + 3u, dims.m - 1u) * k4;
@@ -30,7 +30,7 @@ fn main(
     let row9 = min(row + 9u, dims.m - 1u) * k4;
     let row10 = min(row + 10u, dims.m - 1u) * k4;
     let row11 = min(row + 11u, dims.m - 1u) * k4;
-    let col0 = min(4u * col + 0u, dims.n - 1u) * k4;
+    let col0 = 4u * col * k4;
     let col1 = min(4u * col + 1u, dims.n - 1u) * k4;
     let col2 = min(4u * col + 2u, dims.n - 1u) * k4;
     let col3 = min(4u * col + 3u, dims.n - 1u) * k4;

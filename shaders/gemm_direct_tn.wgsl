@@ -20,7 +20,7 @@ fn main(
     let n4 = dims.n / 4u;
     let col0 = col;
     let col1 = min(col + 1u, n4 - 1u);
-    let row0 = min(row / 4u + 0u, m4 - 1u);
+    let row0 = row / 4u;
     let row1 = min(row / 4u + 1u, m4 - 1u);
     let row2 = min(row / 4u + 2u, m4 - 1u);
     let row3 = min(row / 4u + 3u, m4 - 1u);

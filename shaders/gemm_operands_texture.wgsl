@@ -1,6 +1,6 @@
 // Operands of the direct GEMM kernels as textures (prelude; see gemm_direct.wgsl).
 //
-// Mesa 22.3's lavapipe inserts the lanes of a storage-buffer load one by one through the stack,
+// Mesa 22.3's lavapipe (AVX2) inserts the lanes of a storage-buffer load one by one through memory,
 // about 200 ns for a vec4; a texel costs 4 ns. Copying a buffer into a texture first
 // (copyBufferToTexture, a plain memcpy there) therefore makes these kernels some twelve times
 // faster. Vector i of the buffer is the texel (i % 1024, i / 1024).
