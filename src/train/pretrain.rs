@@ -19,7 +19,7 @@ use crate::data::{
     Split, fixed_batch, fixed_indices, open_split,
 };
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Tier};
+use crate::gpu::Gpu;
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::reconstruct::Reconstructor;
@@ -311,10 +311,7 @@ impl<'a> Run<'a> {
 
     /// Steps between two readings of the metrics: the device runs ahead by at most twice as many.
     fn lag(&self) -> u64 {
-        match self.gpu.tier() {
-            Tier::Cpu => 1,
-            Tier::Gpu => METRICS_RING as u64 / 4,
-        }
+        if self.gpu.tier().is_cpu() { 1 } else { METRICS_RING as u64 / 4 }
     }
 
     /// Once `lag` steps are done, takes in the metrics asked for last time and asks for newer ones.
