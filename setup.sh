@@ -62,7 +62,11 @@ setup_linux() {
     fi
 }
 
-[ "$(uname -s)" = Linux ] && setup_linux
+if [ "$(uname -s)" = Linux ]; then
+    setup_linux
+    # Without a desktop session, Mesa's layer for choosing among GPUs complains on every start.
+    [ -n "${XDG_RUNTIME_DIR:-}" ] || export NODEVICE_SELECT=1
+fi
 if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
     PATH="$HOME/.cargo/bin:$PATH"
 fi
