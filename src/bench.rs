@@ -68,10 +68,9 @@ pub const WORKLOADS: [Workload; 4] = [
 impl Workload {
     /// Images per batch on adapters of `tier`.
     pub fn batch_size(&self, mode: Mode, tier: Tier) -> usize {
-        match (mode, tier) {
-            (Mode::Forward, _) => self.forward_batch,
-            (Mode::Train, Tier::Cpu) => self.train_batch[0],
-            (Mode::Train, Tier::Gpu) => self.train_batch[1],
+        match mode {
+            Mode::Forward => self.forward_batch,
+            Mode::Train => self.train_batch[usize::from(!tier.is_cpu())],
         }
     }
 }
@@ -270,10 +269,7 @@ fn profile(programs: &[&Program], repeats: Repeats) -> Result<Option<Vec<KernelT
 /// # Errors
 /// [`crate::Error::Device`] if the device failed.
 pub fn gemm_gflops(gpu: &Gpu) -> Result<f64> {
-    let products = match gpu.tier() {
-        Tier::Cpu => 4,
-        Tier::Gpu => 64,
-    };
+    let products = if gpu.tier().is_cpu() { 4 } else { 64 };
     let n = GEMM_EXTENT;
     let mut rec = Recorder::new(gpu.tier(), false);
     let mut x = rec.external("x", [n, n]);

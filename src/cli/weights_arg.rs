@@ -104,7 +104,7 @@ impl OverrideArgs {
         } else if is_checkpoint(path) {
             from_checkpoint(path.to_owned(), checkpoint::read(path)?, Vec::new())
         } else {
-            self.from_file(path)?
+            self.weights_file(path)?
         };
         if let (Some(mean), Some(std)) = (&self.mean, &self.std) {
             weights.normalization = Some(Normalization::new(mean.clone(), std.clone())?);
@@ -115,7 +115,7 @@ impl OverrideArgs {
         Ok(weights)
     }
 
-    fn from_file(&self, path: &Path) -> Result<Weights> {
+    fn weights_file(&self, path: &Path) -> Result<Weights> {
         let number = |value: Option<u32>| value.map(|n| n as usize);
         let overrides = Overrides {
             encoder_heads: number(self.heads),
