@@ -15,6 +15,7 @@ mod info;
 mod model_args;
 mod plan;
 mod pretrain;
+mod progress;
 mod reconstruct;
 mod weights_arg;
 
@@ -91,7 +92,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(cli: Cli) -> Result<()> {
     let gpu = GpuOptions { adapter: cli.adapter, ..GpuOptions::default() };
     match cli.command {
-        Command::Pretrain(args) => pretrain::run(*args, &gpu),
+        Command::Pretrain(args) => pretrain::run(&args, &gpu),
         Command::Reconstruct(args) => reconstruct::run(&args, &gpu),
         Command::Plan(args) => plan::run(&args, &gpu),
         Command::Info(args) => info::run(&args),

@@ -83,6 +83,11 @@ struct StackArgs {
 }
 
 impl ModelArgs {
+    /// The preset's name.
+    pub(super) fn preset_name<'a>(&'a self, default_preset: &'a str) -> &'a str {
+        self.preset.as_deref().unwrap_or(default_preset)
+    }
+
     /// The model that they describe.
     ///
     /// # Errors
