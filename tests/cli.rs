@@ -270,8 +270,7 @@ fn weights_of_other_shapes_are_refused() {
 #[test]
 fn export_round_trips() {
     let (_guard, dir) = folder();
-    let config =
-        ModelConfig { image_size: [32; 2], patch_size: [8; 2], ..model(Variant::Paper) };
+    let config = ModelConfig { image_size: [32; 2], patch_size: [8; 2], ..model(Variant::Paper) };
     let weights = save(&dir, &config);
     let hf = text(&dir.join("hf"));
     let mean = ["--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.1"];
