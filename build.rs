@@ -9,9 +9,11 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess};
 
 const DIR: &str = "shaders";
-/// Prepended to every shader; not a kernel itself.
+/// Texts that kernels are composed of.
+const INCLUDES: &str = "shaders/include";
+/// The one that stands in front of every kernel.
 const PRELUDE: &str = "common";
-/// First lines of a shader name further preludes like this.
+/// First lines of a kernel name further texts like this.
 const INCLUDE: &str = "//! include ";
 
 fn main() {
@@ -32,13 +34,10 @@ fn main() {
         Validator::new(ValidationFlags::all(), Capabilities::empty())
             .validate(&module)
             .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&source, name)));
-        if module.entry_points.is_empty() {
-            continue; // a prelude
-        }
-        let bindings = bindings(name, &module);
+        let bindings = bindings(name, &module).join(", ");
         writeln!(
             table,
-            "Shader {{ name: {name:?}, source: {source:?}, bindings: &{bindings:?} }},"
+            "Shader {{ name: {name:?}, source: {source:?}, bindings: &[{bindings}] }},"
         )
         .expect("a string grows");
     }
@@ -47,38 +46,42 @@ fn main() {
     fs::write(Path::new(&out).join("shaders.rs"), table).expect("a writable output folder");
 }
 
-fn read(name: &str) -> String {
-    let path = Path::new(DIR).join(name).with_extension("wgsl");
+fn read(dir: &str, name: &str) -> String {
+    let path = Path::new(dir).join(name).with_extension("wgsl");
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The shader behind its preludes.
+/// The kernel behind the texts that it includes.
 fn complete_source(name: &str) -> String {
-    let own = read(name);
-    let mut source = if name == PRELUDE { String::new() } else { read(PRELUDE) };
+    let own = read(DIR, name);
+    let mut source = read(INCLUDES, PRELUDE);
     for line in own.lines().take_while(|line| line.starts_with(INCLUDE)) {
-        source.push_str(&read(&line[INCLUDE.len()..]));
+        source.push_str(&read(INCLUDES, &line[INCLUDE.len()..]));
     }
     source.push_str(&own);
     source
 }
 
-/// Per storage binding from 1 on, whether it is written. Binding 0 is the uniform.
-fn bindings(name: &str, module: &naga::Module) -> Vec<bool> {
-    let mut found: Vec<(u32, bool)> = module
+/// How each binding from 1 on is accessed, as Rust source. Binding 0 is the uniform.
+fn bindings(name: &str, module: &naga::Module) -> Vec<&'static str> {
+    let mut found: Vec<(u32, &str)> = module
         .global_variables
         .iter()
-        .filter_map(|(_, variable)| match variable.space {
-            AddressSpace::Storage { access } => {
-                let binding = variable.binding.expect("a bound variable").binding;
-                Some((binding, access.contains(StorageAccess::STORE)))
-            }
-            _ => None,
+        .filter_map(|(_, variable)| {
+            let access = match variable.space {
+                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                    "Access::Write"
+                }
+                AddressSpace::Storage { .. } => "Access::Read",
+                AddressSpace::Handle => "Access::Texture",
+                _ => return None,
+            };
+            Some((variable.binding.as_ref().expect("a bound variable").binding, access))
         })
         .collect();
     found.sort_unstable();
     for (i, (binding, _)) in found.iter().enumerate() {
-        assert_eq!(*binding as usize, i + 1, "{name}: storage bindings must count up from 1");
+        assert_eq!(*binding as usize, i + 1, "{name}: bindings must count up from 1");
     }
-    found.into_iter().map(|(_, writes)| writes).collect()
+    found.into_iter().map(|(_, access)| access).collect()
 }

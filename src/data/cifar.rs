@@ -129,7 +129,7 @@ impl ImageSource for Cifar {
     fn decode(&self, index: usize) -> Result<Pixels> {
         let planes = &self.records[index * RECORD + 1..(index + 1) * RECORD];
         let rgb = (0..PLANE).flat_map(|i| [planes[i], planes[i + PLANE], planes[i + 2 * PLANE]]);
-        Ok(Pixels::new(SIDE, SIDE, 3, rgb.collect()).from_rgb(self.channels))
+        Ok(Pixels::new(SIDE, SIDE, 3, rgb.collect()).rgb_into(self.channels))
     }
 
     fn describe(&self) -> String {

@@ -1,7 +1,6 @@
 //! Picture files into [`Pixels`]: JPEG, PNG, WebP, BMP and the first frame of a GIF.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -66,21 +65,15 @@ pub(super) fn files_have_channels(channels: usize) -> String {
 }
 
 fn decode_image(path: &Path, options: &DecodeOptions) -> Result<DynamicImage> {
-    let damaged = |problem: image::ImageError| match problem {
-        image::ImageError::IoError(source) if source.raw_os_error().is_some() => {
-            Error::Io { path: path.to_path_buf(), source }
-        }
-        other => Error::bad_file(path, format!("cannot be decoded: {other}")),
-    };
-    let file = File::open(path).map_err(Error::io(path))?;
-    let bytes = file.metadata().map_err(Error::io(path))?.len();
-    if bytes == 0 {
-        return Err(Error::bad_file(path, "is empty (0 bytes)"));
-    }
+    let damaged =
+        |problem: image::ImageError| Error::bad_file(path, format!("cannot be decoded: {problem}"));
+    let bytes = read(path, options.max_pixels)?;
+    let len = bytes.len();
+    let is_cut_off = is_cut_off_jpeg(&bytes);
     let mut reader =
-        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(Error::io(path))?;
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(Error::io(path))?;
     if reader.format().is_none() {
-        let problem = format!("is no JPEG, PNG, WebP, BMP or GIF by its content ({bytes} bytes)");
+        let problem = format!("is no JPEG, PNG, WebP, BMP or GIF by its content ({len} bytes)");
         return Err(Error::bad_file(path, problem));
     }
     let mut limits = Limits::no_limits();
@@ -96,6 +89,10 @@ fn decode_image(path: &Path, options: &DecodeOptions) -> Result<DynamicImage> {
     if pixels == 0 {
         return Err(Error::bad_file(path, format!("has no pixels ({width} × {height})")));
     }
+    if is_cut_off {
+        // The decoder would fill the missing part with grey.
+        return Err(Error::bad_file(path, "is cut off: the JPEG has no end marker"));
+    }
     // Unreadable metadata is no reason to lose a picture.
     let orientation = decoder.orientation().ok().filter(|_| options.apply_exif);
     let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
@@ -103,6 +100,44 @@ fn decode_image(path: &Path, options: &DecodeOptions) -> Result<DynamicImage> {
         image.apply_orientation(orientation);
     }
     Ok(image)
+}
+
+/// The file's bytes, unless it is empty or cannot be a picture within the limit.
+fn read(path: &Path, max_pixels: u64) -> Result<Vec<u8>> {
+    let bytes = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    // 16-bit RGBA without compression, and room for metadata.
+    let most = max_pixels.saturating_mul(8).saturating_add(1 << 26);
+    match bytes {
+        0 => Err(Error::bad_file(path, "is empty (0 bytes)")),
+        1.. if bytes > most => {
+            let problem = format!("has {bytes} bytes, at most {most} are read (see `max_pixels`)");
+            Err(Error::bad_file(path, problem))
+        }
+        _ => std::fs::read(path).map_err(Error::io(path)),
+    }
+}
+
+/// Whether these are the bytes of a JPEG without an end marker. What follows the end, such as a
+/// phone's video, does not matter.
+fn is_cut_off_jpeg(bytes: &[u8]) -> bool {
+    if !bytes.starts_with(&[0xFF, 0xD8]) {
+        return false;
+    }
+    let mut rest = &bytes[2..];
+    loop {
+        // Within a scan, FF is followed by 0 or a restart marker.
+        let is_marker =
+            |pair: &[u8; 2]| pair[0] == 0xFF && !matches!(pair[1], 0x00 | 0xFF | 0xD0..=0xD7);
+        let Some(place) = rest.array_windows().position(is_marker) else { return true };
+        if rest[place + 1] == 0xD9 {
+            return false;
+        }
+        let length = rest
+            .get(place + 2..place + 4)
+            .map_or(0, |l| usize::from(l[0]) << 8 | usize::from(l[1]));
+        let Some(after) = rest.get(place + 2 + length..) else { return true };
+        rest = after;
+    }
 }
 
 fn too_large(width: u32, height: u32, max_pixels: u64) -> String {
@@ -135,13 +170,13 @@ fn into_pixels(image: DynamicImage, channels: usize) -> Pixels {
         other => (false, other.into_rgb8().into_raw()),
     };
     if !has_alpha {
-        return Pixels::new(width, height, 3, data).from_rgb(channels);
+        return Pixels::new(width, height, 3, data).rgb_into(channels);
     }
     if channels == 4 {
         return Pixels::new(width, height, 4, data);
     }
     let rgb = data.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
-    Pixels::new(width, height, 3, rgb).from_rgb(channels)
+    Pixels::new(width, height, 3, rgb).rgb_into(channels)
 }
 
 fn gather<P: Pixel, const N: usize>(

@@ -21,6 +21,12 @@ const SHUFFLE: u32 = 0x5EED_0002;
 const AUGMENT: u32 = 0x5EED_0003;
 const SUBSET: u32 = 0x5EED_0004;
 
+/// Values of one batch at most: 4 GiB.
+const MAX_BATCH_VALUES: usize = 1 << 30;
+
+/// Threads, and batches made ahead, at most.
+const MAX_WORKERS: usize = 1024;
+
 /// What the network is fed with in one step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
@@ -120,13 +126,25 @@ impl LoaderOptions {
         }
     }
 
-    fn validate(&self) -> Result<()> {
-        if self.batch_size == 0 {
-            return Err(Error::config("batch size", "must be at least 1, got 0"));
-        }
+    fn validate(&self, channels: usize) -> Result<()> {
         if self.image_size.iter().any(|side| !(1..=1 << 14).contains(side)) {
             let problem = format!("sides must be 1 to {}, got {:?}", 1 << 14, self.image_size);
             return Err(Error::config("image size", problem));
+        }
+        let sample_len = channels * self.image_size[0] * self.image_size[1];
+        let most = (MAX_BATCH_VALUES / sample_len.max(1)).max(1);
+        if !(1..=most).contains(&self.batch_size) {
+            let problem = format!(
+                "must be 1 to {most} for {channels} × {} × {} values per picture, got {}",
+                self.image_size[0], self.image_size[1], self.batch_size
+            );
+            return Err(Error::config("batch size", problem));
+        }
+        for (name, value) in [("threads", self.threads), ("prefetch", self.prefetch)] {
+            if value > MAX_WORKERS {
+                let problem = format!("must be at most {MAX_WORKERS}, got {value}");
+                return Err(Error::config(name, problem));
+            }
         }
         self.augment.validate()
     }
@@ -141,6 +159,30 @@ pub fn fixed_indices(len: usize, count: usize, seed: u64) -> Vec<u32> {
         indices.sort_unstable();
     }
     indices
+}
+
+/// The pictures `indices` of `source` as one batch of epoch 0, in that order: centre crops of
+/// `[height, width]`, made now on all cores. For held-out sets, whose indices [`fixed_indices`]
+/// draws. Unreadable pictures are replaced as by a [`Loader`], and named in the second result.
+///
+/// # Errors
+/// [`Error::Config`] if there are no indices, one is out of range, or the normalisation does not
+/// fit; an error too if no picture can be read at all.
+pub fn fixed_batch(
+    source: &Arc<dyn ImageSource>,
+    normalization: &Normalization,
+    image_size: [usize; 2],
+    indices: &[u32],
+) -> Result<(Batch, Vec<Skipped>)> {
+    let len = source.len();
+    if let Some(index) = indices.iter().find(|&&index| index as usize >= len) {
+        let problem = format!("picture {index} of {len} does not exist");
+        return Err(Error::config("fixed batch", problem));
+    }
+    let options = LoaderOptions::eval(indices.len(), image_size);
+    let maker = Maker::new(source.clone(), normalization.clone(), options)?;
+    let batch = maker.batch(indices, 0, &maker.options.augment)?;
+    Ok((batch, maker.skipped()))
 }
 
 /// Makes batches in the background and hands them out in order, epoch after epoch without end.
@@ -172,12 +214,8 @@ impl Loader {
         options: LoaderOptions,
         start: Cursor,
     ) -> Result<Self> {
-        options.validate()?;
-        normalization.validate(source.channels())?;
-        if source.is_empty() || source.len() > u32::MAX as usize / 2 {
-            let problem = format!("must hold 1 to 2³¹ pictures, got {}", source.len());
-            return Err(Error::config("data", problem));
-        }
+        let maker = Maker::new(source, normalization, options)?;
+        let options = &maker.options;
         let workers = ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|number| format!("data-{number}"))
@@ -187,14 +225,6 @@ impl Loader {
         let pool = workers.map_err(|problem| {
             Error::config("threads", format!("{} cannot be started: {problem}", options.threads))
         })?;
-        let maker = Maker {
-            source,
-            normalization,
-            options,
-            bad: Mutex::new(BTreeMap::new()),
-            spare: Mutex::new(Vec::new()),
-            stop: AtomicBool::new(false),
-        };
         let batches = maker.batches_per_epoch();
         if start.batch as usize >= batches {
             let problem = format!(
@@ -252,13 +282,7 @@ impl Loader {
 
     /// Every picture that could not be read so far, by index.
     pub fn skipped(&self) -> Vec<Skipped> {
-        let bad = self.maker.bad.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = |(&index, problem): (&u32, &String)| Skipped {
-            index,
-            name: self.maker.source.name(index as usize),
-            problem: problem.clone(),
-        };
-        bad.iter().map(skipped).collect()
+        self.maker.skipped()
     }
 
     /// How many pictures could not be read since the last call (all are in
@@ -274,21 +298,6 @@ impl Loader {
         if spare.len() <= self.maker.options.prefetch {
             spare.push(batch.images);
         }
-    }
-
-    /// The pictures `indices` as one batch of epoch 0: centre crops in that order, made now. For
-    /// held-out sets, whose indices [`fixed_indices`] draws.
-    ///
-    /// # Errors
-    /// As [`Loader::next_batch`]; [`Error::Config`] if an index is out of range.
-    pub fn fixed_batch(&self, indices: &[u32]) -> Result<Batch> {
-        let maker = &self.maker;
-        let len = maker.source.len();
-        if let Some(index) = indices.iter().find(|&&index| index as usize >= len) {
-            let problem = format!("picture {index} of {len} does not exist");
-            return Err(Error::config("fixed batch", problem));
-        }
-        self.pool.install(|| maker.batch(indices, 0, &Augment::center()))
     }
 
     /// Starts batches until `prefetch` of them are under way.
@@ -342,6 +351,27 @@ struct Maker {
 }
 
 impl Maker {
+    fn new(
+        source: Arc<dyn ImageSource>,
+        normalization: Normalization,
+        options: LoaderOptions,
+    ) -> Result<Self> {
+        options.validate(source.channels())?;
+        normalization.validate(source.channels())?;
+        if source.is_empty() || source.len() > u32::MAX as usize / 2 {
+            let problem = format!("must hold 1 to 2³¹ pictures, got {}", source.len());
+            return Err(Error::config("data", problem));
+        }
+        Ok(Self {
+            source,
+            normalization,
+            options,
+            bad: Mutex::new(BTreeMap::new()),
+            spare: Mutex::new(Vec::new()),
+            stop: AtomicBool::new(false),
+        })
+    }
+
     fn batches_per_epoch(&self) -> usize {
         let (len, batch) = (self.source.len(), self.options.batch_size);
         if self.options.drop_last { (len / batch).max(1) } else { len.div_ceil(batch) }
@@ -370,11 +400,13 @@ impl Maker {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut images = spare.unwrap_or_default();
         images.resize(draws.len() * sample_len, 0.0);
-        let sample_ids = images
+        // All outcomes first: of several errors, the first in order is told.
+        let outcomes: Vec<Result<u32>> = images
             .par_chunks_exact_mut(sample_len)
             .zip(draws)
             .map(|(out, &draw)| self.sample(draw, epoch, augment, out))
-            .collect::<Result<Vec<u32>>>()?;
+            .collect();
+        let sample_ids = outcomes.into_iter().collect::<Result<Vec<u32>>>()?;
         let label = |&id: &u32| self.source.label(id as usize).map(|label| label as u32);
         let labels = sample_ids.iter().map(label).collect();
         Ok(Batch { images, labels, sample_ids, draw_ids: draws.to_vec(), epoch })
@@ -410,6 +442,16 @@ impl Maker {
         let name = self.source.name(index as usize);
         let problem = format!("none of {len} pictures can be read; the first, {name}: {problem}");
         Err(Error::config("data", problem))
+    }
+
+    fn skipped(&self) -> Vec<Skipped> {
+        let bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
+        let skipped = |(&index, problem): (&u32, &String)| Skipped {
+            index,
+            name: self.source.name(index as usize),
+            problem: problem.clone(),
+        };
+        bad.iter().map(skipped).collect()
     }
 
     fn known_bad(&self, index: u32) -> Option<String> {

@@ -15,7 +15,7 @@ pub mod split;
 pub mod synthetic;
 pub mod transform;
 
-pub use loader::{Batch, Cursor, Loader, LoaderOptions, Skipped, fixed_indices};
+pub use loader::{Batch, Cursor, Loader, LoaderOptions, Skipped, fixed_batch, fixed_indices};
 pub use normalize::Normalization;
 pub use pixels::Pixels;
 pub use source::{ImageSource, SourceOptions, open};

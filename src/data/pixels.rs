@@ -58,7 +58,7 @@ impl Pixels {
     }
 
     /// An RGB picture as `channels` = 1 (luma), 3 (itself) or 4 (opaque RGBA) bytes per pixel.
-    pub(super) fn from_rgb(self, channels: usize) -> Self {
+    pub(super) fn rgb_into(self, channels: usize) -> Self {
         debug_assert_eq!(self.channels, 3);
         let (width, height) = (self.width, self.height);
         let pixels = self.data.as_chunks::<3>().0;
@@ -96,7 +96,7 @@ mod tests {
     fn luma_is_that_of_pil() {
         assert_eq!(luma([255; 3]), 255);
         assert_eq!([luma([255, 0, 0]), luma([0, 255, 0]), luma([0, 0, 255])], [76, 150, 29]);
-        let grey = Pixels::new(1, 1, 3, vec![10, 20, 30]).from_rgb(1);
+        let grey = Pixels::new(1, 1, 3, vec![10, 20, 30]).rgb_into(1);
         assert_eq!((grey.channels, grey.data), (1, vec![18]));
     }
 }

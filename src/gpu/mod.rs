@@ -4,6 +4,7 @@
 mod adapter;
 mod run;
 pub mod shaders;
+pub mod texture;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
 pub use run::{CommandList, Dispatch, ReadBack};
-use shaders::Shader;
+use shaders::{Access, Shader};
 
 use crate::error::{Error, Result};
 
@@ -34,13 +35,34 @@ pub struct GpuOptions {
     pub checked: bool,
 }
 
-/// Number of invocations that suit an adapter's kind, and which kernels run on it.
+/// Which kernels suit an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tier {
-    /// A software driver: SIMD over 8 lanes, no cheap barriers.
+    /// A software driver: SIMD over few lanes, no cheap barriers.
     Cpu,
+    /// A software driver that reads textures many times faster than storage buffers (Mesa's
+    /// llvmpipe).
+    CpuTextures,
     /// Anything else.
     Gpu,
+}
+
+impl Tier {
+    /// All of them; every kernel of every tier runs on every adapter.
+    pub const ALL: [Self; 3] = [Self::Cpu, Self::CpuTextures, Self::Gpu];
+
+    /// Whether the adapter is a processor.
+    pub fn is_cpu(self) -> bool {
+        self != Self::Gpu
+    }
+
+    fn of(info: &wgpu::AdapterInfo) -> Self {
+        match info.device_type {
+            wgpu::DeviceType::Cpu if info.name.contains("llvmpipe") => Self::CpuTextures,
+            wgpu::DeviceType::Cpu => Self::Cpu,
+            _ => Self::Gpu,
+        }
+    }
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -80,19 +102,25 @@ pub(crate) struct Kernel {
 pub struct Buffer {
     raw: wgpu::Buffer,
     bytes: u64,
-    allocated: Arc<AtomicU64>,
+    _allocation: Allocation,
+}
+
+/// Bytes that count as allocated as long as this lives.
+struct Allocation {
+    bytes: u64,
+    total: Arc<AtomicU64>,
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Buffer {
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.allocated.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -143,13 +171,12 @@ impl Gpu {
                 slot.lock().unwrap().get_or_insert(Error::Device { problem });
             }
         });
-        let cpu = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
         Ok(Self {
             inner: Arc::new(Inner {
                 device,
                 queue,
                 summary,
-                tier: if cpu { Tier::Cpu } else { Tier::Gpu },
+                tier: Tier::of(&adapter.get_info()),
                 checked: options.checked,
                 allocated: Arc::default(),
                 fault,
@@ -206,8 +233,12 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         });
+        Ok(Buffer { raw, bytes, _allocation: self.account(bytes) })
+    }
+
+    fn account(&self, bytes: u64) -> Allocation {
         self.inner.allocated.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Buffer { raw, bytes, allocated: Arc::clone(&self.inner.allocated) })
+        Allocation { bytes, total: Arc::clone(&self.inner.allocated) }
     }
 
     /// Writes `data` at byte `offset` before the next submission runs.
@@ -251,22 +282,24 @@ impl Gpu {
         // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
         // tests run every one of them with the checks on as well.
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
-        let storage = shader
-            .bindings
-            .iter()
-            .map(|&writes| wgpu::BufferBindingType::Storage { read_only: !writes });
+        let buffer = |ty| wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        };
+        let bindings = shader.bindings.iter().map(|access| match access {
+            Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+            Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+            Access::Texture => texture::BINDING,
+        });
         let entries: Vec<wgpu::BindGroupLayoutEntry> =
-            std::iter::once(wgpu::BufferBindingType::Uniform)
-                .chain(storage)
+            std::iter::once(buffer(wgpu::BufferBindingType::Uniform))
+                .chain(bindings)
                 .zip(0..)
                 .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
                     binding,
                     visibility: wgpu::ShaderStages::COMPUTE,
-                    ty: wgpu::BindingType::Buffer {
-                        ty,
-                        has_dynamic_offset: false,
-                        min_binding_size: None,
-                    },
+                    ty,
                     count: None,
                 })
                 .collect();

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use super::shaders::{Access, Shader};
+use super::texture::{self, Scratch};
 use super::{BINDING_ALIGNMENT, Buffer, Gpu, Kernel, KernelKey, MAX_GROUPS_PER_DIMENSION};
 use crate::error::{Error, Result};
 
@@ -13,7 +15,7 @@ pub struct Dispatch<'a> {
     pub kernel: KernelKey,
     /// Words of the uniform at binding 0.
     pub uniform: &'a [u32],
-    /// Storage bindings from 1 on: buffer, first byte, bytes.
+    /// Bindings from 1 on: buffer, first byte, bytes.
     pub bindings: Vec<(&'a Buffer, u64, u64)>,
     /// Workgroups; folded into two dimensions where one does not hold them.
     pub groups: u32,
@@ -23,6 +25,8 @@ struct Launch {
     kernel: Arc<Kernel>,
     bind_group: wgpu::BindGroup,
     grid: (u32, u32),
+    /// Ranges copied into textures before: buffer, first byte, bytes, which texture.
+    copies: Vec<(wgpu::Buffer, u64, u64, usize)>,
 }
 
 /// Dispatches with everything they need, ready to run any number of times.
@@ -33,6 +37,8 @@ pub struct CommandList {
     /// Buffers zeroed before the first dispatch.
     cleared: Vec<(wgpu::Buffer, u64, u64)>,
     launches: Vec<Launch>,
+    /// Textures for operands, the `i`-th for the `i`-th texture binding of any kernel.
+    scratch: Vec<Scratch>,
 }
 
 impl CommandList {
@@ -55,14 +61,15 @@ impl CommandList {
             slot[..words.len()].copy_from_slice(words);
         }
         gpu.write(&uniforms, 0, &bytes);
+        let scratch = scratch_textures(gpu, dispatches);
         let launches = dispatches
             .iter()
             .zip((0..).step_by(stride))
-            .map(|(dispatch, offset)| Launch::new(gpu, dispatch, &uniforms, offset))
+            .map(|(dispatch, offset)| Launch::new(gpu, dispatch, &uniforms, offset, &scratch))
             .collect();
         gpu.check()?;
         let cleared = cleared.iter().map(|&(b, first, n)| (b.raw.clone(), first, n)).collect();
-        Ok(Self { gpu: gpu.clone(), _uniforms: uniforms, cleared, launches })
+        Ok(Self { gpu: gpu.clone(), _uniforms: uniforms, cleared, launches, scratch })
     }
 
     /// Number of dispatches.
@@ -105,9 +112,20 @@ impl CommandList {
         if clear {
             self.encode_clears(encoder);
         }
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for launch in &self.launches[range] {
-            launch.encode(&mut pass);
+        // One pass, but for the copies of operands, which must stand between passes.
+        let launches = &self.launches[range];
+        for run in launches.chunk_by(|_, next| next.copies.is_empty()) {
+            self.encode_copies(encoder, &run[0]);
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for launch in run {
+                launch.encode(&mut pass);
+            }
+        }
+    }
+
+    fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, launch: &Launch) {
+        for (buffer, first, bytes, texture) in &launch.copies {
+            texture::encode_copy(encoder, buffer, *first, *bytes, self.scratch[*texture].raw());
         }
     }
 
@@ -139,6 +157,7 @@ impl CommandList {
                 self.encode_clears(&mut encoder);
             }
             for (launch, first) in launches.iter().zip((0..).step_by(2)) {
+                self.encode_copies(&mut encoder, launch);
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                     label: None,
                     timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
@@ -170,21 +189,65 @@ impl CommandList {
     }
 }
 
+/// Textures large enough for every operand that a kernel takes as one.
+fn scratch_textures(gpu: &Gpu, dispatches: &[Dispatch<'_>]) -> Vec<Scratch> {
+    let mut sizes: Vec<u64> = Vec::new();
+    for dispatch in dispatches {
+        for (i, &(_, _, bytes)) in dispatch.texture_operands().enumerate() {
+            sizes.resize(sizes.len().max(i + 1), 0);
+            sizes[i] = sizes[i].max(bytes);
+        }
+    }
+    sizes.into_iter().map(|bytes| Scratch::new(gpu, bytes)).collect()
+}
+
+impl<'a> Dispatch<'a> {
+    fn accesses(&self) -> impl Iterator<Item = (Access, &(&'a Buffer, u64, u64))> {
+        let accesses = Shader::named(self.kernel.shader).bindings;
+        accesses.iter().copied().zip(&self.bindings)
+    }
+
+    fn texture_operands(&self) -> impl Iterator<Item = &(&'a Buffer, u64, u64)> {
+        let textures = self.accesses().filter(|&(access, _)| access == Access::Texture);
+        textures.map(|(_, binding)| binding)
+    }
+}
+
 impl Launch {
-    fn new(gpu: &Gpu, dispatch: &Dispatch<'_>, uniforms: &Buffer, offset: u64) -> Self {
+    fn new(
+        gpu: &Gpu,
+        dispatch: &Dispatch<'_>,
+        uniforms: &Buffer,
+        offset: u64,
+        scratch: &[Scratch],
+    ) -> Self {
         let kernel = gpu.kernel(&dispatch.kernel);
+        let operands = dispatch.texture_operands();
+        let copies: Vec<_> = operands
+            .enumerate()
+            .map(|(i, &(buffer, first, bytes))| (buffer.raw.clone(), first, bytes, i))
+            .collect();
+        let views: Vec<wgpu::TextureView> =
+            copies.iter().map(|&(.., texture)| scratch[texture].view()).collect();
+        let range = |buffer, offset, bytes| {
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset,
+                size: std::num::NonZeroU64::new(bytes),
+            })
+        };
+        let mut views = views.iter();
+        let storage = dispatch.accesses().map(|(access, &(buffer, first, bytes))| match access {
+            Access::Texture => {
+                wgpu::BindingResource::TextureView(views.next().expect("a view per operand"))
+            }
+            Access::Read | Access::Write => range(&buffer.raw, first, bytes),
+        });
         let entries: Vec<wgpu::BindGroupEntry<'_>> =
-            std::iter::once((&uniforms.raw, offset, BINDING_ALIGNMENT))
-                .chain(dispatch.bindings.iter().map(|&(b, first, n)| (&b.raw, first, n)))
+            std::iter::once(range(&uniforms.raw, offset, BINDING_ALIGNMENT))
+                .chain(storage)
                 .zip(0..)
-                .map(|((buffer, first, bytes), binding)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                        buffer,
-                        offset: first,
-                        size: std::num::NonZeroU64::new(bytes),
-                    }),
-                })
+                .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
                 .collect();
         let bind_group = gpu.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(dispatch.kernel.shader),
@@ -192,7 +255,7 @@ impl Launch {
             entries: &entries,
         });
         let x = dispatch.groups.clamp(1, MAX_GROUPS_PER_DIMENSION);
-        Self { kernel, bind_group, grid: (x, dispatch.groups.div_ceil(x)) }
+        Self { kernel, bind_group, grid: (x, dispatch.groups.div_ceil(x)), copies }
     }
 
     fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
@@ -206,7 +269,13 @@ impl Launch {
 pub struct ReadBack {
     gpu: Gpu,
     staging: Buffer,
-    pending: Option<(u64, Receiver<Result<(), wgpu::BufferAsyncError>>)>,
+    pending: Option<Pending>,
+}
+
+struct Pending {
+    bytes: u64,
+    submission: wgpu::SubmissionIndex,
+    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
 impl ReadBack {
@@ -230,16 +299,21 @@ impl ReadBack {
         let bytes = bytes.next_multiple_of(4);
         let mut encoder = inner.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&buffer.raw, offset, &self.staging.raw, 0, bytes);
-        inner.queue.submit([encoder.finish()]);
-        let (sender, receiver) = channel();
+        let submission = inner.queue.submit([encoder.finish()]);
+        let (sender, mapped) = channel();
         self.staging.raw.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
             // The receiver may be gone if the program is shutting down.
             let _ = sender.send(result);
         });
-        self.pending = Some((bytes, receiver));
+        self.pending = Some(Pending { bytes, submission, mapped });
     }
 
-    /// Waits for the data of the last [`Self::start`].
+    /// Whether something was started and not finished.
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Waits for the data of the last [`Self::start`], not for work submitted after it.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed meanwhile.
@@ -247,13 +321,17 @@ impl ReadBack {
     /// # Panics
     /// If nothing was started.
     pub async fn finish(&mut self) -> Result<Vec<u8>> {
-        let (bytes, receiver) = self.pending.take().expect("a readback under way");
-        let polled = self.gpu.inner.device.poll(wgpu::PollType::wait_indefinitely());
+        let Pending { bytes, submission, mapped } =
+            self.pending.take().expect("a readback under way");
+        let polled = self.gpu.inner.device.poll(wgpu::PollType::Wait {
+            submission_index: Some(submission),
+            timeout: None,
+        });
         self.gpu.check()?;
         let lost = |problem: String| Error::Device { problem };
         polled.map_err(|e| lost(format!("waiting for results: {e}")))?;
         let mapped =
-            receiver.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
+            mapped.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
         mapped.map_err(|e| lost(format!("reading results: {e}")))?;
         let data = {
             let view = self.staging.raw.get_mapped_range(0..bytes);

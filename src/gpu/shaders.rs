@@ -7,8 +7,19 @@ pub struct Shader {
     pub name: &'static str,
     /// Complete WGSL source.
     pub source: &'static str,
-    /// Per storage binding, counted from 1: whether the kernel writes it. Binding 0 is the uniform.
-    pub bindings: &'static [bool],
+    /// How each binding from 1 on is accessed. Binding 0 is the uniform.
+    pub bindings: &'static [Access],
+}
+
+/// How a kernel accesses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A storage buffer that is read.
+    Read,
+    /// A storage buffer that is written, perhaps read too.
+    Write,
+    /// A texture that is read, into which the tensor is copied before: see [`super::texture`].
+    Texture,
 }
 
 // `SHADERS`, ordered by name.

@@ -4,6 +4,8 @@ mod block;
 pub mod classifier;
 pub mod init;
 pub mod mae;
+pub mod objective;
 pub mod params;
 pub mod position;
+pub mod reconstruct;
 pub mod store;

@@ -1,7 +1,7 @@
 //! Multi-head softmax attention on a fused qkv projection, streamed forward and backward.
 
 use crate::config::MAX_DIM_HEAD;
-use crate::gpu::Tier;
+use crate::gpu::{Tier, texture};
 use crate::program::{Recorder, Tensor};
 
 /// Number of heads and values per head.
@@ -21,10 +21,7 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let &[batch, tokens, width] = rec.shape(qkv) else { panic!("qkv is [B, L, 3·H·d]") };
     let Heads { count, dim } = heads;
     assert!(dim <= MAX_DIM_HEAD && width == 3 * count * dim, "{heads:?} in a width of {width}");
-    let lanes = match rec.tier() {
-        Tier::Cpu => 8,
-        Tier::Gpu => 64,
-    };
+    let lanes = if rec.tier().is_cpu() { 8 } else { 64 };
     let tiles = tokens.div_ceil(lanes);
     let groups = batch * count * tiles;
     let constants = [("WG", lanes as u32), ("DIM_HEAD", dim as u32)];
@@ -36,39 +33,46 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
 
     let out = rec.transient("attention", [batch, tokens, count * dim]);
     let lse = rec.transient("lse", [batch, count, tokens]);
+    let kernels = Kernels::choose(rec, qkv, batch * count * tokens, dim);
     let bindings = [qkv, out, lse];
-    rec.dispatch_with_flops(
-        "attention",
-        &constants,
-        &uniform,
-        &bindings,
-        groups,
-        2 * product_flops,
-    );
+    let flops = 2 * product_flops;
+    rec.dispatch_with_flops(kernels.forward, &constants, &uniform, &bindings, groups, flops);
     rec.on_backward(out, &[qkv], move |rec, d_out| {
         let (d_qkv, accumulate) = rec.grad_target(qkv);
         assert!(!accumulate, "a qkv projection feeds one attention");
-        let delta = rec.transient("delta", [batch, count, tokens]);
-        // Recomputed scores are not counted: four products are the gradient's own work.
-        let flops = 2 * product_flops;
-        let bindings = [qkv, out, lse, d_out, d_qkv, delta];
-        rec.dispatch_with_flops(
-            "attention_backward_q",
-            &constants,
-            &uniform,
-            &bindings,
-            groups,
-            flops,
-        );
-        let bindings = [qkv, lse, delta, d_out, d_qkv];
-        rec.dispatch_with_flops(
-            "attention_backward_kv",
-            &constants,
-            &uniform,
-            &bindings,
-            groups,
-            flops,
-        );
+        let row_stats = rec.transient("row_stats", [batch, count, tokens, 2]);
+        // Recomputed scores are not counted: the gradient's own work are four products.
+        let bindings = [qkv, out, lse, d_out, d_qkv, row_stats];
+        rec.dispatch_with_flops(kernels.queries, &constants, &uniform, &bindings, groups, flops);
+        let bindings = [qkv, row_stats, d_out, d_qkv];
+        rec.dispatch_with_flops(kernels.keys, &constants, &uniform, &bindings, groups, flops);
     });
     out
+}
+
+/// Forward pass, gradient of queries, gradient of keys and values.
+#[derive(Clone, Copy)]
+struct Kernels {
+    forward: &'static str,
+    queries: &'static str,
+    keys: &'static str,
+}
+
+impl Kernels {
+    fn choose(rec: &Recorder, qkv: Tensor, rows: usize, dim: usize) -> Self {
+        let fit = [rec.len(qkv), 2 * rows].iter().all(|&len| texture::fits(4 * len as u64));
+        if rec.tier() == Tier::CpuTextures && dim % 4 == 0 && fit {
+            Self {
+                forward: "attention_texture",
+                queries: "attention_texture_backward_q",
+                keys: "attention_texture_backward_kv",
+            }
+        } else {
+            Self {
+                forward: "attention",
+                queries: "attention_backward_q",
+                keys: "attention_backward_kv",
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Matrix products: which kernel, how many workgroups.
 
-use crate::gpu::Tier;
+use crate::gpu::{Tier, texture};
 use crate::program::{Recorder, Tensor};
 
 /// Which operand is transposed. All matrices are row-major.
@@ -38,8 +38,8 @@ pub(super) fn gemm(
     epilogue: Epilogue,
 ) {
     let kernel = Kernel::choose(rec.tier(), layout, [m, n, k]);
-    let groups_m = m.div_ceil(kernel.rows);
-    let groups = groups_m * n.div_ceil(kernel.cols);
+    let groups_m = m.div_ceil(kernel.tile[0]);
+    let groups = (groups_m * n.div_ceil(kernel.tile[1])).div_ceil(kernel.tiles_per_group);
     let mut constants = kernel.constants;
     constants.extend([
         ("BIAS", u32::from(epilogue.bias.is_some())),
@@ -62,20 +62,36 @@ pub(super) fn gemm(
     rec.dispatch_with_flops(kernel.shader, &constants, &uniform, &bindings, groups, flops);
 }
 
+/// A kernel of the family.
 struct Kernel {
     shader: &'static str,
     constants: Vec<(&'static str, u32)>,
-    rows: usize,
-    cols: usize,
+    /// Rows and columns of the output that are computed together.
+    tile: [usize; 2],
+    /// Tiles of one workgroup.
+    tiles_per_group: usize,
 }
 
 impl Kernel {
+    /// On CPU drivers the direct kernels, which read vectors along the contiguous dimensions;
+    /// elsewhere, and for sizes that are no whole vectors, the tiled one.
     fn choose(tier: Tier, layout: Layout, [m, n, k]: [usize; 3]) -> Self {
-        let _ = (tier, m, n, k);
-        let constants = vec![
-            ("TRANS_A", u32::from(layout == Layout::Tn)),
-            ("TRANS_B", u32::from(layout == Layout::Nt)),
-        ];
-        Self { shader: "gemm_tiled", constants, rows: 64, cols: 64 }
+        let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
+        let (direct, textured, rows, vectors) = match layout {
+            Layout::Nt => ("gemm_direct_nt", "gemm_texture_nt", 12, whole([n, k])),
+            Layout::Nn => ("gemm_direct_nn", "gemm_texture_nn", 12, whole([n, k])),
+            Layout::Tn => ("gemm_direct_tn", "gemm_texture_tn", 16, whole([m, n])),
+        };
+        let operands = [m * k, n * k, m * n];
+        let fit = operands.iter().all(|&len| texture::fits(4 * len as u64));
+        let shader = if tier == Tier::CpuTextures && fit { textured } else { direct };
+        if tier == Tier::Gpu || !vectors {
+            let constants = vec![
+                ("TRANS_A", u32::from(layout == Layout::Tn)),
+                ("TRANS_B", u32::from(layout == Layout::Nt)),
+            ];
+            return Self { shader: "gemm_tiled", constants, tile: [64, 64], tiles_per_group: 1 };
+        }
+        Self { shader, constants: Vec::new(), tile: [rows, 8], tiles_per_group: 8 }
     }
 }

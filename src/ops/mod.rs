@@ -37,7 +37,7 @@ const LANES: usize = 64;
 fn row_lanes(rec: &Recorder, dim: usize) -> u32 {
     match rec.tier() {
         // One SIMD vector: barriers cost nothing then.
-        Tier::Cpu => 8,
+        Tier::Cpu | Tier::CpuTextures => 8,
         Tier::Gpu if dim <= 128 => 32,
         Tier::Gpu if dim <= 1024 => 64,
         Tier::Gpu => 256,

@@ -8,7 +8,7 @@ use crate::program::{Recorder, Tensor};
 pub(super) fn rows_per_chunk(rec: &Recorder) -> usize {
     match rec.tier() {
         // Few cores: a second launch costs more than it gains.
-        Tier::Cpu => 8192,
+        Tier::Cpu | Tier::CpuTextures => 8192,
         Tier::Gpu => 128,
     }
 }

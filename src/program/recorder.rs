@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::gpu::shaders::Shader;
+use crate::gpu::shaders::{Access, Shader};
 use crate::gpu::{BINDING_ALIGNMENT, KernelKey, Tier};
 
 /// A tensor of 32-bit words (f32 or u32) in a [`Recorder`].
@@ -52,8 +52,9 @@ pub(super) struct Recorded {
 impl Recorded {
     /// The bindings with whether the kernel writes them.
     pub fn accesses(&self) -> impl Iterator<Item = (Tensor, bool)> {
-        let writes = Shader::named(self.kernel.shader).bindings;
-        self.bindings.iter().copied().zip(writes.iter().copied())
+        let accesses = Shader::named(self.kernel.shader).bindings;
+        let writes = accesses.iter().map(|&access| access == Access::Write);
+        self.bindings.iter().copied().zip(writes)
     }
 }
 

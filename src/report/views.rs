@@ -92,6 +92,19 @@ impl Geometry {
         Ok(image)
     }
 
+    /// Patches `[L, P]`, each by its own mean and standard deviation, as norm-pix targets are.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when `patches` has another number of values.
+    pub fn normalise(&self, patches: &[f32]) -> Result<Vec<f32>> {
+        self.check_len("patches", patches.len(), self.num_patches() * self.patch_dim())?;
+        let normalise = |patch: &[f32]| {
+            let (mean, std) = statistics(patch);
+            patch.iter().map(move |value| (value - mean) / std).collect::<Vec<f32>>()
+        };
+        Ok(patches.chunks_exact(self.patch_dim()).flat_map(normalise).collect())
+    }
+
     /// Patches `[L, P]` with hidden ones painted in one colour (a value per channel).
     ///
     /// # Errors
@@ -242,14 +255,6 @@ mod tests {
         (0..144).map(|i| ((i * 37) % 101) as f32 / 101.0).collect()
     }
 
-    fn normalised(patches: &[f32]) -> Vec<f32> {
-        let normalise = |patch: &[f32]| {
-            let (mean, std) = statistics(patch);
-            patch.iter().map(|v| (v - mean) / std).collect::<Vec<_>>()
-        };
-        patches.chunks_exact(GEOMETRY.patch_dim()).flat_map(normalise).collect()
-    }
-
     #[test]
     fn patches_hold_rows_of_columns_of_channels() {
         let image = image();
@@ -263,7 +268,7 @@ mod tests {
     #[test]
     fn a_perfect_prediction_with_true_statistics_is_the_image() {
         let patches = GEOMETRY.patchify(&image()).unwrap();
-        let perfect = normalised(&patches);
+        let perfect = GEOMETRY.normalise(&patches).unwrap();
         let seen = GEOMETRY.view(View::TrueStatistics, &perfect, &patches, &MASK).unwrap();
         let worst = seen.iter().zip(&patches).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{worst}");
@@ -273,7 +278,7 @@ mod tests {
     #[test]
     fn visible_statistics_never_read_hidden_pixels() {
         let patches = GEOMETRY.patchify(&image()).unwrap();
-        let predicted = normalised(&patches);
+        let predicted = GEOMETRY.normalise(&patches).unwrap();
         let view = |patches: &[f32]| {
             GEOMETRY.view(View::VisibleStatistics, &predicted, patches, &MASK).unwrap()
         };

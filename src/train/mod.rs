@@ -1,3 +1,14 @@
 //! Training: schedule, steps, loops and checkpoints. Nothing here prints; loops report events.
 
+#[cfg(feature = "native")]
+pub mod checkpoint;
+#[cfg(feature = "native")]
+mod held_out;
+#[cfg(feature = "native")]
+pub mod pretrain;
+#[cfg(feature = "native")]
+pub mod recipe;
+#[cfg(feature = "native")]
+pub mod run_folder;
+pub mod schedule;
 pub mod step;

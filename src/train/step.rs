@@ -4,22 +4,13 @@
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::gpu::{Gpu, ReadBack, Tier};
-use crate::model::mae::{decode, encode};
+pub use crate::model::objective::MaskSource;
+use crate::model::objective::masked_objective;
 use crate::model::store::{ParamLayout, ParamStore, STATE};
 use crate::ops::optim::{
     AdamW, METRICS_RING, METRICS_WORDS, Metrics, STATE_WORDS, STEP_WORDS, Scalars, adamw,
 };
-use crate::ops::{Images, masked_loss, noise};
 use crate::program::{Plan, Program, Recorder};
-
-/// Where a batch's masks come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MaskSource {
-    /// Drawn on the device from the step's seed and epoch and the samples' numbers.
-    Generated,
-    /// The caller's noise `[B, L]`.
-    Given,
-}
 
 /// Sizes and constants that a step is recorded for.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,8 +44,9 @@ impl StepConfig {
         let config = &self.model;
         let mut rec = Recorder::new(tier, true);
         layout.declare(&mut rec, true);
-        let loss = record_forward(&mut rec, self, self.grad_accum);
-        rec.clear_first(loss);
+        let objective =
+            masked_objective(&mut rec, config, self.batch_size, self.masks, self.grad_accum);
+        rec.clear_first(objective.loss);
         rec.backward();
         debug_assert!(config.num_masked() > 0, "without masked patches there is no loss");
         rec
@@ -85,33 +77,6 @@ impl StepConfig {
     }
 }
 
-/// Records masks, network and loss of one batch; returns the loss.
-fn record_forward(
-    rec: &mut Recorder,
-    config: &StepConfig,
-    accumulated: usize,
-) -> crate::program::Tensor {
-    let model = &config.model;
-    let [h, w] = model.image_size;
-    let pixels = rec.external("images", [config.batch_size, model.channels, h, w]);
-    let noise_values = match config.masks {
-        MaskSource::Given => rec.external("noise", [config.batch_size, model.num_patches()]),
-        MaskSource::Generated => {
-            rec.set_scope("mask");
-            let step = rec.external("step", [STEP_WORDS]);
-            let sample_ids = rec.external("sample_ids", [config.batch_size]);
-            noise(rec, model, step, sample_ids)
-        }
-    };
-    let encoded = encode(rec, model, pixels, noise_values);
-    let decoded = decode(rec, model, &encoded);
-    rec.set_scope("loss");
-    let loss = rec.external("loss", [1]);
-    let images = Images { pixels, accumulated };
-    masked_loss(rec, model, images, decoded.target, decoded.pred, loss);
-    loss
-}
-
 /// Held-out loss with fixed masks: the forward pass and the loss alone.
 pub struct EvalStep {
     program: Program,
@@ -126,8 +91,10 @@ impl EvalStep {
     pub fn new(gpu: &Gpu, config: &StepConfig, store: &ParamStore) -> Result<Self> {
         let mut rec = Recorder::new(gpu.tier(), false);
         store.layout().declare(&mut rec, false);
-        let loss = record_forward(&mut rec, config, 1);
-        rec.clear_first(loss);
+        let objective =
+            masked_objective(&mut rec, &config.model, config.batch_size, config.masks, 1);
+        rec.clear_first(objective.loss);
+        rec.keep(objective.encoded.ids.restore, "ids_restore");
         let program = Program::build(gpu, &rec, store.buffers())?;
         Ok(Self { program, masks: config.masks })
     }
@@ -145,6 +112,14 @@ impl EvalStep {
         upload(&self.program, self.masks, scalars, batch);
         self.program.submit();
         Ok(self.program.read::<f32>("loss").await?[0])
+    }
+
+    /// Each patch's rank in the last run's masks, `[B, L]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn ids_restore(&self) -> Result<Vec<u32>> {
+        self.program.read("ids_restore").await
     }
 }
 
@@ -216,6 +191,11 @@ impl TrainStep {
     pub fn request_metrics(&mut self) {
         let buffer = self.update.buffer("metrics");
         self.metrics.start(buffer, 0, buffer.bytes());
+    }
+
+    /// Whether metrics were asked for and not taken.
+    pub fn has_requested_metrics(&self) -> bool {
+        self.metrics.is_pending()
     }
 
     /// The metrics asked for with [`Self::request_metrics`], of steps from `first` on, in order.

@@ -1,0 +1,10 @@
+//! include texel
+//! include attention
+//! include attention_forward
+// Operands copied into textures, for CPU drivers; heads of whole vectors.
+
+@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>; // [B, L, 3, H, d]
+
+fn load_qkv(first: u32, v: u32) -> vec4<f32> {
+    return textureLoad(qkv, texel(first / 4u + v));
+}

@@ -1,0 +1,20 @@
+//! include texel
+//! include attention
+//! include attention_backward_kv
+// Operands copied into textures, for CPU drivers; heads of whole vectors.
+
+@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>; // [B, L, 3, H, d]
+@group(0) @binding(2) var row_stats: texture_storage_2d<rgba32float, read>; // [B, H, L, 2]
+@group(0) @binding(3) var d_out: texture_storage_2d<rgba32float, read>; // [B, L, H, d]
+
+fn load_qkv(first: u32, v: u32) -> vec4<f32> {
+    return textureLoad(qkv, texel(first / 4u + v));
+}
+
+fn load_row_stats(row: u32) -> vec2<f32> {
+    let pair = textureLoad(row_stats, texel(row / 2u));
+    return select(pair.xy, pair.zw, row % 2u == 1u);
+}
+fn load_d_out(first: u32, v: u32) -> vec4<f32> {
+    return textureLoad(d_out, texel(first / 4u + v));
+}

@@ -1,0 +1,20 @@
+//! include texel
+//! include attention
+//! include attention_backward_q
+// Operands copied into textures, for CPU drivers; heads of whole vectors.
+
+@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>; // [B, L, 3, H, d]
+@group(0) @binding(2) var out: texture_storage_2d<rgba32float, read>; // [B, L, H, d]
+@group(0) @binding(4) var d_out: texture_storage_2d<rgba32float, read>; // [B, L, H, d]
+
+fn load_qkv(first: u32, v: u32) -> vec4<f32> {
+    return textureLoad(qkv, texel(first / 4u + v));
+}
+
+fn load_out(first: u32, v: u32) -> vec4<f32> {
+    return textureLoad(out, texel(first / 4u + v));
+}
+
+fn load_d_out(first: u32, v: u32) -> vec4<f32> {
+    return textureLoad(d_out, texel(first / 4u + v));
+}

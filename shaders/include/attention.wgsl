@@ -1,0 +1,36 @@
+// What the attention kernels share. Heads are read as vectors of four.
+
+struct Params { tokens: u32, heads: u32, tiles: u32, count: u32, scale: f32 }
+
+override WG: u32 = 64u;
+/// Values per head, at most 128.
+override DIM_HEAD: u32 = 64u;
+/// Vectors per head; the last one may be partly empty.
+override VECTORS: u32 = (DIM_HEAD + 3u) / 4u;
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+/// Where an invocation works.
+struct Place {
+    sample: u32,     // b
+    head: u32,       // h
+    token: u32,      // its own query or key; past the end where there is none
+    row: u32,        // (b · H + h) · L + token
+}
+
+fn place(id: u32, lane: u32) -> Place {
+    let head_index = id / params.tiles;
+    let token = (id - head_index * params.tiles) * WG + lane;
+    let b = head_index / params.heads;
+    return Place(b, head_index - b * params.heads, token, head_index * params.tokens + token);
+}
+
+/// First value of a head in `qkv [B, L, 3, H, d]`; part 0 is the query, 1 the key, 2 the value.
+fn qkv_index(at: Place, token: u32, part: u32) -> u32 {
+    return (((at.sample * params.tokens + token) * 3u + part) * params.heads + at.head) * DIM_HEAD;
+}
+
+/// First value of a head in `[B, L, H, d]`.
+fn head_index(at: Place, token: u32) -> u32 {
+    return ((at.sample * params.tokens + token) * params.heads + at.head) * DIM_HEAD;
+}

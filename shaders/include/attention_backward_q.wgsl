@@ -1,0 +1,52 @@
+// Query gradient of attention, one invocation per query: with p = exp(s − lse), δ = Σ dO·O and
+// ds = p·(dO·v − δ), dq = scale · Σ ds·k. lse and δ are kept together for the keys' gradient.
+
+@group(0) @binding(3) var<storage, read> lse: array<f32>; // [B, H, L]
+@group(0) @binding(5) var<storage, read_write> d_qkv: array<f32>; // [B, L, 3, H, d]
+@group(0) @binding(6) var<storage, read_write> row_stats: array<f32>; // [B, H, L, 2]: lse, δ
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let id = group_index(group, groups);
+    if (id >= params.count) { return; }
+    let at = place(id, lane);
+    if (at.token >= params.tokens) { return; }
+
+    var q: array<vec4<f32>, 32>;
+    var d_o: array<vec4<f32>, 32>;
+    var d_q: array<vec4<f32>, 32>;
+    let own = qkv_index(at, at.token, 0u);
+    let o = head_index(at, at.token);
+    var deltas = vec4<f32>();
+    for (var v = 0u; v < VECTORS; v += 1u) {
+        q[v] = load_qkv(own, v) * params.scale;
+        d_o[v] = load_d_out(o, v);
+        d_q[v] = vec4<f32>();
+        deltas += d_o[v] * load_out(o, v);
+    }
+    let delta = deltas.x + deltas.y + deltas.z + deltas.w;
+    let row_lse = lse[at.row];
+    for (var j = 0u; j < params.tokens; j += 1u) {
+        let key = qkv_index(at, j, 1u);
+        let value = qkv_index(at, j, 2u);
+        var scores = vec4<f32>();
+        var d_ps = vec4<f32>();
+        for (var v = 0u; v < VECTORS; v += 1u) {
+            scores += q[v] * load_qkv(key, v);
+            d_ps += d_o[v] * load_qkv(value, v);
+        }
+        let score = scores.x + scores.y + scores.z + scores.w;
+        let d_p = d_ps.x + d_ps.y + d_ps.z + d_ps.w;
+        let d_score = exp(score - row_lse) * (d_p - delta);
+        for (var v = 0u; v < VECTORS; v += 1u) { d_q[v] += d_score * load_qkv(key, v); }
+    }
+    for (var v = 0u; v < VECTORS; v += 1u) {
+        let value = d_q[v] * params.scale;
+        for (var c = 0u; c < min(4u, DIM_HEAD - 4u * v); c += 1u) {
+            d_qkv[own + 4u * v + c] = value[c];
+        }
+    }
+    row_stats[2u * at.row] = row_lse;
+    row_stats[2u * at.row + 1u] = delta;
+}
