@@ -14,21 +14,28 @@ use crate::common::gpu;
 pub struct Setup {
     pub gpu: &'static Gpu,
     pub tier: Tier,
+    pub checked: bool,
     pub name: &'static str,
 }
 
-/// Both tiers, unchecked and checked.
-pub fn setups() -> [Setup; 4] {
+/// Every tier, unchecked and checked.
+pub fn setups() -> [Setup; 6] {
     static CHECKED: OnceLock<Gpu> = OnceLock::new();
-    let checked = CHECKED.get_or_init(|| {
+    let checked_gpu = CHECKED.get_or_init(|| {
         let options = GpuOptions { checked: true, ..Default::default() };
         block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
     });
+    let setup = |checked, tier, name| {
+        let gpu = if checked { checked_gpu } else { gpu() };
+        Setup { gpu, tier, checked, name }
+    };
     [
-        Setup { gpu: gpu(), tier: Tier::Cpu, name: "cpu tier" },
-        Setup { gpu: gpu(), tier: Tier::Gpu, name: "gpu tier" },
-        Setup { gpu: checked, tier: Tier::Cpu, name: "cpu tier, checked" },
-        Setup { gpu: checked, tier: Tier::Gpu, name: "gpu tier, checked" },
+        setup(false, Tier::Cpu, "cpu"),
+        setup(false, Tier::CpuTextures, "cpu with textures"),
+        setup(false, Tier::Gpu, "gpu"),
+        setup(true, Tier::Cpu, "cpu, checked"),
+        setup(true, Tier::CpuTextures, "cpu with textures, checked"),
+        setup(true, Tier::Gpu, "gpu, checked"),
     ]
 }
 
