@@ -323,15 +323,15 @@ impl ReadBack {
     pub async fn finish(&mut self) -> Result<Vec<u8>> {
         let Pending { bytes, submission, mapped } =
             self.pending.take().expect("a readback under way");
-        let polled = self.gpu.inner.device.poll(wgpu::PollType::Wait {
-            submission_index: Some(submission),
-            timeout: None,
-        });
+        let polled = self
+            .gpu
+            .inner
+            .device
+            .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
         self.gpu.check()?;
         let lost = |problem: String| Error::Device { problem };
         polled.map_err(|e| lost(format!("waiting for results: {e}")))?;
-        let mapped =
-            mapped.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
+        let mapped = mapped.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
         mapped.map_err(|e| lost(format!("reading results: {e}")))?;
         let data = {
             let view = self.staging.raw.get_mapped_range(0..bytes);

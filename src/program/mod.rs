@@ -161,7 +161,8 @@ impl Program {
     /// # Panics
     /// If there is no program.
     pub fn submit_all(programs: &[(&Program, bool)]) {
-        let lists: Vec<_> = programs.iter().map(|&(program, clear)| (&program.list, clear)).collect();
+        let lists: Vec<_> =
+            programs.iter().map(|&(program, clear)| (&program.list, clear)).collect();
         CommandList::submit_all(&lists);
     }
 

@@ -44,7 +44,8 @@ impl HeldOut {
         let step = EvalStep::new(gpu, &config, store)?;
         let (mut batches, mut skipped) = (Vec::new(), Vec::new());
         for indices in indices.chunks_exact(batch_size) {
-            let (batch, bad) = fixed_batch(source, normalization, config.model.image_size, indices)?;
+            let (batch, bad) =
+                fixed_batch(source, normalization, config.model.image_size, indices)?;
             batches.push(batch);
             skipped.extend(bad);
         }

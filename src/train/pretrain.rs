@@ -235,8 +235,7 @@ impl<'a> Run<'a> {
         let (pictures, bad) =
             fixed_batch(source, &normalization, model.image_size, &indices[..shown])?;
         let unreported = held_out.skipped().iter().cloned().chain(bad).collect();
-        let reconstructor =
-            Reconstructor::new(gpu, model, shown, &store, MaskSource::Generated)?;
+        let reconstructor = Reconstructor::new(gpu, model, shown, &store, MaskSource::Generated)?;
 
         let schedule = recipe.schedule(loader.batches_per_epoch());
         let [batch, update] = train.programs().map(|program| program.plan());

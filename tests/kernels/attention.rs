@@ -78,9 +78,7 @@ fn extreme_scores_stay_finite() {
         let sizes @ [_, _, heads, dim] = [1, 67, 2, width];
         let values: usize = sizes.iter().product();
         let dy = normal(2, values);
-        for (name, q, k) in
-            [("large", 60.0, 60.0), ("very large", 3e4, 3e4), ("equal", 0.0, 0.0)]
-        {
+        for (name, q, k) in [("large", 60.0, 60.0), ("very large", 3e4, 3e4), ("equal", 0.0, 0.0)] {
             let mut qkv = normal(1, 3 * values);
             for (i, value) in qkv.iter_mut().enumerate() {
                 *value *= [q, k, 1.0][i / (heads * dim) % 3];

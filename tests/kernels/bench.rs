@@ -73,7 +73,12 @@ impl Failures {
         }
     }
 
-    pub fn equal<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, actual: &[T], wanted: &[T]) {
+    pub fn equal<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        actual: &[T],
+        wanted: &[T],
+    ) {
         self.checks += 1;
         if actual.len() != wanted.len() {
             self.list.push(format!("{what}: {} values, not {}", actual.len(), wanted.len()));
@@ -156,13 +161,7 @@ impl Bench {
     }
 
     /// A parameter whose gradient is added to `existing`; found as `d name`.
-    pub fn param(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        data: &[f32],
-        existing: &[f32],
-    ) -> Tensor {
+    pub fn param(&mut self, name: &str, shape: &[usize], data: &[f32], existing: &[f32]) -> Tensor {
         let tensor = self.input(name, shape, data);
         let grad = self.input(&format!("d {name}"), shape, existing);
         self.rec.add_param(name, tensor, Some(grad));

@@ -62,7 +62,8 @@ fn kernels_of_one_group_per_row() {
         let what = |part: &str| format!("{} {part}", setup.name);
         let normed = oracle::layer_norm(&x, &gamma, &beta, f64::from(1e-2_f32));
         failures.compare(&what("layer norm"), &run.f32("normed"), &normed, 1e-5);
-        let [dx, d_gamma, d_beta] = oracle::layer_norm_backward(&x, &gamma, f64::from(1e-2_f32), &dy);
+        let [dx, d_gamma, d_beta] =
+            oracle::layer_norm_backward(&x, &gamma, f64::from(1e-2_f32), &dy);
         failures.compare(&what("layer norm dx"), &run.f32("d x"), &dx, 2e-5);
         // Sums of 65,542 values of both signs: error of √n roundings against √n.
         failures.compare(&what("d gamma"), &run.f32("d gamma"), &d_gamma, 1e-4);
@@ -99,23 +100,19 @@ fn attention_and_products() {
         let what = |part: &str| format!("{} {part}", setup.name);
         failures.compare(&what("attention"), &run.f32("y"), &y, 1e-6);
         failures.compare(&what("attention d qkv"), &run.f32("d qkv"), &d_qkv, 1e-6);
-
-        // Tall and thin: more row tiles than 65,535 whatever the tile's height up to 64.
-        let x = pattern(VALUES);
-        let mut bench = Bench::new(&setup);
-        let x_in = bench.variable("x", &[VALUES, 1], &x);
-        let w = bench.input("w", &[1, 1], &[0.5]);
-        let b = bench.input("b", &[1], &[0.25]);
-        let y = ops::linear(&mut bench.rec, x_in, w, Some(b));
-        bench.rec.keep(y, "y");
-        bench.backward(y, &x);
-        bench.keep_grad(x_in, "x");
-        let run = bench.run();
-        let wanted: Vec<f32> = x.iter().map(|x| 0.5 * x + 0.25).collect();
-        failures.equal(&what("linear"), &run.f32("y"), &wanted);
-        let wanted: Vec<f32> = x.iter().map(|x| 0.5 * x).collect();
-        failures.equal(&what("linear dx"), &run.f32("d x"), &wanted);
     }
+    // Tall and thin: more row tiles than 65,535 of the tiled kernel's 64 rows.
+    let setup = setups()[2];
+    let x = pattern(VALUES);
+    let mut bench = Bench::new(&setup);
+    let x_in = bench.input("x", &[VALUES, 1], &x);
+    let w = bench.input("w", &[1, 1], &[0.5]);
+    let b = bench.input("b", &[1], &[0.25]);
+    let y = ops::linear(&mut bench.rec, x_in, w, Some(b));
+    bench.rec.keep(y, "y");
+    let run = bench.run();
+    let wanted: Vec<f32> = x.iter().map(|x| 0.5 * x + 0.25).collect();
+    failures.equal(&format!("{} linear", setup.name), &run.f32("y"), &wanted);
     failures.report();
 }
 
@@ -180,14 +177,12 @@ fn patches_tokens_and_masks() {
         let images = bench.input("images", &[1, 1, 2049, 2048], &x);
         let order = bench.ids("order", &[1, patches], &reversed);
         let gathered = Some((order, 0, patches));
-        let out =
-            ops::patchify(&mut bench.rec, &config, images, Flatten::ChannelLast, gathered);
+        let out = ops::patchify(&mut bench.rec, &config, images, Flatten::ChannelLast, gathered);
         bench.rec.keep(out, "gathered");
         // Reversing is its own inverse.
         let ids = MaskIds { shuffle: order, restore: order };
         let extents = [1 + patches, 1 + keep];
-        let maps =
-            token_maps(&mut bench.rec, &config, ids, Layout::PatchOrder, extents, true, 1);
+        let maps = token_maps(&mut bench.rec, &config, ids, Layout::PatchOrder, extents, true, 1);
         let given = bench.variable("given", &[1, 4, 1], &[1.0, 2.0, 3.0, 4.0]);
         let mask = bench.input("mask", &[1, 1, 1], &[0.5]);
         let positions = pattern(rows);
@@ -254,10 +249,9 @@ fn orders_and_losses() {
 fn noise_of_many_samples() {
     let mut failures = Failures::default();
     for setup in two_setups() {
-        for (strategy, batch) in [
-            (webmae::MaskStrategy::Random, VALUES),
-            (webmae::MaskStrategy::Block, 65_535 * 8 + 3),
-        ] {
+        for (strategy, batch) in
+            [(webmae::MaskStrategy::Random, VALUES), (webmae::MaskStrategy::Block, 65_535 * 8 + 3)]
+        {
             let mut config = config([1, 1], [1, 1], 1);
             (config.mask_strategy, config.mask_ratio) = (strategy, 0.0);
             let samples: Vec<u32> = (0..batch as u32).collect();

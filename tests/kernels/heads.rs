@@ -78,9 +78,10 @@ fn softmaxes() {
 #[test]
 fn cross_entropies() {
     let mut failures = Failures::default();
-    for (setup, [rows, classes]) in setups().iter().flat_map(|s| {
-        [[1, 1], [7, 63], [65, 10], [3, 197], [2, 1030], [197, 2]].map(|z| (s, z))
-    }) {
+    for (setup, [rows, classes]) in setups()
+        .iter()
+        .flat_map(|s| [[1, 1], [7, 63], [65, 10], [3, 197], [2, 1030], [197, 2]].map(|z| (s, z)))
+    {
         let labels: Vec<u32> = (0..rows).map(|r| (r * 37 % classes) as u32).collect();
         // Not normalised: mixes of two labels that sum to one are the common case.
         let soft: Vec<f32> = normal(3, rows * classes).iter().map(|x| x.abs()).collect();

@@ -32,9 +32,7 @@ fn linear_layers() {
     let mut failures = Failures::default();
     for setup in setups() {
         for (i, sizes) in SIZES.into_iter().enumerate() {
-            let t0 = std::time::Instant::now();
             check_linear(&setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, &mut failures);
-            eprintln!("{} {sizes:?} {:?}", setup.name, t0.elapsed());
         }
     }
     failures.report();

@@ -20,8 +20,7 @@ struct Drawn {
 
 fn draw(setup: &Setup, config: &ModelConfig, seed: u64, epoch: u32, samples: &[u32]) -> Drawn {
     let mut bench = Bench::new(setup);
-    let scalars =
-        Scalars { seed: [seed as u32, (seed >> 32) as u32], epoch, ..Default::default() };
+    let scalars = Scalars { seed: [seed as u32, (seed >> 32) as u32], epoch, ..Default::default() };
     let step = bench.ids("step", &[STEP_WORDS], &bytemuck::cast::<_, [u32; STEP_WORDS]>(scalars));
     let ids = bench.ids("samples", &[samples.len()], samples);
     let noise = noise(&mut bench.rec, config, step, ids);
@@ -145,7 +144,8 @@ fn random_masks_are_uniform_and_depend_on_sample_epoch_and_seed_alone() {
         });
         for mask in masks.chunks(patches) {
             let count = mask.iter().filter(|&&m| m).count();
-            failures.ensure(count == config.num_masked(), || format!("{variant:?}: {count} masked"));
+            failures
+                .ensure(count == config.num_masked(), || format!("{variant:?}: {count} masked"));
         }
         // Neighbouring samples agree as often as independent draws do.
         let agree = masks.iter().zip(&masks[patches..]).filter(|(a, b)| a == b).count() as f64;
@@ -155,13 +155,16 @@ fn random_masks_are_uniform_and_depend_on_sample_epoch_and_seed_alone() {
             format!("{variant:?}: neighbours agree on {share:.4}, not {wanted:.4}")
         });
         let first = &masks[..64 * patches];
-        failures.ensure(of(SEED, 6, &samples[..64]) != first, || "the epoch changes nothing".into());
+        failures
+            .ensure(of(SEED, 6, &samples[..64]) != first, || "the epoch changes nothing".into());
         failures.ensure(of(SEED ^ 1, 5, &samples[..64]) != first, || "nor the low word".into());
         failures.ensure(of(SEED ^ (1 << 32), 5, &samples[..64]) != first, || "nor the high".into());
         // The same samples in another batch, at other places.
         let some = of(SEED, 5, &[9, 3, 3999]);
-        let expected: Vec<bool> =
-            [9, 3, 3999].iter().flat_map(|&s: &usize| masks[s * patches..][..patches].to_vec()).collect();
+        let expected: Vec<bool> = [9, 3, 3999]
+            .iter()
+            .flat_map(|&s: &usize| masks[s * patches..][..patches].to_vec())
+            .collect();
         failures.equal("another batch", &some, &expected);
     }
     failures.report();

@@ -200,8 +200,9 @@ fn lars_follows_the_f64_code() {
     let config = Lars { momentum: 0.9, weight_decay: 0.01, trust: 0.001 };
     let mut failures = Failures::default();
     let shapes = [vec![1, 1], vec![7, 9], vec![65], vec![5, 13], vec![33, 63]];
-    for (setup, (shape, zero)) in
-        setups().iter().flat_map(|s| shapes.iter().flat_map(move |z| [(s, (z, false)), (s, (z, true))]))
+    for (setup, (shape, zero)) in setups()
+        .iter()
+        .flat_map(|s| shapes.iter().flat_map(move |z| [(s, (z, false)), (s, (z, true))]))
     {
         let count: usize = shape.iter().product();
         // Zero parameters: there is no ratio of norms, the gradient is taken as it is.

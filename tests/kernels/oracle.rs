@@ -39,12 +39,7 @@ pub fn linear(x: &[f64], w: &[f64], b: Option<&[f64]>, [m, n, k]: [usize; 3]) ->
 }
 
 /// Gradients of [`linear`] in x, w and b.
-pub fn linear_backward(
-    x: &[f64],
-    w: &[f64],
-    dy: &[f64],
-    [m, n, k]: [usize; 3],
-) -> [Vec<f64>; 3] {
+pub fn linear_backward(x: &[f64], w: &[f64], dy: &[f64], [m, n, k]: [usize; 3]) -> [Vec<f64>; 3] {
     let (mut dx, mut dw, mut db) = (vec![0.0; m * k], vec![0.0; n * k], vec![0.0; n]);
     for i in 0..m {
         for j in 0..n {

@@ -57,11 +57,7 @@ pub fn batch_norm_backward(x: &[f64], dim: usize, eps: f64, dy: &[f64]) -> Vec<f
 }
 
 /// `images [B, C, H, W] → [B, L, P]`, by walking over the pixels.
-pub fn patchify<T: Copy + Default>(
-    config: &ModelConfig,
-    images: &[T],
-    flatten: Flatten,
-) -> Vec<T> {
+pub fn patchify<T: Copy + Default>(config: &ModelConfig, images: &[T], flatten: Flatten) -> Vec<T> {
     let ([height, width], [p, q], channels) =
         (config.image_size, config.patch_size, config.channels);
     let grid_w = width / q;

@@ -90,8 +90,14 @@ struct Case {
 /// Every layout that a variant has, as the model asks for it.
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let grids =
-        [([3, 5], 0.75), ([1, 7], 0.5), ([9, 7], 0.9), ([1, 65], 0.75), ([2, 1], 0.5), ([3, 3], 0.0)];
+    let grids = [
+        ([3, 5], 0.75),
+        ([1, 7], 0.5),
+        ([9, 7], 0.9),
+        ([1, 65], 0.75),
+        ([2, 1], 0.5),
+        ([3, 3], 0.0),
+    ];
     for (grid, ratio) in grids {
         for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
             for encoder_mask_tokens in [false, true] {
@@ -139,12 +145,12 @@ fn check(setup: &Setup, case: &Case, [batch, dim]: [usize; 2], failures: &mut Fa
     let tokens = sequences[0].len();
     let given_rows = sequences[0].iter().filter(|t| matches!(t.0, Source::Given(_))).count();
     let cls_given = *stage == Stage::Decoder && config.variant.cls_token();
-    let row_offset =
-        if *stage == Stage::Decoder { config.cls_tokens() } else { 1 };
+    let row_offset = if *stage == Stage::Decoder { config.cls_tokens() } else { 1 };
 
     let given = normal(1, batch * given_rows * dim);
     let (cls, mask, positions) = (normal(2, dim), normal(3, dim), normal(4, rows * dim));
-    let (old_cls, old_mask, old_positions) = (normal(5, dim), normal(6, dim), normal(7, rows * dim));
+    let (old_cls, old_mask, old_positions) =
+        (normal(5, dim), normal(6, dim), normal(7, rows * dim));
     let dy = normal(8, batch * tokens * dim);
     let mut bench = Bench::new(setup);
     let ids = MaskIds {
@@ -200,9 +206,11 @@ fn check(setup: &Setup, case: &Case, [batch, dim]: [usize; 2], failures: &mut Fa
     };
     failures.compare(&what("out"), &run.f32("out"), &expected, 2e-7);
     failures.compare(&what("d given"), &run.f32("d given"), &d_given, 2e-7);
-    for (name, gradient, old) in
-        [("d cls", d_cls, old_cls), ("d mask", d_mask, old_mask), ("d positions", d_positions, old_positions)]
-    {
+    for (name, gradient, old) in [
+        ("d cls", d_cls, old_cls),
+        ("d mask", d_mask, old_mask),
+        ("d positions", d_positions, old_positions),
+    ] {
         failures.compare(&what(name), &run.f32(name), &sum(&gradient, &wide(&old)), 2e-6);
     }
     // Only a decoder's targets are used.
