@@ -5,6 +5,7 @@
 @group(0) @binding(1) var<storage, read> qkv: array<f32>; // [B, L, 3, H, d]
 @group(0) @binding(2) var<storage, read> out: array<f32>; // [B, L, H, d]
 @group(0) @binding(4) var<storage, read> d_out: array<f32>; // [B, L, H, d]
+@group(0) @binding(5) var<storage, read_write> d_qkv: array<f32>; // [B, L, 3, H, d]
 
 fn load_qkv(first: u32, v: u32) -> vec4<f32> {
     let i = first + 4u * v;
@@ -34,4 +35,10 @@ fn load_d_out(first: u32, v: u32) -> vec4<f32> {
     if (rest > 2u) { vector.z = d_out[i + 2u]; }
     if (rest > 3u) { vector.w = d_out[i + 3u]; }
     return vector;
+}
+
+fn store_d_qkv(first: u32, v: u32, vector: vec4<f32>) {
+    for (var c = 0u; c < min(4u, DIM_HEAD - 4u * v); c += 1u) {
+        d_qkv[first + 4u * v + c] = vector[c];
+    }
 }

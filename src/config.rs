@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 /// Which published form of the masked autoencoder is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 pub enum Variant {
     /// He et al. 2021 as in `facebookresearch/mae` and Hugging Face's `ViTMAEForPreTraining`:
     /// cls token, fixed sin-cos positions, qkv bias, final norms, decoder on unshuffled tokens.
@@ -77,6 +78,7 @@ impl Variant {
 /// How the patches to mask are chosen (paper, Figure 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 pub enum MaskStrategy {
     /// Uniformly without replacement.
     Random,

@@ -14,6 +14,10 @@
 //!
 //! Dependencies point one way: `gpu ← program ← ops ← model ← train ← cli`.
 
+#[cfg(feature = "native")]
+pub mod bench;
+#[cfg(feature = "native")]
+pub mod cli;
 pub mod config;
 #[cfg(feature = "native")]
 pub mod data;

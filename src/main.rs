@@ -1,1 +1,5 @@
-fn main() {}
+//! The `webmae` command.
+
+fn main() -> std::process::ExitCode {
+    webmae::cli::run(std::env::args_os())
+}

@@ -373,7 +373,7 @@ fn own_files_carry_their_configuration() {
         let case = case(name);
         let internal = case.convert(format).unwrap().tensors;
         let path = folder.path().join("own.safetensors");
-        save(&path, &case.config, &internal, Precision::F32).unwrap();
+        save(&path, &case.config, &internal, Default::default(), Precision::F32).unwrap();
         let opened = open(&path, &Overrides::default()).unwrap();
         assert_eq!((opened.format, opened.config), (Format::Webmae, case.config));
         assert_eq!(opened.weights.tensors, internal);

@@ -1,8 +1,6 @@
 // Key and value gradients of attention, one invocation per key: dv = Σ p·dO, dk = scale · Σ ds·q
 // over the queries, with p and ds as in `attention_backward_q`.
 
-@group(0) @binding(4) var<storage, read_write> d_qkv: array<f32>; // [B, L, 3, H, d]
-
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
@@ -43,10 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
     }
     for (var v = 0u; v < VECTORS; v += 1u) {
-        let key_grad = d_k[v] * params.scale;
-        for (var c = 0u; c < min(4u, DIM_HEAD - 4u * v); c += 1u) {
-            d_qkv[own_key + 4u * v + c] = key_grad[c];
-            d_qkv[own_value + 4u * v + c] = d_v[v][c];
-        }
+        store_d_qkv(own_key, v, d_k[v] * params.scale);
+        store_d_qkv(own_value, v, d_v[v]);
     }
 }

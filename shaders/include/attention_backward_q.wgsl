@@ -2,7 +2,6 @@
 // ds = p·(dO·v − δ), dq = scale · Σ ds·k. lse and δ are kept together for the keys' gradient.
 
 @group(0) @binding(3) var<storage, read> lse: array<f32>; // [B, H, L]
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<f32>; // [B, L, 3, H, d]
 @group(0) @binding(6) var<storage, read_write> row_stats: array<f32>; // [B, H, L, 2]: lse, δ
 
 @compute @workgroup_size(WG)
@@ -42,12 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let d_score = exp(min(score - row_lse, 0.0)) * (d_p - delta);
         for (var v = 0u; v < VECTORS; v += 1u) { d_q[v] += d_score * load_qkv(key, v); }
     }
-    for (var v = 0u; v < VECTORS; v += 1u) {
-        let value = d_q[v] * params.scale;
-        for (var c = 0u; c < min(4u, DIM_HEAD - 4u * v); c += 1u) {
-            d_qkv[own + 4u * v + c] = value[c];
-        }
-    }
+    for (var v = 0u; v < VECTORS; v += 1u) { store_d_qkv(own, v, d_q[v] * params.scale); }
     row_stats[2u * at.row] = row_lse;
     row_stats[2u * at.row + 1u] = delta;
 }

@@ -2,10 +2,10 @@
 // 2022). One invocation owns one query; keys pass in blocks, so that the running maximum and the
 // accumulated output are rescaled once per block. The log-sum-exp is kept for the backward pass.
 
-@group(0) @binding(2) var<storage, read_write> out: array<f32>; // [B, L, H, d]
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>; // [B, H, L]
 
-const KEYS: u32 = 8u;
+/// Keys per block, at most 8. Drivers that unroll loops compile long blocks slowly.
+override KEYS: u32 = 8u;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -47,9 +47,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
     }
     let o = head_index(at, at.token);
-    for (var v = 0u; v < VECTORS; v += 1u) {
-        let value = acc[v] / total;
-        for (var c = 0u; c < min(4u, DIM_HEAD - 4u * v); c += 1u) { out[o + 4u * v + c] = value[c]; }
-    }
+    for (var v = 0u; v < VECTORS; v += 1u) { store_out(o, v, acc[v] / total); }
     lse[at.row] = maximum + log(total);
 }

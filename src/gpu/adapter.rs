@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// What is known of an adapter before it is used.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize)]
 pub struct AdapterSummary {
     /// Name given by the driver.
     pub name: String,
@@ -17,6 +17,12 @@ pub struct AdapterSummary {
     pub max_binding: u64,
     /// Largest buffer in bytes.
     pub max_buffer: u64,
+    /// Storage buffers that one kernel may bind.
+    pub storage_buffers: u32,
+    /// Invocations in one workgroup.
+    pub workgroup_invocations: u32,
+    /// Bytes that the invocations of a workgroup share.
+    pub workgroup_memory: u32,
     /// Names of the optional features that it offers.
     pub features: Vec<String>,
 }
@@ -40,6 +46,9 @@ pub(super) fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
         max_binding: limits.max_storage_buffer_binding_size,
         max_buffer: limits.max_buffer_size,
+        storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+        workgroup_memory: limits.max_compute_workgroup_storage_size,
         features: adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
     }
 }

@@ -99,7 +99,7 @@ impl Reconstructor {
     /// Number of images in `values` values.
     fn count(&self, values: usize) -> Result<usize> {
         let count = values / self.config.image_len();
-        if values % self.config.image_len() != 0 || !(1..=self.batch).contains(&count) {
+        if !values.is_multiple_of(self.config.image_len()) || !(1..=self.batch).contains(&count) {
             let problem = format!(
                 "{values} values; 1 to {} images of {} values are expected",
                 self.batch,

@@ -1,7 +1,7 @@
 //! Multi-head softmax attention on a fused qkv projection, streamed forward and backward.
 
+use super::reads_textures;
 use crate::config::MAX_DIM_HEAD;
-use crate::gpu::{Tier, texture};
 use crate::program::{Recorder, Tensor};
 
 /// Number of heads and values per head.
@@ -36,7 +36,10 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let kernels = Kernels::choose(rec, qkv, batch * count * tokens, dim);
     let bindings = [qkv, out, lse];
     let flops = 2 * product_flops;
-    rec.dispatch_with_flops(kernels.forward, &constants, &uniform, &bindings, groups, flops);
+    // Drivers unroll it, CPU drivers slowly: a block of one keeps their compilation short.
+    let keys = ("KEYS", if rec.tier().is_cpu() { 1 } else { 4 });
+    let forward = [constants[0], constants[1], keys];
+    rec.dispatch_with_flops(kernels.forward, &forward, &uniform, &bindings, groups, flops);
     rec.on_backward(out, &[qkv], move |rec, d_out| {
         let (d_qkv, accumulate) = rec.grad_target(qkv);
         assert!(!accumulate, "a qkv projection feeds one attention");
@@ -60,8 +63,8 @@ struct Kernels {
 
 impl Kernels {
     fn choose(rec: &Recorder, qkv: Tensor, rows: usize, dim: usize) -> Self {
-        let fit = [rec.len(qkv), 2 * rows].iter().all(|&len| texture::fits(4 * len as u64));
-        if rec.tier() == Tier::CpuTextures && dim % 4 == 0 && fit {
+        // The rows' statistics are read as vectors too, two rows in each.
+        if reads_textures(rec, dim, &[qkv]) && rows.is_multiple_of(2) {
             Self {
                 forward: "attention_texture",
                 queries: "attention_texture_backward_q",

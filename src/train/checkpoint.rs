@@ -16,7 +16,7 @@ use crate::tensor::TensorMap;
 use crate::weights::safetensors::{self, Precision};
 
 /// Key in the file's metadata under which [`Meta`] is kept.
-const META: &str = "webmae.checkpoint";
+pub const META: &str = "webmae.checkpoint";
 /// Prefixes of the tensors' names by role.
 const ROLES: [&str; 3] = ["param/", "moment1/", "moment2/"];
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "native")]
 pub mod checkpoint;
+pub mod estimate;
 #[cfg(feature = "native")]
 mod held_out;
 #[cfg(feature = "native")]

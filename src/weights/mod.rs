@@ -19,4 +19,4 @@ pub use atomic::atomic_write;
 pub use infer::{Overrides, infer_config};
 pub use names::{Converted, FileKind, Format, Missing, detect, to_hugging_face, to_internal};
 #[cfg(feature = "native")]
-pub use open::{Opened, open, save};
+pub use open::{NORMALIZATION_ENTRY, Opened, open, save};

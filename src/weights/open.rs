@@ -13,6 +13,8 @@ use crate::tensor::TensorMap;
 
 /// Entry of a file's metadata that holds the [`ModelConfig`] as JSON.
 const CONFIG_ENTRY: &str = "webmae.config";
+/// Entry of a file's metadata that holds the pixels' mean and standard deviation as JSON.
+pub const NORMALIZATION_ENTRY: &str = "webmae.normalization";
 
 /// A weights file, read and translated.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +62,8 @@ pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<Opened> {
     open().map_err(|e: Error| e.in_file(&file))
 }
 
-/// Writes internal tensors with their configuration, atomically; [`open`] needs nothing else.
+/// Writes internal tensors with their configuration and further text entries, atomically; [`open`]
+/// needs nothing else.
 ///
 /// # Errors
 /// [`Error::Io`] when the file cannot be written.
@@ -68,11 +71,12 @@ pub fn save(
     path: impl AsRef<Path>,
     config: &ModelConfig,
     tensors: &TensorMap,
+    mut metadata: BTreeMap<String, String>,
     precision: Precision,
 ) -> Result<()> {
     let text = serde_json::to_string(config)
         .map_err(|e| Error::BadWeights { problem: format!("configuration: {e}") })?;
-    let metadata = BTreeMap::from([(CONFIG_ENTRY.to_owned(), text)]);
+    metadata.insert(CONFIG_ENTRY.to_owned(), text);
     safetensors::write(path, tensors, &metadata, precision)
 }
 

@@ -1,0 +1,76 @@
+# What run.sh and test.sh need: Rust, a linker, and a driver for Vulkan (macOS and Windows have their
+# own graphics interface). To be sourced. Installs on Debian and Ubuntu; elsewhere says what to
+# install.
+
+say() { printf '%s\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        say "error: root rights are needed for: $*"
+        exit 1
+    fi
+}
+
+# The loader, and a description of a driver (an "ICD") for it.
+has_vulkan_driver() {
+    if command -v vulkaninfo >/dev/null; then
+        vulkaninfo --summary 2>/dev/null | grep -q deviceName
+        return
+    fi
+    ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || return 1
+    [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ] && return 0
+    local folder
+    for folder in /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /etc/vulkan/icd.d \
+        "$HOME/.local/share/vulkan/icd.d"; do
+        compgen -G "$folder/*.json" >/dev/null && return 0
+    done
+    return 1
+}
+
+install_with_apt() {
+    say "installing: $*"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+setup_linux() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    if ! has_vulkan_driver; then
+        # Mesa's package holds the drivers of AMD's and Intel's GPUs and a software one.
+        missing+=(libvulkan1 mesa-vulkan-drivers)
+        if command -v nvidia-smi >/dev/null; then
+            say "note: NVIDIA's Vulkan driver was not found (package libnvidia-gl of your driver's" \
+                "version); until it is there, the GPU is not used"
+        elif [ ! -e /dev/dri ]; then
+            say "note: no GPU was found; a software Vulkan driver will be used"
+        fi
+    fi
+    [ ${#missing[@]} -eq 0 ] && return
+    if command -v apt-get >/dev/null; then
+        install_with_apt "${missing[@]}"
+    else
+        say "error: please install a C compiler and a Vulkan driver, then run this again:"
+        say "  Fedora  dnf install gcc vulkan-loader mesa-vulkan-drivers"
+        say "  Arch    pacman -S gcc vulkan-icd-loader vulkan-swrast (or your GPU's vulkan-… package)"
+        say "  Alpine  apk add build-base vulkan-loader mesa-vulkan-swrast"
+        exit 1
+    fi
+}
+
+if [ "$(uname -s)" = Linux ]; then
+    setup_linux
+    # Without a desktop session, Mesa's layer for choosing among GPUs complains on every start.
+    [ -n "${XDG_RUNTIME_DIR:-}" ] || export NODEVICE_SELECT=1
+fi
+if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then
+    PATH="$HOME/.cargo/bin:$PATH"
+fi
+if ! command -v cargo >/dev/null; then
+    say "error: Rust was not found; install it as https://rustup.rs says, then run this again"
+    exit 1
+fi

@@ -1,0 +1,74 @@
+//! `webmae export`: weights for other programs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::weights_arg::OverrideArgs;
+use crate::error::{Error, Result};
+use crate::weights::safetensors::Precision;
+use crate::weights::{NORMALIZATION_ENTRY, hugging_face, save};
+
+/// Options of `webmae export`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  webmae export --weights runs/pretrain-1 --out my-vit-mae
+      then in Python: ViTMAEForPreTraining.from_pretrained(\"my-vit-mae\")
+  webmae export --weights runs/pretrain-1 --format webmae --f16 --out model.safetensors")]
+pub(super) struct Args {
+    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    #[arg(long, value_name = "PATH")]
+    weights: PathBuf,
+    /// Folder (hugging-face) or file (webmae) to write
+    #[arg(long, value_name = "PATH")]
+    out: PathBuf,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = FormatArg::HuggingFace)]
+    format: FormatArg,
+    /// Two bytes a value instead of four
+    #[arg(long)]
+    f16: bool,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FormatArg {
+    /// Folder for `ViTMAEForPreTraining.from_pretrained` (paper variant, square sizes)
+    HuggingFace,
+    /// One .safetensors file with the configuration in its header (every variant)
+    Webmae,
+}
+
+/// Writes the weights.
+pub(super) fn run(args: &Args) -> Result<()> {
+    let weights = args.overrides.open(&args.weights)?;
+    weights.require_decoder()?;
+    let (normalization, whose) = weights.normalization()?;
+    let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
+    let (config, tensors) = (&weights.config, &weights.tensors);
+    match args.format {
+        FormatArg::HuggingFace => {
+            if args.out.is_file() {
+                let problem = "is a file; a Hugging Face model is a folder (a single file is \
+                               --format webmae)";
+                return Err(Error::bad_file(&args.out, problem));
+            }
+            let (mean, std) = (&normalization.mean, &normalization.std);
+            hugging_face::write(&args.out, config, tensors, mean, std, precision)?;
+        }
+        FormatArg::Webmae => {
+            if args.out.extension().is_none_or(|ending| ending != "safetensors") {
+                let problem = format!("{} must end in .safetensors", args.out.display());
+                return Err(Error::config("--out", problem));
+            }
+            let text = serde_json::to_string(&normalization)
+                .map_err(|e| Error::bad_file(&args.out, e.to_string()))?;
+            let metadata = BTreeMap::from([(NORMALIZATION_ENTRY.to_owned(), text)]);
+            save(&args.out, config, tensors, metadata, precision)?;
+        }
+    }
+    say!("from {}, pixel mean and deviation {whose}", weights.file.display());
+    say!("written: {}", args.out.display());
+    Ok(())
+}

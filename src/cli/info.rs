@@ -1,0 +1,196 @@
+//! `webmae info`: the GPUs there are, or what weights hold and are good for.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::format::{bytes, count};
+use super::weights_arg::{Origin, OverrideArgs, Weights};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterSummary, list_adapters};
+use crate::weights::FileKind;
+
+/// Options of `webmae info`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  webmae info                      adapters, their limits and features
+  webmae info runs/pretrain-1      the newest checkpoint of a run
+  webmae info mae_pretrain_vit_base.pth")]
+pub(super) struct Args {
+    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    path: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+/// Prints adapters or weights.
+pub(super) fn run(args: &Args) -> Result<()> {
+    match &args.path {
+        None => adapters(args.json),
+        Some(path) => weights(&args.overrides.open(path)?, args.json),
+    }
+}
+
+/// Features that kernels can make use of, with the words for them.
+const FEATURES: [(&str, &str); 4] = [
+    ("TIMESTAMP_QUERY", "timestamps"),
+    ("SHADER_F16", "f16"),
+    ("SUBGROUP", "subgroups"),
+    ("EXPERIMENTAL_COOPERATIVE_MATRIX", "cooperative matrix"),
+];
+
+fn adapters(as_json: bool) -> Result<()> {
+    let adapters = pollster::block_on(list_adapters());
+    if as_json {
+        return print_json(&json!({ "adapters": adapters }));
+    }
+    if adapters.is_empty() {
+        return Err(Error::NoAdapter {
+            problem: "found none; install your GPU's Vulkan driver, or a software one (on Debian \
+                      or Ubuntu: apt-get install mesa-vulkan-drivers)"
+                .to_owned(),
+        });
+    }
+    for (number, adapter) in adapters.iter().enumerate() {
+        print_adapter(number, adapter);
+    }
+    Ok(())
+}
+
+fn print_adapter(number: usize, adapter: &AdapterSummary) {
+    let AdapterSummary { name, backend, kind, driver, .. } = adapter;
+    say!("{number}: {name}");
+    say!("   {backend}, {kind}, driver {driver}");
+    say!(
+        "   binding {}, buffer {}, {} storage buffers a kernel",
+        bytes(adapter.max_binding),
+        bytes(adapter.max_buffer),
+        adapter.storage_buffers,
+    );
+    say!(
+        "   workgroup {} invocations, {} of memory",
+        adapter.workgroup_invocations,
+        bytes(adapter.workgroup_memory.into())
+    );
+    let has = |feature: &str| adapter.features.iter().any(|name| name == feature);
+    let words = FEATURES
+        .map(|(feature, word)| format!("{word} {}", if has(feature) { "yes" } else { "no" }));
+    say!("   {}", words.join(", "));
+}
+
+/// What weights of a kind can and cannot be used for.
+fn uses(weights: &Weights) -> Vec<(&'static str, bool, &'static str)> {
+    let resume = matches!(weights.origin, Origin::Checkpoint { .. });
+    let decoder = weights.kind == FileKind::Mae;
+    let encoder = weights.kind != FileKind::DecoderOnly;
+    let whole = "needs encoder and decoder, as in vit-mae-* folders and mae_visualize_vit_*.pth";
+    vec![
+        (
+            "go on training",
+            resume,
+            if resume {
+                "webmae pretrain --resume RUN"
+            } else {
+                "needs a checkpoint of webmae with its optimiser's state"
+            },
+        ),
+        ("reconstruct", decoder, if decoder { "webmae reconstruct" } else { whole }),
+        (
+            "export",
+            decoder,
+            if decoder { "webmae export, for transformers in Python" } else { whole },
+        ),
+        (
+            "features, probing, fine-tuning",
+            encoder,
+            if encoder { "with the encoder" } else { "needs an encoder" },
+        ),
+        (
+            "classification",
+            weights.kind == FileKind::Classifier,
+            if weights.kind == FileKind::Classifier {
+                "with the head in the file"
+            } else {
+                "needs a fine-tuned head"
+            },
+        ),
+    ]
+}
+
+fn weights(weights: &Weights, as_json: bool) -> Result<()> {
+    let values: u64 = weights.tensors.values().map(|tensor| tensor.data.len() as u64).sum();
+    let (format, step) = match weights.origin {
+        Origin::Checkpoint { step } => ("webmae checkpoint".to_owned(), Some(step)),
+        Origin::File(format) => (format.to_string(), None),
+    };
+    if as_json {
+        let uses: Vec<Value> = uses(weights)
+            .into_iter()
+            .map(|(use_, possible, how)| json!({ "use": use_, "possible": possible, "how": how }))
+            .collect();
+        return print_json(&json!({
+            "file": weights.file,
+            "format": format,
+            "holds": weights.kind.to_string(),
+            "step": step,
+            "model": weights.config,
+            "tensors": weights.tensors.len(),
+            "parameters": values,
+            "normalization": weights.normalization,
+            "ignored_tensors": weights.ignored,
+            "uses": uses,
+        }));
+    }
+    for error in &weights.broken {
+        say!("skipped a newer checkpoint: {error}");
+    }
+    let line = |name: &str, text: String| say!("{name:<14}{text}");
+    let config = &weights.config;
+    let ([h, w], [p, q]) = (config.image_size, config.patch_size);
+    line("file", weights.file.display().to_string());
+    line("format", format);
+    if let Some(step) = step {
+        line("step", step.to_string());
+    }
+    line("holds", format!("{}; {} tensors", weights.kind, weights.tensors.len()));
+    line("parameters", format!("{} ({values})", count(values)));
+    line("variant", format!("{:?}", config.variant).to_lowercase());
+    line("images", format!("{h}×{w} × {} channels, patches {p}×{q}", config.channels));
+    let mut stacks = vec![("encoder", config.encoder)];
+    if weights.kind == FileKind::Mae {
+        stacks.push(("decoder", config.decoder));
+    }
+    for (name, stack) in stacks {
+        let widths = format!("{} heads × {}, mlp {}", stack.heads, stack.dim_head, stack.mlp_dim);
+        line(name, format!("{} × {} blocks, {widths}", stack.dim, stack.depth));
+    }
+    if weights.kind == FileKind::Mae {
+        let target = if config.norm_pix_loss { "normalised patches" } else { "pixels" };
+        line("target", format!("{target}, mask ratio {}", config.mask_ratio));
+    }
+    line(
+        "pixel mean",
+        match &weights.normalization {
+            Some(known) => format!("{:?}, deviation {:?}", known.mean, known.std),
+            None => "not named in the file; ImageNet's is assumed for 3 channels".to_owned(),
+        },
+    );
+    if !weights.ignored.is_empty() {
+        line("not used", weights.ignored.join(", "));
+    }
+    say!("good for");
+    for (use_, possible, how) in uses(weights) {
+        say!("  {:<4}{use_}: {how}", if possible { "yes" } else { "no" });
+    }
+    Ok(())
+}
+
+fn print_json(value: &Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
+    Ok(())
+}

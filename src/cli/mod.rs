@@ -1,0 +1,155 @@
+//! The command line: the only place that prints.
+
+/// Prints a line. A reader that has gone away (`webmae info | head`) is no error.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+mod bench;
+mod export;
+mod format;
+mod info;
+mod model_args;
+mod plan;
+mod pretrain;
+mod progress;
+mod reconstruct;
+mod weights_arg;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, GpuOptions};
+
+/// Masked Autoencoders on WebGPU.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about = "Masked Autoencoders on WebGPU: pre-train on your pictures, look at reconstructions",
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Without a command, `webmae` is `webmae pretrain`: it trains a tiny model on drawn pictures.
+
+Examples:
+  webmae                                     train the built-in example
+  webmae pretrain --data PHOTOS --preset small
+  webmae reconstruct --weights runs/pretrain-1 cat.jpg
+  webmae plan --preset vit-b --batch-size 64
+
+WGPU_BACKEND (vulkan, metal, dx12) and WGPU_ADAPTER_NAME choose a device as well."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// GPU to use: a number of `webmae info`, or a part of its name
+    #[arg(long, global = true, value_name = "NAME|NUMBER", help_heading = "Device")]
+    adapter: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a masked autoencoder on pictures without labels (the default command)
+    Pretrain(Box<pretrain::Args>),
+    /// Draw what a trained model makes of pictures: original, masked, reconstruction
+    Reconstruct(reconstruct::Args),
+    /// Compute parameters, FLOPs and memory of a training step, and whether it fits
+    Plan(plan::Args),
+    /// List GPUs, or say what a weights file or run folder holds and what it is good for
+    Info(info::Args),
+    /// Measure the speed of the reference workloads on this GPU
+    Bench(bench::Args),
+    /// Write a run's weights as a Hugging Face folder or a single file
+    Export(export::Args),
+}
+
+/// Runs the command line `args`, the program's name first. Exit codes: 0 done, 1 failed, 2 wrong
+/// usage.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(with_default_command(args)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; their exit code is 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(if matches!(error, Error::Config { .. }) { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    let gpu = GpuOptions { adapter: cli.adapter, ..GpuOptions::default() };
+    match cli.command {
+        Command::Pretrain(args) => pretrain::run(&args, &gpu),
+        Command::Reconstruct(args) => reconstruct::run(&args, &gpu),
+        Command::Plan(args) => plan::run(&args, &gpu),
+        Command::Info(args) => info::run(&args),
+        Command::Bench(args) => bench::run(&args, &gpu),
+        Command::Export(args) => export::run(&args),
+    }
+}
+
+/// Puts `pretrain` in front of the options of a command line that names no command.
+fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    if args.is_empty() {
+        args.push("webmae".into());
+    }
+    let mut first = 1;
+    while args.get(first).is_some_and(|arg| arg.to_string_lossy().starts_with("--adapter")) {
+        let joined = args[first].to_string_lossy().contains('=');
+        first = (first + if joined { 1 } else { 2 }).min(args.len());
+    }
+    let names_none = args.get(first).is_none_or(|arg| {
+        let arg = arg.to_string_lossy();
+        arg.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&&*arg)
+    });
+    if names_none {
+        args.insert(first, "pretrain".into());
+    }
+    args
+}
+
+/// Opens the device that `options` ask for.
+fn open_gpu(options: &GpuOptions) -> Result<Gpu> {
+    pollster::block_on(Gpu::new(options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(args: &str) -> String {
+        let args = with_default_command(args.split(' ').map(OsString::from));
+        args.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pretrain_is_the_default_command() {
+        assert_eq!(completed("webmae"), "webmae pretrain");
+        assert_eq!(completed("webmae --steps 5"), "webmae pretrain --steps 5");
+        assert_eq!(completed("webmae --adapter 0"), "webmae --adapter 0 pretrain");
+        assert_eq!(completed("webmae --adapter=0 -x"), "webmae --adapter=0 pretrain -x");
+        for unchanged in ["webmae info", "webmae --adapter 0 info", "webmae --help", "webmae -V"] {
+            assert_eq!(completed(unchanged), unchanged);
+        }
+    }
+}

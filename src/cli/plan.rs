@@ -1,0 +1,118 @@
+//! `webmae plan`: the costs of a training step, without training.
+
+use super::format::{bytes, count, flops, parse_bytes};
+use super::model_args::{ModelArgs, size};
+use super::open_gpu;
+use crate::config::{ModelConfig, StackConfig};
+use crate::error::{Error, Result};
+use crate::gpu::{DEFAULT_MAX_BINDING, GpuOptions, Tier};
+use crate::train::estimate::{Estimate, Limits, fitting_estimate};
+
+/// Options of `webmae plan`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The numbers need no GPU: they hold for WebGPU's default limits (bindings of 128 MiB), or with
+--adapter for that adapter's. A step that cannot fit is refused (exit code 1) with the largest
+batch that does.
+
+Examples:
+  webmae plan --preset vit-b --batch-size 64
+  webmae plan --preset vit-l --batch-size 64 --vram 8GiB
+  webmae plan --preset small --image-size 96x160 --batch-size 32 --grad-accum 8 --json")]
+pub(super) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Images per batch
+    #[arg(long, value_name = "N", default_value = "64", value_parser = size())]
+    #[arg(help_heading = "Step")]
+    batch_size: u32,
+    /// Batches whose gradients make one step
+    #[arg(long, value_name = "N", default_value = "1", value_parser = size())]
+    #[arg(help_heading = "Step")]
+    grad_accum: u32,
+    /// Memory that the step must fit into, e.g. 8GiB
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = "Step")]
+    vram: Option<u64>,
+    /// Print JSON
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// Prints the plan, or refuses.
+pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+    let config = args.model.config("tiny")?;
+    let mut limits =
+        Limits { tier: Tier::Gpu, max_binding: DEFAULT_MAX_BINDING, memory: args.vram };
+    if options.adapter.is_some() {
+        let gpu = open_gpu(options)?;
+        (limits.tier, limits.max_binding) = (gpu.tier(), gpu.max_binding());
+    }
+    let sizes = [args.batch_size as usize, args.grad_accum as usize];
+    let estimate = fitting_estimate(&config, sizes, limits)?;
+    if args.json {
+        let json = serde_json::json!({
+            "model": config, "estimate": estimate, "max_binding": limits.max_binding,
+        });
+        let text = serde_json::to_string_pretty(&json);
+        say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
+    } else {
+        print_table(&config, &estimate, limits);
+    }
+    Ok(())
+}
+
+fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
+    let line = |name: &str, text: String| say!("{name:<16}{text}");
+    let ([h, w], [p, q]) = (config.image_size, config.patch_size);
+    line(
+        "model",
+        format!(
+            "{h}×{w} × {} channels, patches {p}×{q}: {} of {} visible",
+            config.channels,
+            config.len_keep(),
+            config.num_patches()
+        ),
+    );
+    line("encoder", stack(&config.encoder, config.encoder_tokens()));
+    line("decoder", stack(&config.decoder, config.decoder_tokens()));
+    let effective = estimate.batch_size * estimate.grad_accum;
+    let batch = format!("{} × {} accumulated", estimate.batch_size, estimate.grad_accum);
+    line("batch", format!("{batch} = {effective} images per step"));
+    line(
+        "parameters",
+        format!(
+            "{} (encoder {}, decoder {}; {} trained)",
+            count(estimate.encoder_parameters + estimate.decoder_parameters),
+            count(estimate.encoder_parameters),
+            count(estimate.decoder_parameters),
+            count(estimate.trainable_parameters),
+        ),
+    );
+    let per_image = estimate.forward_flops / estimate.batch_size as u64;
+    line("forward", format!("{} ({} an image)", flops(estimate.forward_flops), flops(per_image)));
+    line("step", format!("{} in {} dispatches", flops(estimate.step_flops), estimate.dispatches));
+    line("peak memory", bytes(estimate.peak_bytes));
+    for (name, size) in [
+        ("parameters", estimate.parameter_bytes),
+        ("gradients", estimate.gradient_bytes),
+        ("moments", estimate.moment_bytes),
+        ("activations", estimate.activation_bytes),
+        ("inputs", estimate.input_bytes),
+    ] {
+        line("", format!("{name:<12}{:>10}", bytes(size)));
+    }
+    line(
+        "largest binding",
+        format!(
+            "{} of {}: {}",
+            bytes(estimate.largest_binding),
+            bytes(limits.max_binding),
+            estimate.largest_binding_tensor
+        ),
+    );
+}
+
+fn stack(stack: &StackConfig, tokens: usize) -> String {
+    let StackConfig { dim, depth, heads, dim_head, mlp_dim } = *stack;
+    format!("{dim} × {depth} blocks, {heads} heads × {dim_head}, mlp {mlp_dim}; {tokens} tokens")
+}

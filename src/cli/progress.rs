@@ -1,0 +1,136 @@
+//! The progress of a run: a bar on a terminal, a line now and then elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::format;
+use crate::gpu::AdapterSummary;
+use crate::train::pretrain::{Event, StepReport};
+
+/// Time between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Unreadable files that are named at once.
+const NAMED_FILES: usize = 5;
+
+/// Shows a run's events.
+pub(super) struct Progress {
+    adapter: String,
+    bar: Option<ProgressBar>,
+    last_line: Instant,
+    held_out: Option<f64>,
+}
+
+impl Progress {
+    /// Progress of a run on `adapter`.
+    pub(super) fn new(adapter: &AdapterSummary) -> Self {
+        let adapter = format!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
+        Self { adapter, bar: None, last_line: Instant::now(), held_out: None }
+    }
+
+    /// Shows one event.
+    pub(super) fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Started { step, folder, derived } => {
+                say!("adapter      {}", self.adapter);
+                say!("training     {}", derived.train_data);
+                say!(
+                    "held out     {} pictures, {}",
+                    derived.held_out_images,
+                    derived.held_out_data
+                );
+                say!(
+                    "model        {} parameters, {} of {} patches visible",
+                    format::count(derived.parameters as u64),
+                    derived.len_keep,
+                    derived.num_patches
+                );
+                say!(
+                    "step         {} images, {:.2} GFLOP, {} launches, {} on the device",
+                    derived.effective_batch,
+                    derived.flops_per_step as f64 / 1e9,
+                    derived.dispatches_per_step,
+                    format::bytes(derived.device_bytes)
+                );
+                say!(
+                    "schedule     {} steps ({} per epoch), learning rate {:.3e} after {} steps",
+                    derived.schedule.total_steps,
+                    derived.steps_per_epoch,
+                    derived.schedule.lr,
+                    derived.schedule.warmup_steps
+                );
+                say!("run          {}", folder.display());
+                self.bar = std::io::stderr().is_terminal().then(|| {
+                    let bar = ProgressBar::with_draw_target(
+                        Some(derived.schedule.total_steps),
+                        ProgressDrawTarget::stderr(),
+                    );
+                    let template = "{bar:24} {pos}/{len} {msg} ETA {eta}";
+                    bar.set_style(
+                        ProgressStyle::with_template(template).expect("a valid template"),
+                    );
+                    bar.set_position(*step);
+                    bar.reset_eta();
+                    bar
+                });
+            }
+            Event::Step(report) => self.step(report),
+            Event::Skipped { step, in_a_row } => self.line(&format!(
+                "step {step} skipped: its loss or gradients are not finite ({in_a_row} in a row)"
+            )),
+            Event::Unreadable { files } => {
+                for file in files.iter().take(NAMED_FILES) {
+                    self.line(&format!("skipped {file}"));
+                }
+                if files.len() > NAMED_FILES {
+                    self.line(&format!("… and {} more files", files.len() - NAMED_FILES));
+                }
+                self.line(&format!("{} unreadable files skipped; --strict stops", files.len()));
+            }
+            Event::HeldOut { step, loss } => {
+                self.held_out = Some(*loss);
+                self.line(&format!("step {step}: held-out loss {loss:.4}"));
+            }
+            Event::Pictures { .. } | Event::Saved { .. } => {}
+        }
+    }
+
+    /// Removes the bar.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn step(&mut self, report: &StepReport) {
+        let held_out = self.held_out.map_or(String::new(), |loss| format!(" (held out {loss:.4})"));
+        let text = format!(
+            "loss {:.4}{held_out} lr {:.2e} {:.0} images/s",
+            report.loss, report.lr, report.images_per_second
+        );
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(format!("{text} {}", self.adapter));
+                bar.set_position(report.step);
+            }
+            None if self.last_line.elapsed() >= LINE_EVERY => {
+                self.last_line = Instant::now();
+                say!(
+                    "step {}/{} epoch {:.1} {text}",
+                    report.step,
+                    report.total_steps,
+                    report.epoch
+                );
+            }
+            None => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => say!("{text}"),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! `webmae reconstruct`: what a model makes of pictures.
+
+use std::path::{Path, PathBuf};
+
+use pollster::block_on;
+
+use super::open_gpu;
+use super::weights_arg::OverrideArgs;
+use crate::config::{MaskStrategy, ModelConfig};
+use crate::data::decode::{DecodeOptions, decode_file};
+use crate::data::{Augment, Normalization};
+use crate::error::{Error, Result};
+use crate::gpu::GpuOptions;
+use crate::model::objective::MaskSource;
+use crate::model::params::mae_params;
+use crate::model::reconstruct::{Reconstruction, Reconstructor, with_mask};
+use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::philox::Rng;
+use crate::report::grid::{RECONSTRUCTION_CAPTIONS, Tile, draw, reconstruction_row};
+use crate::report::views::{Geometry, View};
+
+/// Images that go through the network at a time.
+const BATCH: usize = 8;
+
+/// Options of `webmae reconstruct`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Pictures are cropped in the centre to the model's size. Models trained with norm-pix targets predict
+each patch up to its brightness and contrast; three views make pixels of that:
+  visible  with statistics of the nearest visible patches: nothing hidden is used (default)
+  true     with the hidden patch's own statistics: uses the answer
+  raw      as predicted
+
+Examples:
+  webmae reconstruct --weights runs/pretrain-1 cat.jpg dog.jpg --out grid.png
+  webmae reconstruct --weights vit-mae-base/ cat.jpg --mask-ratio 0.9 --seed 3
+  webmae reconstruct --weights runs/pretrain-1 cat.jpg --mask mask.txt --view all")]
+pub(super) struct Args {
+    /// Pictures: JPEG, PNG, WebP, BMP, GIF
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    #[arg(long, value_name = "PATH")]
+    weights: PathBuf,
+    /// Picture to write
+    #[arg(long, value_name = "PNG", default_value = "reconstruction.png")]
+    out: PathBuf,
+    /// How norm-pix predictions become pixels
+    #[arg(long, value_name = "VIEW")]
+    view: Option<ViewArg>,
+    /// Share of patches to hide, in [0, 1) [default: as trained]
+    #[arg(long, value_name = "RATIO", help_heading = "Masks", allow_negative_numbers = true)]
+    mask_ratio: Option<f64>,
+    /// How hidden patches are chosen [default: as trained]
+    #[arg(long, help_heading = "Masks")]
+    mask_strategy: Option<MaskStrategy>,
+    /// Seed of the masks
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Masks")]
+    seed: u64,
+    /// Your own mask for every picture: rows of 0 (visible) and 1 (hidden), one digit a patch, as
+    /// a text file or as they are, e.g. 0011/0110/1100/1000
+    #[arg(long, value_name = "FILE|ROWS", help_heading = "Masks")]
+    #[arg(conflicts_with_all = ["mask_ratio", "mask_strategy", "seed"])]
+    mask: Option<String>,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ViewArg {
+    Visible,
+    True,
+    Raw,
+    All,
+}
+
+impl ViewArg {
+    fn views(self) -> &'static [View] {
+        match self {
+            Self::Visible => &[View::VisibleStatistics],
+            Self::True => &[View::TrueStatistics],
+            Self::Raw => &[View::Raw],
+            Self::All => &View::ALL,
+        }
+    }
+}
+
+/// Draws the picture and prints each image's loss.
+pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+    let weights = args.overrides.open(&args.weights)?;
+    weights.require_decoder()?;
+    for error in &weights.broken {
+        say!("skipped a newer checkpoint: {error}");
+    }
+    let (normalization, whose) = weights.normalization()?;
+    let (config, noise) = args.masked(&weights.config)?;
+    let views = args.views(&config)?;
+    let images = load(&args.images, &config, &normalization)?;
+
+    let gpu = open_gpu(options)?;
+    let layout = ParamLayout::new(mae_params(&config), gpu.max_binding());
+    let store = ParamStore::new(&gpu, layout, false)?;
+    store.load(Role::Value, &weights.tensors)?;
+    let batch = args.images.len().min(BATCH);
+    let source = if noise.is_some() { MaskSource::Given } else { MaskSource::Generated };
+    let reconstructor = Reconstructor::new(&gpu, &config, batch, &store, source)?;
+    say!("{} on {}, pixels normalised with {whose}", weights.file.display(), gpu.adapter().name);
+
+    let mut rows = Vec::new();
+    for (i, (paths, images)) in
+        args.images.chunks(batch).zip(images.chunks(batch * config.image_len())).enumerate()
+    {
+        let first = (i * batch) as u32;
+        let ids: Vec<u32> = (first..first + paths.len() as u32).collect();
+        let noise = noise.as_ref().map_or(Vec::new(), |noise| noise.repeat(paths.len()));
+        let results = block_on(reconstructor.run(images, args.seed, &ids, &noise))?;
+        let each = images.chunks_exact(config.image_len()).zip(&results);
+        for (path, (image, result)) in paths.iter().zip(each) {
+            say!(
+                "{}: loss {:.4}, {} of {} patches hidden",
+                path.display(),
+                result.loss,
+                config.num_masked(),
+                config.num_patches()
+            );
+            rows.push(row(&config, &normalization, views, image, result)?);
+        }
+    }
+    draw(&captions(views), &rows)?.write_png(&args.out)?;
+    say!("picture: {}", args.out.display());
+    Ok(())
+}
+
+impl Args {
+    /// The model with the masks that are asked for, and the noise of a given mask.
+    fn masked(&self, trained: &ModelConfig) -> Result<(ModelConfig, Option<Vec<f32>>)> {
+        if let Some(mask) = &self.mask {
+            let (config, noise) = with_mask(trained, &read_mask(mask, trained)?)?;
+            return Ok((config, Some(noise)));
+        }
+        let mut config = trained.clone();
+        config.mask_ratio = self.mask_ratio.unwrap_or(config.mask_ratio);
+        config.mask_strategy = self.mask_strategy.unwrap_or(config.mask_strategy);
+        config.validate().map_err(|error| match error {
+            Error::Config { option, problem } if option == "mask ratio" => {
+                Error::config("--mask-ratio", problem)
+            }
+            other => other,
+        })?;
+        Ok((config, None))
+    }
+
+    fn views(&self, config: &ModelConfig) -> Result<&'static [View]> {
+        match (self.view, config.norm_pix_loss) {
+            (None | Some(ViewArg::Raw | ViewArg::All), false) => Ok(&[View::Raw]),
+            (Some(ViewArg::Visible | ViewArg::True), false) => {
+                let problem = "this model predicts pixels, which need no statistics; leave it out \
+                               (or give --norm-pix-loss if it was trained so)";
+                Err(Error::config("--view", problem))
+            }
+            (view, true) => Ok(view.unwrap_or(ViewArg::Visible).views()),
+        }
+    }
+}
+
+/// Parses a mask, from a file if there is one of that name.
+fn read_mask(given: &str, config: &ModelConfig) -> Result<Vec<bool>> {
+    let path = Path::new(given);
+    let text = if path.is_file() {
+        std::fs::read_to_string(path).map_err(Error::io(path))?
+    } else {
+        given.to_owned()
+    };
+    let [rows, columns] = config.grid();
+    let expected = format!("{rows} rows of {columns} digits, 0 visible and 1 hidden");
+    let is_separator = |c: char| c.is_whitespace() || ",;/|".contains(c);
+    let mut mask = Vec::new();
+    for c in text.chars().filter(|&c| !is_separator(c)) {
+        match c {
+            '0' => mask.push(false),
+            '1' => mask.push(true),
+            other => {
+                let problem = format!(
+                    "{given:?} is no file, and {other:?} no digit of a mask; {expected} are needed"
+                );
+                return Err(Error::config("--mask", problem));
+            }
+        }
+    }
+    if mask.len() != rows * columns {
+        let problem = format!("has {} digits; {expected} are needed", mask.len());
+        return Err(Error::config("--mask", problem));
+    }
+    Ok(mask)
+}
+
+/// Pictures as normalised pixels, one after the other.
+fn load(
+    paths: &[PathBuf],
+    config: &ModelConfig,
+    normalization: &Normalization,
+) -> Result<Vec<f32>> {
+    let options = DecodeOptions { channels: config.channels, ..DecodeOptions::default() };
+    let mut images = vec![0.0; paths.len() * config.image_len()];
+    for (path, image) in paths.iter().zip(images.chunks_exact_mut(config.image_len())) {
+        let picture = decode_file(path, &options)?;
+        // Nothing random is drawn for a centre crop.
+        let cropped =
+            Augment::center().apply(&picture, config.image_size, &mut Rng::new(0, [0; 3]))?;
+        normalization.normalise(&cropped, image);
+    }
+    Ok(images)
+}
+
+fn captions(views: &[View]) -> Vec<&'static str> {
+    if let [_] = views {
+        return RECONSTRUCTION_CAPTIONS.to_vec();
+    }
+    let mut captions = RECONSTRUCTION_CAPTIONS[..2].to_vec();
+    captions.extend(views.iter().map(|view| view.name()));
+    captions.push(RECONSTRUCTION_CAPTIONS[3]);
+    captions
+}
+
+/// Original, masked, one reconstruction per view, and the last view's with visible patches.
+fn row(
+    config: &ModelConfig,
+    normalization: &Normalization,
+    views: &[View],
+    image: &[f32],
+    result: &Reconstruction,
+) -> Result<Vec<Tile>> {
+    let geometry = Geometry::from(config);
+    let patches = geometry.patchify(image)?;
+    let mut tiles: Vec<Tile> = Vec::new();
+    for &view in views {
+        let predicted = geometry.view(view, &result.predicted, &patches, &result.mask)?;
+        let Normalization { mean, std } = normalization;
+        let row = reconstruction_row(&geometry, image, &predicted, &result.mask, mean, std)?;
+        // Of an earlier view's row, its last tile gives way to the next view.
+        tiles.pop();
+        let kept = if tiles.is_empty() { 0 } else { 2 };
+        tiles.extend(row.into_iter().skip(kept));
+    }
+    Ok(tiles)
+}

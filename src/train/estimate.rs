@@ -1,0 +1,300 @@
+//! What a training step costs, computed from its recording without a device: parameters, FLOPs,
+//! bytes, and the largest batch that fits.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::step::{MaskSource, StepConfig};
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::gpu::{BINDING_ALIGNMENT, Tier};
+use crate::model::objective::masked_objective;
+use crate::model::params::mae_params;
+use crate::model::store::ParamLayout;
+use crate::ops::optim::AdamW;
+use crate::program::{Plan, Recorder};
+
+/// What a device offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Which kernels run on it.
+    pub tier: Tier,
+    /// Largest storage binding in bytes.
+    pub max_binding: u64,
+    /// Memory in bytes, if it is known.
+    pub memory: Option<u64>,
+}
+
+/// Costs of one optimiser step. FLOPs are those of matrix products and attention.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Batches per step.
+    pub grad_accum: usize,
+    /// Values in the encoder.
+    pub encoder_parameters: u64,
+    /// Values in the decoder.
+    pub decoder_parameters: u64,
+    /// Values of both that are trained; fixed position tables are not.
+    pub trainable_parameters: u64,
+    /// FLOPs of one batch's forward pass.
+    pub forward_flops: u64,
+    /// FLOPs of a step.
+    pub step_flops: u64,
+    /// Bytes of parameters.
+    pub parameter_bytes: u64,
+    /// Bytes of gradients.
+    pub gradient_bytes: u64,
+    /// Bytes of AdamW's moments.
+    pub moment_bytes: u64,
+    /// Bytes of activations and their gradients at the peak, shared by liveness.
+    pub activation_bytes: u64,
+    /// Bytes of images, masks, scalars and results.
+    pub input_bytes: u64,
+    /// All of these together.
+    pub peak_bytes: u64,
+    /// Largest range that a kernel binds.
+    pub largest_binding: u64,
+    /// The tensor in it.
+    pub largest_binding_tensor: String,
+    /// Kernel launches per step.
+    pub dispatches: usize,
+}
+
+impl Estimate {
+    /// Records and plans a step of `config`.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] if a tensor has more values than any device can index;
+    /// [`Error::Config`] for an invalid model.
+    pub fn new(
+        config: &ModelConfig,
+        [batch_size, grad_accum]: [usize; 2],
+        limits: Limits,
+    ) -> Result<Self> {
+        config.validate()?;
+        indexable(config, batch_size)?;
+        let layout = ParamLayout::new(mae_params(config), limits.max_binding);
+        let mut forward = Recorder::new(limits.tier, false);
+        layout.declare(&mut forward, false);
+        masked_objective(&mut forward, config, batch_size, MaskSource::Generated, 1);
+        // Only the counts matter, not the optimiser's constants.
+        let optimizer =
+            AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
+        let step = StepConfig {
+            model: config.clone(),
+            batch_size,
+            grad_accum,
+            optimizer,
+            masks: MaskSource::Generated,
+        };
+        // What exceeds a limit is refused later, with all numbers at hand.
+        let forward = Plan::new(&forward, u64::MAX)?;
+        let [batch, update] = step.plan(limits.tier, &layout, u64::MAX)?;
+        let (largest_binding, largest_binding_tensor) = [&batch, &update]
+            .map(|plan| (plan.largest_binding, &plan.largest_binding_label))
+            .into_iter()
+            .max_by_key(|&(bytes, _)| bytes)
+            .map_or((0, String::new()), |(bytes, label)| (bytes, label.clone()));
+
+        let externals: BTreeMap<&str, u64> = [&batch, &update]
+            .iter()
+            .flat_map(|plan| &plan.externals)
+            .map(|(label, bytes)| (label.as_str(), *bytes))
+            .collect();
+        let labelled = |prefixes: &[&str]| -> u64 {
+            let mut sum = 0;
+            for (label, bytes) in &externals {
+                if prefixes.iter().any(|prefix| label.starts_with(prefix)) {
+                    sum += bytes;
+                }
+            }
+            sum
+        };
+        let (parameters, gradients) = (labelled(&["param.", "fixed "]), labelled(&["grad."]));
+        let moments = labelled(&["moment1.", "moment2."]);
+        let activations = batch.transient_bytes() + update.transient_bytes();
+        let uniforms = (batch.dispatches + update.dispatches) as u64 * BINDING_ALIGNMENT;
+        let inputs = labelled(&[""]) - parameters - gradients - moments + uniforms;
+
+        let values = |decoder: bool| -> u64 {
+            let specs = layout.specs().iter().filter(|spec| is_decoder(&spec.name) == decoder);
+            specs.map(|spec| spec.len() as u64).sum()
+        };
+        Ok(Self {
+            batch_size,
+            grad_accum,
+            encoder_parameters: values(false),
+            decoder_parameters: values(true),
+            trainable_parameters: layout.trainable() as u64,
+            forward_flops: forward.flops,
+            step_flops: batch.flops * grad_accum as u64 + update.flops,
+            parameter_bytes: parameters,
+            gradient_bytes: gradients,
+            moment_bytes: moments,
+            activation_bytes: activations,
+            input_bytes: inputs,
+            peak_bytes: parameters + gradients + moments + activations + inputs,
+            largest_binding,
+            largest_binding_tensor,
+            dispatches: batch.dispatches * grad_accum + update.dispatches,
+        })
+    }
+
+    /// Whether a device can run the step.
+    pub fn fits(&self, limits: Limits) -> bool {
+        self.largest_binding <= limits.max_binding
+            && limits.memory.is_none_or(|memory| self.peak_bytes <= memory)
+    }
+}
+
+/// [`Estimate::new`] for a device that must be able to run the step.
+///
+/// # Errors
+/// [`Error::DoesNotFit`] with the numbers, the largest batch that fits and what else to try.
+pub fn fitting_estimate(
+    config: &ModelConfig,
+    sizes: [usize; 2],
+    limits: Limits,
+) -> Result<Estimate> {
+    let [batch_size, grad_accum] = sizes;
+    let reason = match Estimate::new(config, sizes, limits) {
+        Ok(estimate) if estimate.fits(limits) => return Ok(estimate),
+        Ok(estimate) => shortage(&estimate, limits),
+        Err(Error::DoesNotFit { problem }) => problem,
+        Err(other) => return Err(other),
+    };
+    let advice = match largest_batch(config, batch_size, limits) {
+        Some(largest) => format!(
+            "the largest batch that fits is {largest}: --batch-size {largest} --grad-accum {} \
+             keeps an effective batch of about {}",
+            (batch_size * grad_accum).div_ceil(largest),
+            batch_size * grad_accum,
+        ),
+        None => "not even one image fits; try a smaller --preset, --image-size or --decoder-dim, \
+                 a larger --patch-size, or a higher --mask-ratio"
+            .to_owned(),
+    };
+    Err(Error::DoesNotFit { problem: format!("{reason}; {advice}") })
+}
+
+/// The largest batch below `refused` whose step fits; `None` if no batch does.
+fn largest_batch(config: &ModelConfig, refused: usize, limits: Limits) -> Option<usize> {
+    let fits = |batch: usize| {
+        Estimate::new(config, [batch, 1], limits).is_ok_and(|estimate| estimate.fits(limits))
+    };
+    if refused < 2 || !fits(1) {
+        return None;
+    }
+    // Invariant: `low` fits, `high` does not.
+    let (mut low, mut high) = (1, refused);
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if fits(middle) { low = middle } else { high = middle }
+    }
+    Some(low)
+}
+
+fn shortage(estimate: &Estimate, limits: Limits) -> String {
+    let batch = estimate.batch_size;
+    if estimate.largest_binding > limits.max_binding {
+        return format!(
+            "with a batch of {batch}, {} takes {:.1} MiB, and one binding holds {:.1} MiB",
+            estimate.largest_binding_tensor,
+            mebibytes(estimate.largest_binding),
+            mebibytes(limits.max_binding),
+        );
+    }
+    format!(
+        "with a batch of {batch}, a step takes {:.1} MiB (parameters, gradients and moments {:.1}, \
+         activations {:.1}, inputs {:.1}), and there are {:.1} MiB",
+        mebibytes(estimate.peak_bytes),
+        mebibytes(estimate.parameter_bytes + estimate.gradient_bytes + estimate.moment_bytes),
+        mebibytes(estimate.activation_bytes),
+        mebibytes(estimate.input_bytes),
+        mebibytes(limits.memory.unwrap_or(u64::MAX)),
+    )
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+fn is_decoder(parameter: &str) -> bool {
+    parameter.starts_with("decoder") || parameter == "mask_token"
+}
+
+/// Kernels index with 32 bits: no tensor may have more values.
+fn indexable(config: &ModelConfig, batch: usize) -> Result<()> {
+    let (encoder, decoder) = (&config.encoder, &config.decoder);
+    let widest = [encoder, decoder]
+        .map(|stack| stack.dim.max(stack.mlp_dim).max(3 * stack.inner_dim()))
+        .into_iter()
+        .fold(config.patch_dim(), usize::max);
+    let activations = (batch as u128) * config.decoder_tokens() as u128 * widest as u128;
+    let weights = (widest as u128) * encoder.dim.max(decoder.dim) as u128;
+    let values = activations.max(weights);
+    if values <= u128::from(u32::MAX) {
+        return Ok(());
+    }
+    let problem = format!(
+        "with a batch of {batch}, a tensor has {values} values; kernels can index {}",
+        u32::MAX
+    );
+    Err(Error::DoesNotFit { problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::DEFAULT_MAX_BINDING;
+
+    const LIMITS: Limits =
+        Limits { tier: Tier::Gpu, max_binding: DEFAULT_MAX_BINDING, memory: None };
+
+    fn preset(name: &str) -> ModelConfig {
+        ModelConfig::preset(name).unwrap()
+    }
+
+    #[test]
+    fn vit_b_has_the_published_numbers() {
+        let estimate = fitting_estimate(&preset("vit-b"), [64, 1], LIMITS).unwrap();
+        // ViT-B/16 without a head, and the 512 × 8 decoder.
+        assert_eq!(estimate.encoder_parameters, 85_798_656);
+        assert_eq!(estimate.decoder_parameters, 26_109_184);
+        assert!(estimate.largest_binding <= DEFAULT_MAX_BINDING);
+        let parts = [
+            estimate.parameter_bytes,
+            estimate.gradient_bytes,
+            estimate.moment_bytes,
+            estimate.activation_bytes,
+            estimate.input_bytes,
+        ];
+        assert_eq!(estimate.peak_bytes, parts.iter().sum::<u64>());
+        let ratio = estimate.step_flops as f64 / estimate.forward_flops as f64;
+        assert!((2.7..3.3).contains(&ratio), "a step is about three forward passes: {ratio}");
+    }
+
+    #[test]
+    fn refusals_name_the_largest_batch_that_fits() {
+        let config = preset("vit-b");
+        let error = fitting_estimate(&config, [4096, 1], LIMITS).unwrap_err().to_string();
+        let largest = largest_batch(&config, 4096, LIMITS).unwrap();
+        assert!(error.contains(&format!("--batch-size {largest}")), "{error}");
+        assert!(fitting_estimate(&config, [largest, 1], LIMITS).is_ok());
+        assert!(fitting_estimate(&config, [largest + 1, 1], LIMITS).is_err());
+        let small = Limits { memory: Some(1 << 30), ..LIMITS };
+        let error = fitting_estimate(&config, [64, 1], small).unwrap_err().to_string();
+        assert!(error.contains("1024.0 MiB") && error.contains("not even one image"), "{error}");
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_they_overflow() {
+        let mut config = preset("vit-h");
+        config.image_size = [16_352; 2];
+        let error = fitting_estimate(&config, [65_536, 1], LIMITS).unwrap_err().to_string();
+        assert!(error.contains("not even one image"), "{error}");
+    }
+}

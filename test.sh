@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Sets up what is missing and runs every check: format, lints, all tests, the command itself. Goes on
+# after a failure; the last line counts everything: `N passed, N failed`.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./setup.sh
+
+passed=0
+failed=0
+
+# Runs a command as one test.
+check() {
+    local name=$1
+    shift
+    printf '\n== %s\n' "$name"
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n' "$name"
+    fi
+}
+
+# Runs cargo's tests and adds up the results of every binary and of the documentation. A binary that
+# does not compile or crashes leaves no result: it counts as one failure.
+cargo_tests() {
+    local log status=0 sums
+    log=$(mktemp)
+    printf '\n== tests\n'
+    cargo test --no-fail-fast 2>&1 | tee "$log" || status=$?
+    sums=$(awk '/^test result:/ { for (i = 2; i <= NF; i++) {
+        if ($i == "passed;") p += $(i - 1); if ($i == "failed;") f += $(i - 1) } }
+        END { print p + 0, f + 0 }' "$log")
+    rm -f "$log"
+    passed=$((passed + ${sums% *}))
+    failed=$((failed + ${sums#* }))
+    if [ "$status" -ne 0 ] && [ "${sums#* }" -eq 0 ]; then
+        failed=$((failed + 1))
+        printf 'FAILED: cargo test (no result, exit status %s)\n' "$status"
+    fi
+}
+
+# The command as people run it: built for release, its default training for a few steps, and what
+# follows from that run.
+smoke() {
+    local folder webmae
+    webmae=${CARGO_TARGET_DIR:-target}/release/webmae
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' RETURN
+    "$webmae" info &&
+        "$webmae" plan --preset vit-b --batch-size 64 &&
+        "$webmae" pretrain --data synthetic --steps 4 --batch-size 16 --out "$folder/run" &&
+        "$webmae" info "$folder/run" &&
+        "$webmae" export --weights "$folder/run" --out "$folder/hf" &&
+        "$webmae" reconstruct --weights "$folder/hf" --out "$folder/grid.png" \
+            tests/fixtures/golden/preprocessing/rgb_landscape.png &&
+        [ -s "$folder/grid.png" ]
+}
+
+check "format" cargo fmt --check
+# The build validates every shader; a release build is what run.sh makes.
+check "release build, shader validation" cargo build --release --quiet
+check "lints" cargo clippy --all-targets --quiet -- -D warnings
+cargo_tests
+check "commands" smoke
+
+printf '\n%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

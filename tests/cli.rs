@@ -1,0 +1,317 @@
+//! The command line on good and bad input: what it prints, where it writes, how it ends.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use webmae::model::init::init_params;
+use webmae::model::params::mae_params;
+use webmae::tensor::TensorMap;
+use webmae::weights::safetensors::{self, Precision};
+use webmae::{MaskStrategy, ModelConfig, StackConfig, Variant};
+
+const PICTURE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/preprocessing/rgb_landscape.png");
+
+fn webmae(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webmae"));
+    command.args(args).output().expect("the binary runs")
+}
+
+/// Runs what must succeed; returns its output.
+fn succeeds(args: &[&str]) -> String {
+    let output = webmae(args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "webmae {args:?} failed: {error}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Runs what must be refused with `code` and an error that contains all `words`.
+fn refuses(code: i32, args: &[&str], words: &[&str]) {
+    let output = webmae(args);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "webmae {args:?}: {error}");
+    assert!(error.starts_with("error: "), "webmae {args:?}: {error}");
+    for word in words {
+        assert!(error.contains(word), "webmae {args:?} does not say {word:?}: {error}");
+    }
+}
+
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&succeeds(args)).expect("JSON")
+}
+
+/// A small model of `variant` whose grid and channels are no squares of each other.
+fn model(variant: Variant) -> ModelConfig {
+    ModelConfig {
+        variant,
+        image_size: [16, 24],
+        patch_size: [4, 8],
+        channels: 3,
+        encoder: StackConfig::new(32, 2, 2),
+        decoder: StackConfig::new(16, 1, 2),
+        mask_ratio: 0.75,
+        mask_strategy: MaskStrategy::Random,
+        norm_pix_loss: variant == Variant::Paper,
+        encoder_mask_tokens: false,
+        layer_norm_eps: variant.layer_norm_eps(),
+    }
+}
+
+fn tensors(config: &ModelConfig) -> TensorMap {
+    init_params(&mae_params(config), config.grid(), 1)
+}
+
+/// Random weights of `config` in a file of this crate's.
+fn save(folder: &Path, config: &ModelConfig) -> String {
+    let path = folder.join("model.safetensors");
+    webmae::weights::save(&path, config, &tensors(config), BTreeMap::new(), Precision::F32)
+        .expect("a written file");
+    text(&path)
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn help_names_every_command_and_option_with_a_sentence() {
+    let help = succeeds(&["--help"]);
+    for command in ["pretrain", "reconstruct", "plan", "info", "bench", "export"] {
+        assert!(help.contains(command), "{command}");
+        let own = succeeds(&[command, "--help"]);
+        assert!(own.contains("--adapter") && own.contains("Usage"), "{command}: {own}");
+    }
+    assert!(succeeds(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn unknown_words_are_usage_errors() {
+    refuses(2, &["trian"], &["trian"]);
+    refuses(2, &["plan", "--batch-sizes", "3"], &["--batch-size"]);
+    refuses(2, &["plan", "--batch-size", "0"], &["--batch-size", "1.."]);
+    refuses(2, &["plan", "--image-size", "large"], &["--image-size", "HxW"]);
+    refuses(2, &["plan", "--vram", "8 apples"], &["--vram", "8GiB"]);
+    refuses(2, &["plan", "--mask-strategy", "stripes"], &["random", "block", "grid"]);
+}
+
+#[test]
+fn plan_prints_numbers_and_refuses_what_cannot_fit() {
+    let table = succeeds(&["plan", "--preset", "vit-b", "--batch-size", "64"]);
+    for word in ["111.9 M", "peak memory", "largest binding", "TFLOP", "49 of 196"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let args = ["plan", "--preset", "small", "--batch-size", "8", "--grad-accum", "4", "--json"];
+    let plan = json(&args);
+    assert_eq!(plan["estimate"]["batch_size"], 8);
+    assert!(plan["estimate"]["largest_binding"].as_u64().unwrap() <= 128 << 20);
+    let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
+    refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
+    let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];
+    refuses(1, &small, &["8192.0 MiB", "--batch-size"]);
+    let tiny = ["plan", "--preset", "vit-l", "--batch-size", "1", "--vram", "1GiB"];
+    refuses(1, &tiny, &["not even one image fits", "--preset"]);
+}
+
+#[test]
+fn plan_names_the_option_that_is_wrong() {
+    let cases: [(&[&str], &[&str]); 5] = [
+        (&["--preset", "giant"], &["--preset", "tiny, small, vit-b"]),
+        (&["--image-size", "33"], &["--image-size", "try 32 or 36"]),
+        (&["--mask-ratio", "1.0"], &["--mask-ratio", "[0, 1)"]),
+        (&["--mask-ratio", "-0.5"], &["--mask-ratio", "[0, 1)"]),
+        (&["--dim", "100"], &["--heads", "try 2 or 4"]),
+    ];
+    for (options, words) in cases {
+        refuses(2, &[&["plan"], options].concat(), words);
+    }
+}
+
+#[test]
+fn info_lists_adapters() {
+    let adapters = json(&["info", "--json"]);
+    let first = &adapters["adapters"][0];
+    assert!(first["name"].is_string() && first["max_binding"].as_u64() >= Some(128 << 20));
+    let name = first["name"].as_str().unwrap();
+    let listed = succeeds(&["info"]);
+    assert!(listed.contains(&format!("0: {name}")) && listed.contains("timestamps"), "{listed}");
+    // Before the command as well as after it.
+    succeeds(&["--adapter", "0", "plan"]);
+    succeeds(&["plan", "--adapter", name]);
+    refuses(1, &["plan", "--adapter", "No Such GPU"], &["No Such GPU", &format!("0: {name}")]);
+}
+
+#[test]
+fn info_says_what_weights_hold() {
+    let (_guard, dir) = folder();
+    let weights = save(&dir, &model(Variant::Paper));
+    let info = json(&["info", &weights, "--json"]);
+    assert_eq!(info["holds"], "encoder and decoder");
+    assert_eq!(info["model"]["image_size"], serde_json::json!([16, 24]));
+    let uses = |info: &Value| -> BTreeMap<String, bool> {
+        let list = info["uses"].as_array().unwrap().iter();
+        list.map(|u| (u["use"].as_str().unwrap().into(), u["possible"] == true)).collect()
+    };
+    assert!(uses(&info)["reconstruct"] && !uses(&info)["go on training"]);
+    assert!(succeeds(&["info", &weights]).contains("yes reconstruct"));
+    let encoder = encoder_only(&dir);
+    let info = json(&["info", &encoder, "--json"]);
+    assert!(!uses(&info)["reconstruct"] && uses(&info)["features, probing, fine-tuning"]);
+}
+
+/// The encoder of a model whose sizes are known by its width.
+fn encoder_only(dir: &Path) -> String {
+    let config = ModelConfig { image_size: [32; 2], ..ModelConfig::preset("tiny").unwrap() };
+    let mut tensors = tensors(&config);
+    tensors.retain(|name, _| !name.starts_with("decoder") && name != "mask_token");
+    let path = dir.join("encoder.safetensors");
+    safetensors::write(&path, &tensors, &BTreeMap::new(), Precision::F32).unwrap();
+    text(&path)
+}
+
+#[test]
+fn reconstruct_draws_every_variant() {
+    for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
+        let (_guard, dir) = folder();
+        let weights = save(&dir, &model(variant));
+        let out = text(&dir.join("grid.png"));
+        let args = ["reconstruct", "--weights", &weights, PICTURE, PICTURE, "--out", &out];
+        let printed = succeeds(&args);
+        assert_eq!(printed.matches("patches hidden").count(), 2, "{printed}");
+        assert!(printed.contains("of 12 patches hidden") && printed.contains(&out), "{printed}");
+        assert!(printed.contains("ImageNet's"), "{printed}");
+        let first = std::fs::read(&out).unwrap();
+        assert_eq!(&first[1..4], b"PNG");
+        succeeds(&args);
+        assert_eq!(std::fs::read(&out).unwrap(), first, "the same seed gives the same picture");
+    }
+}
+
+#[test]
+fn reconstruct_takes_masks_and_views() {
+    let (_guard, dir) = folder();
+    let weights = save(&dir, &model(Variant::Paper));
+    let out = text(&dir.join("grid.png"));
+    let run = |options: &[&str]| {
+        let base = ["reconstruct", "--weights", &weights, PICTURE, "--out", &out];
+        succeeds(&[&base, options].concat())
+    };
+    let width = || {
+        let png = std::fs::read(&out).unwrap();
+        u32::from_be_bytes(png[16..20].try_into().unwrap())
+    };
+    assert!(run(&["--mask", "011/000/111/100"]).contains(" 6 of 12 patches hidden"));
+    let four_columns = width();
+    std::fs::write(dir.join("mask.txt"), "0 1 1\n0 0 0\n1 1 1\n1 0 1\n").unwrap();
+    let file = text(&dir.join("mask.txt"));
+    assert!(run(&["--mask", &file, "--view", "all"]).contains(" 7 of 12 patches hidden"));
+    assert!(width() > four_columns, "all views are drawn");
+    assert!(run(&["--mask-ratio", "0.5", "--seed", "3"]).contains(" 6 of 12"));
+    assert!(run(&["--mask-ratio", "0.5", "--mask-strategy", "grid"]).contains(" 6 of 12"));
+    assert!(run(&["--mask-ratio", "0"]).contains("loss 0.0000, 0 of 12"));
+    let refused = |options: &[&str], words: &[&str]| {
+        let base = ["reconstruct", "--weights", &weights, PICTURE, "--out", &out];
+        refuses(2, &[&base, options].concat(), words);
+    };
+    refused(&["--mask", "0110"], &["--mask", "4 digits", "4 rows of 3"]);
+    refused(&["--mask", "no-such-file"], &["--mask", "no file"]);
+    refused(&["--mask", "111111111111"], &["hides all 12"]);
+    refused(&["--mask", "0/1", "--mask-ratio", "0.5"], &["--mask", "--mask-ratio"]);
+    refused(&["--mask-ratio", "1.0"], &["--mask-ratio", "[0, 1)"]);
+    refused(&["--mask-ratio", "0.99"], &["--mask-ratio", "none visible"]);
+}
+
+#[test]
+fn reconstruct_names_what_cannot_be_read() {
+    let (_guard, dir) = folder();
+    let weights = save(&dir, &model(Variant::Plain));
+    let run = |code, weights: &str, image: &str, words: &[&str]| {
+        refuses(code, &["reconstruct", "--weights", weights, image], words);
+    };
+    run(1, "no-such-run", PICTURE, &["no-such-run", "does not exist", "run folder"]);
+    run(1, &text(&dir), "missing.png", &["missing.png"]);
+    run(1, &weights, "missing.png", &["missing.png"]);
+    let fake = text(&dir.join("text.png"));
+    std::fs::write(&fake, "not a picture at all").unwrap();
+    run(1, &weights, &fake, &["text.png", "is no JPEG, PNG"]);
+    let cut = text(&dir.join("cut.safetensors"));
+    let whole = std::fs::read(&weights).unwrap();
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    run(1, &cut, PICTURE, &["cut.safetensors", "not a whole safetensors file"]);
+    run(1, PICTURE, PICTURE, &["rgb_landscape.png", ".safetensors"]);
+    run(1, &encoder_only(&dir), PICTURE, &["only an encoder", "mae_visualize_vit"]);
+    let no_view = ["reconstruct", "--weights", &weights, PICTURE, "--view", "true"];
+    refuses(2, &no_view, &["--view", "predicts pixels"]);
+    let unwritable = ["reconstruct", "--weights", &weights, PICTURE, "--out", "/no/such/dir/a.png"];
+    refuses(1, &unwritable, &["/no/such/dir"]);
+}
+
+#[test]
+fn weights_of_other_shapes_are_refused() {
+    let (_guard, dir) = folder();
+    let config = model(Variant::Paper);
+    let mut wrong = tensors(&config);
+    let weight = wrong.get_mut("decoder_pred.weight").unwrap();
+    weight.shape[0] /= 2;
+    weight.data.truncate(weight.data.len() / 2);
+    let path = dir.join("wrong.safetensors");
+    webmae::weights::save(&path, &config, &wrong, BTreeMap::new(), Precision::F32).unwrap();
+    let args = ["reconstruct", "--weights", &text(&path), PICTURE];
+    refuses(1, &args, &["wrong.safetensors", "decoder_pred.weight"]);
+}
+
+#[test]
+fn export_round_trips() {
+    let (_guard, dir) = folder();
+    let config = ModelConfig { image_size: [32; 2], patch_size: [8; 2], ..model(Variant::Paper) };
+    let weights = save(&dir, &config);
+    let hf = text(&dir.join("hf"));
+    let mean = ["--mean", "0.5,0.4,0.3", "--std", "0.2,0.2,0.1"];
+    succeeds(&[&["export", "--weights", &weights, "--out", &hf], &mean[..]].concat());
+    let info = json(&["info", &hf, "--json"]);
+    assert_eq!(info["format"], "Hugging Face ViTMAE");
+    assert_eq!(info["model"]["norm_pix_loss"], true);
+    let given = info["normalization"]["mean"][2].as_f64().unwrap();
+    assert!((given - 0.3).abs() < 1e-6);
+    let single = text(&dir.join("single.safetensors"));
+    let to_file = ["export", "--weights", &hf, "--out", &single, "--format", "webmae", "--f16"];
+    succeeds(&to_file);
+    assert_eq!(json(&["info", &single, "--json"])["normalization"], info["normalization"]);
+    let half = std::fs::metadata(&single).unwrap().len();
+    assert!(half < std::fs::metadata(&weights).unwrap().len() * 6 / 10);
+
+    let uneven = save(&dir, &model(Variant::Paper));
+    let to_hf = ["export", "--weights", &uneven, "--out", &hf];
+    refuses(2, &to_hf, &["square"]);
+    let no_ending = ["export", "--weights", &uneven, "--out", &hf, "--format", "webmae"];
+    refuses(2, &no_ending, &["--out", ".safetensors"]);
+    let lone_mean = ["export", "--weights", &uneven, "--out", &hf, "--mean", "0.5,0.5,0.5"];
+    refuses(2, &lone_mean, &["--std"]);
+}
+
+#[test]
+fn bench_measures_and_names_workloads() {
+    let small =
+        ["--dim", "48", "--depth", "1", "--batch-size", "2", "--steps", "2", "--warmup", "0"];
+    let args = [&["bench", "W1", "--json", "--profile"], &small[..]].concat();
+    let result = json(&args);
+    assert!(result["gemm"]["gflops"].as_f64() > Some(0.0));
+    let results = result["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2);
+    for result in results {
+        assert!(result["ms_per_step"].as_f64() > Some(0.0), "{result}");
+        assert_eq!(result["submits"], 1);
+        if let Some(kernels) = result["kernels"].as_array() {
+            let shares: f64 = kernels.iter().map(|k| k["share"].as_f64().unwrap()).sum();
+            assert!((shares - 1.0).abs() < 1e-6);
+        }
+    }
+    refuses(2, &["bench", "W9"], &["W9", "W1, W2, W3, W4"]);
+}
