@@ -64,7 +64,7 @@ struct Kernels {
 impl Kernels {
     fn choose(rec: &Recorder, qkv: Tensor, rows: usize, dim: usize) -> Self {
         let fit = [rec.len(qkv), 2 * rows].iter().all(|&len| texture::fits(4 * len as u64));
-        if rec.tier() == Tier::CpuTextures && dim % 4 == 0 && fit {
+        if rec.tier() == Tier::CpuTextures && dim.is_multiple_of(4) && fit {
             Self {
                 forward: "attention_texture",
                 queries: "attention_texture_backward_q",
