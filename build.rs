@@ -26,7 +26,8 @@ fn main() {
         .collect();
     names.sort();
 
-    let mut table = String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
+    let mut table =
+        String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
     for name in &names {
         let source = complete_source(name);
         let module = naga::front::wgsl::parse_str(&source)

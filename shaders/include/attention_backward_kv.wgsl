@@ -32,7 +32,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             d_ps += value[v] * load_d_out(o, v);
         }
         let stats = load_row_stats(first_row + i);
-        let p = exp(scores.x + scores.y + scores.z + scores.w - stats.x);
+        // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
+        let p = exp(min(scores.x + scores.y + scores.z + scores.w - stats.x, 0.0));
         let d_score = p * (d_ps.x + d_ps.y + d_ps.z + d_ps.w - stats.y);
         for (var v = 0u; v < VECTORS; v += 1u) {
             d_v[v] += p * load_d_out(o, v);

@@ -37,7 +37,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         let score = scores.x + scores.y + scores.z + scores.w;
         let d_p = d_ps.x + d_ps.y + d_ps.z + d_ps.w;
-        let d_score = exp(score - row_lse) * (d_p - delta);
+        // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
+        let d_score = exp(min(score - row_lse, 0.0)) * (d_p - delta);
         for (var v = 0u; v < VECTORS; v += 1u) { d_q[v] += d_score * load_qkv(key, v); }
     }
     for (var v = 0u; v < VECTORS; v += 1u) { store_d_qkv(own, v, d_q[v] * params.scale); }

@@ -232,9 +232,8 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
         }
         eprintln!("\nfinishing this step and saving; Ctrl-C again stops at once");
     };
-    ctrlc::set_handler(handler).map_err(|e| {
-        Error::config("Ctrl-C", format!("its handler cannot be installed: {e}"))
-    })?;
+    ctrlc::set_handler(handler)
+        .map_err(|e| Error::config("Ctrl-C", format!("its handler cannot be installed: {e}")))?;
     Ok(stop)
 }
 

@@ -35,7 +35,11 @@ impl Progress {
             Event::Started { step, folder, derived } => {
                 say!("adapter      {}", self.adapter);
                 say!("training     {}", derived.train_data);
-                say!("held out     {} pictures, {}", derived.held_out_images, derived.held_out_data);
+                say!(
+                    "held out     {} pictures, {}",
+                    derived.held_out_images,
+                    derived.held_out_data
+                );
                 say!(
                     "model        {} parameters, {} of {} patches visible",
                     format::count(derived.parameters as u64),
@@ -63,7 +67,9 @@ impl Progress {
                         ProgressDrawTarget::stderr(),
                     );
                     let template = "{bar:24} {pos}/{len} {msg} ETA {eta}";
-                    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+                    bar.set_style(
+                        ProgressStyle::with_template(template).expect("a valid template"),
+                    );
                     bar.set_position(*step);
                     bar.reset_eta();
                     bar
@@ -110,7 +116,12 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                say!("step {}/{} epoch {:.1} {text}", report.step, report.total_steps, report.epoch);
+                say!(
+                    "step {}/{} epoch {:.1} {text}",
+                    report.step,
+                    report.total_steps,
+                    report.epoch
+                );
             }
             None => {}
         }

@@ -331,8 +331,7 @@ impl ReadBack {
         self.gpu.check()?;
         let lost = |problem: String| Error::Device { problem };
         polled.map_err(|e| lost(format!("waiting for results: {e}")))?;
-        let mapped =
-            mapped.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
+        let mapped = mapped.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
         mapped.map_err(|e| lost(format!("reading results: {e}")))?;
         let data = {
             let view = self.staging.raw.get_mapped_range(0..bytes);

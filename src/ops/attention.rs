@@ -1,7 +1,7 @@
 //! Multi-head softmax attention on a fused qkv projection, streamed forward and backward.
 
+use super::reads_textures;
 use crate::config::MAX_DIM_HEAD;
-use crate::gpu::{Tier, texture};
 use crate::program::{Recorder, Tensor};
 
 /// Number of heads and values per head.
@@ -63,8 +63,8 @@ struct Kernels {
 
 impl Kernels {
     fn choose(rec: &Recorder, qkv: Tensor, rows: usize, dim: usize) -> Self {
-        let fit = [rec.len(qkv), 2 * rows].iter().all(|&len| texture::fits(4 * len as u64));
-        if rec.tier() == Tier::CpuTextures && dim.is_multiple_of(4) && fit {
+        // The rows' statistics are read as vectors too, two rows in each.
+        if reads_textures(rec, dim, &[qkv]) && rows.is_multiple_of(2) {
             Self {
                 forward: "attention_texture",
                 queries: "attention_texture_backward_q",

@@ -27,8 +27,8 @@ pub use patchify::{Flatten, patchify};
 pub use softmax::softmax;
 pub use tokens::{Layout, TokenMaps, assemble_tokens, token_maps};
 
-use crate::gpu::Tier;
-use crate::program::Recorder;
+use crate::gpu::{Tier, texture};
+use crate::program::{Recorder, Tensor};
 
 /// Invocations of a kernel without barriers.
 const LANES: usize = 64;
@@ -47,4 +47,16 @@ fn row_lanes(rec: &Recorder, dim: usize) -> u32 {
 /// Groups of [`LANES`] invocations for `count` values.
 fn groups_of_lanes(count: usize) -> usize {
     count.div_ceil(LANES)
+}
+
+/// Whether to record a kernel that reads these tensors from textures, as vectors along their last
+/// dimension of `dim` values.
+fn reads_textures(rec: &Recorder, dim: usize, tensors: &[Tensor]) -> bool {
+    let fits = |&tensor: &Tensor| texture::fits(4 * rec.len(tensor) as u64);
+    rec.tier() == Tier::CpuTextures && dim.is_multiple_of(4) && tensors.iter().all(fits)
+}
+
+/// Groups of one SIMD vector each for `count` rows or vectors, in kernels for CPU drivers.
+fn groups_of_eight(count: usize) -> usize {
+    count.div_ceil(8)
 }

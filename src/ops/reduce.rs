@@ -1,6 +1,6 @@
 //! Sums over rows.
 
-use super::groups_of_lanes;
+use super::{groups_of_eight, groups_of_lanes, reads_textures};
 use crate::gpu::Tier;
 use crate::program::{Recorder, Tensor};
 
@@ -42,6 +42,13 @@ fn column_sum(
     accumulate: bool,
 ) {
     let count = rec.len(out);
+    if filter.is_none() && reads_textures(rec, dim, &[x]) {
+        let uniform = [rows, dim, per_chunk, count].map(|n| n as u32);
+        let constants = [("ACCUMULATE", u32::from(accumulate))];
+        let groups = groups_of_eight(count / 4);
+        rec.dispatch("column_sum_texture", &constants, &uniform, &[x, out], groups);
+        return;
+    }
     let constants =
         [("FILTER", u32::from(filter.is_some())), ("ACCUMULATE", u32::from(accumulate))];
     let (kinds, wanted) = filter.unwrap_or((rec.unused(), 0));

@@ -120,6 +120,11 @@ impl Recorder {
         self.recorded.is_empty()
     }
 
+    /// The kernel of every dispatch, in order.
+    pub fn kernels(&self) -> impl Iterator<Item = &KernelKey> {
+        self.recorded.iter().map(|op| &op.kernel)
+    }
+
     /// Extent of the last dimension, and the number of rows before it.
     pub fn rows_and_dim(&self, tensor: Tensor) -> (usize, usize) {
         let (dim, leading) = self.shape(tensor).split_last().expect("a tensor with a dimension");

@@ -1,5 +1,7 @@
 //! What the tests share: one device per test binary, and comparisons that collect every failure.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use std::sync::OnceLock;
 
 use webmae::gpu::{Gpu, GpuOptions};

@@ -315,10 +315,8 @@ impl Group<'_> {
         config.channels = image.shape[1];
         config.image_size = [image.shape[2], image.shape[3]];
         config.patch_size = [patch; 2];
-        let orders = [
-            ("channel_row_col", Flatten::ChannelFirst),
-            ("row_col_channel", Flatten::ChannelLast),
-        ];
+        let orders =
+            [("channel_row_col", Flatten::ChannelFirst), ("row_col_channel", Flatten::ChannelLast)];
         let mut failures = Vec::new();
         for (name, flatten) in orders {
             let mut rec = Recorder::new(gpu().tier(), false);

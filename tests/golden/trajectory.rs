@@ -22,7 +22,8 @@ fn check_losses(case: &Case, actual: &[f32], failures: &mut Vec<String>) {
         let expected = expected.as_f64().expect("a loss");
         let relative = (f64::from(actual) - expected).abs() / expected.abs();
         if !(relative <= case.tolerance("loss_rel")) {
-            failures.push(format!("step {step}: loss {actual}, expected {expected}: {relative:.3e}"));
+            failures
+                .push(format!("step {step}: loss {actual}, expected {expected}: {relative:.3e}"));
         }
     }
 }

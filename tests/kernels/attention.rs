@@ -1,0 +1,111 @@
+//! Attention, forward and backward.
+
+use webmae::gpu::Tier;
+use webmae::ops::{Heads, attention};
+
+use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
+use crate::oracle;
+
+fn run(
+    setup: &Setup,
+    [batch, tokens, heads, dim]: [usize; 4],
+    qkv: &[f32],
+    dy: &[f32],
+) -> [Vec<f32>; 2] {
+    let mut bench = Bench::new(setup);
+    let qkv = bench.variable("qkv", &[batch, tokens, 3 * heads * dim], qkv);
+    let y = attention(&mut bench.rec, qkv, Heads { count: heads, dim });
+    bench.rec.keep(y, "y");
+    bench.backward(y, dy);
+    bench.keep_grad(qkv, "qkv");
+    let run = bench.run();
+    [run.f32("y"), run.f32("d qkv")]
+}
+
+/// Batch, tokens, heads, values per head.
+const NARROW: [[usize; 4]; 7] = [
+    [1, 1, 1, 1],
+    [2, 17, 5, 1],
+    [2, 7, 3, 5],
+    [1, 63, 2, 5],
+    [2, 65, 1, 5],
+    [1, 129, 1, 5],
+    [1, 197, 2, 5],
+];
+/// Heads of whole vectors.
+const WIDE: [[usize; 4]; 3] = [[2, 65, 3, 4], [1, 197, 2, 16], [3, 9, 2, 64]];
+/// The widest there are.
+const WIDEST: [usize; 4] = [1, 8, 1, 128];
+
+/// CPU drivers unroll what they can: a kernel that reads wide heads from storage buffers takes them
+/// minutes to compile, and the widest without run-time checks as well. They run wide heads with
+/// textures, the widest checked; other adapters run everything.
+fn sizes(setup: &Setup) -> Vec<[usize; 4]> {
+    let fast = setup.gpu.tier() == Tier::Gpu;
+    let textures = setup.tier == Tier::CpuTextures;
+    let mut sizes = NARROW.to_vec();
+    if fast || textures {
+        sizes.extend(WIDE);
+    }
+    if fast || textures && setup.checked {
+        sizes.push(WIDEST);
+    }
+    sizes
+}
+
+#[test]
+fn attentions() {
+    let mut failures = Failures::default();
+    for (setup, sizes) in setups().iter().flat_map(|s| sizes(s).into_iter().map(move |z| (s, z))) {
+        let values = sizes.iter().product::<usize>();
+        let (qkv, dy) = (normal(1, 3 * values), normal(2, values));
+        let [y, d_qkv] = run(setup, sizes, &qkv, &dy);
+        let (expected, d_expected) = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
+        let what = |name: &str| format!("{} attention {sizes:?} {name}", setup.name);
+        failures.compare(&what("y"), &y, &expected, 4e-6);
+        failures.compare(&what("d qkv"), &d_qkv, &d_expected, 1e-5);
+    }
+    failures.report();
+}
+
+/// Scores in the thousands, of one sign or both, and all the same: e^x alone would overflow, and a
+/// row of only far-negative scores would vanish.
+#[test]
+fn extreme_scores_stay_finite() {
+    let mut failures = Failures::default();
+    for setup in setups() {
+        let width = if setup.tier == Tier::CpuTextures { 16 } else { 5 };
+        let sizes @ [_, _, heads, dim] = [1, 67, 2, width];
+        let values: usize = sizes.iter().product();
+        let dy = normal(2, values);
+        for (name, q, k) in [("large", 60.0, 60.0), ("very large", 3e4, 3e4), ("equal", 0.0, 0.0)] {
+            let mut qkv = normal(1, 3 * values);
+            for (i, value) in qkv.iter_mut().enumerate() {
+                *value *= [q, k, 1.0][i / (heads * dim) % 3];
+            }
+            let [y, d_qkv] = run(&setup, sizes, &qkv, &dy);
+            let finite = y.iter().chain(&d_qkv).all(|v| v.is_finite());
+            failures.ensure(finite, || format!("{} {name}: not finite", setup.name));
+            if q < 1e3 {
+                // Scores of about 1e4 are rounded to 1e-3: so are the weights.
+                let (expected, _) = oracle::attention(&wide(&qkv), sizes, None);
+                failures.compare(&format!("{} {name}", setup.name), &y, &expected, 5e-3);
+            }
+        }
+        // Every score far below zero: opposite queries and keys.
+        let mut qkv = normal(1, 3 * values);
+        for (i, value) in qkv.iter_mut().enumerate() {
+            match i / (heads * dim) % 3 {
+                0 => *value = 100.0,
+                1 => *value = -100.0 - 0.01 * (i / (3 * heads * dim)) as f32,
+                _ => {}
+            }
+        }
+        let [y, d_qkv] = run(&setup, sizes, &qkv, &dy);
+        let (expected, _) = oracle::attention(&wide(&qkv), sizes, None);
+        failures.compare(&format!("{} far below zero", setup.name), &y, &expected, 5e-2);
+        let finite = d_qkv.iter().all(|v| v.is_finite());
+        failures.ensure(finite, || format!("{}: gradient not finite", setup.name));
+    }
+    failures.report();
+}

@@ -1,0 +1,208 @@
+//! One op between named inputs and results, on each of the setups that a kernel must work in.
+
+use std::sync::OnceLock;
+
+use pollster::block_on;
+use webmae::gpu::{Gpu, GpuOptions, Tier};
+use webmae::philox::Rng;
+use webmae::program::{Buffers, Program, Recorder, Tensor};
+
+use crate::common::gpu;
+
+/// Where a kernel runs: which kernels, and whether the shaders check themselves.
+#[derive(Clone, Copy)]
+pub struct Setup {
+    pub gpu: &'static Gpu,
+    pub tier: Tier,
+    pub checked: bool,
+    pub name: &'static str,
+}
+
+/// Every tier, unchecked and checked.
+pub fn setups() -> [Setup; 6] {
+    static CHECKED: OnceLock<Gpu> = OnceLock::new();
+    let checked_gpu = CHECKED.get_or_init(|| {
+        let options = GpuOptions { checked: true, ..Default::default() };
+        block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+    });
+    let setup = |checked, tier, name| {
+        let gpu = if checked { checked_gpu } else { gpu() };
+        Setup { gpu, tier, checked, name }
+    };
+    [
+        setup(false, Tier::Cpu, "cpu"),
+        setup(false, Tier::CpuTextures, "cpu with textures"),
+        setup(false, Tier::Gpu, "gpu"),
+        setup(true, Tier::Cpu, "cpu, checked"),
+        setup(true, Tier::CpuTextures, "cpu with textures, checked"),
+        setup(true, Tier::Gpu, "gpu, checked"),
+    ]
+}
+
+/// Failures of one test, reported together.
+#[derive(Default)]
+pub struct Failures {
+    list: Vec<String>,
+    checks: usize,
+}
+
+impl Failures {
+    /// Notes a failure unless the largest difference stays within `tolerance` times the largest
+    /// expected magnitude (at least 1e-3, so that results near zero are held to something).
+    pub fn compare(&mut self, what: &str, actual: &[f32], expected: &[f64], tolerance: f64) {
+        self.checks += 1;
+        if actual.len() != expected.len() {
+            self.list.push(format!("{what}: {} values, not {}", actual.len(), expected.len()));
+            return;
+        }
+        let scale = expected.iter().fold(1e-3_f64, |max, x| max.max(x.abs()));
+        let differences = actual.iter().zip(expected).map(|(&a, &e)| (f64::from(a) - e).abs());
+        // NaN counts as the largest difference there is.
+        let not_less = |d: f64| if d.is_nan() { f64::INFINITY } else { d };
+        let (at, worst) = differences
+            .map(not_less)
+            .enumerate()
+            .fold((0, 0.0), |worst, d| if d.1 > worst.1 { d } else { worst });
+        if !(worst <= tolerance * scale) {
+            self.list.push(format!(
+                "{what}[{at}]: {} instead of {}: {worst:.3e} > {:.3e}",
+                actual[at],
+                expected[at],
+                tolerance * scale
+            ));
+        }
+    }
+
+    pub fn equal<T: PartialEq + std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        actual: &[T],
+        wanted: &[T],
+    ) {
+        self.checks += 1;
+        if actual.len() != wanted.len() {
+            self.list.push(format!("{what}: {} values, not {}", actual.len(), wanted.len()));
+        } else if let Some(at) = (0..actual.len()).find(|&i| actual[i] != wanted[i]) {
+            self.list.push(format!("{what}[{at}]: {:?}, not {:?}", actual[at], wanted[at]));
+        }
+    }
+
+    pub fn ensure(&mut self, holds: bool, what: impl FnOnce() -> String) {
+        self.checks += 1;
+        if !holds {
+            self.list.push(what());
+        }
+    }
+
+    /// Fails the test if anything was noted, or nothing was checked.
+    pub fn report(self) {
+        let Self { list, checks } = self;
+        assert!(checks > 0, "nothing was checked");
+        let shown: Vec<_> = list.iter().take(40).cloned().collect();
+        assert!(list.is_empty(), "{} of {checks} failed:\n{}", list.len(), shown.join("\n"));
+    }
+}
+
+/// `count` normal values; the same ones for the same `stream`.
+pub fn normal(stream: u32, count: usize) -> Vec<f32> {
+    let mut rng = Rng::new(0x7e57, [stream, count as u32, 0]);
+    (0..count).map(|_| rng.normal()).collect()
+}
+
+pub fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&x| f64::from(x)).collect()
+}
+
+pub fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+/// A recording with its inputs' values.
+pub struct Bench {
+    pub rec: Recorder,
+    gpu: &'static Gpu,
+    inputs: Vec<(String, Vec<u32>)>,
+}
+
+impl Bench {
+    pub fn new(setup: &Setup) -> Self {
+        Self { rec: Recorder::new(setup.tier, true), gpu: setup.gpu, inputs: Vec::new() }
+    }
+
+    pub fn ids(&mut self, name: &str, shape: &[usize], data: &[u32]) -> Tensor {
+        assert_eq!(shape.iter().product::<usize>(), data.len(), "{name}");
+        self.inputs.push((name.to_owned(), data.to_vec()));
+        self.rec.external(name, shape)
+    }
+
+    pub fn input(&mut self, name: &str, shape: &[usize], data: &[f32]) -> Tensor {
+        self.ids(name, shape, bytemuck::cast_slice(data))
+    }
+
+    /// An input whose gradient is wanted.
+    pub fn variable(&mut self, name: &str, shape: &[usize], data: &[f32]) -> Tensor {
+        let tensor = self.input(name, shape, data);
+        self.rec.require_grad(tensor);
+        tensor
+    }
+
+    /// An input whose gradient is added to `existing`; found as `d name`.
+    pub fn variable_with_grad(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        data: &[f32],
+        existing: &[f32],
+    ) -> Tensor {
+        let tensor = self.variable(name, shape, data);
+        let grad = self.input(&format!("d {name}"), shape, existing);
+        self.rec.set_grad(tensor, grad);
+        tensor
+    }
+
+    /// A parameter whose gradient is added to `existing`; found as `d name`.
+    pub fn param(&mut self, name: &str, shape: &[usize], data: &[f32], existing: &[f32]) -> Tensor {
+        let tensor = self.input(name, shape, data);
+        let grad = self.input(&format!("d {name}"), shape, existing);
+        self.rec.add_param(name, tensor, Some(grad));
+        tensor
+    }
+
+    /// Sends `dy` back from `y`.
+    pub fn backward(&mut self, y: Tensor, dy: &[f32]) {
+        let shape = self.rec.shape(y).to_vec();
+        let dy = self.input("dy", &shape, dy);
+        self.rec.set_grad(y, dy);
+        self.rec.backward();
+    }
+
+    /// Keeps the gradient of `tensor` as `d name`.
+    pub fn keep_grad(&mut self, tensor: Tensor, name: &str) {
+        let grad = self.rec.grad(tensor).expect("a gradient");
+        self.rec.keep(grad, &format!("d {name}"));
+    }
+
+    pub fn run(self) -> Results {
+        let program = Program::build(self.gpu, &self.rec, &Buffers::new()).expect("a program");
+        for (name, data) in &self.inputs {
+            program.write(name, data);
+        }
+        program.submit();
+        Results { program }
+    }
+}
+
+/// A program that has run.
+pub struct Results {
+    pub program: Program,
+}
+
+impl Results {
+    pub fn f32(&self, name: &str) -> Vec<f32> {
+        block_on(self.program.read(name)).expect("a result")
+    }
+
+    pub fn u32(&self, name: &str) -> Vec<u32> {
+        block_on(self.program.read(name)).expect("a result")
+    }
+}

@@ -1,0 +1,18 @@
+//! Every op against plain f64 code, forward and backward: at awkward sizes, on the kernels of both
+//! tiers, and with the shaders' run-time checks on and off.
+
+mod attention;
+mod bench;
+#[path = "../common/mod.rs"]
+mod common;
+mod folded;
+mod heads;
+mod linear;
+mod loss;
+mod masks;
+mod norms;
+mod optim;
+mod oracle;
+mod oracle_heads;
+mod patches;
+mod tokens;

@@ -1,0 +1,236 @@
+//! Runs that stop and go on: bit for bit after a checkpoint, after Ctrl-C, after `kill -9`; and runs
+//! whose numbers are no longer finite.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use common::gpu;
+use webmae::data::Augment;
+use webmae::ops::optim::AdamW;
+use webmae::train::checkpoint::{self, Checkpoint, checkpoints};
+use webmae::train::pretrain::{Event, Outcome, Start, pretrain};
+use webmae::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
+use webmae::{Error, ModelConfig, Result, StackConfig};
+
+/// Ten steps an epoch, a checkpoint after each epoch.
+fn recipe(steps: u64) -> Recipe {
+    let mut model = ModelConfig::preset("tiny").unwrap();
+    model.image_size = [16, 16];
+    model.encoder = StackConfig::new(32, 2, 2);
+    model.decoder = StackConfig::new(16, 1, 2);
+    Recipe {
+        model,
+        data: DataRecipe {
+            data: "synthetic".to_owned(),
+            held_out: None,
+            class_prefix: None,
+            apply_exif: true,
+            strict: false,
+            synthetic_len: 84,
+            augment: Augment::pretrain(),
+            normalization: NormalizationChoice::Imagenet,
+            held_out_images: 4,
+            pictures: 2,
+            threads: 0,
+        },
+        batch_size: 8,
+        grad_accum: 1,
+        length: Length::Steps(steps),
+        warmup: Length::Steps(3),
+        blr: 4e-3,
+        lr: None,
+        min_lr: 0.0,
+        optimizer: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 },
+        seed: 7,
+        eval_every: 1.0,
+        pictures_every: 0.0,
+        checkpoint_every: 1.0,
+        keep_checkpoints: 3,
+    }
+}
+
+fn train(recipe: &Recipe, start: Start, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+    pretrain(gpu(), recipe, start, &AtomicBool::new(false), observe)
+}
+
+fn resume(run: &Path) -> Start {
+    let (_, checkpoint, broken) = checkpoint::latest(run).expect("a checkpoint");
+    assert!(broken.is_empty(), "{broken:?}");
+    Start::Resume(run.to_path_buf(), Box::new(checkpoint))
+}
+
+fn step_file(run: &Path, step: u64) -> PathBuf {
+    checkpoints(run).join(format!("step-{step:08}.safetensors"))
+}
+
+/// Everything of a checkpoint but the time that it took.
+fn without_time(mut checkpoint: Checkpoint) -> Checkpoint {
+    checkpoint.meta.seconds = 0.0;
+    checkpoint
+}
+
+#[test]
+fn twenty_steps_are_ten_and_ten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
+    for (accumulate, steps) in [(1, 20), (2, 20)] {
+        let mut recipe = recipe(steps);
+        // With two batches a step, ten steps are two epochs.
+        recipe.grad_accum = accumulate;
+        recipe.checkpoint_every = 10.0 / (10 / accumulate) as f64;
+        let _ = fs::remove_dir_all(&straight);
+        let _ = fs::remove_dir_all(&resumed);
+        train(&recipe, Start::New(straight.clone()), &mut |_| ()).unwrap();
+        fs::create_dir_all(checkpoints(&resumed)).unwrap();
+        fs::copy(step_file(&straight, 10), step_file(&resumed, 10)).unwrap();
+        let outcome = train(&recipe, resume(&resumed), &mut |_| ()).unwrap();
+        assert_eq!((outcome.step, outcome.complete), (steps, true));
+        let last = |run| without_time(checkpoint::read(&step_file(run, steps)).unwrap());
+        assert!(last(&straight) == last(&resumed), "not the same bits with {accumulate} batches");
+    }
+}
+
+#[test]
+fn a_run_leaves_what_it_promises() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut held_out = Vec::new();
+    let recipe = |steps| Recipe { lr: Some(2e-3), ..recipe(steps) };
+    let outcome = train(&recipe(30), Start::New(run.clone()), &mut |event| {
+        if let Event::HeldOut { loss, .. } = event {
+            held_out.push(loss);
+        }
+    })
+    .unwrap();
+    assert!(outcome.held_out_loss < 0.9 * held_out[0], "{held_out:?}");
+    for file in ["config.json", "metrics.jsonl", "loss.png", "reconstructions.png"] {
+        assert!(fs::metadata(run.join(file)).unwrap().len() > 100, "{file}");
+    }
+    let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
+    let losses = records.iter().filter(|r| r.loss.is_some());
+    assert_eq!(losses.map(|r| r.step).collect::<Vec<_>>(), (1..=30).collect::<Vec<_>>());
+    assert_eq!(records.iter().filter(|r| r.held_out_loss.is_some()).count(), 3);
+    assert!(fs::read_dir(run.join("tensorboard")).unwrap().count() == 1);
+
+    // The same folder is not overwritten.
+    let error = train(&recipe(30), Start::New(run.clone()), &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains("--resume"), "{error}");
+    // A finished run that is resumed has nothing to do, and loses nothing.
+    let again = train(&recipe(30), resume(&run), &mut |_| ()).unwrap();
+    assert_eq!(again.held_out_loss, outcome.held_out_loss);
+    // A broken newest checkpoint is named, an earlier one taken.
+    fs::write(step_file(&run, 30), b"not a checkpoint").unwrap();
+    let (path, _, broken) = checkpoint::latest(&run).unwrap();
+    assert_eq!((path, broken.len()), (step_file(&run, 20), 1));
+}
+
+#[test]
+fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&recipe(10), Start::New(run.clone()), &mut |_| ()).unwrap();
+    let good = checkpoint::read(&step_file(&run, 10)).unwrap();
+    for (value, first) in [(f32::NAN, "blocks.1.mlp.fc1.weight"), (3e38, "blocks.1.mlp")] {
+        let mut bad = good.clone();
+        let weight = bad.params.get_mut("blocks.1.mlp.fc1.weight").unwrap();
+        weight.data.iter_mut().for_each(|x| *x = value);
+        let before = bad.params.clone();
+        let mut skipped = Vec::new();
+        let start = Start::Resume(run.clone(), Box::new(bad));
+        let error = train(&recipe(30), start, &mut |event| {
+            if let Event::Skipped { in_a_row, .. } = event {
+                skipped.push(in_a_row);
+            }
+        })
+        .unwrap_err();
+        let message = error.to_string();
+        assert!(matches!(error, Error::Diverged { .. }), "{message}");
+        assert!(message.contains(first), "{message}");
+        assert_eq!(skipped, [1, 2, 3, 4, 5]);
+        assert!(before.contains_key("blocks.1.mlp.fc1.weight"));
+        // The last good checkpoint is as it was.
+        assert!(checkpoint::read(&step_file(&run, 10)).unwrap() == good);
+    }
+}
+
+/// The command on a run that would take very long, with a checkpoint every other step.
+fn spawn(run: &Path, more: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webmae"));
+    command.arg("pretrain").args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if checkpoint::latest(run).is_ok() {
+        command.args(["--steps", "100000", "--resume"]).arg(run);
+    } else {
+        command.arg("--out").arg(run).args(
+            "--data synthetic --synthetic-images 84 --image-size 16 --dim 32 --depth 1 --heads 2 \
+             --decoder-dim 16 --decoder-depth 1 --decoder-heads 2 --batch-size 8 --steps 100000 \
+             --eval-every 0 --pictures-every 0 --checkpoint-every 0.2"
+                .split_whitespace(),
+        );
+    }
+    command.spawn().expect("the binary runs")
+}
+
+fn wait_for_step(run: &Path, step: u64) {
+    let since = Instant::now();
+    while checkpoint::latest(run).map_or(0, |(_, c, _)| c.meta.step) < step {
+        assert!(since.elapsed() < Duration::from_secs(120), "no checkpoint of step {step}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn kill_9_never_leaves_an_unreadable_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut step = 0;
+    for kill in 0..5_u64 {
+        let mut child = spawn(&run, &[]);
+        wait_for_step(&run, step + 2);
+        // At another moment each time, writing a checkpoint or not.
+        std::thread::sleep(Duration::from_millis(37 * kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (_, checkpoint, broken) = checkpoint::latest(&run).unwrap();
+        assert!(broken.is_empty(), "{broken:?}");
+        assert!(checkpoint.meta.step > step, "kill {kill} lost earlier work");
+        step = checkpoint.meta.step;
+    }
+    // What a killed run left half done is cleaned up, and the metrics have each step once.
+    train_on(&run, step + 4);
+    let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
+    let steps: Vec<u64> = records.iter().filter(|r| r.loss.is_some()).map(|r| r.step).collect();
+    assert_eq!(steps, (1..=step + 4).collect::<Vec<_>>());
+    let names = fs::read_dir(checkpoints(&run)).unwrap();
+    let names: Vec<_> = names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().all(|name| name.starts_with("step-")), "{names:?}");
+}
+
+fn train_on(run: &Path, steps: u64) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_webmae"));
+    command.args(["pretrain", "--steps", &steps.to_string(), "--resume"]).arg(run);
+    let output = command.output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let child = spawn(&run, &[]);
+    wait_for_step(&run, 2);
+    let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains(&format!("--resume {}", run.display())), "{text}");
+    let (_, checkpoint, _) = checkpoint::latest(&run).unwrap();
+    let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
+    assert_eq!(records.last().unwrap().step, checkpoint.meta.step, "every step is saved");
+}

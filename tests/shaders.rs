@@ -1,0 +1,220 @@
+//! Every shader, in every variant that the models record, against WebGPU's default limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, TypeInner};
+use webmae::gpu::shaders::SHADERS;
+use webmae::gpu::{DEFAULT_MAX_BINDING, KernelKey, Tier};
+use webmae::model::classifier::{ClassifierConfig, Pool, classify};
+use webmae::model::objective::masked_objective;
+use webmae::model::params::mae_params;
+use webmae::model::store::ParamLayout;
+use webmae::ops::optim::{AdamW, Lars, STEP_WORDS, lars};
+use webmae::ops::{self, BatchNorm, Target};
+use webmae::program::Recorder;
+use webmae::train::step::{MaskSource, StepConfig};
+use webmae::{MaskStrategy, ModelConfig, Variant};
+
+const MAX_STORAGE_BUFFERS: u32 = 8;
+const MAX_STORAGE_TEXTURES: u32 = 4;
+const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
+const MAX_INVOCATIONS: u32 = 256;
+
+/// The variants' constants by shader.
+type Variants = BTreeMap<&'static str, BTreeSet<Vec<(&'static str, u32)>>>;
+
+fn collect(variants: &mut Variants, rec: &Recorder) {
+    for KernelKey { shader, constants } in rec.kernels() {
+        variants.entry(shader).or_default().insert(constants.clone());
+    }
+}
+
+fn record_models(variants: &mut Variants, tier: Tier) {
+    let optimizer =
+        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+    let strategies = [MaskStrategy::Random, MaskStrategy::Block, MaskStrategy::Grid];
+    for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
+        for (i, mask_strategy) in strategies.into_iter().enumerate() {
+            let mut model = ModelConfig::preset("tiny").expect("a preset");
+            (model.variant, model.mask_strategy) = (variant, mask_strategy);
+            model.norm_pix_loss = i == 1;
+            model.encoder_mask_tokens = variant == Variant::Paper && i == 2;
+            // Other widths of heads, and sizes that are no whole vectors.
+            (model.encoder.dim_head, model.channels) = [(64, 3), (128, 3), (64, 1)][i];
+            if variant != Variant::Paper && i == 2 {
+                (model.encoder.dim_head, model.patch_size) = (31, [1, 1]);
+            }
+            let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
+            let masks = MaskSource::Generated;
+            let config = StepConfig { model, batch_size: 3, grad_accum: 1, optimizer, masks };
+            collect(variants, &config.record_batch(tier, &layout));
+            collect(variants, &config.record_update(tier, &layout));
+            let mut rec = Recorder::new(tier, false);
+            layout.declare(&mut rec, false);
+            masked_objective(&mut rec, &config.model, 3, masks, 1);
+            collect(variants, &rec);
+        }
+    }
+}
+
+fn record_classifiers(variants: &mut Variants, tier: Tier) {
+    for (pool, soft) in [(Pool::Cls, false), (Pool::Mean, true)] {
+        let model = ModelConfig::preset("tiny").expect("a preset");
+        let config = ClassifierConfig { model, pool, classes: 1000, learned_positions: true };
+        let mut rec = Recorder::new(tier, true);
+        ParamLayout::new(config.params(), DEFAULT_MAX_BINDING).declare(&mut rec, true);
+        let images = rec.external("images", [3, 3, 32, 32]);
+        let loss = rec.external("loss", [1]);
+        let classified = classify(&mut rec, &config, images);
+        let target = if soft {
+            Target::Soft(rec.external("soft", [3, 1000]))
+        } else {
+            Target::Labels { labels: rec.external("labels", [3]), smoothing: 0.1 }
+        };
+        ops::cross_entropy(&mut rec, classified.logits, target, loss);
+        rec.backward();
+        ops::softmax(&mut rec, classified.logits);
+        collect(variants, &rec);
+    }
+}
+
+/// The linear probe's ops, and residuals and softmax on their own.
+fn record_rest(variants: &mut Variants, tier: Tier) {
+    for dim in [7, 192, 2048] {
+        let mut rec = Recorder::new(tier, true);
+        let x = rec.external("x", [9, dim]);
+        rec.require_grad(x);
+        for train in [true, false] {
+            let norm = BatchNorm {
+                running_mean: rec.external("mean", [dim]),
+                running_var: rec.external("var", [dim]),
+                eps: 1e-6,
+                momentum: 0.1,
+                train,
+            };
+            let input = if train { x } else { rec.external("eval", [9, dim]) };
+            let y = ops::batch_norm(&mut rec, input, norm);
+            let dy = rec.external("dy", [9, dim]);
+            rec.set_grad(y, dy);
+        }
+        let logits = rec.external("logits", [9, dim]);
+        rec.require_grad(logits);
+        let y = ops::softmax(&mut rec, logits);
+        let dy = rec.external("dy softmax", [9, dim]);
+        rec.set_grad(y, dy);
+        let (a, b) = (rec.external("a", [dim]), rec.external("b", [dim]));
+        rec.require_grad(a);
+        let y = ops::residual(&mut rec, a, b);
+        let (da, dy) = (rec.external("da", [dim]), rec.external("dy residual", [dim]));
+        rec.set_grad(a, da);
+        rec.set_grad(y, dy);
+        rec.backward();
+        let step = rec.external("step", [STEP_WORDS]);
+        let config = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
+        for shape in [vec![dim], vec![9, dim]] {
+            let tensors = ["grad", "value", "velocity"]
+                .map(|n| rec.external(&format!("{n} {}", shape.len()), shape.clone()));
+            lars(&mut rec, config, step, tensors);
+        }
+        collect(variants, &rec);
+    }
+}
+
+fn variants() -> Variants {
+    let mut variants = Variants::new();
+    for tier in Tier::ALL {
+        record_models(&mut variants, tier);
+        record_classifiers(&mut variants, tier);
+        record_rest(&mut variants, tier);
+    }
+    variants
+}
+
+fn validate(module: &Module) -> Result<ModuleInfo, String> {
+    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+    validator.validate(module).map_err(|e| format!("{:?}", e.into_inner()))
+}
+
+/// Limits of a module whose overrides have their values.
+fn check_limits(module: &Module, failures: &mut Vec<String>, what: &str) {
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).expect("sized types");
+    let [mut buffers, mut textures, mut shared] = [0, 0, 0];
+    for (_, variable) in module.global_variables.iter() {
+        match variable.space {
+            AddressSpace::Storage { .. } => buffers += 1,
+            AddressSpace::WorkGroup => shared += layouter[variable.ty].size,
+            AddressSpace::Handle => {
+                let inner = &module.types[variable.ty].inner;
+                assert!(matches!(inner, TypeInner::Image { .. }), "{what}: a sampler?");
+                textures += 1;
+            }
+            _ => {}
+        }
+    }
+    let [x, y, z] = module.entry_points[0].workgroup_size;
+    let mut limit = |holds: bool, text: String| {
+        if !holds {
+            failures.push(format!("{what}: {text}"));
+        }
+    };
+    limit(buffers <= MAX_STORAGE_BUFFERS, format!("{buffers} storage buffers"));
+    limit(textures <= MAX_STORAGE_TEXTURES, format!("{textures} textures"));
+    limit(shared <= MAX_WORKGROUP_BYTES, format!("{shared} bytes of workgroup memory"));
+    limit(x * y * z <= MAX_INVOCATIONS, format!("{x}×{y}×{z} invocations"));
+    limit(z <= 64 && x * y * z > 0, format!("{x}×{y}×{z} invocations"));
+}
+
+#[test]
+fn every_variant_is_valid_and_within_the_default_limits() {
+    let variants = variants();
+    let mut failures = Vec::new();
+    let mut checked = 0;
+    for shader in SHADERS {
+        let name = shader.name;
+        let module = match naga::front::wgsl::parse_str(shader.source) {
+            Ok(module) => module,
+            Err(error) => {
+                failures.push(error.emit_to_string_with_path(shader.source, name));
+                continue;
+            }
+        };
+        let info = match validate(&module) {
+            Ok(info) => info,
+            Err(error) => {
+                failures.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        assert_eq!(module.entry_points.len(), 1, "{name}: one kernel a file");
+        let Some(variants) = variants.get(name) else {
+            failures.push(format!("{name}: no op records it"));
+            continue;
+        };
+        for constants in variants {
+            let what = format!("{name} {constants:?}");
+            let values =
+                constants.iter().map(|&(n, value)| (n.to_owned(), f64::from(value))).collect();
+            let processed = naga::back::pipeline_constants::process_overrides(
+                &module,
+                &info,
+                Some((ShaderStage::Compute, "main")),
+                &values,
+            );
+            match processed {
+                Ok((module, _)) => {
+                    if let Err(error) = validate(&module) {
+                        failures.push(format!("{what}: {error}"));
+                    }
+                    check_limits(&module, &mut failures, &what);
+                }
+                Err(error) => failures.push(format!("{what}: {error}")),
+            }
+            checked += 1;
+        }
+    }
+    println!("{checked} variants of {} shaders", SHADERS.len());
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    assert!(checked > SHADERS.len(), "fewer variants than shaders");
+}
