@@ -43,10 +43,8 @@ cargo_tests() {
 # The command as people run it: built for release, its default training for a few steps, and what
 # follows from that run.
 smoke() {
-    local folder webmae
-    webmae=${CARGO_TARGET_DIR:-target}/release/webmae
+    local folder status=0 webmae=${CARGO_TARGET_DIR:-target}/release/webmae
     folder=$(mktemp -d)
-    trap 'rm -rf "$folder"' RETURN
     "$webmae" info &&
         "$webmae" plan --preset vit-b --batch-size 64 &&
         "$webmae" pretrain --data synthetic --steps 4 --batch-size 16 --out "$folder/run" &&
@@ -54,7 +52,9 @@ smoke() {
         "$webmae" export --weights "$folder/run" --out "$folder/hf" &&
         "$webmae" reconstruct --weights "$folder/hf" --out "$folder/grid.png" \
             tests/fixtures/golden/preprocessing/rgb_landscape.png &&
-        [ -s "$folder/grid.png" ]
+        [ -s "$folder/grid.png" ] || status=$?
+    rm -rf "$folder"
+    return "$status"
 }
 
 check "format" cargo fmt --check
