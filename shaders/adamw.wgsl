@@ -1,40 +1,23 @@
-// AdamW (Loshchilov & Hutter 2019) over a whole slab, in PyTorch's order: decay, moments, update.
-// Slabs hold decayed parameters first, so one boundary decides.
+//! include adamw
+// Everything in storage buffers.
 
-struct Params {
-    count: u32,       // vec4s in the slab
-    decay_count: u32, // vec4s that are decayed
-    lr_scale: f32,
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
-    weight_decay: f32,
-}
-struct Step { seed: vec2<u32>, epoch: u32, step: u32, lr: f32 }
-struct State { beta1_power: f32, beta2_power: f32, clip: f32, apply: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> state: State;
 @group(0) @binding(3) var<storage, read> grads: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> values: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> moment1: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> moment2: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
-    let i = group_index(group, groups) * 64u + lane;
-    if (i >= params.count || state.apply == 0u) { return; }
-    let lr = step.lr * params.lr_scale;
-    let g = grads[i] * state.clip;
-    let m = params.beta1 * moment1[i] + (1.0 - params.beta1) * g;
-    let v = params.beta2 * moment2[i] + (1.0 - params.beta2) * g * g;
-    moment1[i] = m;
-    moment2[i] = v;
-    var value = values[i];
-    if (i < params.decay_count) { value *= 1.0 - lr * params.weight_decay; }
-    let m_hat = m / (1.0 - state.beta1_power);
-    let v_hat = v / (1.0 - state.beta2_power);
-    values[i] = value - lr * m_hat / (sqrt(v_hat) + params.eps);
+fn load_grad(i: u32) -> vec4<f32> {
+    return grads[i];
+}
+
+fn load_value(i: u32) -> vec4<f32> {
+    return values[i];
+}
+
+fn load_moment1(i: u32) -> vec4<f32> {
+    return moment1[i];
+}
+
+fn load_moment2(i: u32) -> vec4<f32> {
+    return moment2[i];
 }

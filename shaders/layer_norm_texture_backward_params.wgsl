@@ -10,6 +10,8 @@ struct Params { rows: u32, dim: u32, rows_per_chunk: u32, count: u32 }
 @group(0) @binding(4) var<storage, read_write> d_gamma: array<vec4<f32>>; // [chunks, D]
 @group(0) @binding(5) var<storage, read_write> d_beta: array<vec4<f32>>; // [chunks, D]
 
+override ACCUMULATE: bool = false;
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
@@ -29,6 +31,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let g = textureLoad(dy, texel(row * vectors + v));
         gamma_sum += g * (textureLoad(x, texel(row * vectors + v)) - own.x) * own.y;
         beta_sum += g;
+    }
+    if (ACCUMULATE) {
+        gamma_sum += d_gamma[index];
+        beta_sum += d_beta[index];
     }
     d_gamma[index] = gamma_sum;
     d_beta[index] = beta_sum;

@@ -1,7 +1,7 @@
 //! LayerNorm over the last dimension.
 
-use super::reduce::{add_column_sums, rows_per_chunk};
-use super::{groups_of_eight, groups_of_lanes, reads_textures, row_lanes};
+use super::reduce::{add_column_sums, groups_of_strips, rows_per_chunk};
+use super::{groups_of_eight, reads_textures, row_lanes};
 use crate::program::{Recorder, Tensor};
 
 /// `x [.., D] → (x − μ) / √(σ² + eps) · gamma + beta`, variance biased.
@@ -19,23 +19,7 @@ pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, ep
     }
     rec.on_backward(y, &[x, gamma, beta], move |rec, dy| {
         if let (Some(d_gamma), Some(d_beta)) = (rec.param_grad(gamma), rec.param_grad(beta)) {
-            let per_chunk = rows_per_chunk(rec);
-            let chunks = rows.div_ceil(per_chunk);
-            let gamma_sums = rec.transient("d gamma", [chunks, dim]);
-            let beta_sums = rec.transient("d beta", [chunks, dim]);
-            let count = chunks * dim;
-            let uniform = [rows, dim, per_chunk, count].map(|n| n as u32);
-            let bindings = [dy, x, stats, gamma_sums, beta_sums];
-            if reads_textures(rec, dim, &[x, stats]) {
-                let groups = groups_of_eight(count / 4);
-                let kernel = "layer_norm_texture_backward_params";
-                rec.dispatch(kernel, &[], &uniform, &bindings, groups);
-            } else {
-                let groups = groups_of_lanes(count);
-                rec.dispatch("layer_norm_backward_params", &[], &uniform, &bindings, groups);
-            }
-            add_column_sums(rec, gamma_sums, d_gamma, None);
-            add_column_sums(rec, beta_sums, d_beta, None);
+            param_grads(rec, [dy, x, stats], [d_gamma, d_beta]);
         }
         if rec.needs_grad(x) {
             let (dx, accumulate) = rec.grad_target(x);
@@ -53,4 +37,34 @@ pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, ep
         }
     });
     y
+}
+
+/// Adds the gradients of gamma and beta, through partial sums where there are very many rows.
+fn param_grads(rec: &mut Recorder, [dy, x, stats]: [Tensor; 3], [d_gamma, d_beta]: [Tensor; 2]) {
+    let (rows, dim) = rec.rows_and_dim(x);
+    let per_chunk = rows_per_chunk(rec);
+    let chunks = rows.div_ceil(per_chunk);
+    let is_single = chunks == 1;
+    let [gamma_sums, beta_sums] = if is_single {
+        [d_gamma, d_beta]
+    } else {
+        ["d gamma", "d beta"].map(|name| rec.transient(name, [chunks, dim]))
+    };
+    let bindings = [dy, x, stats, gamma_sums, beta_sums];
+    let accumulate = [("ACCUMULATE", u32::from(is_single))];
+    let uniform = |count: usize| [rows, dim, per_chunk, count].map(|n| n as u32);
+    if reads_textures(rec, dim, &[x, stats]) {
+        let groups = groups_of_eight(chunks * dim / 4);
+        let uniform = uniform(chunks * dim);
+        let kernel = "layer_norm_texture_backward_params";
+        rec.dispatch(kernel, &accumulate, &uniform, &bindings, groups);
+    } else {
+        let groups = groups_of_strips(chunks, dim);
+        let kernel = "layer_norm_backward_params";
+        rec.dispatch(kernel, &accumulate, &uniform(groups), &bindings, groups);
+    }
+    if !is_single {
+        add_column_sums(rec, gamma_sums, d_gamma, None);
+        add_column_sums(rec, beta_sums, d_beta, None);
+    }
 }

@@ -1,6 +1,6 @@
 //! The end of a step: gradient norm, clipping, skipping of what is not finite, AdamW or LARS.
 
-use super::{groups_of_lanes, row_lanes};
+use super::{groups_of_eight, groups_of_lanes, reads_textures, row_lanes};
 use crate::program::{Recorder, Tensor};
 
 /// Gradients per partial sum of squares; `grad_norm.wgsl` has the same number.
@@ -134,8 +134,13 @@ pub fn adamw(
     let mut first = 0;
     for (slab, &chunks) in slabs.iter().zip(&chunks) {
         let uniform = [rec.len(slab.grads), chunks, first].map(|n| n as u32);
-        let lanes = [("WG", row_lanes(rec, CHUNK))];
-        rec.dispatch("grad_norm", &lanes, &uniform, &[slab.grads, partials], chunks);
+        let bindings = [slab.grads, partials];
+        if reads_textures(rec, rec.len(slab.grads), &[slab.grads]) {
+            rec.dispatch("grad_norm_texture", &[], &uniform, &bindings, groups_of_eight(chunks));
+        } else {
+            let lanes = [("WG", row_lanes(rec, CHUNK))];
+            rec.dispatch("grad_norm", &lanes, &uniform, &bindings, chunks);
+        }
         first += chunks;
     }
     let uniform = [
@@ -158,8 +163,15 @@ pub fn adamw(
             config.eps.to_bits(),
             config.weight_decay.to_bits(),
         ];
-        let bindings = [step, state, slab.grads, slab.values, slab.moment1, slab.moment2];
-        rec.dispatch("adamw", &[], &uniform, &bindings, groups_of_lanes(count));
+        let SlabTensors { values, grads, moment1, moment2, .. } = *slab;
+        let groups = groups_of_lanes(count);
+        if reads_textures(rec, rec.len(values), &[values]) {
+            let bindings = [step, state, grads, values, moment1, moment2, values, moment1, moment2];
+            rec.dispatch("adamw_texture", &[], &uniform, &bindings, groups);
+        } else {
+            let bindings = [step, state, grads, values, moment1, moment2];
+            rec.dispatch("adamw", &[], &uniform, &bindings, groups);
+        }
     }
 }
 

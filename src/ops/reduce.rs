@@ -1,16 +1,17 @@
 //! Sums over rows.
 
-use super::{groups_of_eight, groups_of_lanes, reads_textures};
-use crate::gpu::Tier;
+use super::{groups_of_eight, reads_textures};
 use crate::program::{Recorder, Tensor};
 
-/// Rows that one invocation sums; more go through partial sums.
+/// Rows that are summed at once; more go through partial sums.
 pub(super) fn rows_per_chunk(rec: &Recorder) -> usize {
-    match rec.tier() {
-        // Few cores: a second launch costs more than it gains.
-        Tier::Cpu | Tier::CpuTextures => 8192,
-        Tier::Gpu => 128,
-    }
+    // Few cores: a second launch costs more than it gains.
+    if rec.tier().is_cpu() { 16_384 } else { 4096 }
+}
+
+/// Groups of a kernel that takes 32 columns of a chunk of rows each.
+pub(super) fn groups_of_strips(chunks: usize, dim: usize) -> usize {
+    chunks * dim.div_ceil(32)
 }
 
 /// `out [D] += Σ x [rows, D]`, only over the rows whose kind is the filter's if there is one.
@@ -52,6 +53,7 @@ fn column_sum(
     let constants =
         [("FILTER", u32::from(filter.is_some())), ("ACCUMULATE", u32::from(accumulate))];
     let (kinds, wanted) = filter.unwrap_or((rec.unused(), 0));
-    let uniform = [rows as u32, dim as u32, per_chunk as u32, wanted, count as u32];
-    rec.dispatch("column_sum", &constants, &uniform, &[x, kinds, out], groups_of_lanes(count));
+    let groups = groups_of_strips(count / dim, dim);
+    let uniform = [rows as u32, dim as u32, per_chunk as u32, wanted, groups as u32];
+    rec.dispatch("column_sum", &constants, &uniform, &[x, kinds, out], groups);
 }
