@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// Passes over the data; with --resume the new length [default: 100]
     #[arg(long, value_name = "N", conflicts_with = "steps", help_heading = "Length")]
     epochs: Option<f64>,
-    /// Optimiser steps instead of epochs [default for synthetic: 240]
+    /// Optimiser steps instead of epochs [default for synthetic: 500]
     #[arg(long, value_name = "N", help_heading = "Length")]
     steps: Option<u64>,
     #[command(flatten)]
@@ -97,9 +97,9 @@ struct RecipeArgs {
     #[arg(long, value_name = "X,…", value_delimiter = ',', requires = "mean")]
     std: Option<Vec<f32>>,
 
-    /// Images per batch
-    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Recipe")]
-    batch_size: usize,
+    /// Images per batch [default: 64, for synthetic 16]
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    batch_size: Option<usize>,
     /// Batches per optimiser step
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Recipe")]
     grad_accum: usize,
@@ -113,7 +113,7 @@ struct RecipeArgs {
     /// for small, else 1.5e-4]
     #[arg(long, value_name = "RATE", conflicts_with = "lr", help_heading = "Recipe")]
     blr: Option<f64>,
-    /// Learning rate itself
+    /// Learning rate itself [default for synthetic: 1.5e-3]
     #[arg(long, value_name = "RATE", help_heading = "Recipe")]
     lr: Option<f64>,
     /// Learning rate in the end
@@ -265,7 +265,7 @@ fn begin(args: &Args) -> Result<(Recipe, Start)> {
     let options = &args.recipe;
     let data = args.data.clone().unwrap_or_else(|| "synthetic".to_owned());
     let is_synthetic = data.starts_with("synthetic");
-    let default_length = if is_synthetic { Length::Steps(240) } else { Length::Epochs(100.0) };
+    let default_length = if is_synthetic { Length::Steps(500) } else { Length::Epochs(100.0) };
     let length = length(args).unwrap_or(default_length);
     let warmup = match (options.warmup_steps, options.warmup_epochs, length) {
         (Some(steps), ..) => Length::Steps(steps),
@@ -293,7 +293,8 @@ fn begin(args: &Args) -> Result<(Recipe, Start)> {
             pictures: options.pictures,
             threads: args.threads.unwrap_or(0),
         },
-        batch_size: options.batch_size,
+        // Small batches make many updates in little time, which a first look needs.
+        batch_size: options.batch_size.unwrap_or(if is_synthetic { 16 } else { 64 }),
         grad_accum: options.grad_accum,
         length,
         warmup,
@@ -302,7 +303,7 @@ fn begin(args: &Args) -> Result<(Recipe, Start)> {
             "small" => 1e-3,
             _ => 1.5e-4,
         }),
-        lr: options.lr,
+        lr: options.lr.or((is_synthetic && options.blr.is_none()).then_some(1.5e-3)),
         min_lr: options.min_lr,
         optimizer: AdamW {
             beta1: options.beta1,
