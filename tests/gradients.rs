@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::gpu;
+use common::{gpu, within};
 use pollster::block_on;
 use webmae::gpu::Tier;
 use webmae::model::init::init_params;
@@ -167,7 +167,7 @@ fn check(name: &str, model: &ModelConfig, tier: Tier, failures: &mut Vec<String>
             let expected = dot(&gradient.data, &along);
             let rounding = 1.5 * LOSS_ROUNDING * f64::from(evaluated) / f64::from(STEP);
             let tolerance = rounding + RELATIVE * slope.abs();
-            if !((slope - expected).abs() <= tolerance) {
+            if !within((slope - expected).abs(), tolerance) {
                 failures.push(format!(
                     "{name}: {parameter} direction {direction}: gradient {expected:.6}, slope \
                      {slope:.6} ± {tolerance:.6}"
@@ -226,7 +226,7 @@ fn two_half_batches_make_one_step() {
         for (what, full, halves) in
             [("loss", full.loss, halves.loss), ("norm", full.grad_norm, halves.grad_norm)]
         {
-            if !((full - halves).abs() <= 2e-6 * full) {
+            if !within(f64::from((full - halves).abs()), 2e-6 * f64::from(full)) {
                 failures.push(format!("{name}: {what} {full}, of halves {halves}"));
             }
         }
@@ -235,7 +235,7 @@ fn two_half_batches_make_one_step() {
         let scale = full_gradients.values().map(|t| common::max_abs(&t.data)).fold(0.0, f64::max);
         for (parameter, full) in &full_gradients {
             let difference = common::max_difference(&half_gradients[parameter].data, &full.data);
-            if !(difference <= 2e-6 * scale) {
+            if !within(difference, 2e-6 * scale) {
                 failures.push(format!("{name}: {parameter}: {difference:.3e} of {scale:.3e}"));
             }
         }
