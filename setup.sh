@@ -15,13 +15,14 @@ as_root() {
     fi
 }
 
-# The loader, and a description of a driver (an "ICD") for it.
+# The loader, and a description of a driver (an "ICD") for it. grep reads to the end: with -q, what
+# writes to it would fail.
 has_vulkan_driver() {
     if command -v vulkaninfo >/dev/null; then
-        vulkaninfo --summary 2>/dev/null | grep -q deviceName
+        vulkaninfo --summary 2>/dev/null | grep deviceName >/dev/null
         return
     fi
-    ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || return 1
+    ldconfig -p 2>/dev/null | grep 'libvulkan\.so\.1' >/dev/null || return 1
     [ -n "${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}" ] && return 0
     local folder
     for folder in /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d /etc/vulkan/icd.d \

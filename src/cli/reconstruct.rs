@@ -126,7 +126,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
             rows.push(row(&config, &normalization, views, image, result)?);
         }
     }
-    draw(&captions(views), &rows)?.write_png(&args.out)?;
+    draw(&captions(&config, views), &rows)?.write_png(&args.out)?;
     say!("picture: {}", args.out.display());
     Ok(())
 }
@@ -212,13 +212,13 @@ fn load(
     Ok(images)
 }
 
-fn captions(views: &[View]) -> Vec<&'static str> {
-    if let [_] = views {
-        return RECONSTRUCTION_CAPTIONS.to_vec();
-    }
-    let mut captions = RECONSTRUCTION_CAPTIONS[..2].to_vec();
-    captions.extend(views.iter().map(|view| view.name()));
-    captions.push(RECONSTRUCTION_CAPTIONS[3]);
+/// Names of the columns; where there is a choice of views, each says which one it is.
+fn captions(config: &ModelConfig, views: &[View]) -> Vec<&'static str> {
+    let [original, masked, reconstruction, pasted] = RECONSTRUCTION_CAPTIONS;
+    let name = |view: &View| if config.norm_pix_loss { view.name() } else { reconstruction };
+    let mut captions = vec![original, masked];
+    captions.extend(views.iter().map(name));
+    captions.push(pasted);
     captions
 }
 
