@@ -3,9 +3,8 @@
 
 mod common;
 
-use common::gpu;
+use common::{gpu, within};
 use pollster::block_on;
-use webmae::gpu::Tier;
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
@@ -118,9 +117,9 @@ fn unit(mut values: Vec<f32>) -> Vec<f32> {
     values
 }
 
-/// Checks one model's gradient as `tier` computes it. Returns how many of the slopes that lean
+/// Checks one model's gradient. Returns how many of the slopes that lean
 /// towards the gradient stood out from rounding, and of how many.
-fn check(name: &str, model: &ModelConfig, tier: Tier, failures: &mut Vec<String>) -> [usize; 2] {
+fn check(name: &str, model: &ModelConfig, failures: &mut Vec<String>) -> [usize; 2] {
     const BATCH: usize = 2;
     model.validate().unwrap_or_else(|e| panic!("{name}: {e}"));
     let params = params(model);
@@ -131,7 +130,7 @@ fn check(name: &str, model: &ModelConfig, tier: Tier, failures: &mut Vec<String>
     let batch = BatchData { images: &images, sample_ids: &[], noise: &noise };
 
     let program =
-        Program::build(gpu(), &config.record_batch(tier, store.layout()), store.buffers());
+        Program::build(gpu(), &config.record_batch(gpu().tier(), store.layout()), store.buffers());
     let program = program.expect("a program");
     program.write("images", &images);
     program.write("noise", &noise);
@@ -167,7 +166,7 @@ fn check(name: &str, model: &ModelConfig, tier: Tier, failures: &mut Vec<String>
             let expected = dot(&gradient.data, &along);
             let rounding = 1.5 * LOSS_ROUNDING * f64::from(evaluated) / f64::from(STEP);
             let tolerance = rounding + RELATIVE * slope.abs();
-            if !((slope - expected).abs() <= tolerance) {
+            if !within((slope - expected).abs(), tolerance) {
                 failures.push(format!(
                     "{name}: {parameter} direction {direction}: gradient {expected:.6}, slope \
                      {slope:.6} ± {tolerance:.6}"
@@ -188,8 +187,8 @@ fn check(name: &str, model: &ModelConfig, tier: Tier, failures: &mut Vec<String>
 fn gradients_are_the_loss_slopes() {
     let mut failures = Vec::new();
     let [mut clear, mut leaning] = [0, 0];
-    for (i, (name, model)) in cases().iter().enumerate() {
-        let [c, n] = check(name, model, Tier::ALL[i % 3], &mut failures);
+    for (name, model) in cases() {
+        let [c, n] = check(name, &model, &mut failures);
         println!("{name}: {c} of {n} slopes stand out");
         (clear, leaning) = (clear + c, leaning + n);
     }
@@ -226,7 +225,7 @@ fn two_half_batches_make_one_step() {
         for (what, full, halves) in
             [("loss", full.loss, halves.loss), ("norm", full.grad_norm, halves.grad_norm)]
         {
-            if !((full - halves).abs() <= 2e-6 * full) {
+            if !within(f64::from((full - halves).abs()), 2e-6 * f64::from(full)) {
                 failures.push(format!("{name}: {what} {full}, of halves {halves}"));
             }
         }
@@ -235,7 +234,7 @@ fn two_half_batches_make_one_step() {
         let scale = full_gradients.values().map(|t| common::max_abs(&t.data)).fold(0.0, f64::max);
         for (parameter, full) in &full_gradients {
             let difference = common::max_difference(&half_gradients[parameter].data, &full.data);
-            if !(difference <= 2e-6 * scale) {
+            if !within(difference, 2e-6 * scale) {
                 failures.push(format!("{name}: {parameter}: {difference:.3e} of {scale:.3e}"));
             }
         }

@@ -23,6 +23,11 @@ pub fn gpu() -> &'static Gpu {
     })
 }
 
+/// Whether a difference stays within its limit; NaN never does.
+pub fn within(difference: f64, limit: f64) -> bool {
+    difference <= limit
+}
+
 /// Largest magnitude.
 pub fn max_abs(values: &[f32]) -> f64 {
     values.iter().fold(0.0, |max, &x| f64::from(x.abs()).max(max))

@@ -7,7 +7,7 @@ use webmae::gpu::{Gpu, GpuOptions, Tier};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Program, Recorder, Tensor};
 
-use crate::common::gpu;
+use crate::common::{gpu, within};
 
 /// Where a kernel runs: which kernels, and whether the shaders check themselves.
 #[derive(Clone, Copy)]
@@ -63,7 +63,7 @@ impl Failures {
             .map(not_less)
             .enumerate()
             .fold((0, 0.0), |worst, d| if d.1 > worst.1 { d } else { worst });
-        if !(worst <= tolerance * scale) {
+        if !within(worst, tolerance * scale) {
             self.list.push(format!(
                 "{what}[{at}]: {} instead of {}: {worst:.3e} > {:.3e}",
                 actual[at],
