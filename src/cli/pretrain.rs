@@ -135,18 +135,18 @@ struct RecipeArgs {
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Recipe")]
     seed: u64,
 
-    /// Epochs between held-out losses; 0 measures in the end only
-    #[arg(long, value_name = "N", default_value_t = 1.0, help_heading = "Output")]
-    eval_every: f64,
-    /// Epochs between reconstructions; 0 draws in the end only
-    #[arg(long, value_name = "N", default_value_t = 5.0, help_heading = "Output")]
-    pictures_every: f64,
+    /// Epochs between held-out losses; 0 measures in the end only [default: 1, for synthetic 0.2]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    eval_every: Option<f64>,
+    /// Epochs between reconstructions; 0 draws in the end only [default: 5, for synthetic 0.2]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pictures_every: Option<f64>,
     /// Pictures in reconstructions.png
     #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Output")]
     pictures: usize,
-    /// Epochs between checkpoints; 0 saves in the end only
-    #[arg(long, value_name = "N", default_value_t = 1.0, help_heading = "Output")]
-    checkpoint_every: f64,
+    /// Epochs between checkpoints; 0 saves in the end only [default: 1, for synthetic 0.2]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    checkpoint_every: Option<f64>,
     /// Newest checkpoints that are kept
     #[arg(long, value_name = "N", default_value_t = 2, help_heading = "Output")]
     keep_checkpoints: usize,
@@ -313,9 +313,9 @@ fn begin(args: &Args) -> Result<(Recipe, Start)> {
             clip_norm: options.clip_grad,
         },
         seed: options.seed,
-        eval_every: options.eval_every,
-        pictures_every: options.pictures_every,
-        checkpoint_every: options.checkpoint_every,
+        eval_every: options.eval_every.unwrap_or(if is_synthetic { 0.2 } else { 1.0 }),
+        pictures_every: options.pictures_every.unwrap_or(if is_synthetic { 0.2 } else { 5.0 }),
+        checkpoint_every: options.checkpoint_every.unwrap_or(if is_synthetic { 0.2 } else { 1.0 }),
         keep_checkpoints: options.keep_checkpoints,
         model,
     };
