@@ -117,7 +117,7 @@ impl Args {
 fn print_head(gpu: &Gpu, best: f64) {
     let adapter = gpu.adapter();
     say!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
-    say!("best matrix product: {best:.1} GFLOP/s ({GEMM_EXTENT}³, A·Bᵀ)\n");
+    say!("best matrix product: {best:.1} GFLOP/s ({GEMM_EXTENT}³)\n");
     say!(
         "{:<11}{:>6}{:>18}{:>11}{:>10}{:>9}{:>9}{:>11}{:>9}",
         "workload",
