@@ -61,6 +61,7 @@ check "format" cargo fmt --check
 # The build validates every shader; a release build is what run.sh makes.
 check "release build, shader validation" cargo build --release --quiet
 check "lints" cargo clippy --all-targets --quiet -- -D warnings
+check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 cargo_tests
 check "commands" smoke
 

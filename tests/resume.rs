@@ -13,7 +13,8 @@ use common::gpu;
 use webmae::data::Augment;
 use webmae::ops::optim::AdamW;
 use webmae::train::checkpoint::{self, Checkpoint, checkpoints};
-use webmae::train::pretrain::{Event, Outcome, Start, pretrain};
+use webmae::train::event::{Event, Outcome};
+use webmae::train::pretrain::{Start, pretrain};
 use webmae::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
 use webmae::{Error, ModelConfig, Result, StackConfig};
 

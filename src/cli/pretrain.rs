@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
 use crate::ops::optim::AdamW;
 use crate::train::checkpoint;
-use crate::train::pretrain::{Outcome, Start, pretrain};
+use crate::train::event::Outcome;
+use crate::train::pretrain::{Start, pretrain};
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
 use crate::train::run_folder::{next_free, read_config};
 

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::format;
 use crate::gpu::AdapterSummary;
-use crate::train::pretrain::{Event, StepReport};
+use crate::train::event::{Event, StepReport};
 
 /// Time between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);

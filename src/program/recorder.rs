@@ -278,7 +278,7 @@ impl Recorder {
     }
 
     /// Marks `output` as depending on `inputs` and, if one of them is trained, puts `backward` on
-    /// the tape. It finds the output's gradient with [`Self::take_grad`].
+    /// the tape; it is given the output's gradient.
     pub fn on_backward(
         &mut self,
         output: Tensor,

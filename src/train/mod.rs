@@ -4,7 +4,11 @@
 pub mod checkpoint;
 pub mod estimate;
 #[cfg(feature = "native")]
+pub mod event;
+#[cfg(feature = "native")]
 mod held_out;
+#[cfg(feature = "native")]
+mod inputs;
 #[cfg(feature = "native")]
 pub mod pretrain;
 #[cfg(feature = "native")]

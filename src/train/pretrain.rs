@@ -1,23 +1,21 @@
 //! The pre-training loop.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use pollster::block_on;
 
 use super::checkpoint::{Checkpoint, Meta, checkpoints};
+use super::event::{Event, Outcome, StepReport};
 use super::held_out::{HeldOut, data, words};
-use super::recipe::{Derived, NormalizationChoice, Recipe};
+use super::inputs::{normalization, open_data, open_loader};
+use super::recipe::{Derived, Recipe};
 use super::run_folder::{RunConfig, RunFolder};
 use super::schedule::Schedule;
 use super::step::{MaskSource, TrainStep};
-use crate::data::{
-    Batch, Cursor, ImageSource, Loader, LoaderOptions, Normalization, Skipped, SourceOptions,
-    Split, fixed_batch, fixed_indices, open_split,
-};
+use crate::data::{Batch, Cursor, Loader, Normalization, Skipped, fixed_batch, fixed_indices};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::init::init_params;
@@ -33,97 +31,6 @@ use crate::report::views::{Geometry, View};
 
 /// Steps skipped in a row after which a run stops.
 pub const MAX_SKIPPED_IN_A_ROW: u32 = 5;
-/// Pictures over which mean and standard deviation are measured, at most.
-const MEASURED_PICTURES: usize = 2000;
-
-/// What happens during a run, in the order of happening.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// Everything is ready; training begins or goes on after `step` steps.
-    Started {
-        /// Steps done before.
-        step: u64,
-        /// The run's folder.
-        folder: &'a Path,
-        /// Every derived number.
-        derived: &'a Derived,
-    },
-    /// A step is done.
-    Step(StepReport),
-    /// Steps were skipped because loss or gradients were not finite.
-    Skipped {
-        /// The last of them.
-        step: u64,
-        /// How many in a row.
-        in_a_row: u32,
-    },
-    /// Pictures could not be read and were replaced.
-    Unreadable {
-        /// What was wrong with each, by name.
-        files: Vec<String>,
-    },
-    /// The held-out loss was measured.
-    HeldOut {
-        /// Steps done.
-        step: u64,
-        /// The loss.
-        loss: f64,
-    },
-    /// Reconstructions were drawn.
-    Pictures {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A checkpoint was saved.
-    Saved {
-        /// Steps done.
-        step: u64,
-        /// The file.
-        path: PathBuf,
-    },
-}
-
-/// Progress after a step.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepReport {
-    /// Steps done.
-    pub step: u64,
-    /// Steps of the whole run.
-    pub total_steps: u64,
-    /// Passes over the data done.
-    pub epoch: f64,
-    /// Training loss of the step.
-    pub loss: f64,
-    /// Its learning rate.
-    pub lr: f64,
-    /// Global norm of its gradients.
-    pub grad_norm: f64,
-    /// Images per second since the last report.
-    pub images_per_second: f64,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Steps done.
-    pub step: u64,
-    /// Whether all steps of the run are done; otherwise it was stopped.
-    pub complete: bool,
-    /// The last checkpoint.
-    pub checkpoint: PathBuf,
-    /// Held-out loss in the end.
-    pub held_out_loss: f64,
-    /// Held-out loss of predicting each image's mean colour.
-    pub mean_color_loss: f64,
-    /// The reconstructions.
-    pub pictures: PathBuf,
-    /// Seconds of training, over all resumed runs.
-    pub seconds: f64,
-    /// Share of this run's time that the device waited for data.
-    pub waiting: f64,
-    /// Steps skipped over the whole run.
-    pub skipped: u32,
-}
 
 /// Where a run begins.
 pub enum Start {
@@ -559,44 +466,4 @@ impl<'a> Run<'a> {
     fn seconds(&self) -> f64 {
         self.seconds_before + self.began.elapsed().as_secs_f64()
     }
-}
-
-fn open_data(recipe: &Recipe) -> Result<Split> {
-    let options = SourceOptions {
-        channels: recipe.model.channels,
-        apply_exif: recipe.data.apply_exif,
-        class_prefix: recipe.data.class_prefix.clone(),
-        image_size: recipe.model.image_size,
-        synthetic_len: recipe.data.synthetic_len,
-        seed: recipe.seed,
-        ..Default::default()
-    };
-    open_split(&recipe.data.data, recipe.data.held_out.as_deref(), &options)
-}
-
-fn normalization(recipe: &Recipe, source: &dyn ImageSource) -> Result<Normalization> {
-    let normalization = match &recipe.data.normalization {
-        NormalizationChoice::Imagenet => Normalization::imagenet(),
-        NormalizationChoice::Measured => {
-            Normalization::measure(source, MEASURED_PICTURES, recipe.seed)?
-        }
-        NormalizationChoice::Given(given) => given.clone(),
-    };
-    normalization.validate(recipe.model.channels)?;
-    Ok(normalization)
-}
-
-fn open_loader(
-    recipe: &Recipe,
-    split: &Split,
-    normalization: &Normalization,
-    cursor: Cursor,
-) -> Result<Loader> {
-    let options = LoaderOptions {
-        augment: recipe.data.augment,
-        strict: recipe.data.strict,
-        threads: recipe.data.threads,
-        ..LoaderOptions::train(recipe.batch_size, recipe.model.image_size, recipe.seed)
-    };
-    Loader::new(Arc::clone(&split.train), normalization.clone(), options, cursor)
 }
