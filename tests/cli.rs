@@ -315,3 +315,30 @@ fn bench_measures_and_names_workloads() {
     }
     refuses(2, &["bench", "W9"], &["W9", "W1, W2, W3, W4"]);
 }
+
+#[test]
+fn pretraining_names_unreadable_files_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("pictures");
+    std::fs::create_dir(&data).unwrap();
+    for name in ["a.png", "b.png", "c.png"] {
+        std::fs::copy(PICTURE, data.join(name)).unwrap();
+    }
+    std::fs::write(data.join("text.png"), "no picture").unwrap();
+    std::fs::write(data.join("zero.jpg"), "").unwrap();
+    let (data, run) = (data.to_str().unwrap(), folder.path().join("run"));
+    let options = "--image-size 16 --dim 16 --depth 1 --heads 1 --decoder-dim 16 --decoder-depth 1 \
+                   --decoder-heads 1 --batch-size 2 --steps 6";
+    let mut args = vec!["pretrain", "--data", data, "--out", run.to_str().unwrap()];
+    args.extend(options.split_whitespace());
+    let output = succeeds(&args);
+    for words in ["text.png", "zero.jpg", "unreadable files skipped", "held-out loss"] {
+        assert!(output.contains(words), "{words} is missing in: {output}");
+    }
+    // The run exists now; and --strict stops at the first bad file.
+    refuses(2, &args, &["--out", "--resume"]);
+    let strict = folder.path().join("strict");
+    args[4] = strict.to_str().unwrap();
+    args.push("--strict");
+    refuses(1, &args, &["pictures"]);
+}

@@ -107,7 +107,7 @@ fn uses(weights: &Weights) -> Vec<(&'static str, bool, &'static str)> {
         (
             "features, probing, fine-tuning",
             encoder,
-            if encoder { "with the encoder" } else { "needs an encoder" },
+            if encoder { "in other programs, from the export" } else { "needs an encoder" },
         ),
         (
             "classification",

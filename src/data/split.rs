@@ -1,5 +1,6 @@
 //! Training and held-out data: as the data is laid out, or as a part set aside.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,8 +31,8 @@ pub struct Split {
 
 /// Opens `data` for training and finds held-out data, in this order: `held_out` if given; the
 /// `val` (`valid`, `validation`, `test`) folder beside or below `data`'s `train` folder; CIFAR's
-/// `test_batch.bin` beside its `data_batch_*.bin`; else 5 % of the pictures (1 to 512), drawn from
-/// `options.seed`. A single picture is both.
+/// `test_batch.bin` beside its `data_batch_*.bin`; else 5 % of the pictures (1 to 512, readable ones), drawn
+/// from `options.seed`. A single picture is both.
 ///
 /// # Errors
 /// As [`open`], for either part.
@@ -56,12 +57,26 @@ pub fn open_split(data: &str, held_out: Option<&str>, options: &SourceOptions) -
         return Ok(Split { held_out: train.clone(), train, how });
     }
     let count = (train.len() / HELD_OUT_SHARE).clamp(1, MAX_HELD_OUT);
-    let chosen = fixed_indices(train.len(), count, options.seed);
+    let chosen = readable(train.as_ref(), &fixed_indices(train.len(), count, options.seed));
     let is_chosen = |index: &u32| chosen.binary_search(index).is_ok();
     let rest = (0..train.len() as u32).filter(|index| !is_chosen(index)).collect();
     let how = format!("{count} of {} pictures set aside (seed {})", train.len(), options.seed);
     let held_out = Arc::new(Subset::new(train.clone(), chosen)?);
     Ok(Split { train: Arc::new(Subset::new(train, rest)?), held_out, how })
+}
+
+/// `indices` in order, with each that cannot be read replaced by the next that can, if any is left:
+/// a held-out set is small, and one bad file must not be all of it.
+fn readable(source: &dyn ImageSource, indices: &[u32]) -> Vec<u32> {
+    let len = source.len() as u32;
+    let mut chosen = BTreeSet::new();
+    for &index in indices {
+        let mut candidates = (index..len).chain(0..index);
+        let good = |i: &u32| !chosen.contains(i) && source.decode(*i as usize).is_ok();
+        let found = candidates.find(good).unwrap_or(index);
+        chosen.insert(found);
+    }
+    chosen.into_iter().collect()
 }
 
 /// `folder/train`, if held-out data lies beside it.

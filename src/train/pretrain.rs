@@ -97,11 +97,12 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn prepare(gpu: &'a Gpu, recipe: &'a Recipe, start: Start) -> Result<Self> {
         let model = &recipe.model;
-        let (folder, resumed) = match start {
-            Start::New(path) => (RunFolder::create(&path)?, None),
-            Start::Resume(path, checkpoint) => {
-                (RunFolder::resume(&path, checkpoint.meta.step)?, Some(checkpoint))
+        let (path, resumed) = match start {
+            Start::New(path) => {
+                RunFolder::check_new(&path)?;
+                (path, None)
             }
+            Start::Resume(path, checkpoint) => (path, Some(checkpoint)),
         };
         let split = open_data(recipe)?;
         let normalization = match &resumed {
@@ -167,6 +168,11 @@ impl<'a> Run<'a> {
             device_bytes: Plan::total_bytes(&[batch, update]),
             dispatches_per_step: batch.dispatches * recipe.grad_accum + update.dispatches,
             mean_color_loss: block_on(held_out.mean_color_loss(model))?,
+        };
+        // Only now, so that what is refused leaves nothing behind.
+        let folder = match &resumed {
+            Some(checkpoint) => RunFolder::resume(&path, checkpoint.meta.step)?,
+            None => RunFolder::create(&path)?,
         };
         folder.write_config(&RunConfig { recipe: recipe.clone(), derived: derived.clone() })?;
         let step = resumed.as_ref().map_or(0, |c| c.meta.step);

@@ -32,11 +32,11 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Begins a folder for a new run.
+    /// Checks that a new run may use the folder, without touching it.
     ///
     /// # Errors
-    /// [`Error::Config`] if it already holds a run, [`Error::Io`] if it cannot be written.
-    pub fn create(path: &Path) -> Result<Self> {
+    /// [`Error::Config`] if it already holds a run.
+    pub fn check_new(path: &Path) -> Result<()> {
         if path.join("config.json").exists() || checkpoints(path).exists() {
             let shown = path.display();
             let problem = format!(
@@ -45,6 +45,15 @@ impl RunFolder {
             );
             return Err(Error::config("--out", problem));
         }
+        Ok(())
+    }
+
+    /// Begins a folder for a new run.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it already holds a run, [`Error::Io`] if it cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        Self::check_new(path)?;
         fs::create_dir_all(path).map_err(Error::io(path))?;
         let log = MetricsLog::create(path.join("metrics.jsonl"))?;
         let events = EventWriter::create(path.join("tensorboard"), None)?;
