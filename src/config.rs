@@ -237,6 +237,17 @@ impl ModelConfig {
         self.num_patches() - self.len_keep()
     }
 
+    /// Rank of the first visible patch in the order of the noise.
+    pub fn first_visible(&self) -> usize {
+        if self.variant.masks_smallest() { self.num_masked() } else { 0 }
+    }
+
+    /// Whether the patch of this rank in the order of the noise is hidden.
+    pub fn is_masked(&self, rank: u32) -> bool {
+        let first = self.first_visible();
+        !(first..first + self.len_keep()).contains(&(rank as usize))
+    }
+
     /// 1 where a cls token leads the sequence, else 0.
     pub fn cls_tokens(&self) -> usize {
         usize::from(self.variant.cls_token())

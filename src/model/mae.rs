@@ -41,8 +41,7 @@ pub fn encode(rec: &mut Recorder, config: &ModelConfig, images: Tensor, noise: T
     rec.set_scope("mask");
     let ids = argsort(rec, noise);
     rec.set_scope("patch_embed");
-    let first = if config.variant.masks_smallest() { config.num_masked() } else { 0 };
-    let visible = Some((ids.shuffle, first, config.len_keep()));
+    let visible = Some((ids.shuffle, config.first_visible(), config.len_keep()));
     let patches = patch_embed(rec, config, images, visible);
     let layout = if config.encoder_mask_tokens { Layout::PatchOrder } else { Layout::Shuffled };
     let extents = [config.encoder_tokens(), config.len_keep()];

@@ -77,8 +77,7 @@ impl Reconstructor {
             }
             MaskSource::Generated => {
                 fits("sample ids", sample_ids.len(), count)?;
-                let seed = [seed as u32, (seed >> 32) as u32];
-                self.program.write("step", &[Scalars { seed, ..Scalars::default() }]);
+                self.program.write("step", &[Scalars::seeded(seed)]);
                 self.program.write("sample_ids", sample_ids);
             }
         }
@@ -119,12 +118,8 @@ impl Reconstructor {
         errors: &[f32],
     ) -> Result<Reconstruction> {
         let config = &self.config;
-        let (masked, keep, dim) = (config.num_masked(), config.len_keep(), config.patch_dim());
-        let hidden = |&rank: &u32| match config.variant.masks_smallest() {
-            true => (rank as usize) < masked,
-            false => rank as usize >= keep,
-        };
-        let mask: Vec<bool> = restore.iter().map(hidden).collect();
+        let dim = config.patch_dim();
+        let mask: Vec<bool> = restore.iter().map(|&rank| config.is_masked(rank)).collect();
         let unshuffled = config.variant.unshuffles();
         let token = |patch: usize| match unshuffled {
             true => config.cls_tokens() + patch,
@@ -148,7 +143,7 @@ impl Reconstructor {
             }
         }
         let sum: f64 = patch_error.iter().map(|&error| f64::from(error)).sum();
-        let loss = (sum / masked.max(1) as f64) as f32;
+        let loss = (sum / config.num_masked().max(1) as f64) as f32;
         Ok(Reconstruction { predicted, mask, loss, patch_error })
     }
 }

@@ -30,6 +30,13 @@ pub struct Scalars {
     pub padding: [u32; 3],
 }
 
+impl Scalars {
+    /// The scalars of epoch 0 and step 0 under a seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed: [seed as u32, (seed >> 32) as u32], ..Self::default() }
+    }
+}
+
 /// What a step reports.
 #[derive(Debug, Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]

@@ -61,7 +61,6 @@ pub fn token_maps(
     ]
     .map(|(name, extent)| rec.transient(name, [batch, extent]));
     let extent = tokens.max(sources).max(rows);
-    let first_visible = if config.variant.masks_smallest() { config.num_masked() } else { 0 };
     let uniform = [
         batch * extent,
         extent,
@@ -71,7 +70,7 @@ pub fn token_maps(
         config.num_patches(),
         config.cls_tokens(),
         config.len_keep(),
-        first_visible,
+        config.first_visible(),
         row_offset,
     ]
     .map(|n| n as u32);

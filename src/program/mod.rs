@@ -24,7 +24,6 @@ pub struct Program {
     list: CommandList,
     plan: Plan,
     externals: Buffers,
-    slots: Vec<Buffer>,
     /// Per dispatch: kernel, scope, matrix FLOPs, and what it writes.
     steps: Vec<Step>,
 }
@@ -37,14 +36,9 @@ struct Step {
 
 struct Written {
     label: String,
-    source: Source,
+    buffer: Arc<Buffer>,
     first: u64,
     bytes: u64,
-}
-
-enum Source {
-    Slot(usize),
-    External(String),
 }
 
 /// Time and work of all launches of one kernel in a program.
@@ -80,13 +74,10 @@ impl Program {
             assert!(buffer.bytes() >= external.bytes, "{} is too small", external.label);
             externals.insert(external.label.clone(), buffer);
         }
-        let slots: Vec<Buffer> = plan
-            .slots
-            .iter()
-            .map(|&bytes| gpu.buffer("activations", bytes))
-            .collect::<Result<_>>()?;
+        let slots = plan.slots.iter().map(|&n| gpu.buffer("activations", n).map(Arc::new));
+        let slots: Vec<Arc<Buffer>> = slots.collect::<Result<_>>()?;
         gpu.check()?;
-        let range = |tensor: Tensor| -> (&Buffer, u64, u64) {
+        let range = |tensor: Tensor| -> (&Arc<Buffer>, u64, u64) {
             let info = &recorder.tensors[tensor.0];
             let bytes = info.bytes().max(4);
             match info.place {
@@ -98,17 +89,21 @@ impl Program {
                 }
             }
         };
+        let bound = |tensor: Tensor| -> (&Buffer, u64, u64) {
+            let (buffer, first, bytes) = range(tensor);
+            (buffer, first, bytes)
+        };
         let dispatches: Vec<Dispatch<'_>> = recorder
             .recorded
             .iter()
             .map(|op| Dispatch {
                 kernel: op.kernel.clone(),
                 uniform: &op.uniform,
-                bindings: op.bindings.iter().map(|&tensor| range(tensor)).collect(),
+                bindings: op.bindings.iter().map(|&tensor| bound(tensor)).collect(),
                 groups: op.groups,
             })
             .collect();
-        let cleared: Vec<_> = recorder.cleared.iter().map(|&tensor| range(tensor)).collect();
+        let cleared: Vec<_> = recorder.cleared.iter().map(|&tensor| bound(tensor)).collect();
         let list = CommandList::new(gpu, &dispatches, &cleared)?;
         let steps = recorder.recorded.iter().map(|op| Step {
             kernel: op.kernel.shader,
@@ -118,26 +113,18 @@ impl Program {
                 .filter(|&(_, writes)| writes)
                 .map(|(tensor, _)| {
                     let info = &recorder.tensors[tensor.0];
-                    let (source, first) = match info.place {
-                        Place::External { buffer, first } => {
-                            let label = recorder.externals[buffer].label.clone();
-                            (Source::External(label), 4 * first as u64)
-                        }
-                        Place::Transient => {
-                            (Source::Slot(plan.slot_of[tensor.0].expect("planned")), 0)
-                        }
-                    };
+                    let (buffer, first, bytes) = range(tensor);
                     let label = if op.scope.is_empty() || info.label.contains(&op.scope) {
                         info.label.clone()
                     } else {
                         format!("{} ({})", info.label, op.scope)
                     };
-                    Written { label, source, first, bytes: info.bytes() }
+                    Written { label, buffer: Arc::clone(buffer), first, bytes }
                 })
                 .collect(),
         });
         let steps = steps.collect();
-        Ok(Self { gpu: gpu.clone(), list, plan, externals, slots, steps })
+        Ok(Self { gpu: gpu.clone(), list, plan, externals, steps })
     }
 
     /// The memory plan.
@@ -222,11 +209,7 @@ impl Program {
         for (i, step) in self.steps.iter().enumerate() {
             self.list.submit_range(i..i + 1, i == 0);
             for written in &step.writes {
-                let buffer: &Buffer = match &written.source {
-                    Source::Slot(slot) => &self.slots[*slot],
-                    Source::External(label) => self.buffer(label),
-                };
-                let bytes = self.gpu.read(buffer, written.first, written.bytes).await?;
+                let bytes = self.gpu.read(&written.buffer, written.first, written.bytes).await?;
                 let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
                 // Index maps hold marks whose bits would read as NaN.
                 let is_index = matches!(step.kernel, "argsort" | "token_maps");

@@ -8,13 +8,13 @@ use crate::data::{Batch, ImageSource, Normalization, Skipped, fixed_batch};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::store::ParamStore;
-use crate::ops::optim::Scalars;
+use crate::ops::optim::{STEP_WORDS, Scalars};
+use crate::ops::{argsort, noise};
+use crate::program::{Buffers, Program, Recorder};
 use crate::report::views::Geometry;
 
 /// Epoch number of fixed masks, which no training epoch reaches.
 pub const FIXED_EPOCH: u32 = u32::MAX;
-/// Added to the variance of a patch whose pixels are normalised.
-const NORM_PIX_EPS: f64 = 1e-6;
 
 /// Batches that are measured again and again.
 pub struct HeldOut {
@@ -49,7 +49,7 @@ impl HeldOut {
             batches.push(batch);
             skipped.extend(bad);
         }
-        let scalars = Scalars { seed: words(seed), epoch: FIXED_EPOCH, ..Default::default() };
+        let scalars = Scalars { epoch: FIXED_EPOCH, ..Scalars::seeded(seed) };
         Ok(Self { step, scalars, batches, skipped })
     }
 
@@ -80,11 +80,14 @@ impl HeldOut {
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub async fn mean_color_loss(&self, config: &ModelConfig) -> Result<f64> {
+    pub async fn mean_color_loss(&self, gpu: &Gpu, config: &ModelConfig) -> Result<f64> {
+        let masks = mask_program(gpu, config, self.batches[0].len())?;
         let mut sum = 0.0;
         for batch in &self.batches {
-            self.step.run(self.scalars, data(batch)).await?;
-            let restore = self.step.ids_restore().await?;
+            masks.write("step", &[self.scalars]);
+            masks.write("sample_ids", &batch.draw_ids);
+            masks.submit();
+            let restore: Vec<u32> = masks.read("ids_restore").await?;
             let per_image = batch.images.chunks_exact(config.image_len());
             let per_batch: f64 = per_image
                 .zip(restore.chunks_exact(config.num_patches()))
@@ -98,48 +101,41 @@ impl HeldOut {
     }
 }
 
+/// The masks of a batch alone, without the network: each patch's rank in `ids_restore`.
+fn mask_program(gpu: &Gpu, config: &ModelConfig, batch: usize) -> Result<Program> {
+    let mut rec = Recorder::new(gpu.tier(), false);
+    let step = rec.external("step", [STEP_WORDS]);
+    let sample_ids = rec.external("sample_ids", [batch]);
+    let noise = noise(&mut rec, config, step, sample_ids);
+    let ids = argsort(&mut rec, noise);
+    rec.keep(ids.restore, "ids_restore");
+    Program::build(gpu, &rec, &Buffers::new())
+}
+
 /// A batch as the step takes it; masks follow the draws.
 pub fn data(batch: &Batch) -> BatchData<'_> {
     BatchData { images: &batch.images, sample_ids: &batch.draw_ids, noise: &[] }
 }
 
-/// Low and high word of a seed.
-pub fn words(seed: u64) -> [u32; 2] {
-    [seed as u32, (seed >> 32) as u32]
-}
-
 fn flat_color_loss(config: &ModelConfig, image: &[f32], restore: &[u32]) -> Result<f64> {
-    let patches = Geometry::from(config).patchify(image)?;
-    let channels = config.channels;
-    let plane = image.len() / channels;
-    let means: Vec<f64> = image
-        .chunks_exact(plane)
-        .map(|channel| channel.iter().map(|&x| f64::from(x)).sum::<f64>() / plane as f64)
-        .collect();
-    let patch_dim = config.patch_dim();
-    let is_masked = |rank: u32| {
-        let rank = rank as usize;
-        if config.variant.masks_smallest() {
-            rank < config.num_masked()
-        } else {
-            rank >= config.len_keep()
+    let geometry = Geometry::from(config);
+    let (channels, patch_dim) = (config.channels, config.patch_dim());
+    let mut patches = geometry.patchify(image)?;
+    let mut means = vec![0.0; channels];
+    if config.norm_pix_loss {
+        // A normalised patch has mean 0.
+        patches = geometry.normalise(&patches)?;
+    } else {
+        let plane = image.len() / channels;
+        for (mean, channel) in means.iter_mut().zip(image.chunks_exact(plane)) {
+            *mean = channel.iter().map(|&x| f64::from(x)).sum::<f64>() / plane as f64;
         }
-    };
-    let losses = patches.chunks_exact(patch_dim).zip(restore).filter(|&(_, &r)| is_masked(r)).map(
-        |(patch, _)| {
-            let squares = |mean: &dyn Fn(usize) -> f64| -> f64 {
-                let deviation = |(i, &x): (usize, &f32)| (f64::from(x) - mean(i)).powi(2);
-                patch.iter().enumerate().map(deviation).sum::<f64>() / patch_dim as f64
-            };
-            if config.norm_pix_loss {
-                let mean = patch.iter().map(|&x| f64::from(x)).sum::<f64>() / patch_dim as f64;
-                let biased = squares(&|_| mean);
-                let unbiased = biased * patch_dim as f64 / (patch_dim.max(2) - 1) as f64;
-                biased / (unbiased + NORM_PIX_EPS)
-            } else {
-                squares(&|i| means[i % channels])
-            }
-        },
-    );
-    Ok(losses.sum::<f64>() / config.num_masked() as f64)
+    }
+    let masked =
+        patches.chunks_exact(patch_dim).zip(restore).filter(|&(_, &r)| config.is_masked(r));
+    let squares = masked.flat_map(|(patch, _)| {
+        let means = &means;
+        patch.iter().enumerate().map(move |(i, &x)| (f64::from(x) - means[i % channels]).powi(2))
+    });
+    Ok(squares.sum::<f64>() / (config.num_masked() * patch_dim) as f64)
 }

@@ -9,7 +9,7 @@ use pollster::block_on;
 
 use super::checkpoint::{Checkpoint, Meta, checkpoints};
 use super::event::{Event, Outcome, StepReport};
-use super::held_out::{HeldOut, data, words};
+use super::held_out::{HeldOut, data};
 use super::inputs::{normalization, open_data, open_loader};
 use super::recipe::{Derived, Recipe};
 use super::run_folder::{RunConfig, RunFolder};
@@ -82,7 +82,6 @@ struct Run<'a> {
     /// First step whose metrics have not been collected.
     uncollected: u64,
     skipped: u32,
-    skipped_in_a_row: u32,
     seconds_before: f64,
     began: Instant,
     reported: Instant,
@@ -167,7 +166,7 @@ impl<'a> Run<'a> {
             flops_per_step: batch.flops * recipe.grad_accum as u64 + update.flops,
             device_bytes: Plan::total_bytes(&[batch, update]),
             dispatches_per_step: batch.dispatches * recipe.grad_accum + update.dispatches,
-            mean_color_loss: block_on(held_out.mean_color_loss(model))?,
+            mean_color_loss: block_on(held_out.mean_color_loss(gpu, model))?,
         };
         // Only now, so that what is refused leaves nothing behind.
         let folder = match &resumed {
@@ -192,7 +191,6 @@ impl<'a> Run<'a> {
             step,
             uncollected: step,
             skipped: state.skipped,
-            skipped_in_a_row: state.skipped_in_a_row,
             seconds_before: resumed.as_ref().map_or(0.0, |c| c.meta.seconds),
             began: Instant::now(),
             reported: Instant::now(),
@@ -209,11 +207,10 @@ impl<'a> Run<'a> {
         for index in 0..self.recipe.grad_accum {
             let batch = self.loader.next_batch()?;
             let scalars = Scalars {
-                seed: words(self.recipe.seed),
                 epoch: batch.epoch,
                 step: self.step as u32,
                 lr,
-                ..Default::default()
+                ..Scalars::seeded(self.recipe.seed)
             };
             self.train.run_batch(index, scalars, data(&batch));
             self.loader.recycle(batch);
@@ -272,7 +269,6 @@ impl<'a> Run<'a> {
         self.uncollected = step;
         let epoch = step as f64 / self.derived.steps_per_epoch as f64;
         self.skipped = line.skipped;
-        self.skipped_in_a_row = line.skipped_in_a_row;
         self.folder.record(&Record {
             step,
             epoch,

@@ -94,7 +94,6 @@ impl EvalStep {
         let objective =
             masked_objective(&mut rec, &config.model, config.batch_size, config.masks, 1);
         rec.clear_first(objective.loss);
-        rec.keep(objective.encoded.ids.restore, "ids_restore");
         let program = Program::build(gpu, &rec, store.buffers())?;
         Ok(Self { program, masks: config.masks })
     }
@@ -112,14 +111,6 @@ impl EvalStep {
         upload(&self.program, self.masks, scalars, batch);
         self.program.submit();
         Ok(self.program.read::<f32>("loss").await?[0])
-    }
-
-    /// Each patch's rank in the last run's masks, `[B, L]`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Device`] if the device failed.
-    pub async fn ids_restore(&self) -> Result<Vec<u32>> {
-        self.program.read("ids_restore").await
     }
 }
 
