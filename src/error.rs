@@ -30,6 +30,18 @@ pub enum Error {
         /// The driver's message and what to try.
         problem: String,
     },
+    /// The driver had not enough memory.
+    #[error("out of memory: {problem}")]
+    OutOfMemory {
+        /// What to make smaller.
+        problem: String,
+    },
+    /// The device is gone: a driver reset, a graphics card that was pulled, a browser that needed it.
+    #[error("the GPU device was lost: {problem}")]
+    DeviceLost {
+        /// The driver's message and the way on.
+        problem: String,
+    },
     /// The work does not fit into the adapter's limits or memory.
     #[error("does not fit: {problem}")]
     DoesNotFit {

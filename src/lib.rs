@@ -10,16 +10,19 @@
 //! 4. [`gpu`] runs that list, one submit per step;
 //! 5. [`train`] drives steps: schedule, AdamW, held-out loss, checkpoints;
 //! 6. [`weights`] reads and writes them under Hugging Face, FAIR, timm and vit-pytorch names;
-//! 7. [`report`] draws reconstructions and curves; `cli` is the only place that prints.
+//! 7. [`report`] draws reconstructions and curves; `cli` is the only place that prints, `web` the only
+//!    one that knows JavaScript.
 //!
-//! Dependencies point one way: `gpu ← program ← ops ← model ← train ← cli`.
+//! Dependencies point one way: `gpu ← program ← ops ← model ← train ← cli | web`.
+
+// In a browser nothing crosses threads; natively the same types do.
+#![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
 #[cfg(feature = "native")]
 pub mod bench;
 #[cfg(feature = "native")]
 pub mod cli;
 pub mod config;
-#[cfg(feature = "native")]
 pub mod data;
 pub mod error;
 pub mod gpu;
@@ -30,6 +33,8 @@ pub mod program;
 pub mod report;
 pub mod tensor;
 pub mod train;
+#[cfg(target_family = "wasm")]
+pub mod web;
 pub mod weights;
 
 pub use config::{MaskStrategy, ModelConfig, StackConfig, Variant};

@@ -32,3 +32,11 @@ impl HostTensor {
 
 /// Tensors by name, in the names' order.
 pub type TensorMap = BTreeMap<String, HostTensor>;
+
+/// Shapes of tensors by name.
+pub type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// The shapes alone.
+pub fn shapes(tensors: &TensorMap) -> Shapes {
+    tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
+}

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use webmae::data::Normalization;
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::tensor::TensorMap;
 use webmae::weights::safetensors::{self, Precision};
+use webmae::weights::{Metadata, describe};
 use webmae::{MaskStrategy, ModelConfig, StackConfig, Variant};
 
 const PICTURE: &str =
@@ -63,10 +65,17 @@ fn tensors(config: &ModelConfig) -> TensorMap {
     init_params(&mae_params(config), config.grid(), 1)
 }
 
+/// A header that names the model, but not its pixel statistics.
+fn described(config: &ModelConfig) -> Metadata {
+    let mut metadata = describe(config, &Normalization::imagenet()).expect("a header");
+    metadata.retain(|name, _| name != "webmae.normalization");
+    metadata
+}
+
 /// Random weights of `config` in a file of this crate's.
 fn save(folder: &Path, config: &ModelConfig) -> String {
     let path = folder.join("model.safetensors");
-    webmae::weights::save(&path, config, &tensors(config), BTreeMap::new(), Precision::F32)
+    safetensors::write(&path, &tensors(config), &described(config), Precision::F32)
         .expect("a written file");
     text(&path)
 }
@@ -262,7 +271,7 @@ fn weights_of_other_shapes_are_refused() {
     weight.shape[0] /= 2;
     weight.data.truncate(weight.data.len() / 2);
     let path = dir.join("wrong.safetensors");
-    webmae::weights::save(&path, &config, &wrong, BTreeMap::new(), Precision::F32).unwrap();
+    safetensors::write(&path, &wrong, &described(&config), Precision::F32).unwrap();
     let args = ["reconstruct", "--weights", &text(&path), PICTURE];
     refuses(1, &args, &["wrong.safetensors", "decoder_pred.weight"]);
 }

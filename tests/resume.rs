@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use common::gpu;
 use webmae::data::Augment;
 use webmae::ops::optim::AdamW;
-use webmae::train::checkpoint::{self, Checkpoint, checkpoints};
+use webmae::train::checkpoint::Checkpoint;
+use webmae::train::checkpoints;
 use webmae::train::event::{Event, Outcome};
 use webmae::train::pretrain::{Start, pretrain};
 use webmae::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
@@ -60,13 +61,13 @@ fn train(recipe: &Recipe, start: Start, observe: &mut dyn FnMut(Event<'_>)) -> R
 }
 
 fn resume(run: &Path) -> Start {
-    let (_, checkpoint, broken) = checkpoint::latest(run).expect("a checkpoint");
+    let (_, checkpoint, broken) = checkpoints::latest(run).expect("a checkpoint");
     assert!(broken.is_empty(), "{broken:?}");
     Start::Resume(run.to_path_buf(), Box::new(checkpoint))
 }
 
 fn step_file(run: &Path, step: u64) -> PathBuf {
-    checkpoints(run).join(format!("step-{step:08}.safetensors"))
+    checkpoints::folder_of(run).join(format!("step-{step:08}.safetensors"))
 }
 
 /// Everything of a checkpoint but the time that it took.
@@ -87,11 +88,11 @@ fn twenty_steps_are_ten_and_ten() {
         let _ = fs::remove_dir_all(&straight);
         let _ = fs::remove_dir_all(&resumed);
         train(&recipe, Start::New(straight.clone()), &mut |_| ()).unwrap();
-        fs::create_dir_all(checkpoints(&resumed)).unwrap();
+        fs::create_dir_all(checkpoints::folder_of(&resumed)).unwrap();
         fs::copy(step_file(&straight, 10), step_file(&resumed, 10)).unwrap();
         let outcome = train(&recipe, resume(&resumed), &mut |_| ()).unwrap();
         assert_eq!((outcome.step, outcome.complete), (steps, true));
-        let last = |run| without_time(checkpoint::read(&step_file(run, steps)).unwrap());
+        let last = |run| without_time(checkpoints::read(&step_file(run, steps)).unwrap());
         assert!(last(&straight) == last(&resumed), "not the same bits with {accumulate} batches");
     }
 }
@@ -126,7 +127,7 @@ fn a_run_leaves_what_it_promises() {
     assert_eq!(again.held_out_loss, outcome.held_out_loss);
     // A broken newest checkpoint is named, an earlier one taken.
     fs::write(step_file(&run, 30), b"not a checkpoint").unwrap();
-    let (path, _, broken) = checkpoint::latest(&run).unwrap();
+    let (path, _, broken) = checkpoints::latest(&run).unwrap();
     assert_eq!((path, broken.len()), (step_file(&run, 20), 1));
 }
 
@@ -135,7 +136,7 @@ fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     train(&recipe(10), Start::New(run.clone()), &mut |_| ()).unwrap();
-    let good = checkpoint::read(&step_file(&run, 10)).unwrap();
+    let good = checkpoints::read(&step_file(&run, 10)).unwrap();
     for (value, first) in [(f32::NAN, "blocks.1.mlp.fc1.weight"), (3e38, "blocks.1.mlp")] {
         let mut bad = good.clone();
         let weight = bad.params.get_mut("blocks.1.mlp.fc1.weight").unwrap();
@@ -155,7 +156,7 @@ fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
         assert_eq!(skipped, [1, 2, 3, 4, 5]);
         assert!(before.contains_key("blocks.1.mlp.fc1.weight"));
         // The last good checkpoint is as it was.
-        assert!(checkpoint::read(&step_file(&run, 10)).unwrap() == good);
+        assert!(checkpoints::read(&step_file(&run, 10)).unwrap() == good);
     }
 }
 
@@ -163,7 +164,7 @@ fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
 fn spawn(run: &Path, more: &[&str]) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webmae"));
     command.arg("pretrain").args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if checkpoint::latest(run).is_ok() {
+    if checkpoints::latest(run).is_ok() {
         command.args(["--steps", "100000", "--resume"]).arg(run);
     } else {
         command.arg("--out").arg(run).args(
@@ -178,7 +179,7 @@ fn spawn(run: &Path, more: &[&str]) -> Child {
 
 fn wait_for_step(run: &Path, step: u64) {
     let since = Instant::now();
-    while checkpoint::latest(run).map_or(0, |(_, c, _)| c.meta.step) < step {
+    while checkpoints::latest(run).map_or(0, |(_, c, _)| c.meta.step) < step {
         assert!(since.elapsed() < Duration::from_secs(120), "no checkpoint of step {step}");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -196,7 +197,7 @@ fn kill_9_never_leaves_an_unreadable_checkpoint() {
         std::thread::sleep(Duration::from_millis(37 * kill));
         child.kill().unwrap();
         child.wait().unwrap();
-        let (_, checkpoint, broken) = checkpoint::latest(&run).unwrap();
+        let (_, checkpoint, broken) = checkpoints::latest(&run).unwrap();
         assert!(broken.is_empty(), "{broken:?}");
         assert!(checkpoint.meta.step > step, "kill {kill} lost earlier work");
         step = checkpoint.meta.step;
@@ -206,7 +207,7 @@ fn kill_9_never_leaves_an_unreadable_checkpoint() {
     let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
     let steps: Vec<u64> = records.iter().filter(|r| r.loss.is_some()).map(|r| r.step).collect();
     assert_eq!(steps, (1..=step + 4).collect::<Vec<_>>());
-    let names = fs::read_dir(checkpoints(&run)).unwrap();
+    let names = fs::read_dir(checkpoints::folder_of(&run)).unwrap();
     let names: Vec<_> = names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     assert!(names.iter().all(|name| name.starts_with("step-")), "{names:?}");
 }
@@ -231,7 +232,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(130), "{text}");
     assert!(text.contains(&format!("--resume {}", run.display())), "{text}");
-    let (_, checkpoint, _) = checkpoint::latest(&run).unwrap();
+    let (_, checkpoint, _) = checkpoints::latest(&run).unwrap();
     let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
     assert_eq!(records.last().unwrap().step, checkpoint.meta.step, "every step is saved");
 }

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use webmae::config::{MaskStrategy, ModelConfig, StackConfig, Variant};
+use webmae::data::Normalization;
 use webmae::model::params::mae_params;
 use webmae::model::position::sin_cos_2d;
-use webmae::tensor::{HostTensor, TensorMap};
+use webmae::tensor::{HostTensor, TensorMap, shapes};
 use webmae::weights::safetensors::{self, Precision};
+use webmae::weights::stream::Stream;
 use webmae::weights::{
-    FileKind, Format, Missing, Overrides, detect, hugging_face, infer_config, open, pth, save,
-    to_hugging_face, to_internal,
+    FileKind, Format, Metadata, Missing, Overrides, describe, detect, hugging_face, infer_config,
+    open, pth, to_hugging_face, to_internal,
 };
 
 fn fixtures() -> PathBuf {
@@ -33,6 +35,18 @@ impl Case {
             Some((name.strip_prefix(prefix)?.to_owned(), tensor.clone()))
         };
         self.tensors.iter().filter_map(strip).collect()
+    }
+
+    /// What the tensors alone do not tell.
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            encoder_heads: Some(self.config.encoder.heads),
+            decoder_heads: Some(self.config.decoder.heads),
+            mask_ratio: Some(self.config.mask_ratio),
+            norm_pix_loss: Some(self.config.norm_pix_loss),
+            layer_norm_eps: Some(self.config.layer_norm_eps),
+            ..Overrides::default()
+        }
     }
 
     fn convert(&self, format: Format) -> webmae::Result<webmae::weights::Converted> {
@@ -114,10 +128,10 @@ fn every_golden_mae_converts_completely() {
     for (name, format) in MAE_CASES {
         let case = case(name);
         let file = case.part("param.");
-        assert_eq!(detect(&file).unwrap(), format, "{name}");
+        assert_eq!(detect(&shapes(&file)).unwrap(), format, "{name}");
         let converted = case.convert(format).unwrap();
         assert_eq!(converted.kind, FileKind::Mae);
-        converted.require(FileKind::Mae).unwrap();
+        converted.kind.require(FileKind::Mae).unwrap();
         let shapes = |tensors: &TensorMap| -> BTreeMap<String, Vec<usize>> {
             tensors.iter().map(|(name, t)| (name.clone(), t.shape.clone())).collect()
         };
@@ -180,7 +194,7 @@ fn classifiers_convert() {
         ("timm_vit_avg_tiny", Format::Fair, "fc_norm.weight"),
     ] {
         let case = case(name);
-        assert_eq!(detect(&case.part("param.")).unwrap(), format);
+        assert_eq!(detect(&shapes(&case.part("param."))).unwrap(), format);
         let converted = case.convert(format).unwrap();
         assert_eq!(converted.kind, FileKind::Classifier);
         assert_eq!(converted.tensors["head.weight"].shape, [10, 64]);
@@ -188,7 +202,7 @@ fn classifiers_convert() {
         let gradients =
             to_internal(format, &case.config, &case.part("grad."), Missing::Allowed).unwrap();
         assert_eq!(gradients.tensors.len(), converted.tensors.len());
-        let error = converted.require(FileKind::Mae).unwrap_err().to_string();
+        let error = converted.kind.require(FileKind::Mae).unwrap_err().to_string();
         assert!(error.contains("classification head") && error.contains("vit-mae"), "{error}");
     }
 }
@@ -233,7 +247,7 @@ fn names_of_transformers_5_convert_too() {
     for rename in [&state_dict as &dyn Fn(&str) -> String, &saved] {
         let renamed: TensorMap =
             case.part("param.").into_iter().map(|(name, t)| (rename(&name), t)).collect();
-        let format = detect(&renamed).unwrap();
+        let format = detect(&shapes(&renamed)).unwrap();
         assert_eq!(format, Format::HuggingFaceMae);
         let converted = to_internal(format, &case.config, &renamed, Missing::Refused).unwrap();
         assert_eq!(converted, case.convert(format).unwrap());
@@ -258,19 +272,13 @@ fn sin_cos_tables_are_the_published_ones() {
 fn configurations_are_inferred() {
     for (name, format) in MAE_CASES {
         let case = case(name);
-        let overrides = Overrides {
-            encoder_heads: Some(case.config.encoder.heads),
-            decoder_heads: Some(case.config.decoder.heads),
-            mask_ratio: Some(case.config.mask_ratio),
-            norm_pix_loss: Some(case.config.norm_pix_loss),
-            layer_norm_eps: Some(case.config.layer_norm_eps),
-            ..Overrides::default()
-        };
-        let inferred = infer_config(format, &case.part("param."), &overrides).unwrap();
+        let shapes = shapes(&case.part("param."));
+        let inferred = infer_config(format, &shapes, &case.overrides()).unwrap();
         assert_eq!(inferred, case.config, "{name}");
     }
     let case = case("hf_mae_tiny");
-    let unknown = infer_config(Format::HuggingFaceMae, &case.part("param."), &Overrides::default());
+    let unknown =
+        infer_config(Format::HuggingFaceMae, &shapes(&case.part("param.")), &Overrides::default());
     let error = unknown.unwrap_err().to_string();
     assert!(error.contains("give the encoder heads"), "{error}");
 }
@@ -282,9 +290,9 @@ fn published_sizes_are_recognised_from_fair_weights() {
         .into_iter()
         .map(|p| (format!("module.{}", p.name), HostTensor::zeros(p.shape)))
         .collect();
-    assert_eq!(detect(&tensors).unwrap(), Format::Fair);
+    assert_eq!(detect(&shapes(&tensors)).unwrap(), Format::Fair);
     let overrides = Overrides { decoder_heads: Some(3), ..Overrides::default() };
-    assert_eq!(infer_config(Format::Fair, &tensors, &overrides).unwrap(), published);
+    assert_eq!(infer_config(Format::Fair, &shapes(&tensors), &overrides).unwrap(), published);
 }
 
 #[test]
@@ -296,17 +304,17 @@ fn encoder_only_files_are_recognised() {
         .filter(|(name, _)| !name.starts_with("decoder") && name != "mask_token")
         .map(|(name, tensor)| (format!("encoder.{name}"), tensor))
         .collect();
-    assert_eq!(detect(&encoder).unwrap(), Format::Fair);
+    assert_eq!(detect(&shapes(&encoder)).unwrap(), Format::Fair);
     let converted = to_internal(Format::Fair, &case.config, &encoder, Missing::Refused).unwrap();
     assert_eq!(converted.kind, FileKind::EncoderOnly);
-    converted.require(FileKind::EncoderOnly).unwrap();
-    let error = converted.require(FileKind::Mae).unwrap_err().to_string();
+    converted.kind.require(FileKind::EncoderOnly).unwrap();
+    let error = converted.kind.require(FileKind::Mae).unwrap_err().to_string();
     assert!(error.contains("only an encoder") && error.contains("mae_visualize_vit"), "{error}");
 
     // The ViT inside vit-pytorch's MAE, saved alone: its names lose `encoder.`.
     let case = self::case("seed_mae_cls_tiny");
     let vit: TensorMap = case.part("param.encoder.");
-    let format = detect(&vit).unwrap();
+    let format = detect(&shapes(&vit)).unwrap();
     assert_eq!(format, Format::VitPytorch);
     let converted = to_internal(format, &case.config, &vit, Missing::Refused).unwrap();
     assert_eq!(converted.kind, FileKind::Classifier);
@@ -343,7 +351,7 @@ fn misfits_are_listed_in_one_sentence() {
     let error = case.convert(Format::VitPytorchOld).unwrap_err().to_string();
     assert!(error.contains("Plain variant"), "{error}");
     let unknown = TensorMap::from([("conv1.weight".to_owned(), HostTensor::zeros([1]))]);
-    assert!(detect(&unknown).unwrap_err().to_string().contains("conv1.weight"));
+    assert!(detect(&shapes(&unknown)).unwrap_err().to_string().contains("conv1.weight"));
 }
 
 #[test]
@@ -373,10 +381,47 @@ fn own_files_carry_their_configuration() {
         let case = case(name);
         let internal = case.convert(format).unwrap().tensors;
         let path = folder.path().join("own.safetensors");
-        save(&path, &case.config, &internal, Default::default(), Precision::F32).unwrap();
+        let metadata = describe(&case.config, &Normalization::imagenet()).unwrap();
+        safetensors::write(&path, &internal, &metadata, Precision::F32).unwrap();
         let opened = open(&path, &Overrides::default()).unwrap();
         assert_eq!((opened.format, opened.config), (Format::Webmae, case.config));
         assert_eq!(opened.weights.tensors, internal);
+    }
+}
+
+/// Read tensor by tensor, a file of every naming gives the same model as read as a whole.
+#[test]
+fn streams_give_what_whole_files_give() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, _) in MAE_CASES {
+        let case = case(name);
+        let path = dir.path().join("weights.safetensors");
+        safetensors::write(&path, &case.part("param."), &Metadata::new(), Precision::F16).unwrap();
+        let whole = open(&path, &case.overrides()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let size = bytes.len() as u64;
+        let stream = Stream::open(&bytes[..header], size, None, &case.overrides()).unwrap();
+        assert_eq!((stream.format, &stream.config), (whole.format, &whole.config), "{name}");
+        assert_eq!(stream.kind(), whole.weights.kind, "{name}");
+        let mut streamed: TensorMap = stream
+            .mapping
+            .tensors
+            .iter()
+            .map(|(name, assembled)| (name.clone(), HostTensor::zeros(assembled.shape.clone())))
+            .collect();
+        let mut last = 0;
+        for wanted in &stream.wanted {
+            let range = wanted.entry.begin as usize..wanted.entry.end as usize;
+            assert!(range.start >= last, "{name}: out of order");
+            last = range.end;
+            let values = wanted.entry.values(&bytes[range]).unwrap();
+            let tensor = streamed.get_mut(&wanted.internal).unwrap();
+            tensor.data[wanted.first..][..values.len()].copy_from_slice(&values);
+        }
+        assert!(streamed == whole.weights.tensors, "{name}");
+        let short = Stream::open(&bytes[..header], size - 1, None, &case.overrides());
+        assert!(short.unwrap_err().to_string().contains("download it again"), "{name}");
     }
 }
 
@@ -420,8 +465,8 @@ fn a_header_with_other_bytes_never_panics() {
         bytes[at] = b"0917,]\"x"[i % 8];
         let Ok(contents) = safetensors::from_bytes(&bytes) else { continue };
         read += 1;
-        let Ok(format) = detect(&contents.tensors) else { continue };
-        drop(infer_config(format, &contents.tensors, &Overrides::default()));
+        let Ok(format) = detect(&shapes(&contents.tensors)) else { continue };
+        drop(infer_config(format, &shapes(&contents.tensors), &Overrides::default()));
         drop(to_internal(format, &case.config, &contents.tensors, Missing::Refused));
     }
     assert!(read > 50, "only {read} were readable at all");
@@ -434,7 +479,7 @@ fn a_header_with_other_bytes_never_panics() {
     ] {
         let mut tensors = case.part("param.");
         tensors.insert(name.into(), HostTensor { shape, data: vec![] });
-        drop(infer_config(Format::VitPytorchOld, &tensors, &Overrides::default()));
+        drop(infer_config(Format::VitPytorchOld, &shapes(&tensors), &Overrides::default()));
         let misfit = to_internal(Format::VitPytorchOld, &case.config, &tensors, Missing::Refused);
         assert!(misfit.unwrap_err().to_string().contains(name));
     }

@@ -1,12 +1,11 @@
 //! `webmae export`: weights for other programs.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::weights_arg::OverrideArgs;
 use crate::error::{Error, Result};
 use crate::weights::safetensors::Precision;
-use crate::weights::{NORMALIZATION_ENTRY, hugging_face, save};
+use crate::weights::{describe, hugging_face, safetensors};
 
 /// Options of `webmae export`.
 #[derive(Debug, clap::Args)]
@@ -62,10 +61,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
                 let problem = format!("{} must end in .safetensors", args.out.display());
                 return Err(Error::config("--out", problem));
             }
-            let text = serde_json::to_string(&normalization)
-                .map_err(|e| Error::bad_file(&args.out, e.to_string()))?;
-            let metadata = BTreeMap::from([(NORMALIZATION_ENTRY.to_owned(), text)]);
-            save(&args.out, config, tensors, metadata, precision)?;
+            let metadata = describe(config, &normalization)?;
+            safetensors::write(&args.out, tensors, &metadata, precision)?;
         }
     }
     say!("from {}, pixel mean and deviation {whose}", weights.file.display());

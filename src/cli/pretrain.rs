@@ -15,7 +15,7 @@ use crate::data::{Augment, Crop, Normalization};
 use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
 use crate::ops::optim::AdamW;
-use crate::train::checkpoint;
+use crate::train::checkpoints;
 use crate::train::event::Outcome;
 use crate::train::pretrain::{Start, pretrain};
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
@@ -239,7 +239,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
 }
 
 fn resume(args: &Args, run: &Path) -> Result<(Recipe, Start)> {
-    let (path, checkpoint, broken) = checkpoint::latest(run)?;
+    let (path, checkpoint, broken) = checkpoints::latest(run)?;
     for error in broken {
         eprintln!("warning: {error}; taking an earlier one");
     }

@@ -11,9 +11,10 @@ use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
 use crate::tensor::TensorMap;
-use crate::train::checkpoint;
+use crate::train::checkpoint::{Checkpoint, META};
+use crate::train::checkpoints;
 use crate::weights::{
-    FileKind, Format, NORMALIZATION_ENTRY, Overrides, hugging_face, open as open_weights,
+    FileKind, Format, Overrides, hugging_face, open as open_weights, stored_normalization,
 };
 
 /// What a weights file may leave open.
@@ -92,8 +93,8 @@ impl OverrideArgs {
                            (.safetensors, .pth) or a Hugging Face folder";
             return Err(Error::bad_file(path, problem));
         }
-        let mut weights = if checkpoint::checkpoints(path).is_dir() {
-            let (file, found, broken) = checkpoint::latest(path)?;
+        let mut weights = if checkpoints::folder_of(path).is_dir() {
+            let (file, found, broken) = checkpoints::latest(path)?;
             from_checkpoint(file, found, broken)
         } else if path.is_dir() && !path.join(hugging_face::WEIGHTS).is_file() {
             let problem = format!(
@@ -102,7 +103,7 @@ impl OverrideArgs {
             );
             return Err(Error::bad_file(path, problem));
         } else if is_checkpoint(path) {
-            from_checkpoint(path.to_owned(), checkpoint::read(path)?, Vec::new())
+            from_checkpoint(path.to_owned(), checkpoints::read(path)?, Vec::new())
         } else {
             self.weights_file(path)?
         };
@@ -130,10 +131,9 @@ impl OverrideArgs {
         let mut config = opened.config;
         config.norm_pix_loss |= self.norm_pix_loss;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-        let normalization = match opened.metadata.get(NORMALIZATION_ENTRY) {
-            Some(text) => Some(serde_json::from_str(text).map_err(|e| {
-                Error::bad_file(path, format!("the header's {NORMALIZATION_ENTRY}: {e}"))
-            })?),
+        let stored = stored_normalization(&opened.metadata).map_err(|e| e.in_file(path))?;
+        let normalization = match stored {
+            Some(normalization) => Some(normalization),
             None if matches!(opened.format, Format::HuggingFaceMae | Format::HuggingFaceVit) => {
                 preprocessor(&folder.join(hugging_face::PREPROCESSOR))?
             }
@@ -163,7 +163,7 @@ impl Weights {
             ignored: Vec::new(),
             kind: self.kind,
         };
-        converted.require(FileKind::Mae).map_err(|e| e.in_file(&self.file))
+        converted.kind.require(FileKind::Mae).map_err(|e| e.in_file(&self.file))
     }
 
     /// Mean and deviation to use, and where they come from.
@@ -187,7 +187,7 @@ impl Weights {
     }
 }
 
-fn from_checkpoint(file: PathBuf, found: checkpoint::Checkpoint, broken: Vec<Error>) -> Weights {
+fn from_checkpoint(file: PathBuf, found: Checkpoint, broken: Vec<Error>) -> Weights {
     Weights {
         file,
         origin: Origin::Checkpoint { step: found.meta.step },
@@ -213,7 +213,7 @@ fn is_checkpoint(path: &Path) -> bool {
         file.take(u64::from_le_bytes(len).min(MAX_HEADER)).read_to_end(&mut header)?;
         Ok(serde_json::from_slice(&header)?)
     };
-    read().is_ok_and(|header| header["__metadata__"][checkpoint::META].is_string())
+    read().is_ok_and(|header| header["__metadata__"][META].is_string())
 }
 
 /// Mean and deviation of a Hugging Face image processor's file, if it is there and has them.

@@ -1,189 +1,16 @@
 //! Batches ahead of time: decoded, augmented and normalised on all cores, in a fixed order.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use serde::{Deserialize, Serialize};
 
+use super::batch::{Batch, BatchMaker, Cursor, LoaderOptions, Skipped};
 use super::normalize::Normalization;
 use super::source::ImageSource;
-use super::transform::Augment;
 use crate::error::{Error, Result};
-use crate::philox::Rng;
-
-/// First words of the generators' streams: one per purpose.
-const SHUFFLE: u32 = 0x5EED_0002;
-const AUGMENT: u32 = 0x5EED_0003;
-const SUBSET: u32 = 0x5EED_0004;
-
-/// Values of one batch at most: 4 GiB.
-const MAX_BATCH_VALUES: usize = 1 << 30;
-
-/// Threads, and batches made ahead, at most.
-const MAX_WORKERS: usize = 1024;
-
-/// What the network is fed with in one step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    /// Normalised values, B·C·H·W.
-    pub images: Vec<f32>,
-    /// Index in the dataset of each picture shown.
-    pub sample_ids: Vec<u32>,
-    /// Number of each draw, unique within an epoch; equal to the place in the dataset unless
-    /// pictures repeat within the epoch. Key masks by (seed, epoch, draw).
-    pub draw_ids: Vec<u32>,
-    /// Class of each picture, if all have one.
-    pub labels: Option<Vec<u32>>,
-    /// Epoch the batch belongs to, from 0.
-    pub epoch: u32,
-}
-
-impl Batch {
-    /// Number of pictures.
-    pub fn len(&self) -> usize {
-        self.sample_ids.len()
-    }
-
-    /// Whether there is no picture.
-    pub fn is_empty(&self) -> bool {
-        self.sample_ids.is_empty()
-    }
-}
-
-/// A place in the endless sequence of batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Epoch, from 0.
-    pub epoch: u32,
-    /// Batch within the epoch, from 0.
-    pub batch: u32,
-}
-
-/// A picture that could not be read and was replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
-    /// Index in the dataset.
-    pub index: u32,
-    /// Its name or path.
-    pub name: String,
-    /// Why.
-    pub problem: String,
-}
-
-/// How batches are made.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoaderOptions {
-    /// Pictures per batch.
-    pub batch_size: usize,
-    /// `[height, width]` of a sample.
-    pub image_size: [usize; 2],
-    /// What is done to each picture.
-    pub augment: Augment,
-    /// Seed of order and augmentation.
-    pub seed: u64,
-    /// A new order each epoch; otherwise the dataset's.
-    pub shuffle: bool,
-    /// Leave out an epoch's last batch if it is short. With it, a dataset smaller than one batch
-    /// fills the batch by repeating, each time with a fresh augmentation; without, such a dataset
-    /// is one short batch.
-    pub drop_last: bool,
-    /// Fail on the first unreadable picture instead of showing the next readable one.
-    pub strict: bool,
-    /// Worker threads; 0 is one per core.
-    pub threads: usize,
-    /// Batches made ahead, at least 1. Memory is bounded by as many.
-    pub prefetch: usize,
-}
-
-impl LoaderOptions {
-    /// For training: shuffled, augmented as in the paper, full batches only.
-    pub fn train(batch_size: usize, image_size: [usize; 2], seed: u64) -> Self {
-        Self {
-            batch_size,
-            image_size,
-            augment: Augment::pretrain(),
-            seed,
-            shuffle: true,
-            drop_last: true,
-            strict: false,
-            threads: 0,
-            prefetch: 3,
-        }
-    }
-
-    /// For evaluation: the dataset's order, centre crops, the last batch may be short.
-    pub fn eval(batch_size: usize, image_size: [usize; 2]) -> Self {
-        Self {
-            augment: Augment::center(),
-            shuffle: false,
-            drop_last: false,
-            ..Self::train(batch_size, image_size, 0)
-        }
-    }
-
-    fn validate(&self, channels: usize) -> Result<()> {
-        if self.image_size.iter().any(|side| !(1..=1 << 14).contains(side)) {
-            let problem = format!("sides must be 1 to {}, got {:?}", 1 << 14, self.image_size);
-            return Err(Error::config("image size", problem));
-        }
-        let sample_len = channels * self.image_size[0] * self.image_size[1];
-        let most = (MAX_BATCH_VALUES / sample_len.max(1)).max(1);
-        if !(1..=most).contains(&self.batch_size) {
-            let problem = format!(
-                "must be 1 to {most} for {channels} × {} × {} values per picture, got {}",
-                self.image_size[0], self.image_size[1], self.batch_size
-            );
-            return Err(Error::config("batch size", problem));
-        }
-        for (name, value) in [("threads", self.threads), ("prefetch", self.prefetch)] {
-            if value > MAX_WORKERS {
-                let problem = format!("must be at most {MAX_WORKERS}, got {value}");
-                return Err(Error::config(name, problem));
-            }
-        }
-        self.augment.validate()
-    }
-}
-
-/// At most `count` different indices below `len`, drawn from `seed` and sorted.
-pub fn fixed_indices(len: usize, count: usize, seed: u64) -> Vec<u32> {
-    let mut indices: Vec<u32> = (0..len as u32).collect();
-    if count < len {
-        Rng::new(seed, [SUBSET, 0, 0]).shuffle(&mut indices);
-        indices.truncate(count);
-        indices.sort_unstable();
-    }
-    indices
-}
-
-/// The pictures `indices` of `source` as one batch of epoch 0, in that order: centre crops of
-/// `[height, width]`, made now on all cores. For held-out sets, whose indices [`fixed_indices`]
-/// draws. Unreadable pictures are replaced as by a [`Loader`], and named in the second result.
-///
-/// # Errors
-/// [`Error::Config`] if there are no indices, one is out of range, or the normalisation does not
-/// fit; an error too if no picture can be read at all.
-pub fn fixed_batch(
-    source: &Arc<dyn ImageSource>,
-    normalization: &Normalization,
-    image_size: [usize; 2],
-    indices: &[u32],
-) -> Result<(Batch, Vec<Skipped>)> {
-    let len = source.len();
-    if let Some(index) = indices.iter().find(|&&index| index as usize >= len) {
-        let problem = format!("picture {index} of {len} does not exist");
-        return Err(Error::config("fixed batch", problem));
-    }
-    let options = LoaderOptions::eval(indices.len(), image_size);
-    let maker = Maker::new(source.clone(), normalization.clone(), options)?;
-    let batch = maker.batch(indices, 0, &maker.options.augment)?;
-    Ok((batch, maker.skipped()))
-}
 
 /// Makes batches in the background and hands them out in order, epoch after epoch without end.
 ///
@@ -191,7 +18,7 @@ pub fn fixed_batch(
 /// threads, nor on where the run was interrupted. Dropping the loader stops its threads after the
 /// pictures they are at.
 pub struct Loader {
-    maker: Arc<Maker>,
+    maker: Arc<BatchMaker>,
     pool: ThreadPool,
     order: Arc<Vec<u32>>,
     order_epoch: u32,
@@ -214,8 +41,8 @@ impl Loader {
         options: LoaderOptions,
         start: Cursor,
     ) -> Result<Self> {
-        let maker = Maker::new(source, normalization, options)?;
-        let options = &maker.options;
+        let maker = BatchMaker::new(source, normalization, options)?;
+        let options = maker.options();
         let workers = ThreadPoolBuilder::new()
             .num_threads(options.threads)
             .thread_name(|number| format!("data-{number}"))
@@ -288,21 +115,18 @@ impl Loader {
     /// How many pictures could not be read since the last call (all are in
     /// [`Loader::skipped`]); cheap enough for every step.
     pub fn newly_skipped(&mut self) -> usize {
-        let all = self.maker.bad.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let all = self.maker.skipped_count();
         all - std::mem::replace(&mut self.reported, all)
     }
 
     /// Takes a used batch back, so that its memory serves again.
     pub fn recycle(&self, batch: Batch) {
-        let mut spare = self.maker.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() <= self.maker.options.prefetch {
-            spare.push(batch.images);
-        }
+        self.maker.recycle(batch);
     }
 
     /// Starts batches until `prefetch` of them are under way.
     fn top_up(&mut self) {
-        while self.ahead.len() < self.maker.options.prefetch.max(1) {
+        while self.ahead.len() < self.maker.options().prefetch.max(1) {
             let cursor = self.upcoming;
             if self.order_epoch != cursor.epoch {
                 self.order = Arc::new(self.maker.order(cursor.epoch));
@@ -311,163 +135,21 @@ impl Loader {
             let (maker, order) = (self.maker.clone(), self.order.clone());
             let (done, ready) = sync_channel(1);
             self.pool.spawn(move || {
-                let batch_size = maker.options.batch_size;
-                let first = cursor.batch as usize * batch_size;
-                let draws = &order[first..order.len().min(first + batch_size)];
-                let batch = maker.batch(draws, cursor.epoch, &maker.options.augment);
                 // Nobody listens any more when the loader is being dropped.
-                let _ = done.send(batch);
+                let _ = done.send(maker.batch_at(cursor, &order));
             });
             self.ahead.push_back((cursor, ready));
-            let last = cursor.batch as usize + 1 == self.maker.batches_per_epoch();
-            self.upcoming = match last {
-                true => Cursor { epoch: cursor.epoch.wrapping_add(1), batch: 0 },
-                false => Cursor { epoch: cursor.epoch, batch: cursor.batch + 1 },
-            };
+            self.upcoming = self.maker.after(cursor);
         }
     }
 }
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        self.maker.stop.store(true, Ordering::Relaxed);
+        self.maker.stop();
         // Each worker ends with its present picture; after this no file is being read.
         for (_, ready) in self.ahead.drain(..) {
             let _ = ready.recv();
         }
-    }
-}
-
-/// What the worker threads share.
-struct Maker {
-    source: Arc<dyn ImageSource>,
-    normalization: Normalization,
-    options: LoaderOptions,
-    /// Unreadable pictures and why.
-    bad: Mutex<BTreeMap<u32, String>>,
-    /// Memory of used batches.
-    spare: Mutex<Vec<Vec<f32>>>,
-    stop: AtomicBool,
-}
-
-impl Maker {
-    fn new(
-        source: Arc<dyn ImageSource>,
-        normalization: Normalization,
-        options: LoaderOptions,
-    ) -> Result<Self> {
-        options.validate(source.channels())?;
-        normalization.validate(source.channels())?;
-        if source.is_empty() || source.len() > u32::MAX as usize / 2 {
-            let problem = format!("must hold 1 to 2³¹ pictures, got {}", source.len());
-            return Err(Error::config("data", problem));
-        }
-        Ok(Self {
-            source,
-            normalization,
-            options,
-            bad: Mutex::new(BTreeMap::new()),
-            spare: Mutex::new(Vec::new()),
-            stop: AtomicBool::new(false),
-        })
-    }
-
-    fn batches_per_epoch(&self) -> usize {
-        let (len, batch) = (self.source.len(), self.options.batch_size);
-        if self.options.drop_last { (len / batch).max(1) } else { len.div_ceil(batch) }
-    }
-
-    /// The draws of an epoch: draw `d` shows picture `d mod len`, for the `d / len`-th time.
-    fn order(&self, epoch: u32) -> Vec<u32> {
-        let len = self.source.len();
-        let repeats =
-            if self.options.drop_last { self.options.batch_size.div_ceil(len) } else { 1 };
-        let mut order = Vec::with_capacity(repeats * len);
-        for repeat in 0..repeats {
-            let first = (repeat * len) as u32;
-            order.extend(first..first + len as u32);
-            if self.options.shuffle {
-                let mut rng = Rng::new(self.options.seed, [SHUFFLE, epoch, repeat as u32]);
-                rng.shuffle(&mut order[repeat * len..]);
-            }
-        }
-        order
-    }
-
-    fn batch(&self, draws: &[u32], epoch: u32, augment: &Augment) -> Result<Batch> {
-        let [height, width] = self.options.image_size;
-        let sample_len = self.source.channels() * height * width;
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut images = spare.unwrap_or_default();
-        images.resize(draws.len() * sample_len, 0.0);
-        // All outcomes first: of several errors, the first in order is told.
-        let outcomes: Vec<Result<u32>> = images
-            .par_chunks_exact_mut(sample_len)
-            .zip(draws)
-            .map(|(out, &draw)| self.sample(draw, epoch, augment, out))
-            .collect();
-        let sample_ids = outcomes.into_iter().collect::<Result<Vec<u32>>>()?;
-        let label = |&id: &u32| self.source.label(id as usize).map(|label| label as u32);
-        let labels = sample_ids.iter().map(label).collect();
-        Ok(Batch { images, labels, sample_ids, draw_ids: draws.to_vec(), epoch })
-    }
-
-    /// Makes one sample into `out` and returns the index of the picture shown: the first readable
-    /// one from the draw's on.
-    fn sample(&self, draw: u32, epoch: u32, augment: &Augment, out: &mut [f32]) -> Result<u32> {
-        let len = self.source.len() as u32;
-        let mut first_problem = None;
-        for step in 0..len {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(Error::config("data", "the loader is being closed"));
-            }
-            let index = (draw % len + step) % len;
-            if let Some(problem) = self.known_bad(index) {
-                first_problem.get_or_insert((index, problem));
-                continue;
-            }
-            let mut rng = Rng::new(self.options.seed, [AUGMENT, epoch, draw]);
-            match self.try_sample(index, augment, &mut rng, out) {
-                Ok(()) => return Ok(index),
-                Err(problem) if self.options.strict => return Err(problem),
-                Err(problem) => {
-                    let problem = problem.to_string();
-                    let mut bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
-                    bad.insert(index, problem.clone());
-                    first_problem.get_or_insert((index, problem));
-                }
-            }
-        }
-        let (index, problem) = first_problem.unwrap_or_default();
-        let name = self.source.name(index as usize);
-        let problem = format!("none of {len} pictures can be read; the first, {name}: {problem}");
-        Err(Error::config("data", problem))
-    }
-
-    fn skipped(&self) -> Vec<Skipped> {
-        let bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
-        let skipped = |(&index, problem): (&u32, &String)| Skipped {
-            index,
-            name: self.source.name(index as usize),
-            problem: problem.clone(),
-        };
-        bad.iter().map(skipped).collect()
-    }
-
-    fn known_bad(&self, index: u32) -> Option<String> {
-        self.bad.lock().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
-    }
-
-    fn try_sample(
-        &self,
-        index: u32,
-        augment: &Augment,
-        rng: &mut Rng,
-        out: &mut [f32],
-    ) -> Result<()> {
-        let picture = self.source.decode(index as usize)?;
-        let sample = augment.apply(&picture, self.options.image_size, rng)?;
-        self.normalization.normalise(&sample, out);
-        Ok(())
     }
 }

@@ -1,23 +1,38 @@
-//! The CPU's only work: pictures are found ([`source`]), decoded ([`decode`]), cropped and
-//! coloured at random ([`transform`]), normalised ([`normalize`]) and put together into batches
-//! ahead of time ([`loader`]).
+//! The CPU's only work: pictures are found ([`source`]), decoded, cropped and coloured at random
+//! ([`transform`]), normalised ([`normalize`]) and put together into batches ([`batch`]), natively
+//! ahead of time.
 
+pub mod batch;
+#[cfg(feature = "native")]
 pub mod cifar;
 pub mod color;
+#[cfg(feature = "native")]
 pub mod decode;
+#[cfg(feature = "native")]
 pub mod folder;
+#[cfg(feature = "native")]
 pub mod loader;
+pub mod memory;
 pub mod normalize;
+#[cfg(feature = "native")]
+mod open;
 pub mod pixels;
 pub mod resize;
 pub mod source;
+#[cfg(feature = "native")]
 pub mod split;
 pub mod synthetic;
 pub mod transform;
 
-pub use loader::{Batch, Cursor, Loader, LoaderOptions, Skipped, fixed_batch, fixed_indices};
+pub use batch::{Batch, BatchMaker, Cursor, LoaderOptions, Skipped, fixed_batch, fixed_indices};
+#[cfg(feature = "native")]
+pub use loader::Loader;
+pub use memory::Memory;
 pub use normalize::Normalization;
+#[cfg(feature = "native")]
+pub use open::{SourceOptions, open};
 pub use pixels::Pixels;
-pub use source::{ImageSource, SourceOptions, open};
+pub use source::ImageSource;
+#[cfg(feature = "native")]
 pub use split::{Split, open_split};
 pub use transform::{Augment, Crop};

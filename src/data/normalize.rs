@@ -1,5 +1,6 @@
 //! From bytes to the numbers the network sees, and back.
 
+#[cfg(feature = "native")]
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -61,9 +62,12 @@ impl Normalization {
     /// # Errors
     /// The first picture's error if none could be read.
     pub fn measure(source: &dyn ImageSource, limit: usize, seed: u64) -> Result<Self> {
-        let chosen = super::loader::fixed_indices(source.len(), limit, seed);
+        let chosen = super::batch::fixed_indices(source.len(), limit, seed);
+        #[cfg(feature = "native")]
+        let chosen = chosen.par_iter();
+        #[cfg(not(feature = "native"))]
+        let chosen = chosen.iter();
         let sums = chosen
-            .par_iter()
             .map(|&index| source.decode(index as usize).map(|picture| Sums::of(&picture)))
             .collect::<Vec<_>>();
         let mut total = Sums::default();

@@ -58,7 +58,7 @@ impl Pixels {
     }
 
     /// An RGB picture as `channels` = 1 (luma), 3 (itself) or 4 (opaque RGBA) bytes per pixel.
-    pub(super) fn rgb_into(self, channels: usize) -> Self {
+    pub(crate) fn rgb_into(self, channels: usize) -> Self {
         debug_assert_eq!(self.channels, 3);
         let (width, height) = (self.width, self.height);
         let pixels = self.data.as_chunks::<3>().0;

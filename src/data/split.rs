@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::batch::fixed_indices;
 use super::cifar::Cifar;
-use super::loader::fixed_indices;
+use super::open::{SourceOptions, open, open_path};
 use super::pixels::Pixels;
-use super::source::{ImageSource, SourceOptions, open, open_path};
+use super::source::ImageSource;
 use crate::error::{Error, Result};
 
 /// Names of folders with held-out data, beside `train`, in order of preference.

@@ -63,6 +63,17 @@ fn kind(device_type: wgpu::DeviceType) -> &'static str {
     }
 }
 
+/// The adapter that a browser gives for the fastest one: it shows no list.
+#[cfg(target_family = "wasm")]
+async fn candidates(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    instance.request_adapter(&options).await.into_iter().collect()
+}
+
+#[cfg(not(target_family = "wasm"))]
 async fn candidates(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
     // A stable sort keeps the driver's own order within a kind.
@@ -76,6 +87,13 @@ async fn candidates(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     adapters
 }
 
+#[cfg(not(target_family = "wasm"))]
+const NOTHING_FOUND: &str = "found none; install a Vulkan driver (on Debian or Ubuntu without a GPU: \
+                             apt-get install mesa-vulkan-drivers)";
+#[cfg(target_family = "wasm")]
+const NOTHING_FOUND: &str = "this browser offers none; switch hardware acceleration on in its \
+                             settings, or update the graphics driver";
+
 /// The adapter that `wanted` names: its number in [`list_adapters`], or a part of its name in any
 /// case. Without it `WGPU_ADAPTER_NAME` decides, then the order of the list.
 pub(super) async fn choose(
@@ -86,11 +104,7 @@ pub(super) async fn choose(
     let wanted = wanted.or(from_env.as_deref());
     let mut adapters = candidates(instance).await;
     if adapters.is_empty() {
-        return Err(Error::NoAdapter {
-            problem: "found none; install a Vulkan driver (on Debian or Ubuntu without a GPU: \
-                      apt-get install mesa-vulkan-drivers)"
-                .to_owned(),
-        });
+        return Err(Error::NoAdapter { problem: NOTHING_FOUND.to_owned() });
     }
     let Some(wanted) = wanted else { return Ok(adapters.swap_remove(0)) };
     let by_number = wanted.parse::<usize>().ok().filter(|&i| i < adapters.len());

@@ -78,9 +78,34 @@ struct Inner {
     tier: Tier,
     checked: bool,
     allocated: Arc<AtomicU64>,
-    /// First error that no call could return: validation, out of memory, device loss.
-    fault: Arc<Mutex<Option<Error>>>,
+    fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
+}
+
+/// The first error that no call could return.
+#[derive(Clone)]
+enum Fault {
+    Validation(String),
+    OutOfMemory,
+    /// Stays: nothing works on a lost device.
+    Lost(String),
+}
+
+impl Fault {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Validation(problem) => Error::Device { problem },
+            Self::OutOfMemory => Error::OutOfMemory {
+                problem:
+                    "try a smaller --batch-size (with --grad-accum the effective batch stays) \
+                          or close other programs that use the GPU"
+                        .to_owned(),
+            },
+            Self::Lost(message) => Error::DeviceLost {
+                problem: format!("{message}; go on from the last checkpoint on a new device"),
+            },
+        }
+    }
 }
 
 /// A kernel and the values of its `override` constants.
@@ -114,6 +139,13 @@ struct Allocation {
 impl Drop for Allocation {
     fn drop(&mut self) {
         self.total.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // In a browser the memory would else wait for the garbage collector.
+        self.raw.destroy();
     }
 }
 
@@ -153,23 +185,16 @@ impl Gpu {
         let fault = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&fault);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let problem = match &error {
-                wgpu::Error::OutOfMemory { .. } => {
-                    "out of memory; try a smaller --batch-size (with --grad-accum the effective \
-                     batch stays) or close other programs that use the GPU"
-                        .to_owned()
-                }
-                _ => error.to_string(),
+            let fault = match &error {
+                wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
+                _ => Fault::Validation(error.to_string()),
             };
-            slot.lock().unwrap().get_or_insert(Error::Device { problem });
+            slot.lock().unwrap().get_or_insert(fault);
         }));
         let slot = Arc::clone(&fault);
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                let problem =
-                    format!("the device was lost ({message}); resume from the checkpoint");
-                slot.lock().unwrap().get_or_insert(Error::Device { problem });
-            }
+        device.set_device_lost_callback(move |_, message| {
+            // Whatever else failed, failed because of this.
+            *slot.lock().unwrap() = Some(Fault::Lost(message.trim_end_matches('.').to_owned()));
         });
         Ok(Self {
             inner: Arc::new(Inner {
@@ -329,14 +354,27 @@ impl Gpu {
         Kernel { pipeline, layout }
     }
 
-    /// Returns the first error that the device reported on its own, if any.
+    /// Returns the first error that the device reported on its own, if any. A lost device reports its
+    /// loss every time.
     ///
     /// # Errors
-    /// That error: out of memory, a lost device, or a fault in this program.
+    /// [`Error::OutOfMemory`], [`Error::DeviceLost`], or [`Error::Device`] for a fault in this program.
     pub fn check(&self) -> Result<()> {
-        match self.inner.fault.lock().unwrap().take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        let mut fault = self.inner.fault.lock().unwrap();
+        let found = match &*fault {
+            Some(Fault::Lost(_)) => fault.clone(),
+            _ => fault.take(),
+        };
+        found.map_or(Ok(()), |fault| Err(fault.into_error()))
+    }
+
+    /// Whether the device is lost, so that only a new one can go on.
+    pub fn is_lost(&self) -> bool {
+        matches!(*self.inner.fault.lock().unwrap(), Some(Fault::Lost(_)))
+    }
+
+    /// Destroys the device, as a driver's reset would: for testing what follows.
+    pub fn lose(&self) {
+        self.inner.device.destroy();
     }
 }

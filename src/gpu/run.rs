@@ -2,7 +2,8 @@
 //! and reading results back without stopping the device.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+
+use futures_channel::oneshot::{Receiver, channel};
 
 use super::shaders::{Access, Shader};
 use super::texture::{self, Scratch};
@@ -328,10 +329,12 @@ impl ReadBack {
             .inner
             .device
             .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
-        self.gpu.check()?;
         let lost = |problem: String| Error::Device { problem };
         polled.map_err(|e| lost(format!("waiting for results: {e}")))?;
-        let mapped = mapped.recv().map_err(|_| lost("the device dropped a readback".to_owned()))?;
+        let mapped = mapped.await;
+        // What went wrong on the device says more than the copy that failed for it.
+        self.gpu.check()?;
+        let mapped = mapped.map_err(|_| lost("the device dropped a readback".to_owned()))?;
         mapped.map_err(|e| lost(format!("reading results: {e}")))?;
         let data = {
             let view = self.staging.raw.get_mapped_range(0..bytes);

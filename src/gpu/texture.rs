@@ -29,6 +29,12 @@ pub(super) struct Scratch {
     _allocation: Allocation,
 }
 
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.raw.destroy();
+    }
+}
+
 impl Scratch {
     /// Room for tensors of up to `bytes` bytes.
     pub fn new(gpu: &Gpu, bytes: u64) -> Self {

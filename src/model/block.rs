@@ -17,12 +17,7 @@ pub(super) fn block(
     let pair = |rec: &Recorder, part: &str| {
         [param(rec, &format!("{part}.weight")), param(rec, &format!("{part}.bias"))]
     };
-    rec.set_scope(format!("{name}.attn"));
-    let [gamma, beta] = pair(rec, "norm1");
-    let normed = layer_norm(rec, x, gamma, beta, eps);
-    let qkv_bias = rec.find_param(&format!("{name}.attn.qkv.bias"));
-    let weight = param(rec, "attn.qkv.weight");
-    let qkv = linear(rec, normed, weight, qkv_bias);
+    let qkv = qkv(rec, name, eps, x);
     let heads = Heads { count: stack.heads, dim: stack.dim_head };
     let attended = attention(rec, qkv, heads);
     let x = if rec.find_param(&format!("{name}.attn.proj.weight")).is_some() {
@@ -36,6 +31,15 @@ pub(super) fn block(
     let normed = layer_norm(rec, x, gamma, beta, eps);
     let (fc1, fc2) = (pair(rec, "mlp.fc1"), pair(rec, "mlp.fc2"));
     mlp(rec, normed, fc1, fc2, x)
+}
+
+/// Queries, keys and values of a block on its input `x [B, T, D]`: `[B, T, 3·H·d]`.
+pub(super) fn qkv(rec: &mut Recorder, name: &str, eps: f32, x: Tensor) -> Tensor {
+    rec.set_scope(format!("{name}.attn"));
+    let normed = norm(rec, &format!("{name}.norm1"), eps, x);
+    let weight = rec.param(&format!("{name}.attn.qkv.weight"));
+    let bias = rec.find_param(&format!("{name}.attn.qkv.bias"));
+    linear(rec, normed, weight, bias)
 }
 
 /// LayerNorm with the parameters `name.weight` and `name.bias`.

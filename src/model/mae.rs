@@ -1,6 +1,6 @@
 //! The masked autoencoder's forward pass, in the paper's order, for every variant.
 
-use super::block::{block, norm, projection};
+use super::block::{block, norm, projection, qkv};
 use crate::config::{ModelConfig, Variant};
 use crate::ops::{
     Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, patchify, token_maps,
@@ -46,11 +46,32 @@ pub fn encode(rec: &mut Recorder, config: &ModelConfig, images: Tensor, noise: T
     let layout = if config.encoder_mask_tokens { Layout::PatchOrder } else { Layout::Shuffled };
     let extents = [config.encoder_tokens(), config.len_keep()];
     let maps = token_maps(rec, config, ids, layout, extents, false, 1);
-    encode_tokens(rec, config, ids, maps, patches)
+    let tokens = encoder_tokens(rec, maps, patches);
+    encode_tokens(rec, config, ids, tokens)
 }
 
 /// Encoder on all patches, in order: features never mask.
 pub fn encode_all(rec: &mut Recorder, config: &ModelConfig, images: Tensor) -> Forward {
+    let (ids, tokens) = all_tokens(rec, config, images);
+    encode_tokens(rec, config, ids, tokens)
+}
+
+/// Queries, keys and values `[B, T, 3·H·d]` of encoder block `number` on all patches, in order.
+pub fn encode_to_qkv(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    images: Tensor,
+    number: usize,
+) -> Tensor {
+    let (_, mut x) = all_tokens(rec, config, images);
+    for i in 0..number {
+        x = block(rec, &format!("blocks.{i}"), &config.encoder, config.layer_norm_eps, x);
+    }
+    qkv(rec, &format!("blocks.{number}"), config.layer_norm_eps, x)
+}
+
+/// All patches of `images` as the encoder's input.
+fn all_tokens(rec: &mut Recorder, config: &ModelConfig, images: Tensor) -> (MaskIds, Tensor) {
     let batch = rec.len(images) / config.image_len();
     rec.set_scope("patch_embed");
     let patches = patch_embed(rec, config, images, None);
@@ -59,7 +80,7 @@ pub fn encode_all(rec: &mut Recorder, config: &ModelConfig, images: Tensor) -> F
     let ids = MaskIds { shuffle: unordered, restore: unordered };
     let extents = [config.cls_tokens() + config.num_patches(), config.num_patches()];
     let maps = token_maps(rec, config, ids, Layout::AllTokens, extents, false, 1);
-    encode_tokens(rec, config, ids, maps, patches)
+    (ids, encoder_tokens(rec, maps, patches))
 }
 
 /// Pixels of patches to tokens `[B, n, D]`.
@@ -86,17 +107,20 @@ fn patch_embed(
     x
 }
 
+/// The encoder's input `[B, T, D]`: patches with cls and mask tokens where there are any, and positions.
+fn encoder_tokens(rec: &mut Recorder, maps: TokenMaps, patches: Tensor) -> Tensor {
+    let (cls, mask) = (rec.find_param("cls_token"), rec.find_param("encoder_mask_token"));
+    let positions = rec.param("pos_embed");
+    assemble_tokens(rec, maps, patches, cls, mask, positions)
+}
+
 fn encode_tokens(
     rec: &mut Recorder,
     config: &ModelConfig,
     ids: MaskIds,
-    maps: TokenMaps,
-    patches: Tensor,
+    encoder_input: Tensor,
 ) -> Forward {
     let eps = config.layer_norm_eps;
-    let (cls, mask) = (rec.find_param("cls_token"), rec.find_param("encoder_mask_token"));
-    let positions = rec.param("pos_embed");
-    let encoder_input = assemble_tokens(rec, maps, patches, cls, mask, positions);
     let mut x = encoder_input;
     let mut encoder_blocks = Vec::with_capacity(config.encoder.depth);
     for i in 0..config.encoder.depth {

@@ -1,7 +1,9 @@
 //! The masked autoencoder and its parts, in the paper's order.
 
+pub mod attention_map;
 mod block;
 pub mod classifier;
+pub mod features;
 pub mod init;
 pub mod mae;
 pub mod objective;

@@ -108,6 +108,22 @@ pub fn classifier_params(config: &ClassifierConfig) -> Vec<ParamSpec> {
     table.params
 }
 
+/// The parameters of what a file holds, `has` telling which: a whole autoencoder, or an encoder alone,
+/// whose `fc_norm` (of a classifier that pools) is kept, but not its head.
+pub fn encoder_or_mae_params(config: &ModelConfig, has: impl Fn(&str) -> bool) -> Vec<ParamSpec> {
+    let pooled = ClassifierConfig {
+        model: config.clone(),
+        pool: Pool::Mean,
+        classes: 1,
+        learned_positions: false,
+    };
+    let fc_norm = classifier_params(&pooled).into_iter().filter(|p| p.name.starts_with("fc_norm."));
+    let mut specs = mae_params(config);
+    specs.extend(fc_norm);
+    specs.retain(|spec| has(&spec.name));
+    specs
+}
+
 struct Table {
     variant: Variant,
     params: Vec<ParamSpec>,

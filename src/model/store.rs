@@ -219,6 +219,31 @@ impl ParamStore {
         Ok(())
     }
 
+    /// Sets some values of the parameter `name`, from the value `first` on.
+    ///
+    /// # Panics
+    /// If there is no such parameter, or it has fewer values.
+    pub fn write(&self, name: &str, first: usize, values: &[f32]) {
+        let index = self.layout.specs.iter().position(|spec| spec.name == name);
+        let index = index.unwrap_or_else(|| panic!("no parameter {name}"));
+        assert!(first + values.len() <= self.layout.specs[index].len(), "{name} is smaller");
+        let place = self.place(Role::Value, name, self.layout.places[index]);
+        let (label, start) = place.expect("every parameter has a value");
+        let offset = start + 4 * first as u64;
+        self.gpu.write(&self.buffers[&label], offset, bytemuck::cast_slice(values));
+    }
+
+    /// Waits until everything written has arrived.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] or [`Error::DeviceLost`] if it did not.
+    pub async fn settle(&self) -> Result<()> {
+        if let Some(buffer) = self.buffers.values().next() {
+            self.gpu.read(buffer, 0, 4).await?;
+        }
+        Ok(())
+    }
+
     /// Reads the tensors of one role.
     ///
     /// # Errors

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::step::{BatchData, EvalStep, MaskSource, StepConfig};
+use super::step::{EvalStep, MaskSource, StepConfig};
+use super::trainer::data;
 use crate::config::ModelConfig;
 use crate::data::{Batch, ImageSource, Normalization, Skipped, fixed_batch};
 use crate::error::Result;
@@ -110,11 +111,6 @@ fn mask_program(gpu: &Gpu, config: &ModelConfig, batch: usize) -> Result<Program
     let ids = argsort(&mut rec, noise);
     rec.keep(ids.restore, "ids_restore");
     Program::build(gpu, &rec, &Buffers::new())
-}
-
-/// A batch as the step takes it; masks follow the draws.
-pub fn data(batch: &Batch) -> BatchData<'_> {
-    BatchData { images: &batch.images, sample_ids: &batch.draw_ids, noise: &[] }
 }
 
 fn flat_color_loss(config: &ModelConfig, image: &[f32], restore: &[u32]) -> Result<f64> {

@@ -1,7 +1,8 @@
 //! Training: schedule, steps, loops and checkpoints. Nothing here prints; loops report events.
 
-#[cfg(feature = "native")]
 pub mod checkpoint;
+#[cfg(feature = "native")]
+pub mod checkpoints;
 pub mod estimate;
 #[cfg(feature = "native")]
 pub mod event;
@@ -11,9 +12,9 @@ mod held_out;
 mod inputs;
 #[cfg(feature = "native")]
 pub mod pretrain;
-#[cfg(feature = "native")]
 pub mod recipe;
 #[cfg(feature = "native")]
 pub mod run_folder;
 pub mod schedule;
 pub mod step;
+pub mod trainer;

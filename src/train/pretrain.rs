@@ -7,30 +7,26 @@ use std::time::Instant;
 
 use pollster::block_on;
 
-use super::checkpoint::{Checkpoint, Meta, checkpoints};
+use super::checkpoint::Checkpoint;
+use super::checkpoints;
 use super::event::{Event, Outcome, StepReport};
-use super::held_out::{HeldOut, data};
+use super::held_out::HeldOut;
 use super::inputs::{normalization, open_data, open_loader};
 use super::recipe::{Derived, Recipe};
 use super::run_folder::{RunConfig, RunFolder};
 use super::schedule::Schedule;
-use super::step::{MaskSource, TrainStep};
+use super::step::MaskSource;
+use super::trainer::{MAX_SKIPPED_IN_A_ROW, Trainer};
 use crate::data::{Batch, Cursor, Loader, Normalization, Skipped, fixed_batch, fixed_indices};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::model::init::init_params;
-use crate::model::params::mae_params;
 use crate::model::reconstruct::Reconstructor;
-use crate::model::store::{ParamLayout, ParamStore, Role};
-use crate::ops::optim::{METRICS_RING, Metrics, Scalars};
+use crate::ops::optim::{METRICS_RING, Metrics};
 use crate::program::Plan;
 use crate::report::Picture;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
 use crate::report::metrics::Record;
 use crate::report::views::{Geometry, View};
-
-/// Steps skipped in a row after which a run stops.
-pub const MAX_SKIPPED_IN_A_ROW: u32 = 5;
 
 /// Where a run begins.
 pub enum Start {
@@ -55,8 +51,12 @@ pub fn pretrain(
     recipe.validate()?;
     let mut run = Run::prepare(gpu, recipe, start)?;
     run.report_unreadable(observe)?;
-    observe(Event::Started { step: run.step, folder: run.folder.path(), derived: &run.derived });
-    while run.step < run.schedule.total_steps && !stop.load(Ordering::Relaxed) {
+    observe(Event::Started {
+        step: run.trainer.step(),
+        folder: run.folder.path(),
+        derived: &run.derived,
+    });
+    while run.trainer.step() < run.schedule.total_steps && !stop.load(Ordering::Relaxed) {
         run.train_step()?;
         run.collect_metrics(run.lag(), observe)?;
         run.report_unreadable(observe)?;
@@ -72,13 +72,11 @@ struct Run<'a> {
     derived: Derived,
     schedule: Schedule,
     folder: RunFolder,
-    store: ParamStore,
-    train: TrainStep,
+    trainer: Trainer,
     loader: Loader,
     held_out: HeldOut,
     reconstructor: Reconstructor,
     pictures: Batch,
-    step: u64,
     /// First step whose metrics have not been collected.
     uncollected: u64,
     skipped: u32,
@@ -111,28 +109,15 @@ impl<'a> Run<'a> {
         let cursor = resumed.as_ref().map_or(Cursor::default(), |c| c.meta.cursor);
         let loader = open_loader(recipe, &split, &normalization, cursor)?;
 
-        let layout = ParamLayout::new(mae_params(model), gpu.max_binding());
-        let store = ParamStore::new(gpu, layout, true)?;
-        match &resumed {
-            Some(checkpoint) => {
-                store.load(Role::Value, &checkpoint.params)?;
-                store.load(Role::Moment1, &checkpoint.moment1)?;
-                store.load(Role::Moment2, &checkpoint.moment2)?;
-                store.set_state(checkpoint.meta.state());
-            }
-            None => {
-                let initial = init_params(store.layout().specs(), model.grid(), recipe.seed);
-                store.load(Role::Value, &initial)?;
-            }
-        }
-        let train = TrainStep::new(gpu, recipe.step_config(), &store)?;
+        let trainer = Trainer::new(gpu, recipe, resumed.as_deref())?;
+        let (store, train) = (trainer.store(), trainer.train_step());
         let source = &split.held_out;
         let count = recipe.data.held_out_images;
         let indices = fixed_indices(source.len(), count, recipe.seed);
         let held_out = HeldOut::new(
             gpu,
             train.config(),
-            &store,
+            store,
             source,
             &normalization,
             &indices,
@@ -142,7 +127,7 @@ impl<'a> Run<'a> {
         let (pictures, bad) =
             fixed_batch(source, &normalization, model.image_size, &indices[..shown])?;
         let unreported = held_out.skipped().iter().cloned().chain(bad).collect();
-        let reconstructor = Reconstructor::new(gpu, model, shown, &store, MaskSource::Generated)?;
+        let reconstructor = Reconstructor::new(gpu, model, shown, store, MaskSource::Generated)?;
 
         let schedule = recipe.schedule(loader.batches_per_epoch());
         let [batch, update] = train.programs().map(|program| program.plan());
@@ -182,13 +167,11 @@ impl<'a> Run<'a> {
             derived,
             schedule,
             folder,
-            store,
-            train,
+            trainer,
             loader,
             held_out,
             reconstructor,
             pictures,
-            step,
             uncollected: step,
             skipped: state.skipped,
             seconds_before: resumed.as_ref().map_or(0.0, |c| c.meta.seconds),
@@ -203,19 +186,12 @@ impl<'a> Run<'a> {
     }
 
     fn train_step(&mut self) -> Result<()> {
-        let lr = self.schedule.at(self.step) as f32;
+        let lr = self.schedule.at(self.trainer.step()) as f32;
         for index in 0..self.recipe.grad_accum {
             let batch = self.loader.next_batch()?;
-            let scalars = Scalars {
-                epoch: batch.epoch,
-                step: self.step as u32,
-                lr,
-                ..Scalars::seeded(self.recipe.seed)
-            };
-            self.train.run_batch(index, scalars, data(&batch));
+            self.trainer.run_batch(index, lr, &batch);
             self.loader.recycle(batch);
         }
-        self.step += 1;
         Ok(())
     }
 
@@ -226,30 +202,30 @@ impl<'a> Run<'a> {
 
     /// Once `lag` steps are done, takes in the metrics asked for last time and asks for newer ones.
     fn collect_metrics(&mut self, lag: u64, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-        let asked = self.train.has_requested_metrics();
-        if self.step - self.uncollected < lag * if asked { 2 } else { 1 } {
+        let asked = self.trainer.has_requested_metrics();
+        if self.trainer.step() - self.uncollected < lag * if asked { 2 } else { 1 } {
             return Ok(());
         }
         self.take_metrics(observe)?;
-        self.train.request_metrics();
+        self.trainer.request_metrics();
         Ok(())
     }
 
     /// Takes in all metrics up to the last step.
     fn flush_metrics(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
         self.take_metrics(observe)?;
-        if self.uncollected < self.step {
-            self.train.request_metrics();
+        if self.uncollected < self.trainer.step() {
+            self.trainer.request_metrics();
             self.take_metrics(observe)?;
         }
         Ok(())
     }
 
     fn take_metrics(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-        if !self.train.has_requested_metrics() {
+        if !self.trainer.has_requested_metrics() {
             return Ok(());
         }
-        let lines = block_on(self.train.metrics(self.uncollected as u32))?;
+        let lines = block_on(self.trainer.metrics(self.uncollected))?;
         let images = lines.len() * self.recipe.effective_batch();
         let images_per_second = images as f64 / self.reported.elapsed().as_secs_f64();
         self.reported = Instant::now();
@@ -297,25 +273,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Finds the first tensor that is not finite, in the order of the computation.
     fn diverged(&self, step: u64) -> Result<Error> {
-        let params = block_on(self.store.read(Role::Value))?;
-        let bad_param = params.iter().find(|(_, t)| t.data.iter().any(|x| !x.is_finite()));
-        let mut first = bad_param.map(|(name, _)| format!("the parameter {name}"));
-        if first.is_none() {
-            first = block_on(self.train.programs()[0].first_non_finite())?;
-        }
-        let first = first.unwrap_or_else(|| "the sum of squares of all gradients".to_owned());
         let kept = match &self.last_saved {
             Some((step, path)) => format!("the checkpoint of step {step} is {}", path.display()),
             None => "no checkpoint was written yet".to_owned(),
         };
-        let problem = format!(
-            "{MAX_SKIPPED_IN_A_ROW} steps in a row up to step {step} had a loss or gradient that is \
-             not finite; the first such tensor is {first}. Try a smaller --blr, a longer \
-             --warmup-epochs or --clip-grad 1; {kept}"
-        );
-        Ok(Error::Diverged { problem })
+        block_on(self.trainer.diverged(step, &kept))
     }
 
     /// Names pictures that could not be read and were not named before.
@@ -341,7 +304,7 @@ impl<'a> Run<'a> {
 
     fn is_due(&self, every_epochs: f64) -> bool {
         let steps = (every_epochs * self.derived.steps_per_epoch as f64).round() as u64;
-        every_epochs > 0.0 && self.step.is_multiple_of(steps.max(1))
+        every_epochs > 0.0 && self.trainer.step().is_multiple_of(steps.max(1))
     }
 
     fn periodic_work(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
@@ -360,33 +323,34 @@ impl<'a> Run<'a> {
 
     fn evaluate(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<f64> {
         self.flush_metrics(observe)?;
-        if let Some((_, loss)) = self.last_held_out.filter(|&(step, _)| step == self.step) {
+        if let Some((_, loss)) = self.last_held_out.filter(|&(step, _)| step == self.trainer.step())
+        {
             return Ok(loss);
         }
         let loss = block_on(self.held_out.loss())?;
-        self.last_held_out = Some((self.step, loss));
+        self.last_held_out = Some((self.trainer.step(), loss));
         self.folder.record(&Record {
-            step: self.step,
-            epoch: self.step as f64 / self.derived.steps_per_epoch as f64,
+            step: self.trainer.step(),
+            epoch: self.trainer.step() as f64 / self.derived.steps_per_epoch as f64,
             held_out_loss: Some(loss),
             seconds: Some(self.seconds()),
             ..Default::default()
         })?;
         self.folder.plot(&self.derived.train_data)?;
-        observe(Event::HeldOut { step: self.step, loss });
+        observe(Event::HeldOut { step: self.trainer.step(), loss });
         Ok(loss)
     }
 
     fn draw_pictures(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
         self.flush_metrics(observe)?;
         if let Some((step, path)) = &self.last_pictures
-            && *step == self.step
+            && *step == self.trainer.step()
         {
             return Ok(path.clone());
         }
         let picture = self.reconstructions()?;
-        let path = self.folder.pictures(self.step, &picture)?;
-        self.last_pictures = Some((self.step, path.clone()));
+        let path = self.folder.pictures(self.trainer.step(), &picture)?;
+        self.last_pictures = Some((self.trainer.step(), path.clone()));
         observe(Event::Pictures { path: path.clone() });
         Ok(path)
     }
@@ -418,29 +382,19 @@ impl<'a> Run<'a> {
     fn save(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
         self.flush_metrics(observe)?;
         if let Some((step, path)) = &self.last_saved
-            && *step == self.step
+            && *step == self.trainer.step()
         {
             return Ok(path.clone());
         }
-        let read = |role| block_on(self.store.read(role));
-        let checkpoint = Checkpoint {
-            meta: Meta {
-                model: self.recipe.model.clone(),
-                normalization: self.derived.normalization.clone(),
-                step: self.step,
-                cursor: self.loader.cursor(),
-                optimizer_state: bytemuck::cast(block_on(self.store.state())?),
-                seconds: self.seconds(),
-                recipe: self.recipe.clone(),
-            },
-            params: read(Role::Value)?,
-            moment1: read(Role::Moment1)?,
-            moment2: read(Role::Moment2)?,
-        };
-        let folder = checkpoints(self.folder.path());
-        let path = checkpoint.write(&folder, self.recipe.keep_checkpoints)?;
-        self.last_saved = Some((self.step, path.clone()));
-        observe(Event::Saved { step: self.step, path: path.clone() });
+        let checkpoint = block_on(self.trainer.checkpoint(
+            &self.derived.normalization,
+            self.loader.cursor(),
+            self.seconds(),
+        ))?;
+        let folder = checkpoints::folder_of(self.folder.path());
+        let path = checkpoints::write(checkpoint, &folder, self.recipe.keep_checkpoints)?;
+        self.last_saved = Some((self.trainer.step(), path.clone()));
+        observe(Event::Saved { step: self.trainer.step(), path: path.clone() });
         Ok(path)
     }
 
@@ -453,8 +407,8 @@ impl<'a> Run<'a> {
         let pictures = self.draw_pictures(observe)?;
         self.folder.plot(&self.derived.train_data)?;
         Ok(Outcome {
-            step: self.step,
-            complete: self.step >= self.schedule.total_steps,
+            step: self.trainer.step(),
+            complete: self.trainer.step() >= self.schedule.total_steps,
             checkpoint,
             held_out_loss,
             mean_color_loss: self.derived.mean_color_loss,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::checkpoint::checkpoints;
+use super::checkpoints;
 use super::recipe::{Derived, Recipe};
 use crate::error::{Error, Result};
 use crate::report::Picture;
@@ -37,7 +37,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Config`] if it already holds a run.
     pub fn check_new(path: &Path) -> Result<()> {
-        if path.join("config.json").exists() || checkpoints(path).exists() {
+        if path.join("config.json").exists() || checkpoints::folder_of(path).exists() {
             let shown = path.display();
             let problem = format!(
                 "{shown} already holds a run; continue it with --resume {shown}, or name another \
@@ -67,7 +67,7 @@ impl RunFolder {
     /// [`Error::Io`] or [`Error::BadFile`] if its files cannot be read or written.
     pub fn resume(path: &Path, step: u64) -> Result<Self> {
         remove_temporary_files(path)?;
-        remove_temporary_files(&checkpoints(path))?;
+        remove_temporary_files(&checkpoints::folder_of(path))?;
         let log = MetricsLog::resume(path.join("metrics.jsonl"), step)?;
         let events = EventWriter::create(path.join("tensorboard"), Some(step + 1))?;
         Ok(Self { path: path.to_path_buf(), log, events })

@@ -14,7 +14,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::model::params::{Init, mae_params};
 use crate::model::position::sin_cos_2d;
-use crate::tensor::{HostTensor, TensorMap};
+use crate::tensor::{HostTensor, TensorMap, shapes};
 
 /// The weights' file name.
 pub const WEIGHTS: &str = "model.safetensors";
@@ -60,10 +60,13 @@ pub fn write(
         }
     }
     to_internal(Format::Webmae, config, &tensors, Missing::Refused)?
+        .kind
         .require(super::FileKind::Mae)?;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let foreign = to_hugging_face(config, &tensors)?;
-    safetensors::write(folder.join(WEIGHTS), &foreign, &BTreeMap::new(), precision)?;
+    let (key, value) = safetensors::PYTHON_FORMAT;
+    let metadata = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    safetensors::write(folder.join(WEIGHTS), &foreign, &metadata, precision)?;
     write_json(&folder.join(CONFIG), &hf_config)?;
     write_json(&folder.join(PREPROCESSOR), &preprocessor(config, mean, std))
 }
@@ -79,7 +82,8 @@ pub fn read(folder: impl AsRef<Path>) -> Result<(ModelConfig, Converted)> {
     let config = read_config(folder)?;
     let path = folder.join(WEIGHTS);
     let tensors = safetensors::read(&path)?.tensors;
-    let convert = |tensors| to_internal(detect(tensors)?, &config, tensors, Missing::Refused);
+    let convert =
+        |tensors| to_internal(detect(&shapes(tensors))?, &config, tensors, Missing::Refused);
     let converted = convert(&tensors).map_err(|e| e.in_file(&path))?;
     Ok((config, converted))
 }

@@ -1,11 +1,9 @@
 //! A model's configuration, read off its weights.
 
-use std::collections::BTreeMap;
-
 use super::names::{Format, internal_shapes};
 use crate::config::{MaskStrategy, ModelConfig, StackConfig, Variant};
 use crate::error::{Error, Result};
-use crate::tensor::TensorMap;
+use crate::tensor::Shapes;
 
 /// What weights alone cannot tell. An absent value is guessed: heads from the published widths
 /// (paper) or from heads of 64 values (plain variants), square images and patches, 3 channels
@@ -40,12 +38,8 @@ const KNOWN_HEADS: [(usize, usize); 6] =
 /// # Errors
 /// [`Error::BadWeights`] when a tensor that tells a size is missing or odd, or a size stays unknown
 /// (the message names the override); [`Error::Config`] when the sizes do not fit together.
-pub fn infer_config(
-    format: Format,
-    tensors: &TensorMap,
-    overrides: &Overrides,
-) -> Result<ModelConfig> {
-    let shapes = Shapes(internal_shapes(format, tensors));
+pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Result<ModelConfig> {
+    let shapes = Internal(internal_shapes(format, file));
     let variant = format.variant().map_or_else(|| shapes.variant(), Ok)?;
     let (patch_size, channels) = shapes.patch(variant, overrides)?;
     let config = ModelConfig {
@@ -78,9 +72,9 @@ fn layer_norm_eps(format: Format, variant: Variant) -> f32 {
 }
 
 /// Shapes by internal name.
-struct Shapes(BTreeMap<String, Vec<usize>>);
+struct Internal(Shapes);
 
-impl Shapes {
+impl Internal {
     fn get<const N: usize>(&self, name: &str) -> Result<[usize; N]> {
         let bad = |found: &str| Error::BadWeights {
             problem: format!(

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "native")]
 pub mod atomic;
+mod header;
 pub mod hf_config;
 #[cfg(feature = "native")]
 pub mod hugging_face;
@@ -13,10 +14,15 @@ mod open;
 #[cfg(feature = "native")]
 pub mod pth;
 pub mod safetensors;
+pub mod stream;
 
 #[cfg(feature = "native")]
 pub use atomic::atomic_write;
+pub use header::{Metadata, describe, identify, stored_normalization};
 pub use infer::{Overrides, infer_config};
-pub use names::{Converted, FileKind, Format, Missing, detect, to_hugging_face, to_internal};
+pub use names::{
+    Assembled, Converted, FileKind, Format, Mapping, Missing, Piece, detect, map_names,
+    to_hugging_face, to_internal,
+};
 #[cfg(feature = "native")]
-pub use open::{NORMALIZATION_ENTRY, Opened, open, save};
+pub use open::{Opened, open};

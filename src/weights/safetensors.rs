@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use half::{bf16, f16};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, View};
+use safetensors::tensor::Metadata as SafetensorsHeader;
+use safetensors::{Dtype, View};
 
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, TensorMap};
@@ -18,6 +18,9 @@ pub struct Contents {
     /// The header's `__metadata__`.
     pub metadata: BTreeMap<String, String>,
 }
+
+/// Entry of the header, and its value, that Python's `transformers` looks for.
+pub const PYTHON_FORMAT: (&str, &str) = ("format", "pt");
 
 /// Element type of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,27 +39,106 @@ pub enum Precision {
 /// [`Error::BadWeights`] when the bytes are no safetensors file, are cut short, or hold a tensor
 /// of another element type.
 pub fn from_bytes(bytes: &[u8]) -> Result<Contents> {
-    let not_a_file = |e: safetensors::SafeTensorError| Error::BadWeights {
-        problem: format!(
-            "not a whole safetensors file ({e}; {} bytes); copy or download it again",
-            bytes.len()
-        ),
-    };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(not_a_file)?;
-    let file = SafeTensors::deserialize(bytes).map_err(not_a_file)?;
-    let mut contents = Contents::default();
-    if let Some(metadata) = header.metadata() {
-        contents.metadata.extend(metadata.clone());
-    }
-    for (name, view) in file.iter() {
-        let data = to_f32(name, &view)?;
-        contents.tensors.insert(name.to_owned(), HostTensor::new(view.shape(), data));
+    let header = Header::read(bytes, bytes.len() as u64)?;
+    let mut contents = Contents { metadata: header.metadata, ..Contents::default() };
+    for entry in header.entries {
+        let data = entry.values(&bytes[entry.begin as usize..entry.end as usize])?;
+        contents.tensors.insert(entry.name, HostTensor::new(entry.shape, data));
     }
     Ok(contents)
 }
 
-/// Serialises `tensors` with `metadata` as the header's text entries. Readers in Python expect
-/// the entry `format` = `pt`, so it is added where absent.
+/// The longest header that the format allows, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// What a file's header says.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// The file's tensors in the order of their bytes.
+    pub entries: Vec<Entry>,
+    /// `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A tensor in a file.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Name in the file.
+    pub name: String,
+    /// Extents.
+    pub shape: Vec<usize>,
+    /// First byte in the file.
+    pub begin: u64,
+    /// Byte after the last one.
+    pub end: u64,
+    dtype: Dtype,
+}
+
+impl Header {
+    /// Reads the header at the beginning of `bytes` (eight bytes of length, then JSON; what follows is
+    /// not looked at) of a file of `file_bytes` bytes.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] when it is no header, or the file is shorter or longer than it says.
+    pub fn read(bytes: &[u8], file_bytes: u64) -> Result<Self> {
+        let bad = |problem: String| Error::BadWeights {
+            problem: format!(
+                "not a whole safetensors file ({problem}; {file_bytes} bytes); copy or download it again"
+            ),
+        };
+        let Some((&len, rest)) = bytes.split_first_chunk() else {
+            return Err(bad("it has no header".to_owned()));
+        };
+        let len = u64::from_le_bytes(len);
+        if len > MAX_HEADER {
+            return Err(bad(format!("a header of {len} bytes is longer than the format allows")));
+        }
+        let Some(text) = rest.get(..len as usize) else {
+            return Err(bad(format!("its header of {len} bytes is cut short")));
+        };
+        // Checks that the tensors' bytes follow one another and fit their shapes.
+        let header: SafetensorsHeader =
+            serde_json::from_slice(text).map_err(|e| bad(e.to_string()))?;
+        let start = 8 + len;
+        let mut entries: Vec<Entry> = header
+            .tensors()
+            .into_iter()
+            .map(|(name, info)| Entry {
+                name,
+                shape: info.shape.clone(),
+                begin: start + info.data_offsets.0 as u64,
+                end: start + info.data_offsets.1 as u64,
+                dtype: info.dtype,
+            })
+            .collect();
+        entries.sort_by(|a, b| (a.begin, a.end, &a.name).cmp(&(b.begin, b.end, &b.name)));
+        let end = entries.iter().map(|entry| entry.end).max().unwrap_or(start);
+        if end != file_bytes {
+            return Err(bad(format!("its header describes {end} bytes")));
+        }
+        let metadata = header.metadata().iter().flatten();
+        let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok(Self { entries, metadata })
+    }
+}
+
+impl Entry {
+    /// The tensor's `bytes` as f32; see [`from_bytes`].
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] for another element type, or another number of bytes.
+    pub fn values(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+        if bytes.len() as u64 != self.end - self.begin {
+            let expected = self.end - self.begin;
+            let problem =
+                format!("tensor {:?} has {expected} bytes, not {}", self.name, bytes.len());
+            return Err(Error::BadWeights { problem });
+        }
+        to_f32(&self.name, self.dtype, bytes)
+    }
+}
+
+/// Serialises `tensors` with `metadata` as the header's text entries.
 ///
 /// # Errors
 /// [`Error::BadWeights`] when the format cannot express them (a header beyond its size limit).
@@ -65,8 +147,7 @@ pub fn to_bytes(
     metadata: &BTreeMap<String, String>,
     precision: Precision,
 ) -> Result<Vec<u8>> {
-    let mut entries: HashMap<String, String> = metadata.clone().into_iter().collect();
-    entries.entry("format".into()).or_insert_with(|| "pt".into());
+    let entries: HashMap<String, String> = metadata.clone().into_iter().collect();
     let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, precision }));
     safetensors::serialize(views, Some(entries))
         .map_err(|e| Error::BadWeights { problem: format!("cannot be stored: {e}") })
@@ -134,9 +215,8 @@ impl View for Stored<'_> {
     }
 }
 
-fn to_f32(name: &str, view: &TensorView) -> Result<Vec<f32>> {
-    let bytes = view.data();
-    Ok(match view.dtype() {
+fn to_f32(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
+    Ok(match dtype {
         Dtype::F32 => each(bytes, f32::from_le_bytes),
         Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
         Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
@@ -177,7 +257,7 @@ mod tests {
         let bytes = to_bytes(&sample(), &metadata, Precision::F32).unwrap();
         let back = from_bytes(&bytes).unwrap();
         assert_eq!(back.tensors, sample());
-        assert_eq!((&*back.metadata["epoch"], &*back.metadata["format"]), ("3", "pt"));
+        assert_eq!(back.metadata, metadata);
         let half = to_bytes(&sample(), &metadata, Precision::F16).unwrap();
         assert_eq!(from_bytes(&half).unwrap().tensors["a"].data, [1.0, -0.5, 3.25, 0.0]);
     }

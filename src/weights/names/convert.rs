@@ -1,4 +1,5 @@
-//! Foreign state dict → internal tensors, checked against the configuration; and back.
+//! Foreign state dict → internal tensors, checked against the configuration; and back. What goes where
+//! is decided from names and shapes alone, so that values can be streamed.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,7 @@ use super::{FileKind, Format, some_of, unwrapped};
 use crate::config::{ModelConfig, Variant};
 use crate::error::{Error, Result};
 use crate::model::params::mae_params;
-use crate::tensor::{HostTensor, TensorMap};
+use crate::tensor::{HostTensor, Shapes, TensorMap, shapes};
 
 /// Whether a state dict may lack tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,122 @@ pub enum Missing {
     Refused,
     /// Any may lack, as in a dictionary of gradients.
     Allowed,
+}
+
+/// Where the values of every internal tensor come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mapping {
+    /// By internal name; a classifier's head is `head.weight` / `head.bias`, its norm after mean
+    /// pooling `fc_norm.*`.
+    pub tensors: BTreeMap<String, Assembled>,
+    /// Names in the file that the model has no use for.
+    pub ignored: Vec<String>,
+    /// Names in the file that are second names of an internal tensor.
+    pub aliases: Vec<(String, String)>,
+    /// The parts that the file holds.
+    pub kind: FileKind,
+}
+
+/// An internal tensor, put together from a file's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assembled {
+    /// Extents.
+    pub shape: Vec<usize>,
+    /// Values, one piece after the other.
+    pub pieces: Vec<Piece>,
+}
+
+/// A run of values.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    /// All values of the file's tensor of this name, and their number.
+    Tensor(String, usize),
+    /// So many zeros.
+    Zeros(usize),
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Self::Tensor(_, len) | Self::Zeros(len) => *len,
+        }
+    }
+}
+
+impl Assembled {
+    fn whole(key: &str, shape: &[usize]) -> Self {
+        let len = shape.iter().product();
+        Self { shape: shape.to_vec(), pieces: vec![Piece::Tensor(key.to_owned(), len)] }
+    }
+
+    fn len(&self) -> usize {
+        self.pieces.iter().map(Piece::len).sum()
+    }
+
+    /// The file's name of the first piece, for messages.
+    fn key(&self) -> &str {
+        let mut keys = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Tensor(key, _) => Some(key.as_str()),
+            Piece::Zeros(_) => None,
+        });
+        keys.next().unwrap_or_default()
+    }
+}
+
+impl Mapping {
+    /// For each of the file's tensors that are used: internal name and first value there.
+    pub fn destinations(&self) -> BTreeMap<&str, (&str, usize)> {
+        let mut destinations = BTreeMap::new();
+        for (internal, assembled) in &self.tensors {
+            let mut first = 0;
+            for piece in &assembled.pieces {
+                if let Piece::Tensor(key, _) = piece {
+                    destinations.insert(key.as_str(), (internal.as_str(), first));
+                }
+                first += piece.len();
+            }
+        }
+        destinations
+    }
+
+    /// Takes the values out of `tensors`.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] if two names of one tensor hold different values.
+    fn convert(self, tensors: &TensorMap) -> Result<Converted> {
+        let values = |assembled: &Assembled| -> Vec<f32> {
+            let mut data = Vec::with_capacity(assembled.len());
+            for piece in &assembled.pieces {
+                match piece {
+                    Piece::Tensor(key, _) => data.extend_from_slice(&tensors[key].data),
+                    Piece::Zeros(len) => data.resize(data.len() + len, 0.0),
+                }
+            }
+            data
+        };
+        let converted: TensorMap = self
+            .tensors
+            .iter()
+            .map(|(name, a)| (name.clone(), HostTensor::new(a.shape.clone(), values(a))))
+            .collect();
+        let bits = |t: &HostTensor| t.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        for (key, internal) in &self.aliases {
+            // A dropped tensor has no other name left to disagree with.
+            let Some(canonical) = converted.get(internal) else { continue };
+            if bits(canonical) != bits(&tensors[key]) {
+                return Err(disagreement(key, self.tensors[internal].key()));
+            }
+        }
+        Ok(Converted { tensors: converted, ignored: self.ignored, kind: self.kind })
+    }
+}
+
+fn disagreement(key: &str, canonical: &str) -> Error {
+    let problem = format!(
+        "{key} and {canonical} are one tensor in that code base, but differ in this file: remove the \
+         one that is out of date"
+    );
+    Error::BadWeights { problem }
 }
 
 /// A translated state dict.
@@ -30,17 +147,17 @@ pub struct Converted {
     pub kind: FileKind,
 }
 
-impl Converted {
+impl FileKind {
     /// Checks that the file holds what a task needs: an encoder is also found in a
     /// [`FileKind::Mae`] or [`FileKind::Classifier`] file, a decoder in a [`FileKind::Mae`] file.
     ///
     /// # Errors
     /// [`Error::BadWeights`] says what the file holds and which kind of file to take.
-    pub fn require(&self, needed: FileKind) -> Result<()> {
+    pub fn require(self, needed: FileKind) -> Result<()> {
         let enough = match needed {
-            FileKind::EncoderOnly => self.kind != FileKind::DecoderOnly,
-            FileKind::DecoderOnly => matches!(self.kind, FileKind::Mae | FileKind::DecoderOnly),
-            FileKind::Mae | FileKind::Classifier => self.kind == needed,
+            FileKind::EncoderOnly => self != FileKind::DecoderOnly,
+            FileKind::DecoderOnly => matches!(self, FileKind::Mae | FileKind::DecoderOnly),
+            FileKind::Mae | FileKind::Classifier => self == needed,
         };
         if enough {
             return Ok(());
@@ -53,8 +170,7 @@ impl Converted {
             FileKind::EncoderOnly => "take the pre-training checkpoint or its encoder",
             FileKind::Classifier => "take a fine-tuned checkpoint, or train a head first",
         };
-        let problem =
-            format!("the file holds {}, but {needed} is needed here: {advice}", self.kind);
+        let problem = format!("the file holds {}, but {needed} is needed here: {advice}", self);
         Err(Error::BadWeights { problem })
     }
 }
@@ -72,6 +188,19 @@ pub fn to_internal(
     tensors: &TensorMap,
     missing: Missing,
 ) -> Result<Converted> {
+    map_names(format, config, &shapes(tensors), missing)?.convert(tensors)
+}
+
+/// [`to_internal`] without values: what goes where, by the names and shapes of a file.
+///
+/// # Errors
+/// [`Error::BadWeights`] lists the first tensors that are missing, unexpected or of another shape.
+pub fn map_names(
+    format: Format,
+    config: &ModelConfig,
+    shapes: &Shapes,
+    missing: Missing,
+) -> Result<Mapping> {
     if let Some(variant) = format.variant().filter(|v| *v != config.variant) {
         let problem = format!(
             "{format} tensors belong to the {variant:?} variant, but the model is configured as \
@@ -80,14 +209,15 @@ pub fn to_internal(
         );
         return Err(Error::BadWeights { problem });
     }
-    let mut names = Names::gather(format, tensors)?;
+    let mut names = Names::gather(format, shapes)?;
     let kind = names.kind();
     if config.variant != Variant::Paper {
         names.drop_unused(kind);
         names.adapt_positions(config);
     }
     names.check(format, config, kind, missing)?;
-    Ok(Converted { tensors: names.tensors, ignored: names.ignored, kind })
+    let Names { tensors, ignored, aliases, .. } = names;
+    Ok(Mapping { tensors, ignored, aliases, kind })
 }
 
 /// Translates internal tensors (all or some) to the names of Hugging Face's published ViTMAE
@@ -135,22 +265,23 @@ pub fn to_hugging_face(config: &ModelConfig, tensors: &TensorMap) -> Result<Tens
 /// A state dict on its way to the internal names.
 #[derive(Default)]
 struct Names {
-    tensors: TensorMap,
-    /// The file's name of each internal tensor.
-    origin: BTreeMap<String, String>,
+    tensors: BTreeMap<String, Assembled>,
     ignored: Vec<String>,
+    aliases: Vec<(String, String)>,
     unexpected: Vec<String>,
     problems: Vec<String>,
 }
 
 impl Names {
-    fn gather(format: Format, tensors: &TensorMap) -> Result<Self> {
+    fn gather(format: Format, shapes: &Shapes) -> Result<Self> {
         let mut names = Self::default();
         let mut aliases: Vec<(String, &str)> = Vec::new();
         let mut thirds: BTreeMap<String, [Option<&str>; 3]> = BTreeMap::new();
-        for (name, key) in unwrapped(tensors) {
+        for (name, key) in unwrapped(shapes) {
             match format.table().meaning(&name) {
-                Some(Meaning::Whole(internal)) => names.insert(internal, key, tensors[key].clone()),
+                Some(Meaning::Whole(internal)) => {
+                    names.tensors.insert(internal, Assembled::whole(key, &shapes[key]));
+                }
                 Some(Meaning::Third(internal, i)) => {
                     thirds.entry(internal).or_default()[i] = Some(key);
                 }
@@ -160,55 +291,49 @@ impl Names {
             }
         }
         for (internal, keys) in thirds {
-            names.fuse(internal, keys, tensors);
+            names.fuse(internal, keys, shapes);
         }
         for (internal, key) in aliases {
-            names.tie(internal, key, &tensors[key])?;
+            names.tie(internal, key, &shapes[key])?;
         }
         Ok(names)
     }
 
-    fn insert(&mut self, internal: String, key: &str, tensor: HostTensor) {
-        self.origin.insert(internal.clone(), key.to_owned());
-        self.tensors.insert(internal, tensor);
-    }
-
     /// Query, key and value, one below the other.
-    fn fuse(&mut self, internal: String, keys: [Option<&str>; 3], tensors: &TensorMap) {
+    fn fuse(&mut self, internal: String, keys: [Option<&str>; 3], shapes: &Shapes) {
         let present: Vec<&str> = keys.into_iter().flatten().collect();
-        let shape = &tensors[present[0]].shape;
-        let alike = present.iter().all(|key| tensors[*key].shape == *shape);
+        let shape = &shapes[present[0]];
+        let alike = present.iter().all(|key| shapes[*key] == *shape);
         let rows = shape.first().and_then(|rows| rows.checked_mul(3));
         let (3, true, Some(rows)) = (present.len(), alike, rows) else {
-            let shown = present.iter().map(|key| format!("{key} {:?}", tensors[*key].shape));
+            let shown = present.iter().map(|key| format!("{key} {:?}", shapes[*key]));
             let shown = shown.collect::<Vec<_>>().join(", ");
             self.problems.push(format!(
                 "{internal} needs query, key and value of one shape, but the file has {shown}"
             ));
             return;
         };
-        let mut fused = shape.clone();
-        fused[0] = rows;
-        let data = present.iter().flat_map(|key| &tensors[*key].data).copied().collect();
-        self.insert(internal, present[0], HostTensor::new(fused, data));
+        let third = Assembled::whole("", shape).len();
+        let pieces = present.iter().map(|key| Piece::Tensor((*key).to_owned(), third)).collect();
+        let mut shape = shape.clone();
+        shape[0] = rows;
+        self.tensors.insert(internal, Assembled { shape, pieces });
     }
 
-    /// A second name: dropped where it says the same, taken where it is the only one.
-    fn tie(&mut self, internal: String, key: &str, tensor: &HostTensor) -> Result<()> {
-        let Some(canonical) = self.tensors.get(&internal) else {
-            self.insert(internal, key, tensor.clone());
-            return Ok(());
-        };
-        let bits = |t: &HostTensor| t.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        if canonical.shape != tensor.shape || bits(canonical) != bits(tensor) {
-            let problem = format!(
-                "{key} and {} are one tensor in that code base, but differ in this file: remove \
-                 the one that is out of date",
-                self.origin[&internal],
-            );
-            return Err(Error::BadWeights { problem });
+    /// A second name: taken where it is the only one, else only compared.
+    fn tie(&mut self, internal: String, key: &str, shape: &[usize]) -> Result<()> {
+        match self.tensors.get(&internal) {
+            None => {
+                self.tensors.insert(internal, Assembled::whole(key, shape));
+            }
+            Some(canonical) if canonical.shape != shape => {
+                return Err(disagreement(key, canonical.key()));
+            }
+            Some(_) => {
+                self.ignored.push(key.to_owned());
+                self.aliases.push((key.to_owned(), internal));
+            }
         }
-        self.ignored.push(key.to_owned());
         Ok(())
     }
 
@@ -233,16 +358,17 @@ impl Names {
             .iter()
             .filter(|(name, tensor)| {
                 let cls = *name == "cls_token";
-                (whole_mae && (cls || is_head(name))) || (cls && tensor.data.is_empty())
+                (whole_mae && (cls || is_head(name))) || (cls && tensor.len() == 0)
             })
             .map(|(name, _)| name.clone())
             .collect();
         for name in unused {
-            self.tensors.remove(&name);
-            self.ignored.extend(self.origin.remove(&name));
+            if let Some(tensor) = self.tensors.remove(&name) {
+                self.ignored.push(tensor.key().to_owned());
+            }
         }
         if let Some(cls) = self.tensors.get_mut("cls_token") {
-            cls.shape = vec![1, 1, cls.data.len()];
+            cls.shape = vec![1, 1, cls.len()];
         }
     }
 
@@ -251,13 +377,13 @@ impl Names {
         for (name, first) in [("pos_embed", true), ("decoder_pos_embed", false)] {
             let Some(table) = self.tensors.get_mut(name) else { continue };
             let &[.., rows, dim] = table.shape.as_slice() else { continue };
-            if rows.checked_mul(dim) != Some(table.data.len()) {
+            if rows.checked_mul(dim) != Some(table.len()) {
                 continue;
             }
             table.shape = vec![1, rows, dim];
             if rows == config.num_patches() {
-                let at = if first { 0 } else { table.data.len() };
-                table.data.splice(at..at, std::iter::repeat_n(0.0, dim));
+                let at = if first { 0 } else { table.pieces.len() };
+                table.pieces.insert(at, Piece::Zeros(dim));
                 table.shape[1] += 1;
             }
         }
@@ -283,7 +409,7 @@ impl Names {
         let mut unexpected = self.unexpected.clone();
         let mut misshapen = Vec::new();
         for (name, tensor) in &self.tensors {
-            let key = &self.origin[name];
+            let key = tensor.key();
             match expected.get(name) {
                 None => unexpected.push(format!("{key} {:?}", tensor.shape)),
                 Some(shape) if *shape != tensor.shape => {

@@ -10,11 +10,13 @@ mod vit_pytorch;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use convert::{Converted, Missing, to_hugging_face, to_internal};
+pub use convert::{
+    Assembled, Converted, Mapping, Missing, Piece, map_names, to_hugging_face, to_internal,
+};
 
 use crate::config::Variant;
 use crate::error::{Error, Result};
-use crate::tensor::TensorMap;
+use crate::tensor::Shapes;
 use table::{Meaning, Table};
 
 /// A code base's way of naming tensors.
@@ -96,11 +98,11 @@ impl fmt::Display for FileKind {
 ///
 /// # Errors
 /// [`Error::BadWeights`] shows a few names when none is recognised.
-pub fn detect(tensors: &TensorMap) -> Result<Format> {
-    let names = unwrapped(tensors);
+pub fn detect(shapes: &Shapes) -> Result<Format> {
+    let names = unwrapped(shapes);
     let any = |part: &str| names.keys().any(|name| name.contains(part));
     let flat_embedding =
-        names.get("patch_embed.proj.weight").is_some_and(|n| tensors[*n].shape.len() == 2);
+        names.get("patch_embed.proj.weight").is_some_and(|n| shapes[*n].len() == 2);
     if any("layernorm_before.")
         || any("patch_embeddings.projection.")
         || any("decoder.decoder_layers.")
@@ -118,18 +120,18 @@ pub fn detect(tensors: &TensorMap) -> Result<Format> {
         let problem = format!(
             "tensor names of no known code base: {}; known are transformers, facebookresearch/mae, \
              timm and vit-pytorch",
-            some_of(tensors.keys().map(|name| format!("{name:?}"))),
+            some_of(shapes.keys().map(|name| format!("{name:?}"))),
         );
         Err(Error::BadWeights { problem })
     }
 }
 
-/// Shapes under the internal names, without copying values: for reading a model's sizes off its
-/// weights. Names without a meaning are left out.
-pub(super) fn internal_shapes(format: Format, tensors: &TensorMap) -> BTreeMap<String, Vec<usize>> {
-    let mut shapes = BTreeMap::new();
-    for (name, key) in unwrapped(tensors) {
-        let mut shape = tensors[key].shape.clone();
+/// Shapes under the internal names, for reading a model's sizes off its weights. Names without a meaning
+/// are left out.
+pub(super) fn internal_shapes(format: Format, file: &Shapes) -> Shapes {
+    let mut shapes = Shapes::new();
+    for (name, key) in unwrapped(file) {
+        let mut shape = file[key].clone();
         match format.table().meaning(&name) {
             Some(Meaning::Whole(internal) | Meaning::Alias(internal)) => {
                 shapes.insert(internal, shape);
@@ -148,8 +150,8 @@ pub(super) fn internal_shapes(format: Format, tensors: &TensorMap) -> BTreeMap<S
 
 /// Names without the wrappers that training scripts put around all of them, each with the name in
 /// the file.
-fn unwrapped(tensors: &TensorMap) -> BTreeMap<String, &str> {
-    let mut names: Vec<(&str, &str)> = tensors.keys().map(|k| (k.as_str(), k.as_str())).collect();
+fn unwrapped(shapes: &Shapes) -> BTreeMap<String, &str> {
+    let mut names: Vec<(&str, &str)> = shapes.keys().map(|k| (k.as_str(), k.as_str())).collect();
     while let Some(wrapper) = ["module.", "model.", "_orig_mod.", "encoder.", "backbone."]
         .into_iter()
         .find(|wrapper| !names.is_empty() && names.iter().all(|(n, _)| n.starts_with(wrapper)))

@@ -1,0 +1,131 @@
+//! A look at a path that picks the source of pictures.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::cifar::Cifar;
+use super::decode::{DecodeOptions, EXTENSIONS, MAX_PIXELS, has_picture_extension};
+use super::folder::Folder;
+use super::source::ImageSource;
+use super::split::train_folder;
+use super::synthetic::Synthetic;
+use crate::error::{Error, Result};
+
+/// How a source is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// Channels of the pictures: 1, 3 or 4; any number for `synthetic`.
+    pub channels: usize,
+    /// Turn pictures as their EXIF orientation says (torchvision does not).
+    pub apply_exif: bool,
+    /// Larger pictures are refused, see [`DecodeOptions::max_pixels`].
+    pub max_pixels: u64,
+    /// Of a tree of class folders, use only those whose name starts so.
+    pub class_prefix: Option<String>,
+    /// `[height, width]` of synthetic pictures.
+    pub image_size: [usize; 2],
+    /// Number of synthetic pictures, unless the path says `synthetic:COUNT`.
+    pub synthetic_len: usize,
+    /// Seed of synthetic pictures.
+    pub seed: u64,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        Self {
+            channels: 3,
+            apply_exif: true,
+            max_pixels: MAX_PIXELS,
+            class_prefix: None,
+            image_size: [32, 32],
+            synthetic_len: 10_000,
+            seed: 0,
+        }
+    }
+}
+
+impl SourceOptions {
+    /// The part that concerns the decoding of files.
+    pub(super) fn decode(&self) -> DecodeOptions {
+        let Self { channels, apply_exif, max_pixels, .. } = *self;
+        DecodeOptions { channels, apply_exif, max_pixels }
+    }
+}
+
+/// Opens `spec`, whatever it is:
+///
+/// - `synthetic` or `synthetic:COUNT`: drawn pictures, see [`Synthetic`];
+/// - a folder with `data_batch_*.bin` (or else `test_batch.bin`), or one `.bin` file: CIFAR-10;
+/// - a folder with pictures directly in it: these and all below it, without classes;
+/// - a folder with pictures in subfolders only: each subfolder is a class;
+/// - a folder with a `train` subfolder beside `val`, `valid`, `validation` or `test`: that;
+/// - one picture file.
+///
+/// # Errors
+/// Says what was looked for and what was found instead.
+pub fn open(spec: &str, options: &SourceOptions) -> Result<Arc<dyn ImageSource>> {
+    if let Some(count) = synthetic_count(spec, options)? {
+        let (size, channels) = (options.image_size, options.channels);
+        return Ok(Arc::new(Synthetic::new(count, size, channels, options.seed)?));
+    }
+    open_path(Path::new(spec), options)
+}
+
+/// How many pictures `spec` asks for, if it is `synthetic[:COUNT]` and not an existing path.
+fn synthetic_count(spec: &str, options: &SourceOptions) -> Result<Option<usize>> {
+    if spec == "synthetic" {
+        return Ok(Some(options.synthetic_len));
+    }
+    let Some(count) = spec.strip_prefix("synthetic:") else { return Ok(None) };
+    match count.parse() {
+        Ok(count) => Ok(Some(count)),
+        Err(_) => {
+            let problem = format!("`{spec}`: expected a number after `synthetic:`, got `{count}`");
+            Err(Error::config("data", problem))
+        }
+    }
+}
+
+/// Opens a file or folder, see [`open`].
+pub(super) fn open_path(path: &Path, options: &SourceOptions) -> Result<Arc<dyn ImageSource>> {
+    if ![1, 3, 4].contains(&options.channels) {
+        let problem = super::decode::files_have_channels(options.channels);
+        return Err(Error::config("channels", problem));
+    }
+    let kind = std::fs::metadata(path).map_err(|source| not_there(path, source))?;
+    if kind.is_file() {
+        let is_bin = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("bin"));
+        return match is_bin {
+            true => Ok(Arc::new(Cifar::open(&[path.to_path_buf()], options.channels)?)),
+            false if has_picture_extension(path) => Ok(Arc::new(Folder::single(path, options))),
+            false => Err(Error::bad_file(
+                path,
+                format!("cannot be used as data; give {}", what_is_read()),
+            )),
+        };
+    }
+    if let Some(train) = train_folder(path) {
+        return open_path(&train, options);
+    }
+    let batches = Cifar::files_in(path)?;
+    if !batches.is_empty() {
+        return Ok(Arc::new(Cifar::open(&batches, options.channels)?));
+    }
+    Ok(Arc::new(Folder::open(path, options)?))
+}
+
+fn not_there(path: &Path, source: std::io::Error) -> Error {
+    if source.kind() == std::io::ErrorKind::NotFound {
+        return Error::bad_file(path, format!("does not exist; give {}", what_is_read()));
+    }
+    Error::Io { path: path.to_path_buf(), source }
+}
+
+/// What the data may be, for messages.
+fn what_is_read() -> String {
+    format!(
+        "a folder of pictures ({}), a tree of class folders, CIFAR-10 binary batches \
+         (.bin), one such file, or `synthetic`, which needs no files",
+        EXTENSIONS.join(", ")
+    )
+}

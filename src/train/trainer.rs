@@ -1,0 +1,158 @@
+//! A pre-training run without its surroundings: parameters, optimiser and the programs of a step, fed
+//! with batches by a loop of any platform.
+
+use super::checkpoint::{Checkpoint, Meta};
+use super::recipe::Recipe;
+use super::step::{BatchData, TrainStep};
+use crate::data::{Batch, Cursor, Normalization};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::model::init::init_params;
+use crate::model::params::mae_params;
+use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::ops::optim::{Metrics, Scalars};
+
+/// Steps skipped in a row after which a run stops.
+pub const MAX_SKIPPED_IN_A_ROW: u32 = 5;
+
+/// What is trained, and how far.
+pub struct Trainer {
+    recipe: Recipe,
+    store: ParamStore,
+    train: TrainStep,
+    step: u64,
+}
+
+/// A batch as the step takes it; masks follow the draws.
+pub fn data(batch: &Batch) -> BatchData<'_> {
+    BatchData { images: &batch.images, sample_ids: &batch.draw_ids, noise: &[] }
+}
+
+impl Trainer {
+    /// Fresh parameters, or those of `resumed` with all that belongs to them.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough,
+    /// [`Error::BadWeights`] if the checkpoint is of another model.
+    pub fn new(gpu: &Gpu, recipe: &Recipe, resumed: Option<&Checkpoint>) -> Result<Self> {
+        let layout = ParamLayout::new(mae_params(&recipe.model), gpu.max_binding());
+        let store = ParamStore::new(gpu, layout, true)?;
+        match resumed {
+            Some(checkpoint) => {
+                store.load(Role::Value, &checkpoint.params)?;
+                store.load(Role::Moment1, &checkpoint.moment1)?;
+                store.load(Role::Moment2, &checkpoint.moment2)?;
+                store.set_state(checkpoint.meta.state());
+            }
+            None => {
+                let specs = store.layout().specs();
+                let initial = init_params(specs, recipe.model.grid(), recipe.seed);
+                store.load(Role::Value, &initial)?;
+            }
+        }
+        let train = TrainStep::new(gpu, recipe.step_config(), &store)?;
+        let step = resumed.map_or(0, |checkpoint| checkpoint.meta.step);
+        Ok(Self { recipe: recipe.clone(), store, train, step })
+    }
+
+    /// What the run does.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The parameters.
+    pub fn store(&self) -> &ParamStore {
+        &self.store
+    }
+
+    /// The programs of a step.
+    pub fn train_step(&self) -> &TrainStep {
+        &self.train
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Submits one of the step's batches, `index` of the recipe's `grad_accum`, at the learning rate
+    /// `lr`; the last one also updates the parameters. Returns at once.
+    pub fn run_batch(&mut self, index: usize, lr: f32, batch: &Batch) {
+        let scalars = Scalars {
+            epoch: batch.epoch,
+            step: self.step as u32,
+            lr,
+            ..Scalars::seeded(self.recipe.seed)
+        };
+        self.train.run_batch(index, scalars, data(batch));
+        if index + 1 == self.recipe.grad_accum {
+            self.step += 1;
+        }
+    }
+
+    /// Begins to read the metrics of the last steps; returns at once.
+    pub fn request_metrics(&mut self) {
+        self.train.request_metrics();
+    }
+
+    /// Whether metrics were asked for and not taken.
+    pub fn has_requested_metrics(&self) -> bool {
+        self.train.has_requested_metrics()
+    }
+
+    /// The metrics asked for, of steps from `first` (counted from 0) on, in order.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn metrics(&mut self, first: u64) -> Result<Vec<Metrics>> {
+        self.train.metrics(first as u32).await
+    }
+
+    /// Everything that the run needs to go on, where `cursor` is the batch that comes next and
+    /// `seconds` is how long the run took so far.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn checkpoint(
+        &self,
+        normalization: &Normalization,
+        cursor: Cursor,
+        seconds: f64,
+    ) -> Result<Checkpoint> {
+        Ok(Checkpoint {
+            meta: Meta {
+                model: self.recipe.model.clone(),
+                normalization: normalization.clone(),
+                step: self.step,
+                cursor,
+                optimizer_state: bytemuck::cast(self.store.state().await?),
+                seconds,
+                recipe: self.recipe.clone(),
+            },
+            params: self.store.read(Role::Value).await?,
+            moment1: self.store.read(Role::Moment1).await?,
+            moment2: self.store.read(Role::Moment2).await?,
+        })
+    }
+
+    /// The error that ends a run after [`MAX_SKIPPED_IN_A_ROW`] skipped steps up to `step`: names the
+    /// first tensor that is not finite, in the order of the computation. `kept` says what is saved.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn diverged(&self, step: u64, kept: &str) -> Result<Error> {
+        let params = self.store.read(Role::Value).await?;
+        let bad_param = params.iter().find(|(_, t)| t.data.iter().any(|x| !x.is_finite()));
+        let mut first = bad_param.map(|(name, _)| format!("the parameter {name}"));
+        if first.is_none() {
+            first = self.train.programs()[0].first_non_finite().await?;
+        }
+        let first = first.unwrap_or_else(|| "the sum of squares of all gradients".to_owned());
+        let problem = format!(
+            "{MAX_SKIPPED_IN_A_ROW} steps in a row up to step {step} had a loss or gradient that is \
+             not finite; the first such tensor is {first}. Try a smaller learning rate, a longer \
+             warm-up or --clip-grad 1; {kept}"
+        );
+        Ok(Error::Diverged { problem })
+    }
+}

@@ -1,0 +1,20 @@
+//! The surface for JavaScript, by wasm-bindgen: what the package's worker calls. The only place that
+//! knows JavaScript. Options and descriptions travel as JSON, pixels and tensors as typed arrays.
+
+mod device;
+mod error;
+mod feed;
+mod info;
+mod model;
+mod objective;
+mod picture;
+mod reconstruction;
+mod trainer;
+mod weights;
+
+pub use device::Device;
+pub use model::{Attention, Model};
+pub use objective::Objective;
+pub use reconstruction::Reconstruction;
+pub use trainer::Trainer;
+pub use weights::WeightsLoader;

@@ -1,0 +1,76 @@
+//! Pictures between canvas and model.
+
+use serde::Deserialize;
+
+use super::error::{JsResult, named};
+use crate::config::ModelConfig;
+use crate::data::{Augment, Normalization, Pixels};
+use crate::error::Result;
+use crate::philox::Rng;
+
+/// How a picture of other proportions becomes the model's size.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Fit {
+    /// Its centre.
+    #[default]
+    Crop,
+    /// All of it, squeezed.
+    Stretch,
+}
+
+/// A canvas' RGBA bytes as a picture of `channels` (1 or 3); alpha is dropped.
+pub(super) fn from_rgba(
+    rgba: &[u8],
+    width: usize,
+    height: usize,
+    channels: usize,
+) -> JsResult<Pixels> {
+    if width * height == 0 || rgba.len() != 4 * width * height {
+        let message = format!("{} bytes are no {width} × {height} RGBA picture.", rgba.len());
+        return Err(named("BadImage", &message));
+    }
+    if ![1, 3].contains(&channels) {
+        let message = format!(
+            "The model takes images of {channels} channels; a browser's pictures have 3 (RGB) or 1 \
+             (grey)."
+        );
+        return Err(named("InvalidOption", &message));
+    }
+    let rgb = rgba.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
+    Ok(Pixels::new(width, height, 3, rgb).rgb_into(channels))
+}
+
+/// `picture` at the model's size, normalised `[C, H, W]`.
+pub(super) fn prepare(
+    picture: &Pixels,
+    config: &ModelConfig,
+    normalization: &Normalization,
+    fit: Fit,
+) -> Result<Vec<f32>> {
+    let augment = match fit {
+        Fit::Crop => Augment::center(),
+        Fit::Stretch => Augment::none(),
+    };
+    // Nothing random is asked for.
+    let sized = augment.apply(picture, config.image_size, &mut Rng::new(0, [0; 3]))?;
+    let mut values = vec![0.0; config.image_len()];
+    normalization.normalise(&sized, &mut values);
+    Ok(values)
+}
+
+/// Normalised `[C, H, W]` values as RGBA bytes, opaque.
+pub(super) fn to_rgba(
+    values: &[f32],
+    config: &ModelConfig,
+    normalization: &Normalization,
+) -> Vec<u8> {
+    let picture = normalization.denormalise(values, config.image_size);
+    let pixels = picture.data.chunks_exact(picture.channels);
+    let rgba = |pixel: &[u8]| match *pixel {
+        [grey] => [grey, grey, grey, 255],
+        [r, g, b, ..] => [r, g, b, 255],
+        _ => [0, 0, 0, 255],
+    };
+    pixels.flat_map(rgba).collect()
+}

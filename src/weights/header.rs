@@ -1,0 +1,71 @@
+//! What this crate writes into a file's header beside the tensors, and what a header tells of a model.
+
+use std::collections::BTreeMap;
+
+use super::infer::{Overrides, infer_config};
+use super::names::{Format, detect};
+use crate::config::ModelConfig;
+use crate::data::Normalization;
+use crate::error::{Error, Result};
+use crate::tensor::Shapes;
+
+/// Text entries of a file's header.
+pub type Metadata = BTreeMap<String, String>;
+
+/// Entry that holds the [`ModelConfig`] as JSON.
+const CONFIG_ENTRY: &str = "webmae.config";
+/// Entry that holds the pixels' mean and standard deviation as JSON.
+const NORMALIZATION_ENTRY: &str = "webmae.normalization";
+
+/// The entries that describe a model, with which [`identify`] needs nothing else.
+///
+/// # Errors
+/// [`Error::BadWeights`] if the configuration has no JSON form (a number that is not finite).
+pub fn describe(config: &ModelConfig, normalization: &Normalization) -> Result<Metadata> {
+    let problem = |e| Error::BadWeights { problem: format!("the header's description: {e}") };
+    Ok(Metadata::from([
+        (CONFIG_ENTRY.to_owned(), serde_json::to_string(config).map_err(problem)?),
+        (NORMALIZATION_ENTRY.to_owned(), serde_json::to_string(normalization).map_err(problem)?),
+    ]))
+}
+
+/// Whose names a file has, and the model it holds: as stored in its header; else, for Hugging Face's
+/// formats, as `hugging_face` says (the `config.json` beside it, if there is one); else read off the
+/// shapes with `overrides`.
+///
+/// # Errors
+/// [`Error::BadWeights`] if the code base is unknown or sizes stay unknown, [`Error::Config`] if they do
+/// not fit together; whatever `hugging_face` returns.
+pub fn identify(
+    shapes: &Shapes,
+    metadata: &Metadata,
+    hugging_face: impl FnOnce() -> Result<Option<ModelConfig>>,
+    overrides: &Overrides,
+) -> Result<(Format, ModelConfig)> {
+    if let Some(config) = entry::<ModelConfig>(metadata, CONFIG_ENTRY)? {
+        config.validate()?;
+        return Ok((Format::Webmae, config));
+    }
+    let format = detect(shapes)?;
+    let stated = match format {
+        Format::HuggingFaceMae | Format::HuggingFaceVit => hugging_face()?,
+        _ => None,
+    };
+    let config = stated.map_or_else(|| infer_config(format, shapes, overrides), Ok)?;
+    Ok((format, config))
+}
+
+/// Mean and standard deviation of the pixels, if the header names them.
+///
+/// # Errors
+/// [`Error::BadWeights`] if the entry cannot be read.
+pub fn stored_normalization(metadata: &Metadata) -> Result<Option<Normalization>> {
+    entry(metadata, NORMALIZATION_ENTRY)
+}
+
+fn entry<T: serde::de::DeserializeOwned>(metadata: &Metadata, name: &str) -> Result<Option<T>> {
+    let Some(text) = metadata.get(name) else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|e| Error::BadWeights {
+        problem: format!("the header's {name} cannot be read: {e}"),
+    })
+}

@@ -1,0 +1,115 @@
+//! A safetensors file read tensor by tensor, so that large weights are never in memory as a whole.
+
+use super::header::{Metadata, identify, stored_normalization};
+use super::hf_config::HfConfig;
+use super::infer::Overrides;
+use super::names::{FileKind, Format, Mapping, Missing, map_names};
+use super::safetensors::{Entry, Header};
+use crate::config::ModelConfig;
+use crate::data::Normalization;
+use crate::error::{Error, Result};
+use crate::tensor::Shapes;
+use crate::train::checkpoint::{Meta, PARAM};
+
+/// What a file's header tells, and which of its tensors are wanted.
+#[derive(Debug)]
+pub struct Stream {
+    /// Whose names the file has; this crate's own for a checkpoint.
+    pub format: Format,
+    /// The model.
+    pub config: ModelConfig,
+    /// Mean and standard deviation of its pixels, if the file names them.
+    pub normalization: Option<Normalization>,
+    /// The file's text entries.
+    pub metadata: Metadata,
+    /// Steps done, if it is a checkpoint of a training run.
+    pub step: Option<u64>,
+    /// Internal tensors and where they come from.
+    pub mapping: Mapping,
+    /// Tensors to read, in the order of their bytes.
+    pub wanted: Vec<Wanted>,
+}
+
+/// A tensor to read.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Where it is in the file.
+    pub entry: Entry,
+    /// Name of the internal tensor that it belongs to.
+    pub internal: String,
+    /// Place of its first value there.
+    pub first: usize,
+}
+
+impl Stream {
+    /// Understands the beginning of a file of `file_bytes` bytes, which must hold its whole header.
+    /// `hf_config` is the text of Hugging Face's `config.json` beside it.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] when it is no whole safetensors file, of an unknown code base, or its
+    /// tensors do not make the model; [`Error::Config`] when its sizes do not fit together.
+    pub fn open(
+        beginning: &[u8],
+        file_bytes: u64,
+        hf_config: Option<&str>,
+        overrides: &Overrides,
+    ) -> Result<Self> {
+        let Header { entries, metadata } = Header::read(beginning, file_bytes)?;
+        let meta = Meta::read(&metadata)?;
+        // A checkpoint's moments are not wanted.
+        let prefix = if meta.is_some() { PARAM } else { "" };
+        let named: Vec<(&str, &Entry)> = entries
+            .iter()
+            .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?, entry)))
+            .collect();
+        let shapes: Shapes =
+            named.iter().map(|&(name, entry)| (name.to_owned(), entry.shape.clone())).collect();
+        let step = meta.as_ref().map(|meta| meta.step);
+        let (format, config, normalization) = match meta {
+            Some(meta) => (Format::Webmae, meta.model, Some(meta.normalization)),
+            None => {
+                let beside = || {
+                    hf_config.map(HfConfig::parse).transpose()?.map(|c| c.to_model()).transpose()
+                };
+                let (format, config) = identify(&shapes, &metadata, beside, overrides)?;
+                (format, config, stored_normalization(&metadata)?)
+            }
+        };
+        if let Some(normalization) = &normalization {
+            normalization.validate(config.channels)?;
+        }
+        let mapping = map_names(format, &config, &shapes, Missing::Refused)?;
+        let destinations = mapping.destinations();
+        let wanted = named
+            .iter()
+            .filter_map(|&(name, entry)| {
+                let &(internal, first) = destinations.get(name)?;
+                Some(Wanted { entry: entry.clone(), internal: internal.to_owned(), first })
+            })
+            .collect();
+        Ok(Self { format, config, normalization, metadata, step, mapping, wanted })
+    }
+
+    /// Which parts of a model the file holds.
+    pub fn kind(&self) -> FileKind {
+        self.mapping.kind
+    }
+
+    /// The pixel statistics to use: the file's own, else ImageNet's.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the file names none and its images are not RGB.
+    pub fn normalization_or_imagenet(&self) -> Result<Normalization> {
+        match &self.normalization {
+            Some(normalization) => Ok(normalization.clone()),
+            None if self.config.channels == 3 => Ok(Normalization::imagenet()),
+            None => {
+                let problem = format!(
+                    "the weights name no mean and deviation for their {} channels",
+                    self.config.channels
+                );
+                Err(Error::config("normalization", problem))
+            }
+        }
+    }
+}
