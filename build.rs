@@ -1,5 +1,5 @@
 //! Parses and validates every shader with naga and writes the table that `gpu::shaders` includes:
-//! name, complete source, and how each binding is accessed. A faulty shader fails the build.
+//! name, source, and how each binding is accessed. A faulty shader fails the build.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -36,6 +36,7 @@ fn main() {
             .validate(&module)
             .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&source, name)));
         let bindings = bindings(name, &module).join(", ");
+        let source = bare(&source);
         writeln!(
             table,
             "Shader {{ name: {name:?}, source: {source:?}, bindings: &[{bindings}] }},"
@@ -45,6 +46,12 @@ fn main() {
     table.push_str("];\n");
     let out = env::var("OUT_DIR").expect("set by cargo");
     fs::write(Path::new(&out).join("shaders.rs"), table).expect("a writable output folder");
+}
+
+/// WGSL without comments, indentation and empty lines: what browsers download.
+fn bare(source: &str) -> String {
+    let lines = source.lines().map(|line| line.split("//").next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty()).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn read(dir: &str, name: &str) -> String {

@@ -5,7 +5,7 @@
 pub struct Shader {
     /// File name without its ending.
     pub name: &'static str,
-    /// Complete WGSL source.
+    /// Complete WGSL source, without comments.
     pub source: &'static str,
     /// How each binding from 1 on is accessed. Binding 0 is the uniform.
     pub bindings: &'static [Access],
