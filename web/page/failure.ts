@@ -1,0 +1,46 @@
+/** A mistake that the page itself found: its message is a sentence for the visitor. */
+export class PageError extends Error {
+  override name = 'PageError';
+}
+
+/** Whether it is only the visitor's own cancelling. */
+export function isCancelled(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
+}
+
+/** Whether the graphics device went away under a call. */
+export function isDeviceLost(error: unknown): boolean {
+  return error instanceof Error && error.name === 'DeviceLost';
+}
+
+/** A line of the page that says what went wrong and what to do; hidden while nothing did. */
+export class FailureLine {
+  readonly #line: HTMLElement;
+
+  constructor(line: HTMLElement) {
+    this.#line = line;
+  }
+
+  show(error: unknown): void {
+    if (isCancelled(error)) return;
+    this.#line.textContent = error instanceof Error ? error.message : String(error);
+    this.#line.hidden = false;
+  }
+
+  clear(): void {
+    this.#line.hidden = true;
+    this.#line.textContent = '';
+  }
+
+  /** Runs `work`, shows what it throws, and says whether it went well. */
+  async guard(work: () => Promise<void>): Promise<boolean> {
+    this.clear();
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      this.show(error);
+      return false;
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import { support } from 'webmae';
+import { showAbout } from './about/section';
+import { byId } from './dom';
+import { takeFiles } from './intake';
+import { ReconstructSection } from './reconstruct/section';
+import { followAddress, ROUTES, type Route, readAddress } from './route';
+import { TrainSection } from './train/section';
+import { WeightsSection } from './weights/section';
+
+const NAMES: Record<Route, string> = {
+  reconstruct: 'Reconstruct',
+  train: 'Train',
+  weights: 'Load weights',
+  about: 'What it is',
+};
+
+const reconstruct = new ReconstructSection(readAddress().query);
+let opened: string | undefined;
+let shown: Route | undefined;
+
+followAddress((route, query) => {
+  show(route);
+  if (route === 'reconstruct') {
+    const link = String(query);
+    if (opened === undefined || (link !== '' && link !== opened)) void reconstruct.open(query);
+    else reconstruct.remember();
+    opened = link;
+  }
+});
+
+const able = await support();
+byId('unsupported').hidden = able.webgpu;
+byId('unsupported-reason').textContent = able.reason ?? '';
+byId('unsupported-advice').textContent = able.advice ?? '';
+reconstruct.start(able);
+const train = new TrainSection(able);
+const weights = new WeightsSection(able);
+void showAbout();
+
+takeFiles((files) => {
+  const { route } = readAddress();
+  const [first] = files;
+  if (!first) return;
+  if (route === 'train') void train.take(files);
+  else if (route === 'weights' || first.name.endsWith('.safetensors')) {
+    location.hash = '#/weights';
+    void weights.take(first);
+  } else {
+    location.hash = '#/';
+    void reconstruct.take(first);
+  }
+});
+
+/** Shows one section and hides the others. */
+function show(route: Route): void {
+  for (const name of ROUTES) byId(name).hidden = name !== route;
+  for (const link of document.querySelectorAll<HTMLAnchorElement>('nav [data-route]')) {
+    if (link.dataset.route === route) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  if (shown !== undefined && shown !== route) {
+    document.title = `${NAMES[route]} · webmae`;
+    scrollTo(0, 0);
+    byId('main').focus({ preventScroll: true });
+  }
+  shown = route;
+}

@@ -1,0 +1,24 @@
+/** Anchors of cividis (Nuñez, Anderton, Renslow 2018), a scale of even lightness steps that reads the
+ * same with and without colour-blindness. */
+const ANCHORS: [number, number, number][] = [
+  [0, 34, 78],
+  [33, 61, 110],
+  [78, 87, 108],
+  [112, 113, 115],
+  [148, 142, 119],
+  [190, 173, 107],
+  [229, 204, 82],
+  [254, 232, 56],
+];
+
+/** The colour of a value in 0..1. */
+export function heatColor(value: number): string {
+  const place = Math.min(1, Math.max(0, value)) * (ANCHORS.length - 1);
+  const index = Math.min(Math.floor(place), ANCHORS.length - 2);
+  const [low, high] = ANCHORS.slice(index, index + 2) as [number[], number[]];
+  const mixed = low.map((channel, i) => channel + ((high[i] ?? 0) - channel) * (place - index));
+  return `rgb(${mixed.map(Math.round).join(' ')})`;
+}
+
+/** The scale as a CSS gradient, for a legend. */
+export const heatGradient = `linear-gradient(to right, ${ANCHORS.map((rgb) => `rgb(${rgb.join(' ')})`).join(', ')})`;

@@ -1,0 +1,305 @@
+import type { Progress, Reconstruction, Support } from 'webmae';
+import { byId, Choice, saveFile } from '../dom';
+import { FailureLine } from '../failure';
+import { bytes, duration, loss, millions, plural } from '../format';
+import { Latest } from '../latest';
+import { type LoadedModel, model, onModelChange, withModel } from '../model';
+import { centreCrop, type Picture, photograph } from '../pictures';
+import { linkTo, rememberState } from '../route';
+import { AttentionView } from './attention-view';
+import { ContactSheet } from './contact-sheet';
+import { heatGradient } from './heat';
+import { MaskEditor, type MaskHost } from './mask-editor';
+import { type Grid, Plate, type PlateContent, withoutHidden } from './plate';
+import { nearest, type Prepared, prepared } from './prepared';
+import { paintedMask, queryFromScene, reconstructOptions, type Scene, sceneFromQuery } from './scene';
+import { drawSheet } from './sheet';
+
+/** What a reconstruction is of. */
+interface Request {
+  scene: Scene;
+  picture: Picture;
+}
+
+/** What the plates show: made now, or beforehand. */
+type Shown = Pick<Reconstruction, 'grid' | 'original' | 'reconstruction' | 'mask' | 'loss'> &
+  Partial<Pick<Reconstruction, 'prediction' | 'patchError' | 'milliseconds'>>;
+
+/** The section Reconstruct: one scene, and what a model makes of it. */
+export class ReconstructSection implements MaskHost {
+  scene: Scene;
+  readonly #failure = new FailureLine(byId('reconstruct-failure'));
+  readonly #original = new Plate(byId<HTMLCanvasElement>('plate-original'));
+  readonly #masked = new Plate(byId<HTMLCanvasElement>('plate-masked'));
+  readonly #third = new Plate(byId<HTMLCanvasElement>('plate-reconstruction'));
+  readonly #editor = new MaskEditor(this, this.#masked.canvas);
+  readonly #attention = new AttentionView(this.#original, this.#failure);
+  readonly #sheet = new ContactSheet(this.#failure, (picture) => this.#choose(picture));
+  readonly #thirdChoice = new Choice<Scene['third']>('third', (third) => this.change({ third }));
+  readonly #viewChoice = new Choice<Scene['view']>('view', (view) => this.change({ view }));
+  readonly #showError = byId<HTMLInputElement>('show-error');
+  readonly #latest = new Latest<Request>((request) => this.#run(request));
+  #support: Support | undefined;
+  #picture: Picture | undefined;
+  #shown: Shown | undefined;
+  #cursor: number | undefined;
+  #prepared: Prepared[] = [];
+
+  constructor(query: URLSearchParams) {
+    this.scene = sceneFromQuery(query);
+    onModelChange((loaded) => this.#showModel(loaded));
+    (byId('error-legend').querySelector('i') as HTMLElement).style.background = heatGradient;
+    this.#showError.addEventListener('change', () => this.#drawThird());
+    byId('download').addEventListener('click', () => void this.#download());
+    byId('copy-link').addEventListener('click', () => void this.#copyLink());
+  }
+
+  /** Until this call, prepared pictures are shown. */
+  start(support: Support): void {
+    this.#support = support;
+    byId('caption-adapter').textContent = support.adapter
+      ? `${support.adapter.name}${support.software ? ' (the processor: slow)' : ''}`
+      : 'none';
+    if (!support.webgpu) this.#withoutModel();
+    this.#request();
+  }
+
+  get grid(): Grid {
+    return this.#shown?.grid ?? [1, 1];
+  }
+
+  get mask(): Uint8Array | undefined {
+    return this.scene.painted ?? this.#shown?.mask;
+  }
+
+  /** Opens what the address describes. */
+  async open(query: URLSearchParams): Promise<void> {
+    this.scene = sceneFromQuery(query);
+    await this.#sheet.fill();
+    const own = this.scene.picture === 'own' && this.#picture?.id === 'own';
+    const wanted = this.scene.picture;
+    await this.#failure.guard(async () => {
+      const picture = own && this.#picture ? this.#picture : await photograph(wanted);
+      await this.#choose(picture);
+    });
+    if (wanted === 'own' && !own) {
+      this.#note('This link was made with someone’s own picture, which stays with them. The mask is theirs.');
+    }
+  }
+
+  /** Puts the state back into the address, after another section was there. */
+  remember(): void {
+    rememberState(queryFromScene(this.scene));
+  }
+
+  /** Takes a visitor's file. */
+  take(file: File): Promise<void> {
+    return this.#sheet.take(file);
+  }
+
+  change(part: Partial<Scene>): void {
+    this.scene = { ...this.scene, ...part };
+    if ('painted' in part) this.scene.code = undefined;
+    this.#showControls();
+    rememberState(queryFromScene(this.scene));
+    this.#drawMasked();
+    this.#drawThird();
+    this.#request();
+  }
+
+  showCursor(patch: number | undefined): void {
+    this.#cursor = patch;
+    this.#drawMasked();
+  }
+
+  async #choose(picture: Picture): Promise<void> {
+    this.#picture = picture;
+    this.#sheet.mark(picture);
+    this.#attention.showPicture(picture);
+    this.#note('');
+    this.#prepared = picture.id === 'own' ? [] : await prepared(picture.id).catch(() => []);
+    if (picture !== this.#picture) return;
+    this.change({ picture: picture.id });
+    this.#showPrepared();
+  }
+
+  #request(): void {
+    if (!this.#picture || !this.#support) return;
+    if (this.#support.webgpu) this.#latest.request({ scene: this.scene, picture: this.#picture });
+    else this.#showPrepared();
+  }
+
+  async #run({ scene, picture }: Request): Promise<void> {
+    await this.#failure.guard(async () => {
+      const { mae } = await model({ onProgress: (progress) => this.#progress(progress) });
+      const decoded = this.#decode(scene, mae.info.grid);
+      this.#progress(undefined);
+      if (!mae.info.reconstructs) {
+        this.#showEncoder(centreCrop(picture.image, mae.info.config.image_size), mae.info.grid);
+        return;
+      }
+      this.#show(
+        await withModel(({ mae }) => mae.reconstruct(picture.image, reconstructOptions(decoded))),
+      );
+    });
+    this.#progress(undefined);
+  }
+
+  /** The scene with the mask of its link, once the model's grid is known. */
+  #decode(scene: Scene, [rows, columns]: Grid): Scene {
+    const painted = paintedMask(scene, rows * columns);
+    if (!painted && (scene.painted || scene.code)) {
+      this.#note(`The painted mask is for another grid than ${rows} × ${columns}; here is a drawn one.`);
+    }
+    const decoded = { ...scene, painted, code: undefined };
+    if (scene === this.scene) this.scene = decoded;
+    return decoded;
+  }
+
+  #show(shown: Shown): void {
+    this.#shown = shown;
+    const { grid, original } = shown;
+    byId('plates').style.setProperty('--ratio', String(original.width / original.height));
+    this.#attention.showOriginal({ image: original, grid });
+    this.#drawMasked();
+    this.#drawThird();
+    this.#showControls();
+    byId('caption-loss').textContent = loss(shown.loss);
+    byId('caption-time').textContent =
+      shown.milliseconds === undefined ? 'prepared' : duration(shown.milliseconds);
+  }
+
+  /** The prepared reconstruction, until there is one by the model or in its place. */
+  #showPrepared(): void {
+    const made = nearest(this.#prepared, this.scene.ratio);
+    if (!made) return;
+    const { ratio, seed } = this.scene;
+    const exact = made.ratio === ratio && made.seed === seed && !this.scene.painted && !this.scene.code;
+    if (this.#support && !this.#support.webgpu) {
+      this.scene = { ...this.scene, ratio: made.ratio, painted: undefined, code: undefined };
+      this.#show(made);
+    } else if (exact && !this.#shown) {
+      this.#show(made);
+    }
+  }
+
+  #showEncoder(original: ImageData, grid: Grid): void {
+    const nothing = new Uint8Array(grid[0] * grid[1]);
+    this.#show({ grid, original, reconstruction: original, mask: nothing, loss: Number.NaN });
+    this.#note('These weights have no decoder: they show attention, but cannot reconstruct.');
+  }
+
+  #showModel({ mae, name }: LoadedModel): void {
+    const { config, grid, reconstructs, weights } = mae.info;
+    const [height, width] = config.image_size;
+    byId('caption-model').textContent = `${name}, ${width} × ${height} px, ${millions(weights.parameters)}`;
+    byId('norm-views').hidden = !(config.norm_pix_loss && reconstructs);
+    this.#attention.showModel(mae.info);
+    this.#note('');
+    if (this.scene.painted && this.scene.painted.length !== grid[0] * grid[1]) {
+      this.change({ painted: undefined });
+    } else {
+      this.#request();
+    }
+  }
+
+  #showControls(): void {
+    const patches = this.grid[0] * this.grid[1];
+    this.#editor.show(this.scene, patches > 1 ? patches : 144);
+    this.#thirdChoice.value = this.scene.third;
+    this.#viewChoice.value = this.scene.view;
+    byId('caption-reconstruction').textContent =
+      this.scene.third === 'prediction' ? 'Prediction everywhere' : 'Reconstruction';
+    const hidden = this.mask?.reduce((sum, one) => sum + one, 0);
+    if (hidden === undefined || patches <= 1) return;
+    const share = this.scene.painted ? hidden / patches : this.scene.ratio;
+    byId('headline-ratio').textContent = `${Math.round(share * 100)}%`;
+    byId('ratio-patches').textContent = `${hidden} of ${plural(patches, 'patch', 'patches')}`;
+    this.#masked.canvas.setAttribute(
+      'aria-label',
+      `Masked picture: ${hidden} of ${patches} patches hidden, ${this.grid[0]} rows, ${this.grid[1]} columns`,
+    );
+  }
+
+  #maskedContent(): PlateContent | undefined {
+    const mask = this.mask;
+    if (!this.#shown || !mask) return undefined;
+    const { grid, original } = this.#shown;
+    return { image: withoutHidden(original, mask, grid), grid, film: mask };
+  }
+
+  #drawMasked(): void {
+    const content = this.#maskedContent();
+    if (content) this.#masked.show({ ...content, cursor: this.#cursor });
+  }
+
+  #thirdContent(): PlateContent | undefined {
+    if (!this.#shown) return undefined;
+    const { grid, reconstruction, prediction, patchError, mask } = this.#shown;
+    const image = this.scene.third === 'prediction' ? (prediction ?? reconstruction) : reconstruction;
+    const top = this.#showError.checked && patchError ? Math.max(...patchError) : 0;
+    byId('error-legend').hidden = top === 0;
+    (byId('error-legend').lastElementChild as HTMLElement).textContent = `${loss(top)} squared error`;
+    if (top === 0 || !patchError) return { image, grid };
+    return { image, grid, heat: patchError.map((value, i) => (mask[i] ? value / top : Number.NaN)) };
+  }
+
+  #drawThird(): void {
+    const content = this.#thirdContent();
+    if (content) this.#third.show(content);
+  }
+
+  #withoutModel(): void {
+    for (const id of ['new-mask', 'invert', 'seed', 'show-error']) {
+      byId<HTMLButtonElement | HTMLInputElement>(id).disabled = true;
+    }
+    for (const name of ['strategy', 'brush', 'third']) new Choice(name).disabled = true;
+    this.#attention.disabled = true;
+    this.#editor.pointer.enabled = false;
+    byId('own-file').hidden = true;
+    byId('own-camera').hidden = true;
+    byId('caption-model').textContent = 'prepared pictures';
+  }
+
+  #progress(progress: Progress | undefined): void {
+    const box = byId('model-progress');
+    box.hidden = progress === undefined;
+    if (!progress) return;
+    const { stage, done, total } = progress;
+    const bar = box.querySelector('progress') as HTMLProgressElement;
+    if (total) bar.value = done / total;
+    else bar.removeAttribute('value');
+    const text = box.querySelector('span') as HTMLElement;
+    if (stage === 'kernels') text.textContent = 'Compiling the kernels';
+    else text.textContent = `Loading the model, ${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`;
+  }
+
+  #note(text: string): void {
+    const line = byId('reconstruct-note');
+    line.textContent = text;
+    line.hidden = text === '';
+  }
+
+  async #download(): Promise<void> {
+    const [masked, third] = [this.#maskedContent(), this.#thirdContent()];
+    if (!this.#shown || !masked || !third || !this.#picture) return;
+    const { grid, original } = this.#shown;
+    const how = this.scene.painted ? 'painted mask' : `${this.scene.strategy} mask, seed ${this.scene.seed}`;
+    const caption = `webmae   ${this.#picture.title}   ${byId('headline-ratio').textContent} hidden, ${how}   loss ${loss(this.#shown.loss)}`;
+    saveFile(
+      await drawSheet([{ image: original, grid }, masked, third], caption),
+      `webmae-${this.#picture.id}.png`,
+    );
+  }
+
+  async #copyLink(): Promise<void> {
+    const link = linkTo(queryFromScene(this.scene));
+    const own = this.scene.picture === 'own' ? ' It keeps the mask, not your picture.' : '';
+    try {
+      await navigator.clipboard.writeText(link);
+      this.#note(`The link is copied.${own}`);
+    } catch {
+      this.#note(`Copy this link: ${link}${own}`);
+    }
+  }
+}

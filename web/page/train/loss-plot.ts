@@ -1,0 +1,96 @@
+import uPlot from 'uplot';
+import { loss as asText } from '../format';
+
+/** Weight of the past in the smoothed line. */
+const SMOOTHING = 0.95;
+/** Points kept; beyond that every other one is dropped. */
+const MAX_POINTS = 4000;
+const HEIGHT = 260;
+
+/** The loss of every step, and its running mean. */
+export class LossPlot {
+  readonly #box: HTMLElement;
+  #plot: uPlot | undefined;
+  steps: number[] = [];
+  losses: number[] = [];
+
+  constructor(box: HTMLElement) {
+    this.#box = box;
+    new ResizeObserver(() => this.#resize()).observe(box);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#rebuild());
+  }
+
+  /** Adds a step; it is seen with the next {@link draw}. */
+  add(step: number, loss: number): void {
+    this.steps.push(step);
+    this.losses.push(loss);
+    if (this.steps.length <= MAX_POINTS) return;
+    this.steps = this.steps.filter((_, i) => i % 2 === 0);
+    this.losses = this.losses.filter((_, i) => i % 2 === 0);
+  }
+
+  replace(steps: number[], losses: number[]): void {
+    this.steps = steps;
+    this.losses = losses;
+    this.draw();
+  }
+
+  draw(): void {
+    if (!this.#plot) this.#rebuild();
+    this.#plot?.setData(this.#data());
+    const last = this.losses.at(-1);
+    this.#box.setAttribute(
+      'aria-label',
+      last === undefined
+        ? 'Loss by step, nothing yet'
+        : `Loss by step: ${asText(this.losses[0] ?? 0)} at first, ${asText(last)} at step ${this.steps.at(-1)}`,
+    );
+  }
+
+  #data(): uPlot.AlignedData {
+    let mean = this.losses[0] ?? 0;
+    let weight = 0;
+    const smooth = this.losses.map((loss) => {
+      weight = SMOOTHING * weight + (1 - SMOOTHING);
+      mean += ((1 - SMOOTHING) / weight) * (loss - mean);
+      return mean;
+    });
+    return [this.steps, this.losses, smooth];
+  }
+
+  #resize(): void {
+    if (!this.#plot) this.#rebuild();
+    this.#plot?.setSize({ width: this.#box.clientWidth, height: HEIGHT });
+  }
+
+  /** The plot takes its colours and fonts when it is made. */
+  #rebuild(): void {
+    if (this.#box.clientWidth === 0) return;
+    const style = getComputedStyle(this.#box);
+    const color = (name: string) => style.getPropertyValue(name).trim();
+    const axis: uPlot.Axis = {
+      stroke: color('--soft'),
+      font: `12px ${color('--mono')}`,
+      grid: { stroke: color('--line'), width: 1 },
+      ticks: { stroke: color('--line'), width: 1, size: 4 },
+    };
+    this.#plot?.destroy();
+    this.#plot = new uPlot(
+      {
+        width: this.#box.clientWidth,
+        height: HEIGHT,
+        legend: { show: false },
+        cursor: { show: false },
+        scales: { x: { time: false } },
+        axes: [axis, { ...axis, size: 64 }],
+        series: [
+          {},
+          { label: 'loss', stroke: color('--faint'), width: 1, points: { show: false } },
+          { label: 'smoothed', stroke: color('--ink'), width: 2, points: { show: false } },
+        ],
+      },
+      this.#data(),
+      this.#box,
+    );
+  }
+}

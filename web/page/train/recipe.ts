@@ -1,0 +1,90 @@
+import type { MaskStrategy, TrainerOptions } from 'webmae';
+import { byId } from '../dom';
+import { PageError } from '../failure';
+import type { Source } from './dataset';
+
+/** Values of a recipe's form by field, as text; a checkbox is `on` or absent. */
+export type Fields = Record<string, string>;
+
+/** Pixels of each preset's pictures. */
+const SIDES: Record<string, number> = { tiny: 32, small: 96, 'vit-b': 224 };
+
+const TOGGLES = new Set(['checkbox', 'radio']);
+
+/** The recipe's form. */
+export class Recipe {
+  readonly form = byId<HTMLFormElement>('recipe');
+
+  get fields(): Fields {
+    const fields: Fields = {};
+    for (const control of this.#controls()) {
+      const off = control instanceof HTMLInputElement && !control.checked && TOGGLES.has(control.type);
+      if (!off) fields[control.name] = control.value;
+    }
+    return fields;
+  }
+
+  set fields(fields: Fields) {
+    for (const control of this.#controls()) {
+      const value = fields[control.name];
+      if (control instanceof HTMLInputElement && TOGGLES.has(control.type)) control.checked = value === control.value;
+      else control.value = value ?? '';
+    }
+  }
+
+  get source(): Source {
+    return this.fields.source === 'own' ? 'own' : 'samples';
+  }
+
+  set source(source: Source) {
+    this.fields = { ...this.fields, source };
+  }
+
+  /** Pixels of a side of the model's pictures. */
+  get side(): number {
+    return SIDES[this.fields.preset ?? 'tiny'] ?? 224;
+  }
+
+  /** A recipe stands while its model is trained. */
+  set locked(locked: boolean) {
+    for (const control of this.form.querySelectorAll<HTMLInputElement>('input, select, button')) {
+      control.disabled = locked;
+    }
+  }
+
+  /** The package's options, without pictures. */
+  options(): TrainerOptions {
+    const invalid = this.form.querySelector<HTMLInputElement>('input:invalid');
+    if (invalid) {
+      const label = invalid.closest('label')?.firstChild?.textContent?.trim() ?? invalid.name;
+      invalid.closest('details')?.setAttribute('open', '');
+      invalid.focus();
+      throw new PageError(`“${label}”: ${invalid.validationMessage}`);
+    }
+    const fields = this.fields;
+    const number = (name: string) => Number(fields[name]);
+    return {
+      preset: fields.preset as NonNullable<TrainerOptions['preset']>,
+      config: {
+        mask_ratio: number('maskRatio'),
+        mask_strategy: fields.maskStrategy as MaskStrategy,
+        norm_pix_loss: fields.normPix !== undefined,
+      },
+      batchSize: number('batchSize'),
+      gradAccum: number('gradAccum'),
+      steps: number('steps'),
+      ...(fields.warmupSteps ? { warmupSteps: number('warmupSteps') } : {}),
+      lr: number('lr'),
+      weightDecay: number('weightDecay'),
+      clipGrad: number('clipGrad'),
+      crop: fields.crop as NonNullable<TrainerOptions['crop']>,
+      flip: fields.flip !== undefined,
+      colorJitter: fields.colorJitter !== undefined,
+      seed: number('seed'),
+    };
+  }
+
+  #controls(): (HTMLInputElement | HTMLSelectElement)[] {
+    return [...this.form.querySelectorAll<HTMLInputElement | HTMLSelectElement>('[name]')];
+  }
+}

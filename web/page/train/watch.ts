@@ -1,0 +1,53 @@
+import type { Trainer } from 'webmae';
+import { byId, element } from '../dom';
+import type { Picture } from '../pictures';
+import { Plate } from '../reconstruct/plate';
+
+/** How many pictures are watched. */
+export const WATCHED = 4;
+
+interface Row {
+  picture: Picture;
+  original: Plate;
+  masked: Plate;
+  reconstruction: Plate;
+}
+
+/** The same pictures under the same masks, reconstructed as training goes on. */
+export class Watch {
+  readonly #box = byId('watch');
+  #rows: Row[] = [];
+
+  show(pictures: Picture[]): void {
+    this.#rows = pictures.map((picture) => ({
+      picture,
+      original: plate(`${picture.title}, original`),
+      masked: plate(`${picture.title}, masked`),
+      reconstruction: plate(`${picture.title}, reconstruction`),
+    }));
+    this.#box.replaceChildren(
+      ...this.#rows.map(({ original, masked, reconstruction }) =>
+        element('div', { className: 'watch-row' }, original.canvas, masked.canvas, reconstruction.canvas),
+      ),
+    );
+  }
+
+  /** Asks the trainer for all of them. */
+  async update(trainer: Trainer): Promise<void> {
+    for (const [i, row] of this.#rows.entries()) {
+      const { grid, original, masked, mask, reconstruction } = await trainer.reconstruct(row.picture.image, {
+        seed: i + 1,
+      });
+      row.original.show({ image: original, grid });
+      row.masked.show({ image: masked, grid, film: mask });
+      row.reconstruction.show({ image: reconstruction, grid });
+    }
+  }
+}
+
+function plate(label: string): Plate {
+  const canvas = element('canvas');
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', label);
+  return new Plate(canvas);
+}

@@ -1,0 +1,132 @@
+import { cache, type ModelInfo, type Progress, type Support } from 'webmae';
+import { byId, element } from '../dom';
+import { FailureLine } from '../failure';
+import { bytes, count } from '../format';
+import { loadModel, onModelChange } from '../model';
+
+const EXAMPLE = 'https://huggingface.co/facebook/vit-mae-base/resolve/main/model.safetensors';
+const STAGES: Partial<Record<Progress['stage'], string>> = {
+  download: 'Downloading',
+  weights: 'Copying to the GPU',
+  kernels: 'Compiling the kernels',
+};
+
+/** The section Load weights. */
+export class WeightsSection {
+  readonly #failure = new FailureLine(byId('weights-failure'));
+  readonly #form = byId<HTMLFormElement>('weights-form');
+  readonly #url = byId<HTMLInputElement>('weights-url');
+  readonly #bar = byId<HTMLProgressElement>('weights-bar');
+  #loading: AbortController | undefined;
+
+  constructor(support: Support) {
+    const input = byId<HTMLInputElement>('weights-input');
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const address = this.#url.value.trim();
+      void this.#load(address, fileName(address));
+    });
+    byId('weights-example').addEventListener('click', () => {
+      this.#url.value = EXAMPLE;
+      this.#url.focus();
+    });
+    byId('weights-file').addEventListener('click', () => input.click());
+    input.addEventListener('change', () => {
+      const [file] = input.files ?? [];
+      if (file) void this.take(file);
+      input.value = '';
+    });
+    byId('weights-tiny').addEventListener('click', () => void this.#load('tiny', 'shipped'));
+    byId('weights-cancel').addEventListener('click', () => this.#loading?.abort());
+    byId('cached-clear').addEventListener('click', () => void this.#clear());
+    onModelChange(({ mae, name }) => showInfo(mae.info, name));
+    for (const button of this.#form.querySelectorAll('button')) button.disabled = !support.webgpu;
+    byId<HTMLButtonElement>('weights-file').disabled = !support.webgpu;
+    byId<HTMLButtonElement>('weights-tiny').disabled = !support.webgpu;
+  }
+
+  /** Loads a visitor's file. */
+  take(file: File): Promise<void> {
+    return this.#load(file, file.name);
+  }
+
+  /** Lists the downloads that are kept. */
+  async showCached(): Promise<void> {
+    const kept = await cache.list();
+    byId('cached-clear').hidden = kept.length === 0;
+    byId('cached').replaceChildren(
+      ...(kept.length === 0 ? [element('li', { className: 'hint' }, 'None yet.')] : []),
+      ...kept.map(({ url, bytes: size, complete }) => {
+        const remove = element('button', { type: 'button' }, 'Remove');
+        remove.setAttribute('aria-label', `Remove ${fileName(url)}`);
+        remove.addEventListener('click', () => void cache.delete(url).then(() => this.showCached()));
+        const load = element('button', { type: 'button' }, complete ? 'Load' : 'Go on');
+        load.setAttribute('aria-label', `Load ${fileName(url)}`);
+        load.addEventListener('click', () => void this.#load(url, fileName(url)));
+        const state = `${bytes(size)}${complete ? '' : ', not complete'}`;
+        return element('li', {}, element('span', { title: url }, shortened(url)), ` ${state} `, load, remove);
+      }),
+    );
+  }
+
+  async #load(source: string | Blob, name: string): Promise<void> {
+    this.#loading?.abort();
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.#progress({ stage: 'download', done: 0 });
+    await this.#failure.guard(async () => {
+      await loadModel(source, name, {
+        signal: loading.signal,
+        onProgress: (progress) => this.#progress(progress),
+      });
+    });
+    if (this.#loading !== loading) return;
+    this.#loading = undefined;
+    byId('weights-progress').hidden = true;
+    await this.showCached();
+  }
+
+  #progress({ stage, done, total }: Progress): void {
+    byId('weights-progress').hidden = false;
+    byId('weights-stage').textContent = STAGES[stage] ?? 'Loading';
+    if (total) this.#bar.value = done / total;
+    else this.#bar.removeAttribute('value');
+    const counted = stage === 'download' || stage === 'weights';
+    byId('weights-bytes').textContent = counted ? `${bytes(done)}${total ? ` of ${bytes(total)}` : ''}` : '';
+  }
+
+  async #clear(): Promise<void> {
+    await cache.clear();
+    await this.showCached();
+  }
+}
+
+function showInfo({ config, grid, reconstructs, weights }: ModelInfo, name: string): void {
+  const { encoder, decoder } = config;
+  const facts: [string, string][] = [
+    ['Name', name],
+    ['Format', weights.format],
+    ['Holds', weights.description],
+    ['Parameters', count(weights.parameters)],
+    ['File', bytes(weights.bytes)],
+    ['Pictures', `${config.image_size[1]} × ${config.image_size[0]} px, ${grid[1]} × ${grid[0]} patches`],
+    ['Encoder', `${encoder.depth} blocks of ${encoder.dim}, ${encoder.heads} heads`],
+    ['Decoder', reconstructs ? `${decoder.depth} blocks of ${decoder.dim}, ${decoder.heads} heads` : 'none'],
+    ['Targets', config.norm_pix_loss ? 'normalised patches' : 'pixels'],
+  ];
+  if (weights.step !== undefined) facts.push(['Trained', `${count(weights.step)} steps`]);
+  byId('weights-info').replaceChildren(
+    ...facts.map(([term, fact]) =>
+      element('div', {}, element('dt', {}, term), element('dd', {}, fact)),
+    ),
+  );
+}
+
+function fileName(url: string): string {
+  const parts = url.split('?')[0]?.split('/').filter(Boolean) ?? [];
+  return parts.at(-1) ?? url;
+}
+
+function shortened(url: string): string {
+  return url.replace(/^https?:\/\//, '');
+}
