@@ -10,7 +10,7 @@ import { WeightsSection } from './weights/section';
 const NAMES: Record<Route, string> = {
   reconstruct: 'Reconstruct',
   train: 'Train',
-  weights: 'Load weights',
+  weights: 'Weights',
   about: 'What it is',
 };
 

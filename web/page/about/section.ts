@@ -14,7 +14,7 @@ export async function showAbout(): Promise<void> {
     ),
   );
 
-  const made = nearest(await prepared(SHOWN), 0.75);
+  const made = nearest(await prepared(SHOWN).catch(() => []), 0.75);
   if (!made) return;
   const { grid, mask, original, reconstruction } = made;
   const film = new Uint8Array(mask.length);

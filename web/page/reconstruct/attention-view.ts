@@ -48,10 +48,6 @@ export class AttentionView {
     this.#cls.addEventListener('click', () => this.#ask('cls'));
   }
 
-  set disabled(disabled: boolean) {
-    this.#shown.disabled = disabled;
-  }
-
   /** Another model: other blocks and heads. */
   showModel({ config, grid }: ModelInfo): void {
     this.#grid = grid;

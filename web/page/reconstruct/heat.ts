@@ -15,8 +15,9 @@ const ANCHORS: [number, number, number][] = [
 export function heatColor(value: number): string {
   const place = Math.min(1, Math.max(0, value)) * (ANCHORS.length - 1);
   const index = Math.min(Math.floor(place), ANCHORS.length - 2);
-  const [low, high] = ANCHORS.slice(index, index + 2) as [number[], number[]];
-  const mixed = low.map((channel, i) => channel + ((high[i] ?? 0) - channel) * (place - index));
+  const [low, high] = [ANCHORS[index], ANCHORS[index + 1]];
+  if (!low || !high) return 'transparent';
+  const mixed = low.map((channel, i) => channel + ((high[i] ?? channel) - channel) * (place - index));
   return `rgb(${mixed.map(Math.round).join(' ')})`;
 }
 

@@ -15,7 +15,7 @@ export interface PlateContent {
   cursor?: number | undefined;
 }
 
-const HEAT_OPACITY = 0.82;
+const HEAT_OPACITY = 0.75;
 
 /** A square of the page that shows a picture as large as it fits, sharp on every screen. */
 export class Plate {
@@ -65,6 +65,11 @@ export function draw(
 
   context.save();
   context.clearRect(0, 0, width, height);
+  if (film) {
+    // Enlarged edges of visible patches are half transparent: what shines through is film.
+    context.fillStyle = color('--film');
+    context.fillRect(0, 0, width, height);
+  }
   context.imageSmoothingEnabled = true;
   context.imageSmoothingQuality = 'high';
   context.drawImage(asCanvas(image, source), 0, 0, width, height);

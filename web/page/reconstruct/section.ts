@@ -22,7 +22,7 @@ interface Request {
 }
 
 /** What the plates show: made now, or beforehand. */
-type Shown = Pick<Reconstruction, 'grid' | 'original' | 'reconstruction' | 'mask' | 'loss'> &
+type Shown = { grid: Grid } & Pick<Reconstruction, 'original' | 'reconstruction' | 'mask' | 'loss'> &
   Partial<Pick<Reconstruction, 'prediction' | 'patchError' | 'milliseconds'>>;
 
 /** The section Reconstruct: one scene, and what a model makes of it. */
@@ -60,7 +60,8 @@ export class ReconstructSection implements MaskHost {
     byId('caption-adapter').textContent = support.adapter
       ? `${support.adapter.name}${support.software ? ' (the processor: slow)' : ''}`
       : 'none';
-    if (!support.webgpu) this.#withoutModel();
+    if (support.webgpu) void this.#failure.guard(async () => void (await this.#model()));
+    else this.#withoutModel();
     this.#request();
   }
 
@@ -131,9 +132,8 @@ export class ReconstructSection implements MaskHost {
 
   async #run({ scene, picture }: Request): Promise<void> {
     await this.#failure.guard(async () => {
-      const { mae } = await model({ onProgress: (progress) => this.#progress(progress) });
+      const { mae } = await this.#model();
       const decoded = this.#decode(scene, mae.info.grid);
-      this.#progress(undefined);
       if (!mae.info.reconstructs) {
         this.#showEncoder(centreCrop(picture.image, mae.info.config.image_size), mae.info.grid);
         return;
@@ -142,7 +142,15 @@ export class ReconstructSection implements MaskHost {
         await withModel(({ mae }) => mae.reconstruct(picture.image, reconstructOptions(decoded))),
       );
     });
-    this.#progress(undefined);
+  }
+
+  /** The model in use, with its progress on the third plate while it loads. */
+  async #model(): Promise<LoadedModel> {
+    try {
+      return await model({ onProgress: (progress) => this.#progress(progress) });
+    } finally {
+      this.#progress(undefined);
+    }
   }
 
   /** The scene with the mask of its link, once the model's grid is known. */
@@ -249,15 +257,11 @@ export class ReconstructSection implements MaskHost {
     if (content) this.#third.show(content);
   }
 
+  /** Prepared pictures have a few mask ratios and nothing else to choose. */
   #withoutModel(): void {
-    for (const id of ['new-mask', 'invert', 'seed', 'show-error']) {
-      byId<HTMLButtonElement | HTMLInputElement>(id).disabled = true;
-    }
-    for (const name of ['strategy', 'brush', 'third']) new Choice(name).disabled = true;
-    this.#attention.disabled = true;
+    for (const id of ['mask-controls', 'paint-here', 'own', 'closer']) byId(id).hidden = true;
     this.#editor.pointer.enabled = false;
-    byId('own-file').hidden = true;
-    byId('own-camera').hidden = true;
+    this.#masked.canvas.tabIndex = -1;
     byId('caption-model').textContent = 'prepared pictures';
   }
 

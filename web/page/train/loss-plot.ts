@@ -36,7 +36,7 @@ export class LossPlot {
   }
 
   draw(): void {
-    if (!this.#plot) this.#rebuild();
+    if (!this.#plot || this.steps.length === 0) this.#rebuild();
     this.#plot?.setData(this.#data());
     const last = this.losses.at(-1);
     this.#box.setAttribute(
@@ -65,7 +65,9 @@ export class LossPlot {
 
   /** The plot takes its colours and fonts when it is made. */
   #rebuild(): void {
-    if (this.#box.clientWidth === 0) return;
+    this.#plot?.destroy();
+    this.#plot = undefined;
+    if (this.#box.clientWidth === 0 || this.steps.length === 0) return;
     const style = getComputedStyle(this.#box);
     const color = (name: string) => style.getPropertyValue(name).trim();
     const axis: uPlot.Axis = {
@@ -74,7 +76,6 @@ export class LossPlot {
       grid: { stroke: color('--line'), width: 1 },
       ticks: { stroke: color('--line'), width: 1, size: 4 },
     };
-    this.#plot?.destroy();
     this.#plot = new uPlot(
       {
         width: this.#box.clientWidth,

@@ -34,6 +34,11 @@ class Due {
   restart(): void {
     this.#last = performance.now();
   }
+
+  /** Makes it due at once. */
+  force(): void {
+    this.#last = Number.NEGATIVE_INFINITY;
+  }
 }
 
 /** The section Train: one trainer, from a recipe to weights. */
@@ -73,15 +78,16 @@ export class TrainSection {
     this.#files('train-files', (files) => this.take(files));
     this.#files('train-folder', (files) => this.take(files));
     this.#files('train-resume', (files) => this.#open(files));
-    addEventListener('visibilitychange', () => {
+    document.addEventListener('visibilitychange', () => {
       // A hidden tab may be discarded: what was done is kept with the next step.
-      if (document.hidden) this.#keepDue.restart();
+      if (document.hidden) this.#keepDue.force();
     });
     if (!support.webgpu) {
       for (const button of byId('train').querySelectorAll('button')) button.disabled = true;
       return;
     }
-    this.#recipe.source = 'samples';
+    this.#recipe.form.addEventListener('change', () => void this.#showWatched());
+    void this.#showWatched();
     void this.#offerKept();
   }
 
@@ -126,7 +132,7 @@ export class TrainSection {
     this.#trainer = trainer;
     byId('train-saved').hidden = true;
     this.#setState('paused');
-    this.#watch.show(await watchedPictures(this.#recipe.source, this.#own, WATCHED));
+    await this.#showWatched();
     await this.#watch.update(trainer);
     byId('meter-step').textContent = stepText(trainer);
     await this.#showMemory();
@@ -194,7 +200,7 @@ export class TrainSection {
     this.#pausing = true;
     this.#spent = 0;
     this.#plot.replace([], []);
-    this.#watch.show([]);
+    await this.#showWatched();
     for (const meter of byId('train').querySelectorAll('.meters dd')) meter.textContent = '–';
     this.#setState('empty');
     await forgetRun();
@@ -340,10 +346,15 @@ export class TrainSection {
     byId('train-state').dataset.state = state;
   }
 
+  async #showWatched(): Promise<void> {
+    this.#watch.show(await watchedPictures(this.#recipe.source, this.#own, WATCHED));
+  }
+
   #showOwn(): void {
     const { count: number } = this.#own;
     byId('own-count').textContent = number === 0 ? 'none yet' : plural(number, 'picture', 'pictures');
     byId('train-clear').hidden = number === 0;
+    void this.#showWatched();
   }
 
   /** While it is on, the camera adds a picture now and then. */

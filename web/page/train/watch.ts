@@ -1,10 +1,12 @@
 import type { Trainer } from 'webmae';
 import { byId, element } from '../dom';
-import type { Picture } from '../pictures';
+import { centreCrop, type Picture } from '../pictures';
 import { Plate } from '../reconstruct/plate';
 
 /** How many pictures are watched. */
 export const WATCHED = 4;
+
+const PREVIEW: [number, number] = [96, 96];
 
 interface Row {
   picture: Picture;
@@ -18,6 +20,7 @@ export class Watch {
   readonly #box = byId('watch');
   #rows: Row[] = [];
 
+  /** Shows the pictures alone, until there is a trainer to ask. */
   show(pictures: Picture[]): void {
     this.#rows = pictures.map((picture) => ({
       picture,
@@ -30,6 +33,9 @@ export class Watch {
         element('div', { className: 'watch-row' }, original.canvas, masked.canvas, reconstruction.canvas),
       ),
     );
+    for (const { picture, original } of this.#rows) {
+      original.show({ image: centreCrop(picture.image, PREVIEW), grid: [1, 1] });
+    }
   }
 
   /** Asks the trainer for all of them. */

@@ -43,6 +43,7 @@ export class WeightsSection {
     for (const button of this.#form.querySelectorAll('button')) button.disabled = !support.webgpu;
     byId<HTMLButtonElement>('weights-file').disabled = !support.webgpu;
     byId<HTMLButtonElement>('weights-tiny').disabled = !support.webgpu;
+    void this.#showCached();
   }
 
   /** Loads a visitor's file. */
@@ -51,7 +52,7 @@ export class WeightsSection {
   }
 
   /** Lists the downloads that are kept. */
-  async showCached(): Promise<void> {
+  async #showCached(): Promise<void> {
     const kept = await cache.list();
     byId('cached-clear').hidden = kept.length === 0;
     byId('cached').replaceChildren(
@@ -59,7 +60,7 @@ export class WeightsSection {
       ...kept.map(({ url, bytes: size, complete }) => {
         const remove = element('button', { type: 'button' }, 'Remove');
         remove.setAttribute('aria-label', `Remove ${fileName(url)}`);
-        remove.addEventListener('click', () => void cache.delete(url).then(() => this.showCached()));
+        remove.addEventListener('click', () => void cache.delete(url).then(() => this.#showCached()));
         const load = element('button', { type: 'button' }, complete ? 'Load' : 'Go on');
         load.setAttribute('aria-label', `Load ${fileName(url)}`);
         load.addEventListener('click', () => void this.#load(url, fileName(url)));
@@ -83,7 +84,7 @@ export class WeightsSection {
     if (this.#loading !== loading) return;
     this.#loading = undefined;
     byId('weights-progress').hidden = true;
-    await this.showCached();
+    await this.#showCached();
   }
 
   #progress({ stage, done, total }: Progress): void {
@@ -97,7 +98,7 @@ export class WeightsSection {
 
   async #clear(): Promise<void> {
     await cache.clear();
-    await this.showCached();
+    await this.#showCached();
   }
 }
 
