@@ -1,0 +1,58 @@
+// Bundles the npm package into lib: lib/js (module, worker, types) and lib/wasm. Its layout is that of
+// the sources, so that the same relative addresses hold.
+
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const lib = path.join(root, 'lib');
+rmSync(lib, { recursive: true, force: true });
+
+await build({
+  absWorkingDir: root,
+  entryPoints: ['web/lib/index.ts', 'web/lib/worker.ts'],
+  outdir: 'lib/js',
+  bundle: true,
+  format: 'esm',
+  target: 'es2022',
+  minify: true,
+  legalComments: 'inline',
+  logLevel: 'warning',
+});
+
+// Bundlers find the worker by this very expression.
+const index = path.join(lib, 'js/index.js');
+const text = readFileSync(index, 'utf8');
+const linked = text.replaceAll('./worker.ts', './worker.js');
+if (linked === text)
+  throw new Error('index.js does not start a worker by new URL("./worker.ts", import.meta.url)');
+writeFileSync(index, linked);
+
+mkdirSync(path.join(lib, 'wasm'), { recursive: true });
+copyFileSync(path.join(root, 'web/wasm/webmae_bg.wasm'), path.join(lib, 'wasm/webmae_bg.wasm'));
+
+const tsc = spawnSync(
+  process.execPath,
+  ['node_modules/typescript/bin/tsc', '-p', 'web/lib/tsconfig.json'],
+  { cwd: root, stdio: 'inherit' },
+);
+if (tsc.status !== 0) process.exit(tsc.status ?? 1);
+
+let total = 0;
+for (const name of ['js/index.js', 'js/worker.js', 'wasm/webmae_bg.wasm']) {
+  const bytes = readFileSync(path.join(lib, name));
+  const packed = gzipSync(bytes, { level: 9 }).length;
+  total += packed;
+  console.log(
+    `lib/${name}: ${(bytes.length / 1024).toFixed(0)} KiB, ${(packed / 1024).toFixed(0)} KiB gzip`,
+  );
+}
+console.log(`together ${(total / 1024).toFixed(0)} KiB gzip of 400`);
+if (total > 400 * 1024) {
+  console.error('error: the package is over its budget');
+  process.exit(1);
+}
