@@ -33,6 +33,8 @@ pub struct GpuOptions {
     /// Keep the shaders' run-time checks (bounds, endless loops) on native targets. Browsers always
     /// do.
     pub checked: bool,
+    /// Kernels of this tier instead of those that suit the adapter, to test them.
+    pub tier: Option<Tier>,
 }
 
 /// Which kernels suit an adapter.
@@ -201,7 +203,7 @@ impl Gpu {
                 device,
                 queue,
                 summary,
-                tier: Tier::of(&adapter.get_info()),
+                tier: options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info())),
                 checked: options.checked,
                 allocated: Arc::default(),
                 fault,

@@ -2,9 +2,9 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::error::{JsResult, json};
+use super::error::{JsResult, json, named};
 use super::info::AdapterInfo;
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{Gpu, GpuOptions, Tier};
 
 /// An open device. Everything made with it shares it.
 #[wasm_bindgen]
@@ -14,12 +14,22 @@ pub struct Device {
 
 #[wasm_bindgen]
 impl Device {
-    /// Opens the browser's fastest adapter.
+    /// Opens the browser's fastest adapter. `tier` (`cpu`, `cpu-textures`, `gpu`) asks for other kernels
+    /// than those that suit it, to test them.
     ///
     /// # Errors
-    /// `WebGPUUnavailable` if there is none.
-    pub async fn open() -> JsResult<Self> {
-        Ok(Self { gpu: Gpu::new(&GpuOptions::default()).await? })
+    /// `WebGPUUnavailable` if there is none, `InvalidOption` for another tier.
+    pub async fn open(tier: Option<String>) -> JsResult<Self> {
+        let tier = match tier.as_deref() {
+            None => None,
+            Some("cpu") => Some(Tier::Cpu),
+            Some("cpu-textures") => Some(Tier::CpuTextures),
+            Some("gpu") => Some(Tier::Gpu),
+            Some(other) => {
+                return Err(named("InvalidOption", &format!("There is no tier {other}.")));
+            }
+        };
+        Ok(Self { gpu: Gpu::new(&GpuOptions { tier, ..Default::default() }).await? })
     }
 
     /// JSON of `AdapterInfo`.
