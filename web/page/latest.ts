@@ -8,6 +8,11 @@ export class Latest<T> {
     this.#work = work;
   }
 
+  /** Whether a request waits behind the one at work. */
+  get waiting(): boolean {
+    return this.#waiting !== undefined;
+  }
+
   request(request: T): void {
     this.#waiting = { request };
     if (!this.#running) void this.#drain();

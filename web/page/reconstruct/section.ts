@@ -126,8 +126,12 @@ export class ReconstructSection implements MaskHost {
 
   #request(): void {
     if (!this.#picture || !this.#support) return;
-    if (this.#support.webgpu) this.#latest.request({ scene: this.scene, picture: this.#picture });
-    else this.#showPrepared();
+    if (!this.#support.webgpu) {
+      this.#showPrepared();
+      return;
+    }
+    byId('plates').ariaBusy = 'true';
+    this.#latest.request({ scene: this.scene, picture: this.#picture });
   }
 
   async #run({ scene, picture }: Request): Promise<void> {
@@ -142,6 +146,7 @@ export class ReconstructSection implements MaskHost {
         await withModel(({ mae }) => mae.reconstruct(picture.image, reconstructOptions(decoded))),
       );
     });
+    if (!this.#latest.waiting) byId('plates').ariaBusy = 'false';
   }
 
   /** The model in use, with its progress on the third plate while it loads. */

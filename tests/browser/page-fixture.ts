@@ -1,0 +1,75 @@
+import { test as base, expect, type Locator, type Page } from '@playwright/test';
+
+/** Generous: the adapter of a machine without a GPU is its processor. */
+export const SLOW = 120_000;
+
+/** A page that must not write an error to its console. */
+export const test = base.extend({
+  page: async ({ page }, use) => {
+    const errors: string[] = [];
+    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+    page.on('pageerror', (error) => errors.push(String(error)));
+    await use(page);
+    expect(errors, 'the console stays without errors').toEqual([]);
+  },
+});
+
+export { expect };
+
+/** Opens Reconstruct and waits for the model's own reconstruction. */
+export async function openReconstruct(page: Page, hash = ''): Promise<void> {
+  await page.goto(`./${hash}`);
+  await settled(page);
+}
+
+/** Waits until the plates show what the model made of the state in force. */
+export async function settled(page: Page): Promise<void> {
+  await expect(page.locator('#caption-time')).toHaveText(/\d (ms|s)$/, { timeout: SLOW });
+  await expect(page.locator('#plates')).toHaveAttribute('aria-busy', 'false', { timeout: SLOW });
+}
+
+/** The number of hidden patches that the page tells. */
+export async function hiddenPatches(page: Page): Promise<number> {
+  return Number((await page.locator('#ratio-patches').textContent())?.split(' ')[0]);
+}
+
+export async function lossOf(page: Page): Promise<number> {
+  return Number(await page.locator('#caption-loss').textContent());
+}
+
+/** All pixels of a canvas, to compare. */
+export function pixels(canvas: Locator): Promise<string> {
+  return canvas.evaluate((node) => (node as HTMLCanvasElement).toDataURL());
+}
+
+/** The middle of a patch of the masked plate, in pixels of the canvas. */
+export async function patchPlace(page: Page, row: number, column: number, rows = 12) {
+  const box = await page.locator('#plate-masked').boundingBox();
+  if (!box) throw new Error('the masked plate is not on the page');
+  return {
+    x: ((column + 0.5) * box.width) / rows,
+    y: ((row + 0.5) * box.height) / rows,
+  };
+}
+
+/** Keeps a picture of the page. */
+export async function keepScreenshot(page: Page, name: string): Promise<void> {
+  await page.evaluate(() => document.fonts.ready);
+  await page.screenshot({ path: `test-results/screenshots/${name}.png`, fullPage: true });
+}
+
+/** Drops a file on the page, as a person would from the file manager. */
+export async function dropFile(page: Page, bytes: Buffer, name: string, type: string): Promise<void> {
+  const transfer = await page.evaluateHandle(
+    ({ base64, name, type }) => {
+      const data = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([data], name, { type }));
+      return transfer;
+    },
+    { base64: bytes.toString('base64'), name, type },
+  );
+  for (const event of ['dragenter', 'dragover', 'drop']) {
+    await page.dispatchEvent('body', event, { dataTransfer: transfer });
+  }
+}

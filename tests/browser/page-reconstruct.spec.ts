@@ -1,0 +1,194 @@
+import { readFile } from 'node:fs/promises';
+import {
+  dropFile,
+  expect,
+  hiddenPatches,
+  keepScreenshot,
+  lossOf,
+  openReconstruct,
+  patchPlace,
+  pixels,
+  settled,
+  test,
+} from './page-fixture';
+import { greyPng } from './png';
+
+const COFFEE = 'web/public/photographs/coffee.webp';
+
+test('opens with a reconstruction of a shipped photograph', async ({ page }) => {
+  await openReconstruct(page);
+  expect(await lossOf(page)).toBeGreaterThan(0);
+  expect(await hiddenPatches(page)).toBe(108);
+  await expect(page.locator('#caption-model')).toContainText('96 × 96');
+  await expect(page.locator('#caption-adapter')).not.toHaveText('…');
+  await keepScreenshot(page, 'reconstruct');
+});
+
+test('the slider answers, and only its last place counts', async ({ page }) => {
+  await openReconstruct(page);
+  const before = await lossOf(page);
+  const slider = page.locator('#ratio');
+  await slider.focus();
+  for (let i = 0; i < 25; i++) await slider.press('ArrowLeft');
+  await expect(page.locator('#headline-ratio')).toHaveText('50%');
+  await expect(page.locator('#ratio-patches')).toHaveText('72 of 144 patches');
+  await settled(page);
+  expect(await lossOf(page)).not.toBe(before);
+  await expect(page).toHaveURL(/ratio=0\.5\b/);
+});
+
+test('random, block and grid hide different patches; a new mask is another one', async ({ page }) => {
+  await openReconstruct(page);
+  const masked = page.locator('#plate-masked');
+  const seen = new Set([await pixels(masked)]);
+  for (const name of ['Block', 'Grid', 'Random']) {
+    await page.getByRole('radio', { name }).check();
+    await settled(page);
+    seen.add(await pixels(masked));
+  }
+  expect(seen.size).toBe(3);
+  await page.getByRole('button', { name: 'New mask' }).click();
+  await settled(page);
+  seen.add(await pixels(masked));
+  expect(seen.size).toBe(4);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await settled(page);
+  expect(seen).toContain(await pixels(masked));
+  await expect(page.locator('#seed')).toHaveValue('3');
+});
+
+test('the mask is painted with the mouse', async ({ page }) => {
+  await openReconstruct(page);
+  const masked = page.locator('#plate-masked');
+  await page.getByRole('button', { name: 'Invert' }).click();
+  await settled(page);
+  expect(await hiddenPatches(page)).toBe(36);
+  await page.locator('#ratio').fill('0');
+  await settled(page);
+  expect(await hiddenPatches(page)).toBe(0);
+
+  const box = await masked.boundingBox();
+  const [from, to] = [await patchPlace(page, 2, 1), await patchPlace(page, 2, 10)];
+  await page.mouse.move((box?.x ?? 0) + from.x, (box?.y ?? 0) + from.y);
+  await page.mouse.down();
+  await page.mouse.move((box?.x ?? 0) + to.x, (box?.y ?? 0) + to.y);
+  await page.mouse.up();
+  await settled(page);
+  expect(await hiddenPatches(page)).toBe(10);
+
+  await page.getByRole('radio', { name: '3 × 3' }).check();
+  await masked.click({ position: await patchPlace(page, 7, 5) });
+  await settled(page);
+  expect(await hiddenPatches(page)).toBe(19);
+  await masked.click({ position: await patchPlace(page, 7, 5) });
+  await settled(page);
+  expect(await hiddenPatches(page)).toBe(10);
+  await page.keyboard.press('Control+z');
+  await settled(page);
+  expect(await hiddenPatches(page)).toBe(19);
+});
+
+test('the mask is painted with the keyboard, and a screen reader hears it', async ({ page }) => {
+  await openReconstruct(page);
+  const before = await hiddenPatches(page);
+  await page.locator('#seed').focus();
+  await page.locator('#plate-masked').focus();
+  await page.keyboard.press('ArrowRight');
+  await expect(page.locator('#live')).toHaveText(/^Row 1, column 2, (hidden|visible)$/);
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Space');
+  await expect(page.locator('#live')).toHaveText(/^Row 2, column 2, now (hidden|visible)$/);
+  await settled(page);
+  expect(Math.abs((await hiddenPatches(page)) - before)).toBe(1);
+});
+
+test('hiding every patch is refused in a sentence, and nothing is lost', async ({ page }) => {
+  await openReconstruct(page);
+  await page.locator('#ratio').fill('0');
+  await settled(page);
+  const shown = await pixels(page.locator('#plate-reconstruction'));
+  await page.getByRole('button', { name: 'Invert' }).click();
+  await expect(page.locator('#reconstruct-failure')).toBeVisible();
+  expect(await pixels(page.locator('#plate-reconstruction'))).toBe(shown);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await settled(page);
+  await expect(page.locator('#reconstruct-failure')).toBeHidden();
+});
+
+test('takes a dropped and a pasted picture', async ({ page }) => {
+  await openReconstruct(page);
+  const before = await pixels(page.locator('#plate-original'));
+  await dropFile(page, await readFile(COFFEE), 'cup.webp', 'image/webp');
+  await expect(page.getByRole('button', { name: 'cup.webp' })).toHaveAttribute('aria-pressed', 'true');
+  await settled(page);
+  const dropped = await pixels(page.locator('#plate-original'));
+  expect(dropped).not.toBe(before);
+
+  const png = greyPng(64, 64).toString('base64');
+  await page.evaluate((base64) => {
+    const data = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([data], 'grey.png', { type: 'image/png' }));
+    dispatchEvent(new ClipboardEvent('paste', { clipboardData, cancelable: true }));
+  }, png);
+  await expect(page.getByRole('button', { name: 'grey.png' })).toHaveAttribute('aria-pressed', 'true');
+  await settled(page);
+  expect(await pixels(page.locator('#plate-original'))).not.toBe(dropped);
+});
+
+for (const { name, bytes, says } of [
+  { name: 'text.png', bytes: Buffer.from('not a picture'), says: /“text\.png” is not a picture/ },
+  { name: 'empty.png', bytes: Buffer.alloc(0), says: /“empty\.png” is empty/ },
+  { name: 'huge.png', bytes: greyPng(12_000, 12_000), says: /12,000 × 12,000 pixels/ },
+]) {
+  test(`refuses ${name} in a sentence and keeps what was there`, async ({ page }) => {
+    await openReconstruct(page);
+    const before = await pixels(page.locator('#plate-reconstruction'));
+    await page.locator('#own-input').setInputFiles({ name, mimeType: 'image/png', buffer: bytes });
+    await expect(page.locator('#reconstruct-failure')).toHaveText(says);
+    expect(await pixels(page.locator('#plate-reconstruction'))).toBe(before);
+    await expect(page.getByRole('button', { name: 'Chelsea the cat' })).toHaveAttribute('aria-pressed', 'true');
+  });
+}
+
+test('a link reproduces picture, mask and loss', async ({ page }) => {
+  await openReconstruct(page);
+  await page.getByRole('button', { name: 'Coffee cup' }).click();
+  await page.getByRole('radio', { name: 'Block' }).check();
+  await page.locator('#plate-masked').click({ position: await patchPlace(page, 0, 0) });
+  await page.locator('#plate-masked').click({ position: await patchPlace(page, 11, 11) });
+  await expect(page).toHaveURL(/painted=/);
+  await settled(page);
+  const [link, masked, loss] = [page.url(), await pixels(page.locator('#plate-masked')), await lossOf(page)];
+
+  const other = await page.context().newPage();
+  await other.goto(link);
+  await settled(other);
+  expect(await pixels(other.locator('#plate-masked'))).toBe(masked);
+  expect(await lossOf(other)).toBe(loss);
+});
+
+test('shows errors and attention, and gives the plates as a PNG', async ({ page }) => {
+  await openReconstruct(page);
+  const [third, original] = [page.locator('#plate-reconstruction'), page.locator('#plate-original')];
+  const plain = [await pixels(third), await pixels(original)];
+  await page.getByLabel('Error of each hidden patch').check();
+  await expect(page.locator('#error-legend')).toBeVisible();
+  expect(await pixels(third)).not.toBe(plain[0]);
+
+  await page.getByLabel('Attention of a patch').check();
+  await expect(page.locator('#attention-legend')).toBeVisible();
+  const middle = await pixels(original);
+  expect(middle).not.toBe(plain[1]);
+  await original.click({ position: { x: 12, y: 12 } });
+  expect(await pixels(original)).not.toBe(middle);
+  await page.getByLabel('Head').selectOption('0');
+  await keepScreenshot(page, 'reconstruct-closer');
+
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Download PNG' }).click();
+  const path = await (await download).path();
+  const png = await readFile(path);
+  expect(png.subarray(1, 4).toString()).toBe('PNG');
+  expect(png.readUInt32BE(16)).toBeGreaterThan(1900);
+});
