@@ -59,7 +59,12 @@ export async function keepScreenshot(page: Page, name: string): Promise<void> {
 }
 
 /** Drops a file on the page, as a person would from the file manager. */
-export async function dropFile(page: Page, bytes: Buffer, name: string, type: string): Promise<void> {
+export async function dropFile(
+  page: Page,
+  bytes: Buffer,
+  name: string,
+  type: string,
+): Promise<void> {
   const transfer = await page.evaluateHandle(
     ({ base64, name, type }) => {
       const data = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));

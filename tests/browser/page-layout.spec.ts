@@ -1,5 +1,5 @@
 import AxeBuilder from '@axe-core/playwright';
-import { expect, keepScreenshot, openReconstruct, test } from './page-fixture';
+import { expect, keepScreenshot, openReconstruct, test } from './page-fixture.ts';
 
 const SECTIONS = ['', '#/train', '#/weights', '#/about'];
 
@@ -15,7 +15,9 @@ test('no section has a serious barrier, in light and dark', async ({ page }) => 
         location.hash = to || '#/';
       }, hash);
       const { violations } = await new AxeBuilder({ page }).analyze();
-      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      const grave = violations.filter(
+        ({ impact }) => impact === 'serious' || impact === 'critical',
+      );
       expect(grave, `${hash || '#/'} in ${colorScheme}`).toEqual([]);
     }
   }
@@ -40,8 +42,9 @@ for (const width of [360, 430]) {
 test('is dark where the visitor asks for it', async ({ page }) => {
   await page.emulateMedia({ colorScheme: 'dark' });
   await openReconstruct(page);
-  const [red = 255] = await page.evaluate(() =>
-    getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g)?.map(Number) ?? [],
+  const [red = 255] = await page.evaluate(
+    () =>
+      getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g)?.map(Number) ?? [],
   );
   expect(red).toBeLessThan(40);
   await keepScreenshot(page, 'reconstruct-dark');
@@ -52,7 +55,8 @@ test('nothing jumps while it loads', async ({ page }) => {
     const shifts: number[] = [];
     Object.assign(window, { shifts });
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) shifts.push((entry as PerformanceEntry & { value: number }).value);
+      for (const entry of list.getEntries())
+        shifts.push((entry as PerformanceEntry & { value: number }).value);
     }).observe({ type: 'layout-shift', buffered: true });
   });
   await openReconstruct(page);
@@ -69,7 +73,9 @@ test('the keyboard reaches the content and every section', async ({ page }) => {
   await page.keyboard.press('Enter');
   await page.getByRole('link', { name: 'What it is' }).focus();
   await page.keyboard.press('Enter');
-  await expect(page.getByRole('heading', { level: 1 })).toHaveText('Learning to see by filling the gaps.');
+  await expect(page.getByRole('heading', { level: 1 })).toHaveText(
+    'Learning to see by filling the gaps.',
+  );
   await expect(page.locator('#credits li')).toHaveCount(8);
   await keepScreenshot(page, 'about');
 });

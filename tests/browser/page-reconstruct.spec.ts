@@ -10,8 +10,8 @@ import {
   pixels,
   settled,
   test,
-} from './page-fixture';
-import { greyPng } from './png';
+} from './page-fixture.ts';
+import { greyPng } from './png.ts';
 
 const COFFEE = 'web/public/photographs/coffee.webp';
 
@@ -37,7 +37,9 @@ test('the slider answers, and only its last place counts', async ({ page }) => {
   await expect(page).toHaveURL(/ratio=0\.5\b/);
 });
 
-test('random, block and grid hide different patches; a new mask is another one', async ({ page }) => {
+test('random, block and grid hide different patches; a new mask is another one', async ({
+  page,
+}) => {
   await openReconstruct(page);
   const masked = page.locator('#plate-masked');
   const seen = new Set([await pixels(masked)]);
@@ -119,7 +121,10 @@ test('takes a dropped and a pasted picture', async ({ page }) => {
   await openReconstruct(page);
   const before = await pixels(page.locator('#plate-original'));
   await dropFile(page, await readFile(COFFEE), 'cup.webp', 'image/webp');
-  await expect(page.getByRole('button', { name: 'cup.webp' })).toHaveAttribute('aria-pressed', 'true');
+  await expect(page.getByRole('button', { name: 'cup.webp' })).toHaveAttribute(
+    'aria-pressed',
+    'true',
+  );
   await settled(page);
   const dropped = await pixels(page.locator('#plate-original'));
   expect(dropped).not.toBe(before);
@@ -131,7 +136,10 @@ test('takes a dropped and a pasted picture', async ({ page }) => {
     clipboardData.items.add(new File([data], 'grey.png', { type: 'image/png' }));
     dispatchEvent(new ClipboardEvent('paste', { clipboardData, cancelable: true }));
   }, png);
-  await expect(page.getByRole('button', { name: 'grey.png' })).toHaveAttribute('aria-pressed', 'true');
+  await expect(page.getByRole('button', { name: 'grey.png' })).toHaveAttribute(
+    'aria-pressed',
+    'true',
+  );
   await settled(page);
   expect(await pixels(page.locator('#plate-original'))).not.toBe(dropped);
 });
@@ -147,7 +155,10 @@ for (const { name, bytes, says } of [
     await page.locator('#own-input').setInputFiles({ name, mimeType: 'image/png', buffer: bytes });
     await expect(page.locator('#reconstruct-failure')).toHaveText(says);
     expect(await pixels(page.locator('#plate-reconstruction'))).toBe(before);
-    await expect(page.getByRole('button', { name: 'Chelsea the cat' })).toHaveAttribute('aria-pressed', 'true');
+    await expect(page.getByRole('button', { name: 'Chelsea the cat' })).toHaveAttribute(
+      'aria-pressed',
+      'true',
+    );
   });
 }
 
@@ -159,7 +170,11 @@ test('a link reproduces picture, mask and loss', async ({ page }) => {
   await page.locator('#plate-masked').click({ position: await patchPlace(page, 11, 11) });
   await expect(page).toHaveURL(/painted=/);
   await settled(page);
-  const [link, masked, loss] = [page.url(), await pixels(page.locator('#plate-masked')), await lossOf(page)];
+  const [link, masked, loss] = [
+    page.url(),
+    await pixels(page.locator('#plate-masked')),
+    await lossOf(page),
+  ];
 
   const other = await page.context().newPage();
   await other.goto(link);
@@ -170,7 +185,10 @@ test('a link reproduces picture, mask and loss', async ({ page }) => {
 
 test('shows errors and attention, and gives the plates as a PNG', async ({ page }) => {
   await openReconstruct(page);
-  const [third, original] = [page.locator('#plate-reconstruction'), page.locator('#plate-original')];
+  const [third, original] = [
+    page.locator('#plate-reconstruction'),
+    page.locator('#plate-original'),
+  ];
   const plain = [await pixels(third), await pixels(original)];
   await page.getByLabel('Error of each hidden patch').check();
   await expect(page.locator('#error-legend')).toBeVisible();

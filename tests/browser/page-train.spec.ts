@@ -1,6 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from '@playwright/test';
-import { expect, hiddenPatches, keepScreenshot, lossOf, openReconstruct, settled, SLOW, test } from './page-fixture';
+import {
+  expect,
+  hiddenPatches,
+  keepScreenshot,
+  lossOf,
+  openReconstruct,
+  SLOW,
+  settled,
+  test,
+} from './page-fixture.ts';
 
 const step = async (page: Page) =>
   Number((await page.locator('#meter-step').textContent())?.split(' ')[0]?.replaceAll(',', ''));
@@ -26,7 +35,9 @@ test('trains, pauses, survives a reload, saves, and serves in Reconstruct', asyn
   const paused = await step(page);
 
   await page.reload();
-  await expect(page.locator('#train-saved-text')).toContainText(`step ${paused}`, { timeout: SLOW });
+  await expect(page.locator('#train-saved-text')).toContainText(`step ${paused}`, {
+    timeout: SLOW,
+  });
   await page.getByRole('button', { name: 'Continue' }).click();
   await expect.poll(() => step(page), { timeout: SLOW }).toBeGreaterThan(paused);
   await page.getByRole('button', { name: 'Pause' }).click();
@@ -50,17 +61,23 @@ test('trains, pauses, survives a reload, saves, and serves in Reconstruct', asyn
   await page.getByRole('link', { name: 'Train' }).click();
   await page.getByRole('button', { name: 'Reset' }).click();
   await expect(page.locator('#train-state')).toHaveText('Not started');
-  await page
-    .locator('#train-resume-input')
-    .setInputFiles({ name: 'mine.safetensors', mimeType: 'application/octet-stream', buffer: checkpoint });
+  await page.locator('#train-resume-input').setInputFiles({
+    name: 'mine.safetensors',
+    mimeType: 'application/octet-stream',
+    buffer: checkpoint,
+  });
   await expect(page.locator('#train-state')).toHaveText('Paused', { timeout: SLOW });
   expect(await step(page)).toBeGreaterThan(paused);
 
   await page.getByRole('link', { name: 'Weights' }).click();
-  await page
-    .locator('#weights-input')
-    .setInputFiles({ name: 'mine-f16.safetensors', mimeType: 'application/octet-stream', buffer: weights });
-  await expect(page.locator('#weights-info')).toContainText('mine-f16.safetensors', { timeout: SLOW });
+  await page.locator('#weights-input').setInputFiles({
+    name: 'mine-f16.safetensors',
+    mimeType: 'application/octet-stream',
+    buffer: weights,
+  });
+  await expect(page.locator('#weights-info')).toContainText('mine-f16.safetensors', {
+    timeout: SLOW,
+  });
   await page.getByRole('link', { name: 'Reconstruct' }).click();
   await settled(page);
   expect(await lossOf(page)).toBeGreaterThan(0);
@@ -82,7 +99,9 @@ test('bad recipes and files are refused in a sentence', async ({ page }) => {
   await page
     .locator('#train-resume-input')
     .setInputFiles({ name: 'bad.safetensors', mimeType: '', buffer: Buffer.from('bad') });
-  await expect(page.locator('#train-failure')).not.toContainText('None of these', { timeout: SLOW });
+  await expect(page.locator('#train-failure')).not.toContainText('None of these', {
+    timeout: SLOW,
+  });
   await expect(page.locator('#train-failure')).toBeVisible();
 });
 
@@ -91,7 +110,9 @@ test('learns from own files', async ({ page }) => {
   await page.goto('./#/train');
   await page
     .locator('#train-files-input')
-    .setInputFiles(['chelsea', 'coffee', 'brick'].map((name) => `web/public/photographs/${name}.webp`));
+    .setInputFiles(
+      ['chelsea', 'coffee', 'brick'].map((name) => `web/public/photographs/${name}.webp`),
+    );
   await expect(page.locator('#own-count')).toHaveText('3 pictures');
   await page.getByLabel('Pictures a step').fill('4');
   await page.getByRole('button', { name: 'Step' }).click();
@@ -101,9 +122,11 @@ test('learns from own files', async ({ page }) => {
 test('a model that is not there leaves the old one in use', async ({ page }) => {
   await openReconstruct(page);
   await page.getByRole('link', { name: 'Weights' }).click();
-  await page
-    .locator('#weights-input')
-    .setInputFiles({ name: 'bad.safetensors', mimeType: '', buffer: Buffer.from('this is not a model') });
+  await page.locator('#weights-input').setInputFiles({
+    name: 'bad.safetensors',
+    mimeType: '',
+    buffer: Buffer.from('this is not a model'),
+  });
   await expect(page.locator('#weights-failure')).toBeVisible({ timeout: SLOW });
   await expect(page.locator('#weights-info')).toContainText('shipped');
 });

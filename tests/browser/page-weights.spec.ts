@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { expect, keepScreenshot, openReconstruct, settled, SLOW, test } from './page-fixture';
+import { expect, keepScreenshot, openReconstruct, SLOW, settled, test } from './page-fixture.ts';
 
 const FILE = 'models/photos-96.safetensors';
 const PIECE = 256 * 1024;
@@ -26,7 +26,11 @@ async function slowHost(): Promise<{ server: Server; url: string }> {
       ETag: '"photos"',
     });
     void (async () => {
-      for await (const piece of createReadStream(FILE, { start: begin, end, highWaterMark: PIECE })) {
+      for await (const piece of createReadStream(FILE, {
+        start: begin,
+        end,
+        highWaterMark: PIECE,
+      })) {
         response.write(piece);
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       }
@@ -35,7 +39,10 @@ async function slowHost(): Promise<{ server: Server; url: string }> {
     return undefined;
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/photos-96.safetensors` };
+  return {
+    server,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/photos-96.safetensors`,
+  };
 }
 
 test('loads weights from an address, with progress, and keeps them', async ({ page }) => {
@@ -46,7 +53,9 @@ test('loads weights from an address, with progress, and keeps them', async ({ pa
     await page.getByLabel('Address of a').fill(url);
     await page.getByRole('button', { name: 'Load', exact: true }).click();
     await expect(page.locator('#weights-bytes')).toHaveText(/\d.*B of \d.* MB/, { timeout: SLOW });
-    await expect(page.locator('#weights-info')).toContainText('photos-96.safetensors', { timeout: SLOW });
+    await expect(page.locator('#weights-info')).toContainText('photos-96.safetensors', {
+      timeout: SLOW,
+    });
     await expect(page.locator('#weights-info')).toContainText('12 × 12 patches');
     await expect(page.locator('#weights-progress')).toBeHidden();
     await expect(page.locator('#cached')).toContainText('photos-96.safetensors');

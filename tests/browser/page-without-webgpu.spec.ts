@@ -1,4 +1,4 @@
-import { expect, keepScreenshot, test } from './page-fixture';
+import { expect, keepScreenshot, test } from './page-fixture.ts';
 
 test.use({
   launchOptions: {
@@ -17,7 +17,10 @@ test('without WebGPU it says what to do and shows prepared pictures', async ({ p
   await page.locator('#ratio').fill('0.9');
   await expect(page.locator('#ratio-patches')).toHaveText('130 of 144 patches');
   await page.getByRole('button', { name: 'Coffee cup' }).click();
-  await expect(page.getByRole('button', { name: 'Coffee cup' })).toHaveAttribute('aria-pressed', 'true');
+  await expect(page.getByRole('button', { name: 'Coffee cup' })).toHaveAttribute(
+    'aria-pressed',
+    'true',
+  );
   await keepScreenshot(page, 'without-webgpu');
   await page.getByRole('link', { name: 'What it is' }).click();
   await expect(page.locator('#about-figure canvas')).toHaveCount(3);

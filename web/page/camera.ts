@@ -1,4 +1,4 @@
-import { PageError } from './failure';
+import { PageError } from './failure.ts';
 
 const REFUSALS: Record<string, string> = {
   NotAllowedError: 'The camera was not allowed. Allow it in the address bar and try again.',
@@ -29,7 +29,9 @@ export class Camera {
       });
     } catch (error) {
       const name = error instanceof Error ? error.name : '';
-      throw new PageError(REFUSALS[name] ?? 'The camera did not start. Try again, or choose a file.');
+      throw new PageError(
+        REFUSALS[name] ?? 'The camera did not start. Try again, or choose a file.',
+      );
     }
     this.#video.srcObject = this.#stream;
     await this.#video.play();

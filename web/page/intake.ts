@@ -1,4 +1,4 @@
-import { byId } from './dom';
+import { byId } from './dom.ts';
 
 /** Takes files that are dropped or pasted anywhere on the page, folders with all that is in them. */
 export function takeFiles(taken: (files: File[]) => void): void {

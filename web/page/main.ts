@@ -1,11 +1,11 @@
 import { support } from 'webmae';
-import { showAbout } from './about/section';
-import { byId } from './dom';
-import { takeFiles } from './intake';
-import { ReconstructSection } from './reconstruct/section';
-import { followAddress, ROUTES, type Route, readAddress } from './route';
-import { TrainSection } from './train/section';
-import { WeightsSection } from './weights/section';
+import { showAbout } from './about/section.ts';
+import { byId } from './dom.ts';
+import { takeFiles } from './intake.ts';
+import { ReconstructSection } from './reconstruct/section.ts';
+import { followAddress, ROUTES, type Route, readAddress } from './route.ts';
+import { TrainSection } from './train/section.ts';
+import { WeightsSection } from './weights/section.ts';
 
 const NAMES: Record<Route, string> = {
   reconstruct: 'Reconstruct',

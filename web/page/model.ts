@@ -1,5 +1,5 @@
 import { type LoadOptions, MAE, type WeightsSource } from 'webmae';
-import { isDeviceLost } from './failure';
+import { isDeviceLost } from './failure.ts';
 
 /** A loaded model, what it is called on the page and where it came from. */
 export interface LoadedModel {
@@ -51,7 +51,11 @@ export async function withModel<T>(work: (model: LoadedModel) => Promise<T>): Pr
   }
 }
 
-async function open(source: WeightsSource, name: string, options?: LoadOptions): Promise<LoadedModel> {
+async function open(
+  source: WeightsSource,
+  name: string,
+  options?: LoadOptions,
+): Promise<LoadedModel> {
   return { mae: await MAE.load(source, options), name, source };
 }
 

@@ -1,5 +1,5 @@
-import { PageError } from './failure';
-import { count } from './format';
+import { PageError } from './failure.ts';
+import { count } from './format.ts';
 
 /** A shipped photograph and whose it is. */
 export interface Credit {
@@ -95,7 +95,17 @@ export function centreCrop(image: ImageBitmap, [height, width]: [number, number]
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
   context.imageSmoothingQuality = 'high';
-  context.drawImage(image, (image.width - w) / 2, (image.height - h) / 2, w, h, 0, 0, width, height);
+  context.drawImage(
+    image,
+    (image.width - w) / 2,
+    (image.height - h) / 2,
+    w,
+    h,
+    0,
+    0,
+    width,
+    height,
+  );
   return context.getImageData(0, 0, width, height);
 }
 
@@ -112,7 +122,9 @@ function load(url: string): Promise<HTMLImageElement> {
 async function fetchPart(file: string): Promise<Response> {
   const response = await fetch(new URL(file, base));
   if (!response.ok) {
-    throw new PageError(`The photograph's file could not be fetched (${response.status}). Reload the page.`);
+    throw new PageError(
+      `The photograph's file could not be fetched (${response.status}). Reload the page.`,
+    );
   }
   return response;
 }

@@ -1,7 +1,7 @@
-import { byId, element } from '../dom';
-import { photographs } from '../pictures';
-import { Plate, withoutHidden } from '../reconstruct/plate';
-import { nearest, prepared } from '../reconstruct/prepared';
+import { byId, element } from '../dom.ts';
+import { photographs } from '../pictures.ts';
+import { Plate, withoutHidden } from '../reconstruct/plate.ts';
+import { nearest, prepared } from '../reconstruct/prepared.ts';
 
 const SHOWN = 'coffee';
 
@@ -10,7 +10,13 @@ export async function showAbout(): Promise<void> {
   const credits = await photographs();
   byId('credits').replaceChildren(
     ...credits.map(({ title, author, licence, source, url }) =>
-      element('li', {}, `${title}: ${author}, ${licence}. From `, element('a', { href: url }, source), '.'),
+      element(
+        'li',
+        {},
+        `${title}: ${author}, ${licence}. From `,
+        element('a', { href: url }, source),
+        '.',
+      ),
     ),
   );
 

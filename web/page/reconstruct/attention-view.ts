@@ -1,12 +1,12 @@
 import type { Attention, ModelInfo } from 'webmae';
-import { announce, byId, element } from '../dom';
-import type { FailureLine } from '../failure';
-import { Latest } from '../latest';
-import { withModel } from '../model';
-import type { Picture } from '../pictures';
-import { heatGradient } from './heat';
-import { PatchPointer } from './patch-pointer';
-import type { Grid, Plate, PlateContent } from './plate';
+import { announce, byId, element } from '../dom.ts';
+import type { FailureLine } from '../failure.ts';
+import { Latest } from '../latest.ts';
+import { withModel } from '../model.ts';
+import type { Picture } from '../pictures.ts';
+import { heatGradient } from './heat.ts';
+import { PatchPointer } from './patch-pointer.ts';
+import type { Grid, Plate, PlateContent } from './plate.ts';
 
 /** The query: a patch, or the cls token. */
 type Query = number | 'cls';
@@ -58,7 +58,8 @@ export class AttentionView {
       element('option', { value: 'mean' }, 'mean of all'),
       ...options(heads, (i) => `${i + 1} of ${heads}`),
     );
-    if (typeof this.#query === 'number' && this.#query >= grid[0] * grid[1]) this.#query = undefined;
+    if (typeof this.#query === 'number' && this.#query >= grid[0] * grid[1])
+      this.#query = undefined;
     this.#forget();
   }
 
@@ -82,7 +83,8 @@ export class AttentionView {
     this.#plate.canvas.tabIndex = on ? 0 : -1;
     this.#plate.canvas.setAttribute('role', on ? 'application' : 'img');
     this.#plate.canvas.classList.toggle('pickable', on);
-    if (on) this.#query ??= Math.floor(this.#grid[0] / 2) * this.#grid[1] + Math.floor(this.#grid[1] / 2);
+    if (on)
+      this.#query ??= Math.floor(this.#grid[0] / 2) * this.#grid[1] + Math.floor(this.#grid[1] / 2);
     this.#forget();
   }
 
@@ -108,7 +110,8 @@ export class AttentionView {
     await this.#failure.guard(async () => {
       const block = Number(this.#block.value);
       const attention = await withModel(({ mae }) => mae.attention(picture.image, block));
-      if (picture === this.#picture && block === Number(this.#block.value)) this.#attention = attention;
+      if (picture === this.#picture && block === Number(this.#block.value))
+        this.#attention = attention;
       this.#cls.hidden = attention.clsTokens === 0;
       this.#draw();
       this.#tell();
@@ -124,7 +127,8 @@ export class AttentionView {
       return;
     }
     const top = Math.max(...values);
-    (this.#legend.lastElementChild as HTMLElement).textContent = `${(top * 100).toFixed(1)}% of its attention`;
+    (this.#legend.lastElementChild as HTMLElement).textContent =
+      `${(top * 100).toFixed(1)}% of its attention`;
     const chosen = typeof this.#query === 'number' ? this.#query : undefined;
     this.#plate.show({
       ...this.#original,
@@ -150,9 +154,12 @@ export class AttentionView {
     const { heads, tokens, clsTokens, weights } = this.#attention;
     const query = this.#query === 'cls' ? 0 : this.#query + clsTokens;
     const chosen =
-      this.#head.value === 'mean' ? Array.from({ length: heads }, (_, i) => i) : [Number(this.#head.value)];
+      this.#head.value === 'mean'
+        ? Array.from({ length: heads }, (_, i) => i)
+        : [Number(this.#head.value)];
     return Array.from({ length: tokens - clsTokens }, (_, patch) => {
-      const at = (head: number) => weights[(head * tokens + query) * tokens + clsTokens + patch] ?? 0;
+      const at = (head: number) =>
+        weights[(head * tokens + query) * tokens + clsTokens + patch] ?? 0;
       return chosen.reduce((sum, head) => sum + at(head), 0) / chosen.length;
     });
   }

@@ -1,7 +1,7 @@
-import { Camera } from '../camera';
-import { byId, element } from '../dom';
-import type { FailureLine } from '../failure';
-import { type Picture, photograph, photographs, pictureFromFile, thumbnail } from '../pictures';
+import { Camera } from '../camera.ts';
+import { byId, element } from '../dom.ts';
+import type { FailureLine } from '../failure.ts';
+import { type Picture, photograph, photographs, pictureFromFile, thumbnail } from '../pictures.ts';
 
 /** The row of photographs, and the ways to bring one's own. */
 export class ContactSheet {
@@ -29,8 +29,17 @@ export class ContactSheet {
   /** Makes the row. */
   async fill(): Promise<void> {
     const buttons = (await photographs()).map((credit) => {
-      const image = element('img', { src: thumbnail(credit), alt: credit.title, width: 176, height: 176 });
-      const button = element('button', { type: 'button', className: 'thumbnail', title: credit.title }, image);
+      const image = element('img', {
+        src: thumbnail(credit),
+        alt: credit.title,
+        width: 176,
+        height: 176,
+      });
+      const button = element(
+        'button',
+        { type: 'button', className: 'thumbnail', title: credit.title },
+        image,
+      );
       button.dataset.picture = credit.id;
       button.addEventListener('click', () => {
         void this.#failure.guard(async () => this.#chosen(await photograph(credit.id)));
@@ -59,7 +68,11 @@ export class ContactSheet {
     const side = Math.min(picture.image.width, picture.image.height);
     const [x, y] = [(picture.image.width - side) / 2, (picture.image.height - side) / 2];
     canvas.getContext('2d')?.drawImage(picture.image, x, y, side, side, 0, 0, 176, 176);
-    const button = element('button', { type: 'button', className: 'thumbnail', title: picture.title }, canvas);
+    const button = element(
+      'button',
+      { type: 'button', className: 'thumbnail', title: picture.title },
+      canvas,
+    );
     button.setAttribute('aria-label', picture.title);
     button.dataset.picture = 'own';
     button.addEventListener('click', () => void this.#chosen(picture));

@@ -17,7 +17,9 @@ export function heatColor(value: number): string {
   const index = Math.min(Math.floor(place), ANCHORS.length - 2);
   const [low, high] = [ANCHORS[index], ANCHORS[index + 1]];
   if (!low || !high) return 'transparent';
-  const mixed = low.map((channel, i) => channel + ((high[i] ?? channel) - channel) * (place - index));
+  const mixed = low.map(
+    (channel, i) => channel + ((high[i] ?? channel) - channel) * (place - index),
+  );
   return `rgb(${mixed.map(Math.round).join(' ')})`;
 }
 

@@ -1,7 +1,7 @@
-import { announce, byId, Choice } from '../dom';
-import { PatchPointer } from './patch-pointer';
-import type { Grid } from './plate';
-import type { Scene } from './scene';
+import { announce, byId, Choice } from '../dom.ts';
+import { PatchPointer } from './patch-pointer.ts';
+import type { Grid } from './plate.ts';
+import type { Scene } from './scene.ts';
 
 type MaskPart = Pick<Scene, 'painted' | 'ratio' | 'strategy' | 'seed'>;
 
@@ -37,14 +37,18 @@ export class MaskEditor {
       this.#sliding = false;
     });
     this.#seed.addEventListener('change', () => {
-      if (this.#seed.checkValidity() && this.#seed.value !== '') this.#replace({ seed: this.#seed.valueAsNumber });
+      if (this.#seed.checkValidity() && this.#seed.value !== '')
+        this.#replace({ seed: this.#seed.valueAsNumber });
     });
-    byId('new-mask').addEventListener('click', () => this.#replace({ seed: this.#host.scene.seed + 1 }));
+    byId('new-mask').addEventListener('click', () =>
+      this.#replace({ seed: this.#host.scene.seed + 1 }),
+    );
     byId('invert').addEventListener('click', () => this.#invert());
     this.#undo.addEventListener('click', () => this.#back());
     document.addEventListener('keydown', (event) => {
       const typing = event.target instanceof HTMLInputElement && event.target.type !== 'range';
-      const undo = (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === 'z';
+      const undo =
+        (event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === 'z';
       if (undo && !typing && !byId('reconstruct').hidden) {
         event.preventDefault();
         this.#back();
@@ -61,7 +65,10 @@ export class MaskEditor {
   show(scene: Scene, patches: number): void {
     this.#slider.max = String(Math.floor((1 - 1 / patches) * 100) / 100);
     if (!this.#sliding) this.#slider.value = String(scene.ratio);
-    this.#slider.style.setProperty('--share', `${(this.#slider.valueAsNumber / Number(this.#slider.max)) * 100}%`);
+    this.#slider.style.setProperty(
+      '--share',
+      `${(this.#slider.valueAsNumber / Number(this.#slider.max)) * 100}%`,
+    );
     this.#strategy.value = scene.strategy;
     if (document.activeElement !== this.#seed) this.#seed.value = String(scene.seed);
     this.#undo.disabled = this.#past.length === 0;

@@ -1,4 +1,4 @@
-import type { Grid } from './plate';
+import type { Grid } from './plate.ts';
 
 /** What happens on a canvas of patches, by pointer or keyboard. */
 export interface PatchHandlers {
@@ -114,7 +114,10 @@ function clamp(value: number, count: number): number {
 }
 
 /** The places between two, so that a quick stroke has no gaps. */
-function line([row, column]: [number, number], [toRow, toColumn]: [number, number]): [number, number][] {
+function line(
+  [row, column]: [number, number],
+  [toRow, toColumn]: [number, number],
+): [number, number][] {
   const steps = Math.max(Math.abs(toRow - row), Math.abs(toColumn - column), 1);
   return Array.from({ length: steps + 1 }, (_, i) => [
     Math.round(row + ((toRow - row) * i) / steps),

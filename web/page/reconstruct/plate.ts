@@ -1,4 +1,4 @@
-import { heatColor } from './heat';
+import { heatColor } from './heat.ts';
 
 /** Rows and columns of patches. */
 export type Grid = readonly [number, number];
@@ -95,7 +95,10 @@ export function draw(
   if (cursor !== undefined) {
     const [row, column] = [Math.floor(cursor / columns), cursor % columns];
     const line = Math.max(2, Math.round(width / 160));
-    for (const [name, inset] of [['--ink', 0.5], ['--paper', 1.5]] as const) {
+    for (const [name, inset] of [
+      ['--ink', 0.5],
+      ['--paper', 1.5],
+    ] as const) {
       context.strokeStyle = color(name);
       context.lineWidth = line;
       context.strokeRect(
@@ -110,7 +113,11 @@ export function draw(
 }
 
 /** The picture without its hidden patches: transparent, so that enlarging does not smear them. */
-export function withoutHidden(original: ImageData, mask: ArrayLike<number>, [rows, columns]: Grid): ImageData {
+export function withoutHidden(
+  original: ImageData,
+  mask: ArrayLike<number>,
+  [rows, columns]: Grid,
+): ImageData {
   const { width, height } = original;
   const visible = new ImageData(new Uint8ClampedArray(original.data), width, height);
   for (let y = 0; y < height; y++) {

@@ -1,5 +1,5 @@
-import { decodeMask } from '../mask-code';
-import type { Grid } from './plate';
+import { decodeMask } from '../mask-code.ts';
+import type { Grid } from './plate.ts';
 
 /** A reconstruction made beforehand. */
 export interface Prepared {

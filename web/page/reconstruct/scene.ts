@@ -1,5 +1,5 @@
 import type { MaskStrategy, ReconstructOptions, View } from 'webmae';
-import { decodeMask, encodeMask } from '../mask-code';
+import { decodeMask, encodeMask } from '../mask-code.ts';
 
 /** All that decides what Reconstruct shows, except the model. */
 export interface Scene {
@@ -36,7 +36,11 @@ export function sceneFromQuery(query: URLSearchParams): Scene {
     strategy: oneOf(query.get('mask'), ['random', 'block', 'grid'], FIRST_SCENE.strategy),
     seed: seed === undefined ? FIRST_SCENE.seed : Math.floor(seed),
     code: query.get('painted') ?? undefined,
-    view: oneOf(query.get('view'), ['visible-statistics', 'true-statistics', 'raw'], FIRST_SCENE.view),
+    view: oneOf(
+      query.get('view'),
+      ['visible-statistics', 'true-statistics', 'raw'],
+      FIRST_SCENE.view,
+    ),
     third: oneOf(query.get('show'), ['reconstruction', 'prediction'], FIRST_SCENE.third),
   };
 }

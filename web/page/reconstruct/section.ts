@@ -1,19 +1,25 @@
 import type { Progress, Reconstruction, Support } from 'webmae';
-import { byId, Choice, saveFile } from '../dom';
-import { FailureLine } from '../failure';
-import { bytes, duration, loss, millions, plural } from '../format';
-import { Latest } from '../latest';
-import { type LoadedModel, model, onModelChange, withModel } from '../model';
-import { centreCrop, type Picture, photograph } from '../pictures';
-import { linkTo, rememberState } from '../route';
-import { AttentionView } from './attention-view';
-import { ContactSheet } from './contact-sheet';
-import { heatGradient } from './heat';
-import { MaskEditor, type MaskHost } from './mask-editor';
-import { type Grid, Plate, type PlateContent, withoutHidden } from './plate';
-import { nearest, type Prepared, prepared } from './prepared';
-import { paintedMask, queryFromScene, reconstructOptions, type Scene, sceneFromQuery } from './scene';
-import { drawSheet } from './sheet';
+import { byId, Choice, saveFile } from '../dom.ts';
+import { FailureLine } from '../failure.ts';
+import { bytes, duration, loss, millions, plural } from '../format.ts';
+import { Latest } from '../latest.ts';
+import { type LoadedModel, model, onModelChange, withModel } from '../model.ts';
+import { centreCrop, type Picture, photograph } from '../pictures.ts';
+import { linkTo, rememberState } from '../route.ts';
+import { AttentionView } from './attention-view.ts';
+import { ContactSheet } from './contact-sheet.ts';
+import { heatGradient } from './heat.ts';
+import { MaskEditor, type MaskHost } from './mask-editor.ts';
+import { type Grid, Plate, type PlateContent, withoutHidden } from './plate.ts';
+import { nearest, type Prepared, prepared } from './prepared.ts';
+import {
+  paintedMask,
+  queryFromScene,
+  reconstructOptions,
+  type Scene,
+  sceneFromQuery,
+} from './scene.ts';
+import { drawSheet } from './sheet.ts';
 
 /** What a reconstruction is of. */
 interface Request {
@@ -22,7 +28,10 @@ interface Request {
 }
 
 /** What the plates show: made now, or beforehand. */
-type Shown = { grid: Grid } & Pick<Reconstruction, 'original' | 'reconstruction' | 'mask' | 'loss'> &
+type Shown = { grid: Grid } & Pick<
+  Reconstruction,
+  'original' | 'reconstruction' | 'mask' | 'loss'
+> &
   Partial<Pick<Reconstruction, 'prediction' | 'patchError' | 'milliseconds'>>;
 
 /** The section Reconstruct: one scene, and what a model makes of it. */
@@ -84,7 +93,9 @@ export class ReconstructSection implements MaskHost {
       await this.#choose(picture);
     });
     if (wanted === 'own' && !own) {
-      this.#note('This link was made with someone’s own picture, which stays with them. The mask is theirs.');
+      this.#note(
+        'This link was made with someone’s own picture, which stays with them. The mask is theirs.',
+      );
     }
   }
 
@@ -162,7 +173,9 @@ export class ReconstructSection implements MaskHost {
   #decode(scene: Scene, [rows, columns]: Grid): Scene {
     const painted = paintedMask(scene, rows * columns);
     if (!painted && (scene.painted || scene.code)) {
-      this.#note(`The painted mask is for another grid than ${rows} × ${columns}; here is a drawn one.`);
+      this.#note(
+        `The painted mask is for another grid than ${rows} × ${columns}; here is a drawn one.`,
+      );
     }
     const decoded = { ...scene, painted, code: undefined };
     if (scene === this.scene) this.scene = decoded;
@@ -187,7 +200,8 @@ export class ReconstructSection implements MaskHost {
     const made = nearest(this.#prepared, this.scene.ratio);
     if (!made) return;
     const { ratio, seed } = this.scene;
-    const exact = made.ratio === ratio && made.seed === seed && !this.scene.painted && !this.scene.code;
+    const exact =
+      made.ratio === ratio && made.seed === seed && !this.scene.painted && !this.scene.code;
     if (this.#support && !this.#support.webgpu) {
       this.scene = { ...this.scene, ratio: made.ratio, painted: undefined, code: undefined };
       this.#show(made);
@@ -205,7 +219,8 @@ export class ReconstructSection implements MaskHost {
   #showModel({ mae, name }: LoadedModel): void {
     const { config, grid, reconstructs, weights } = mae.info;
     const [height, width] = config.image_size;
-    byId('caption-model').textContent = `${name}, ${width} × ${height} px, ${millions(weights.parameters)}`;
+    byId('caption-model').textContent =
+      `${name}, ${width} × ${height} px, ${millions(weights.parameters)}`;
     byId('norm-views').hidden = !(config.norm_pix_loss && reconstructs);
     this.#attention.showModel(mae.info);
     this.#note('');
@@ -249,12 +264,18 @@ export class ReconstructSection implements MaskHost {
   #thirdContent(): PlateContent | undefined {
     if (!this.#shown) return undefined;
     const { grid, reconstruction, prediction, patchError, mask } = this.#shown;
-    const image = this.scene.third === 'prediction' ? (prediction ?? reconstruction) : reconstruction;
+    const image =
+      this.scene.third === 'prediction' ? (prediction ?? reconstruction) : reconstruction;
     const top = this.#showError.checked && patchError ? Math.max(...patchError) : 0;
     byId('error-legend').hidden = top === 0;
-    (byId('error-legend').lastElementChild as HTMLElement).textContent = `${loss(top)} squared error`;
+    (byId('error-legend').lastElementChild as HTMLElement).textContent =
+      `${loss(top)} squared error`;
     if (top === 0 || !patchError) return { image, grid };
-    return { image, grid, heat: patchError.map((value, i) => (mask[i] ? value / top : Number.NaN)) };
+    return {
+      image,
+      grid,
+      heat: patchError.map((value, i) => (mask[i] ? value / top : Number.NaN)),
+    };
   }
 
   #drawThird(): void {
@@ -280,7 +301,8 @@ export class ReconstructSection implements MaskHost {
     else bar.removeAttribute('value');
     const text = box.querySelector('span') as HTMLElement;
     if (stage === 'kernels') text.textContent = 'Compiling the kernels';
-    else text.textContent = `Loading the model, ${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`;
+    else
+      text.textContent = `Loading the model, ${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`;
   }
 
   #note(text: string): void {
@@ -293,7 +315,9 @@ export class ReconstructSection implements MaskHost {
     const [masked, third] = [this.#maskedContent(), this.#thirdContent()];
     if (!this.#shown || !masked || !third || !this.#picture) return;
     const { grid, original } = this.#shown;
-    const how = this.scene.painted ? 'painted mask' : `${this.scene.strategy} mask, seed ${this.scene.seed}`;
+    const how = this.scene.painted
+      ? 'painted mask'
+      : `${this.scene.strategy} mask, seed ${this.scene.seed}`;
     const caption = `webmae   ${this.#picture.title}   ${byId('headline-ratio').textContent} hidden, ${how}   loss ${loss(this.#shown.loss)}`;
     saveFile(
       await drawSheet([{ image: original, grid }, masked, third], caption),

@@ -1,4 +1,4 @@
-import { draw, type PlateContent } from './plate';
+import { draw, type PlateContent } from './plate.ts';
 
 const SIDE = 640;
 const MARGIN = 40;

@@ -1,6 +1,6 @@
-import { PageError } from '../failure';
-import { type Picture, photograph, photographs, pictureFromFile, shrink } from '../pictures';
-import { drawnPicture } from './drawn';
+import { PageError } from '../failure.ts';
+import { type Picture, photograph, photographs, pictureFromFile, shrink } from '../pictures.ts';
+import { drawnPicture } from './drawn.ts';
 
 /** Drawn pictures beside the shipped photographs. */
 const DRAWN = 64;
@@ -34,7 +34,9 @@ export class OwnPictures {
       onProgress?.(i + 1);
     }
     if (refused === files.length && files.length > 0) {
-      throw new PageError('None of these files is a picture that this browser reads. Choose JPEG, PNG or WebP files.');
+      throw new PageError(
+        'None of these files is a picture that this browser reads. Choose JPEG, PNG or WebP files.',
+      );
     }
     return refused;
   }
@@ -61,7 +63,8 @@ export async function* learningPictures(
 ): AsyncGenerator<ImageBitmap | ImageData> {
   const wanted = Math.min(3 * side, KEPT_SIDE);
   if (source === 'own') {
-    if (own.count === 0) throw new PageError('There are no pictures of your own yet. Choose files or a folder first.');
+    if (own.count === 0)
+      throw new PageError('There are no pictures of your own yet. Choose files or a folder first.');
     for (const file of own.files) {
       const bitmap = await createImageBitmap(file);
       yield await shrink(bitmap, bitmap.width, bitmap.height, wanted);
@@ -77,7 +80,11 @@ export async function* learningPictures(
 }
 
 /** The pictures that are reconstructed again and again, to watch the training. */
-export async function watchedPictures(source: Source, own: OwnPictures, count: number): Promise<Picture[]> {
+export async function watchedPictures(
+  source: Source,
+  own: OwnPictures,
+  count: number,
+): Promise<Picture[]> {
   if (source === 'own' && own.count > 0) {
     return Promise.all(
       own.files.slice(0, count).map(async (file, i) => ({

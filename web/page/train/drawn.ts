@@ -17,7 +17,9 @@ export function drawnPicture(seed: number): ImageData {
   const between = (low: number, high: number) => low + random() * (high - low);
   const color = () => `hsl(${between(0, 360)} ${between(20, 80)}% ${between(15, 85)}%)`;
   const canvas = new OffscreenCanvas(SIDE, SIDE);
-  const context = canvas.getContext('2d', { willReadFrequently: true }) as OffscreenCanvasRenderingContext2D;
+  const context = canvas.getContext('2d', {
+    willReadFrequently: true,
+  }) as OffscreenCanvasRenderingContext2D;
 
   const ground = context.createLinearGradient(between(0, SIDE), 0, between(0, SIDE), SIDE);
   ground.addColorStop(0, color());

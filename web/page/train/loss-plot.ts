@@ -1,5 +1,5 @@
 import uPlot from 'uplot';
-import { loss as asText } from '../format';
+import { loss as asText } from '../format.ts';
 
 /** Weight of the past in the smoothed line. */
 const SMOOTHING = 0.95;

@@ -1,7 +1,7 @@
 import type { MaskStrategy, TrainerOptions } from 'webmae';
-import { byId } from '../dom';
-import { PageError } from '../failure';
-import type { Source } from './dataset';
+import { byId } from '../dom.ts';
+import { PageError } from '../failure.ts';
+import type { Source } from './dataset.ts';
 
 /** Values of a recipe's form by field, as text; a checkbox is `on` or absent. */
 export type Fields = Record<string, string>;
@@ -18,7 +18,8 @@ export class Recipe {
   get fields(): Fields {
     const fields: Fields = {};
     for (const control of this.#controls()) {
-      const off = control instanceof HTMLInputElement && !control.checked && TOGGLES.has(control.type);
+      const off =
+        control instanceof HTMLInputElement && !control.checked && TOGGLES.has(control.type);
       if (!off) fields[control.name] = control.value;
     }
     return fields;
@@ -27,7 +28,8 @@ export class Recipe {
   set fields(fields: Fields) {
     for (const control of this.#controls()) {
       const value = fields[control.name];
-      if (control instanceof HTMLInputElement && TOGGLES.has(control.type)) control.checked = value === control.value;
+      if (control instanceof HTMLInputElement && TOGGLES.has(control.type))
+        control.checked = value === control.value;
       else control.value = value ?? '';
     }
   }

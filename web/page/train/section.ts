@@ -1,14 +1,23 @@
 import { memory, type StepMetrics, type Support, Trainer } from 'webmae';
-import { Camera } from '../camera';
-import { byId, saveFile } from '../dom';
-import { FailureLine, isDeviceLost } from '../failure';
-import { ago, bytes, clock, count, loss, plural } from '../format';
-import { loadModel } from '../model';
-import { learningPictures, OwnPictures, watchedPictures } from './dataset';
-import { LossPlot } from './loss-plot';
-import { Recipe } from './recipe';
-import { canKeep, forgetRun, keepPictures, keepRun, keptCheckpoint, keptPictures, keptRun, type RunRecord } from './storage';
-import { WATCHED, Watch } from './watch';
+import { Camera } from '../camera.ts';
+import { byId, saveFile } from '../dom.ts';
+import { FailureLine, isDeviceLost } from '../failure.ts';
+import { ago, bytes, clock, count, loss, plural } from '../format.ts';
+import { loadModel } from '../model.ts';
+import { learningPictures, OwnPictures, watchedPictures } from './dataset.ts';
+import { LossPlot } from './loss-plot.ts';
+import { Recipe } from './recipe.ts';
+import {
+  canKeep,
+  forgetRun,
+  keepPictures,
+  keepRun,
+  keptCheckpoint,
+  keptPictures,
+  keptRun,
+  type RunRecord,
+} from './storage.ts';
+import { WATCHED, Watch } from './watch.ts';
 
 type State = 'empty' | 'preparing' | 'paused' | 'running';
 
@@ -176,7 +185,9 @@ export class TrainSection {
     if (!isDeviceLost(error) || !lost.lastSave) throw error;
     const trainer = await Trainer.resume(lost.lastSave, { images: this.#pictures() });
     this.#trainer = trainer;
-    this.#failure.show(`The graphics device was lost. It goes on from step ${count(trainer.info.step)}.`);
+    this.#failure.show(
+      `The graphics device was lost. It goes on from step ${count(trainer.info.step)}.`,
+    );
     return trainer;
   }
 
@@ -333,7 +344,8 @@ export class TrainSection {
     enable('train-step', resting);
     enable('train-pause', state === 'running');
     enable('train-resume', resting);
-    for (const id of ['train-reset', 'train-use', 'train-save', 'train-export']) enable(id, state === 'paused');
+    for (const id of ['train-reset', 'train-use', 'train-save', 'train-export'])
+      enable(id, state === 'paused');
     this.#recipe.locked = state !== 'empty';
     byId('train-start').textContent = state === 'empty' ? 'Start' : 'Go on';
     const texts: Record<State, string> = {
@@ -352,7 +364,8 @@ export class TrainSection {
 
   #showOwn(): void {
     const { count: number } = this.#own;
-    byId('own-count').textContent = number === 0 ? 'none yet' : plural(number, 'picture', 'pictures');
+    byId('own-count').textContent =
+      number === 0 ? 'none yet' : plural(number, 'picture', 'pictures');
     byId('train-clear').hidden = number === 0;
     void this.#showWatched();
   }

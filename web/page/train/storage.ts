@@ -18,7 +18,11 @@ export interface RunRecord {
 
 /** Whether this browser keeps a run: Safari before 26 lacks the writing part. */
 export function canKeep(): boolean {
-  return 'storage' in navigator && 'getDirectory' in navigator.storage && 'createWritable' in FileSystemFileHandle.prototype;
+  return (
+    'storage' in navigator &&
+    'getDirectory' in navigator.storage &&
+    'createWritable' in FileSystemFileHandle.prototype
+  );
 }
 
 /** Keeps a run. A file takes the place of the older one only when it is complete. */

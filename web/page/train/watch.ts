@@ -1,7 +1,7 @@
 import type { Trainer } from 'webmae';
-import { byId, element } from '../dom';
-import { centreCrop, type Picture } from '../pictures';
-import { Plate } from '../reconstruct/plate';
+import { byId, element } from '../dom.ts';
+import { centreCrop, type Picture } from '../pictures.ts';
+import { Plate } from '../reconstruct/plate.ts';
 
 /** How many pictures are watched. */
 export const WATCHED = 4;
@@ -30,7 +30,13 @@ export class Watch {
     }));
     this.#box.replaceChildren(
       ...this.#rows.map(({ original, masked, reconstruction }) =>
-        element('div', { className: 'watch-row' }, original.canvas, masked.canvas, reconstruction.canvas),
+        element(
+          'div',
+          { className: 'watch-row' },
+          original.canvas,
+          masked.canvas,
+          reconstruction.canvas,
+        ),
       ),
     );
     for (const { picture, original } of this.#rows) {
@@ -41,9 +47,12 @@ export class Watch {
   /** Asks the trainer for all of them. */
   async update(trainer: Trainer): Promise<void> {
     for (const [i, row] of this.#rows.entries()) {
-      const { grid, original, masked, mask, reconstruction } = await trainer.reconstruct(row.picture.image, {
-        seed: i + 1,
-      });
+      const { grid, original, masked, mask, reconstruction } = await trainer.reconstruct(
+        row.picture.image,
+        {
+          seed: i + 1,
+        },
+      );
       row.original.show({ image: original, grid });
       row.masked.show({ image: masked, grid, film: mask });
       row.reconstruction.show({ image: reconstruction, grid });

@@ -1,8 +1,8 @@
 import { cache, type ModelInfo, type Progress, type Support } from 'webmae';
-import { byId, element } from '../dom';
-import { FailureLine } from '../failure';
-import { bytes, count } from '../format';
-import { loadModel, onModelChange } from '../model';
+import { byId, element } from '../dom.ts';
+import { FailureLine } from '../failure.ts';
+import { bytes, count } from '../format.ts';
+import { loadModel, onModelChange } from '../model.ts';
 
 const EXAMPLE = 'https://huggingface.co/facebook/vit-mae-base/resolve/main/model.safetensors';
 const STAGES: Partial<Record<Progress['stage'], string>> = {
@@ -60,12 +60,22 @@ export class WeightsSection {
       ...kept.map(({ url, bytes: size, complete }) => {
         const remove = element('button', { type: 'button' }, 'Remove');
         remove.setAttribute('aria-label', `Remove ${fileName(url)}`);
-        remove.addEventListener('click', () => void cache.delete(url).then(() => this.#showCached()));
+        remove.addEventListener(
+          'click',
+          () => void cache.delete(url).then(() => this.#showCached()),
+        );
         const load = element('button', { type: 'button' }, complete ? 'Load' : 'Go on');
         load.setAttribute('aria-label', `Load ${fileName(url)}`);
         load.addEventListener('click', () => void this.#load(url, fileName(url)));
         const state = `${bytes(size)}${complete ? '' : ', not complete'}`;
-        return element('li', {}, element('span', { title: url }, shortened(url)), ` ${state} `, load, remove);
+        return element(
+          'li',
+          {},
+          element('span', { title: url }, shortened(url)),
+          ` ${state} `,
+          load,
+          remove,
+        );
       }),
     );
   }
@@ -93,7 +103,9 @@ export class WeightsSection {
     if (total) this.#bar.value = done / total;
     else this.#bar.removeAttribute('value');
     const counted = stage === 'download' || stage === 'weights';
-    byId('weights-bytes').textContent = counted ? `${bytes(done)}${total ? ` of ${bytes(total)}` : ''}` : '';
+    byId('weights-bytes').textContent = counted
+      ? `${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`
+      : '';
   }
 
   async #clear(): Promise<void> {
@@ -110,9 +122,15 @@ function showInfo({ config, grid, reconstructs, weights }: ModelInfo, name: stri
     ['Holds', weights.description],
     ['Parameters', count(weights.parameters)],
     ['File', bytes(weights.bytes)],
-    ['Pictures', `${config.image_size[1]} × ${config.image_size[0]} px, ${grid[1]} × ${grid[0]} patches`],
+    [
+      'Pictures',
+      `${config.image_size[1]} × ${config.image_size[0]} px, ${grid[1]} × ${grid[0]} patches`,
+    ],
     ['Encoder', `${encoder.depth} blocks of ${encoder.dim}, ${encoder.heads} heads`],
-    ['Decoder', reconstructs ? `${decoder.depth} blocks of ${decoder.dim}, ${decoder.heads} heads` : 'none'],
+    [
+      'Decoder',
+      reconstructs ? `${decoder.depth} blocks of ${decoder.dim}, ${decoder.heads} heads` : 'none',
+    ],
     ['Targets', config.norm_pix_loss ? 'normalised patches' : 'pixels'],
   ];
   if (weights.step !== undefined) facts.push(['Trained', `${count(weights.step)} steps`]);
