@@ -1,0 +1,292 @@
+/** The worker's side of every call. */
+
+import * as Comlink from 'comlink';
+import initWasm, { type InitOutput, type Model, Trainer } from '../../wasm/webmae.js';
+import { NetworkError, typed } from '../errors.ts';
+import type {
+  CallId,
+  EngineApi,
+  Events,
+  Handle,
+  Picture,
+  PostedLoadOptions,
+  RawReconstruction,
+  ReconstructRequest,
+  RunEnd,
+  Weights,
+} from '../protocol.ts';
+import type { MemoryUse, ModelInfo, StepMetrics, TrainerInfo } from '../types.ts';
+import { Calls } from './calls.ts';
+import { Devices, guarded, type Open } from './devices.ts';
+import { Meter } from './meter.ts';
+import { type Pixels, read } from './pixels.ts';
+import { Queue } from './queue.ts';
+import { unpack } from './results.ts';
+import { Run } from './run.ts';
+import { Saver } from './saver.ts';
+import { loadModel, readWhole } from './weights.ts';
+
+/** Never aborted: what must be done. */
+const NEVER = new AbortController().signal;
+
+/** Models and trainers on one device. */
+export class Engine implements EngineApi {
+  readonly #wasmUrl: URL;
+  readonly #calls = new Calls();
+  readonly #queue = new Queue();
+  readonly #savers = new Map<Handle, Saver>();
+  #devices = new Devices(1);
+  #events: Events | undefined;
+  #wasmSource: string | BufferSource | undefined;
+  #wasm: Promise<InitOutput> | undefined;
+
+  /** `wasmUrl` is where `webmae_bg.wasm` lies if the page does not say otherwise. */
+  constructor(wasmUrl: URL) {
+    this.#wasmUrl = wasmUrl;
+  }
+
+  start(events: Events, wasm: string | BufferSource | undefined, firstHandle: Handle): void {
+    this.#events = events;
+    this.#wasmSource = wasm;
+    this.#devices = new Devices(firstHandle);
+  }
+
+  async ready(): Promise<void> {
+    await this.#memory();
+  }
+
+  abort(call: CallId): void {
+    this.#calls.abort(call);
+  }
+
+  load(
+    call: CallId,
+    weights: Weights,
+    options: PostedLoadOptions,
+  ): Promise<{ handle: Handle; info: ModelInfo }> {
+    return this.#calls.track(call, async (signal) => {
+      const device = await this.#device(signal);
+      const context = {
+        options,
+        signal,
+        meter: this.#meter(call),
+        exclusively: <T>(task: () => T | Promise<T>) => this.#queue.run(signal, task),
+      };
+      const model = await guarded(device, () => loadModel(device, weights, context));
+      if (signal.aborted) model.free();
+      signal.throwIfAborted();
+      return {
+        handle: this.#devices.add(model, device),
+        info: JSON.parse(model.info) as ModelInfo,
+      };
+    });
+  }
+
+  async embed(call: CallId, model: Handle, picture: Picture, json: string): Promise<Float32Array> {
+    const feature = await this.#look(
+      call,
+      model,
+      picture,
+      (object: Model, { rgba, width, height }) => object.embed(rgba, width, height, json),
+    );
+    return Comlink.transfer(feature, [feature.buffer]);
+  }
+
+  async attention(call: CallId, model: Handle, picture: Picture, block: number, fit: string) {
+    const attention = await this.#look(
+      call,
+      model,
+      picture,
+      (object: Model, { rgba, width, height }) => object.attention(rgba, width, height, block, fit),
+    );
+    const { heads, tokens, clsTokens, rows, columns } = attention;
+    const weights = attention.weights();
+    attention.free();
+    const grid: [number, number] = [rows, columns];
+    return Comlink.transfer({ heads, tokens, clsTokens, grid, weights }, [weights.buffer]);
+  }
+
+  reconstruct(
+    call: CallId,
+    handle: Handle,
+    picture: Picture,
+    { json, mask, noise }: ReconstructRequest,
+  ): Promise<RawReconstruction> {
+    return this.#look(call, handle, picture, async (object, { rgba, width, height }, began) => {
+      const result = await object.reconstruct(rgba, width, height, json, mask, noise);
+      return unpack(result, began);
+    });
+  }
+
+  createTrainer(call: CallId, json: string): Promise<{ handle: Handle; info: TrainerInfo }> {
+    return this.#openTrainer(call, async () => (device) => new Trainer(device, json));
+  }
+
+  resumeTrainer(call: CallId, weights: Weights): Promise<{ handle: Handle; info: TrainerInfo }> {
+    return this.#openTrainer(call, async (signal) => {
+      const context = { options: { cache: false }, signal, meter: this.#meter(call) };
+      const checkpoint = await readWhole(weights, context);
+      return (device) => Trainer.resume(device, checkpoint);
+    });
+  }
+
+  async addImage(call: CallId, trainer: Handle, picture: Picture): Promise<TrainerInfo> {
+    return this.#look(call, trainer, picture, (object: Trainer, { rgba, width, height }) => {
+      object.addImage(rgba, width, height);
+      return infoOf(object);
+    });
+  }
+
+  clearImages(call: CallId, trainer: Handle): Promise<TrainerInfo> {
+    return this.#use(call, trainer, (object: Trainer) => {
+      object.clearImages();
+      return infoOf(object);
+    });
+  }
+
+  step(call: CallId, trainer: Handle): Promise<StepMetrics> {
+    return this.#calls.track(call, (signal) => this.#step(signal, trainer, performance.now()));
+  }
+
+  run(call: CallId, trainer: Handle, steps: number, port: MessagePort): Promise<RunEnd> {
+    return this.#calls.track(call, async (signal) => {
+      const run = new Run(port);
+      try {
+        let last = performance.now();
+        for (let done = 0; done < steps && (await run.wanted()); done++) {
+          const metrics = await this.#step(signal, trainer, last);
+          last = performance.now();
+          run.send(metrics);
+        }
+        return await this.#enter(signal, trainer, async (object: Trainer) => {
+          const { step } = infoOf(object);
+          const checkpoint = await this.#savers.get(trainer)?.save(object);
+          return Comlink.transfer({ step, checkpoint }, checkpoint ? [checkpoint.buffer] : []);
+        });
+      } finally {
+        run.end();
+      }
+    });
+  }
+
+  async save(call: CallId, trainer: Handle): Promise<Uint8Array> {
+    const bytes = await this.#use(call, trainer, (object: Trainer) => object.save());
+    return Comlink.transfer(bytes, [bytes.buffer]);
+  }
+
+  async exportWeights(call: CallId, trainer: Handle, half: boolean): Promise<Uint8Array> {
+    const bytes = await this.#use(call, trainer, (object: Trainer) => object.exportWeights(half));
+    return Comlink.transfer(bytes, [bytes.buffer]);
+  }
+
+  async close(handle: Handle): Promise<void> {
+    await this.#queue.run(NEVER, () => this.#devices.free(handle));
+    this.#savers.delete(handle);
+  }
+
+  async memory(): Promise<MemoryUse> {
+    const heap = this.#wasm ? (await this.#memory()).buffer.byteLength : 0;
+    return { heap, ...this.#devices.use() };
+  }
+
+  async loseDevice(): Promise<void> {
+    await this.#devices.lose();
+  }
+
+  #openTrainer(
+    call: CallId,
+    prepare: (signal: AbortSignal) => Promise<(device: Open['device']) => Trainer>,
+  ): Promise<{ handle: Handle; info: TrainerInfo }> {
+    return this.#calls.track(call, async (signal) => {
+      const make = await prepare(signal);
+      const device = await this.#device(signal);
+      const trainer = await this.#queue.run(signal, () => guarded(device, () => make(device)));
+      const info = infoOf(trainer);
+      const handle = this.#devices.add(trainer, device);
+      this.#savers.set(handle, new Saver(info.parameters));
+      return { handle, info };
+    });
+  }
+
+  /** One step; `last` is when the one before it ended. */
+  #step(signal: AbortSignal, trainer: Handle, last: number): Promise<StepMetrics> {
+    return this.#enter(signal, trainer, async (object: Trainer) => {
+      const metrics = JSON.parse(await object.step()) as StepMetrics;
+      const milliseconds = performance.now() - last;
+      const { batchSize, gradAccum } = infoOf(object);
+      const checkpoint = await this.#savers.get(trainer)?.saveIfDue(object);
+      if (checkpoint) {
+        this.#events?.saved(trainer, Comlink.transfer(checkpoint, [checkpoint.buffer]));
+      }
+      return {
+        ...metrics,
+        milliseconds,
+        imagesPerSecond: (1e3 * batchSize * gradAccum) / milliseconds,
+      };
+    });
+  }
+
+  /** Does something with a picture and a model or trainer. */
+  #look<T extends Model | Trainer, R>(
+    call: CallId,
+    handle: Handle,
+    picture: Picture,
+    work: (object: T, pixels: Pixels, began: number) => R | Promise<R>,
+  ): Promise<R> {
+    return this.#calls.track(call, async (signal) => {
+      const began = performance.now();
+      const pixels = await read(picture);
+      const waited = performance.now();
+      return this.#enter(signal, handle, (object: T) =>
+        // Waiting for other calls is not this one's time.
+        work(object, pixels, performance.now() - (waited - began)),
+      );
+    });
+  }
+
+  #use<T extends Model | Trainer, R>(
+    call: CallId,
+    handle: Handle,
+    work: (object: T) => R | Promise<R>,
+  ): Promise<R> {
+    return this.#calls.track(call, (signal) => this.#enter(signal, handle, work));
+  }
+
+  /** Works with what is open under `handle`, after all that came before. */
+  #enter<T extends Model | Trainer, R>(
+    signal: AbortSignal,
+    handle: Handle,
+    work: (object: T) => R | Promise<R>,
+  ): Promise<R> {
+    return this.#queue.run(signal, () => {
+      const { object, device } = this.#devices.get(handle);
+      return guarded(device, () => work(object as T));
+    });
+  }
+
+  async #device(signal: AbortSignal): Promise<Open['device']> {
+    await this.#memory();
+    return this.#queue.run(signal, () => this.#devices.current());
+  }
+
+  #meter(call: CallId): Meter {
+    return new Meter((progress) => this.#events?.progress(call, progress));
+  }
+
+  /** WebAssembly's memory; loads WebAssembly if need be. */
+  async #memory(): Promise<WebAssembly.Memory> {
+    const source = this.#wasmSource ?? this.#wasmUrl;
+    this.#wasm ??= initWasm({ module_or_path: source }).catch((error: unknown) => {
+      this.#wasm = undefined;
+      const { message } = typed(error);
+      throw new NetworkError(
+        `webmae_bg.wasm could not be loaded (${message}). Check that it is served as application/wasm where the package has it, or say where it is: init({ wasm }).`,
+      );
+    });
+    return (await this.#wasm).memory;
+  }
+}
+
+function infoOf(trainer: Trainer): TrainerInfo {
+  return JSON.parse(trainer.info) as TrainerInfo;
+}

@@ -1,0 +1,29 @@
+import { InvalidOption } from '../errors.ts';
+
+/** Whether a SHA-256 in hexadecimal is the expected one, in hexadecimal or as `sha256-<base64>`.
+ *
+ * @throws {InvalidOption} if `expected` is neither. */
+export function matches(sha256: string, expected: string): boolean {
+  return sha256 === toHex(expected);
+}
+
+/** `integrity` in hexadecimal.
+ *
+ * @throws {InvalidOption} if it is no SHA-256. */
+export function toHex(integrity: string): string {
+  const hex = /^[0-9a-f]{64}$/i.test(integrity) ? integrity.toLowerCase() : fromBase64(integrity);
+  if (hex?.length === 64) return hex;
+  throw new InvalidOption(
+    `integrity: '${integrity}' is no SHA-256; give 64 hexadecimal digits or sha256-<base64>.`,
+  );
+}
+
+function fromBase64(integrity: string): string | undefined {
+  const [, base64] = /^sha256-([A-Za-z0-9+/]+=*)$/.exec(integrity) ?? [];
+  if (base64 === undefined) return undefined;
+  try {
+    return Array.from(atob(base64), (c) => c.charCodeAt(0).toString(16).padStart(2, '0')).join('');
+  } catch {
+    return undefined;
+  }
+}

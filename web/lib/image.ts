@@ -1,0 +1,90 @@
+/** Pictures of every form that a browser has, made ready for the worker. */
+
+import { BadImage } from './errors.ts';
+import type { Picture } from './protocol.ts';
+import type { ImageSource } from './types.ts';
+
+/** A picture as it is posted, and what is transferred with it. */
+export interface PostedPicture {
+  picture: Picture;
+  transfer: Transferable[];
+}
+
+/** Makes a picture ready to be posted. The caller's object stays usable.
+ *
+ * @throws {BadImage} if there is nothing in it, or nothing yet. */
+export async function post(image: ImageSource): Promise<PostedPicture> {
+  if (image instanceof Blob) {
+    const name = image instanceof File && image.name ? image.name : 'the picture';
+    return { picture: { pixels: image, name }, transfer: [] };
+  }
+  if (image instanceof ImageData) {
+    const plain = image.data instanceof Uint8ClampedArray && image.colorSpace === 'srgb';
+    if (plain) return { picture: { pixels: image, name: 'the picture' }, transfer: [] };
+    return snapshot(image, 'the picture');
+  }
+  if (image instanceof ImageBitmap) {
+    if (image.width === 0) throw new BadImage('The ImageBitmap was closed; make a new one.');
+    return { picture: { pixels: image, name: 'the picture' }, transfer: [] };
+  }
+  if (is(image, 'HTMLImageElement')) return element(image as HTMLImageElement);
+  if (is(image, 'HTMLVideoElement')) {
+    const video = image as HTMLVideoElement;
+    if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) {
+      throw new BadImage("The video has no frame yet; wait for its 'loadeddata' event.");
+    }
+    return snapshot(video, 'the video');
+  }
+  if (is(image, 'HTMLCanvasElement') || is(image, 'OffscreenCanvas')) {
+    const canvas = image as HTMLCanvasElement | OffscreenCanvas;
+    if (canvas.width * canvas.height === 0) {
+      throw new BadImage(
+        `The canvas has ${canvas.width} × ${canvas.height} pixels; give it a size.`,
+      );
+    }
+    return snapshot(canvas, 'the canvas');
+  }
+  if (is(image, 'VideoFrame')) return snapshot(image as VideoFrame, 'the video frame');
+  throw new BadImage(
+    `${describe(image)} is no picture; pass an ImageBitmap, ImageData, <img>, <canvas>, <video>, VideoFrame, File or Blob.`,
+  );
+}
+
+async function element(image: HTMLImageElement): Promise<PostedPicture> {
+  const name = image.currentSrc.startsWith('data:')
+    ? 'the picture'
+    : image.currentSrc || 'the picture';
+  try {
+    await image.decode();
+  } catch (error) {
+    throw new BadImage(`${name} did not load as a picture; check its address and format.`, {
+      cause: error,
+    });
+  }
+  return snapshot(image, name);
+}
+
+/** The pixels as they are now, oriented as shown. */
+async function snapshot(source: ImageBitmapSource, name: string): Promise<PostedPicture> {
+  try {
+    const pixels = await createImageBitmap(source, { premultiplyAlpha: 'none' });
+    return { picture: { pixels, name }, transfer: [pixels] };
+  } catch (error) {
+    throw new BadImage(`${name} has no pixels to read: ${message(error)}`, { cause: error });
+  }
+}
+
+/** Whether `value` is an instance of the global class `name`, which not every browser has. */
+function is(value: object, name: string): boolean {
+  const Class: unknown = Reflect.get(globalThis, name);
+  return typeof Class === 'function' && value instanceof Class;
+}
+
+function describe(value: unknown): string {
+  if (value === null || typeof value !== 'object') return String(value);
+  return `An object of ${value.constructor?.name ?? 'unknown class'}`;
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,246 @@
+/** Training in the tab. */
+
+import * as Comlink from 'comlink';
+import { call, closed, onSave, release } from './client.ts';
+import { InvalidOption } from './errors.ts';
+import { post } from './image.ts';
+import { Inbox } from './inbox.ts';
+import { toJson } from './options.ts';
+import type { FromRun, Handle, ToRun } from './protocol.ts';
+import { reconstructionOf, reconstructRequest } from './results.ts';
+import type {
+  CallOptions,
+  ImageSource,
+  Reconstruction,
+  ReconstructOptions,
+  StepMetrics,
+  TrainerInfo,
+  TrainerOptions,
+  WeightsSource,
+} from './types.ts';
+import { postWeights } from './weights-source.ts';
+
+/** Pictures, all at hand or one after the other. */
+export type Images = Iterable<ImageSource> | AsyncIterable<ImageSource>;
+
+/** A masked autoencoder in training on the visitor's graphics device, step for step as the command line
+ * trains it. */
+export class Trainer {
+  readonly #handle: Handle;
+  #info: TrainerInfo;
+  #lastSave: Uint8Array | undefined;
+  #closed = false;
+  #running = false;
+
+  private constructor({ handle, info }: { handle: Handle; info: TrainerInfo }) {
+    this.#handle = handle;
+    this.#info = info;
+    onSave(handle, (checkpoint) => {
+      this.#lastSave = checkpoint;
+    });
+  }
+
+  /** A model with fresh parameters.
+   *
+   * @throws {InvalidOption} for values that cannot be used, which it names.
+   * @throws {BadImage} for a picture that cannot be read.
+   * @throws {WebGPUUnavailable | OutOfMemory} */
+  static async create(options: TrainerOptions = {}): Promise<Trainer> {
+    const { signal, onProgress, images, ...plain } = options;
+    const json = toJson(plain);
+    const opened = await call(
+      options,
+      (engine, id) => engine.createTrainer(id, json),
+      ({ handle }) => void release(handle),
+    );
+    return Trainer.#with(opened, images, {
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress }),
+    });
+  }
+
+  /** Goes on from a checkpoint, made here or by the command line. Pictures are not in it.
+   *
+   * @throws {BadWeights} if it is no checkpoint.
+   * @throws {BadImage} for a picture that cannot be read.
+   * @throws {NetworkError | WebGPUUnavailable | OutOfMemory} */
+  static async resume(
+    checkpoint: WeightsSource,
+    options: CallOptions & { images?: Images } = {},
+  ): Promise<Trainer> {
+    const weights = postWeights(checkpoint);
+    const opened = await call(
+      options,
+      (engine, id) => engine.resumeTrainer(id, weights),
+      ({ handle }) => void release(handle),
+    );
+    const trainer = await Trainer.#with(opened, options.images, options);
+    if (checkpoint instanceof Uint8Array) trainer.#lastSave ??= checkpoint;
+    return trainer;
+  }
+
+  static async #with(
+    opened: { handle: Handle; info: TrainerInfo },
+    images: Images | undefined,
+    options: CallOptions,
+  ): Promise<Trainer> {
+    const trainer = new Trainer(opened);
+    try {
+      if (images) await trainer.addImages(images, options);
+      return trainer;
+    } catch (error) {
+      await trainer.close();
+      throw error;
+    }
+  }
+
+  /** What the trainer is, as of the last step that was seen. */
+  get info(): TrainerInfo {
+    return this.#info;
+  }
+
+  /** The last checkpoint: what {@link save} returned, or what was saved by itself every half minute of
+   * training and at the end of each {@link run}. The latter only for models of up to 20 million
+   * parameters: larger ones are saved when you say so. After a `DeviceLost`,
+   * `Trainer.resume(trainer.lastSave, { images })` goes on from there on a new device. */
+  get lastSave(): Uint8Array | undefined {
+    return this.#lastSave;
+  }
+
+  /** Adds pictures to learn from; returns how many there are now. Those before a bad one stay.
+   *
+   * @throws {BadImage | Closed} */
+  async addImages(images: Images, options: CallOptions = {}): Promise<number> {
+    this.#open();
+    const total = Array.isArray(images) ? images.length : undefined;
+    let done = 0;
+    for await (const image of images) {
+      const { picture, transfer } = await post(image);
+      this.#info = await call(options, (engine, id) =>
+        engine.addImage(id, this.#handle, Comlink.transfer(picture, transfer)),
+      );
+      done += 1;
+      options.onProgress?.({ stage: 'images', done, ...(total !== undefined && { total }) });
+    }
+    return this.#info.images;
+  }
+
+  /** Forgets all pictures. What was learnt stays. */
+  async clearImages(): Promise<void> {
+    this.#open();
+    this.#info = await call({}, (engine, id) => engine.clearImages(id, this.#handle));
+  }
+
+  /** One step. A step that has begun is not cancelled.
+   *
+   * @throws {InvalidOption} without pictures.
+   * @throws {Diverged | DeviceLost | OutOfMemory | Closed} */
+  async step(options: CallOptions = {}): Promise<StepMetrics> {
+    this.#open();
+    const metrics = await call(options, (engine, id) => engine.step(id, this.#handle));
+    this.#seen(metrics.step);
+    return metrics;
+  }
+
+  /** Trains, step after step, for as long as the steps are asked for: `for await (const m of
+   * trainer.run())`. The worker goes up to two steps ahead and does not depend on the page being visible. Leaving
+   * the loop stops it. Other calls are answered in between.
+   *
+   * @param steps By default as many as the schedule has left.
+   * @throws {InvalidOption} without pictures, or while another run goes on.
+   * @throws {Diverged | DeviceLost | OutOfMemory | Closed} */
+  async *run(
+    steps: number = Math.max(0, this.#info.totalSteps - this.#info.step),
+    options: CallOptions = {},
+  ): AsyncGenerator<StepMetrics, void, void> {
+    this.#open();
+    if (!(steps >= 0)) throw new InvalidOption(`steps: ${steps} is no number of steps.`);
+    if (this.#running)
+      throw new InvalidOption('Another run of this trainer goes on; end it first.');
+    this.#running = true;
+    const { signal, onProgress } = options;
+    const { port1: port, port2: workerPort } = new MessageChannel();
+    const inbox = new Inbox<StepMetrics>();
+    port.onmessage = ({ data }: MessageEvent<FromRun>) =>
+      data === 'end' ? inbox.end() : inbox.push(data);
+    const stop = () => port.postMessage('stop' satisfies ToRun);
+    signal?.addEventListener('abort', stop);
+    const running = call({}, (engine, id) =>
+      engine.run(id, this.#handle, steps, Comlink.transfer(workerPort, [workerPort])),
+    );
+    running.catch(() => inbox.end());
+    try {
+      let done = 0;
+      for await (const metrics of inbox) {
+        signal?.throwIfAborted();
+        port.postMessage('taken' satisfies ToRun);
+        this.#seen(metrics.step);
+        done += 1;
+        onProgress?.({ stage: 'train', done, ...(Number.isFinite(steps) && { total: steps }) });
+        yield metrics;
+      }
+      await running;
+      signal?.throwIfAborted();
+    } finally {
+      stop();
+      const end = await running.catch(() => undefined);
+      if (end) this.#seen(end.step);
+      if (end?.checkpoint) this.#lastSave = end.checkpoint;
+      signal?.removeEventListener('abort', stop);
+      port.close();
+      this.#running = false;
+    }
+  }
+
+  /** Masks and reconstructs a picture with the parameters as they are now.
+   *
+   * @throws {BadImage | InvalidOption | DeviceLost | OutOfMemory | Closed} */
+  async reconstruct(image: ImageSource, options: ReconstructOptions = {}): Promise<Reconstruction> {
+    this.#open();
+    const request = reconstructRequest(options);
+    const { picture, transfer } = await post(image);
+    const raw = await call(options, (engine, id) =>
+      engine.reconstruct(id, this.#handle, Comlink.transfer(picture, transfer), request),
+    );
+    return reconstructionOf(raw);
+  }
+
+  /** A checkpoint: all that is needed to go on, here or on the command line.
+   *
+   * @throws {DeviceLost | Closed} */
+  async save(): Promise<Uint8Array> {
+    this.#open();
+    const checkpoint = await call({}, (engine, id) => engine.save(id, this.#handle));
+    this.#lastSave = checkpoint;
+    return checkpoint;
+  }
+
+  /** The weights alone as a safetensors file, which {@link MAE.load} and the command line read; in f32
+   * by default.
+   *
+   * @throws {DeviceLost | Closed} */
+  async exportWeights({
+    precision = 'f32',
+  }: {
+    precision?: 'f32' | 'f16';
+  } = {}): Promise<Uint8Array> {
+    this.#open();
+    return call({}, (engine, id) => engine.exportWeights(id, this.#handle, precision === 'f16'));
+  }
+
+  /** Stops a run and frees all that the trainer holds; {@link lastSave} stays. Closing twice does no
+   * harm. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await release(this.#handle);
+  }
+
+  #open(): void {
+    if (this.#closed) throw closed('trainer');
+  }
+
+  #seen(step: number): void {
+    this.#info = { ...this.#info, step };
+  }
+}
