@@ -1,0 +1,82 @@
+/** Safetensors files in the tests' own process. */
+
+/** A tensor's values, of any element type. */
+export interface Tensor {
+  shape: number[];
+  values: Float32Array;
+}
+
+/** Tensors by name, and the file's text entries. */
+export interface TensorFile {
+  tensors: Map<string, Tensor>;
+  metadata: Record<string, string>;
+}
+
+interface Entry {
+  dtype: string;
+  shape: number[];
+  data_offsets: [number, number];
+}
+
+/** Bytes of the header with its eight bytes of length. */
+export function headerLength(file: Uint8Array): number {
+  return 8 + Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
+}
+
+export function readTensors(file: Uint8Array): TensorFile {
+  const { entries, metadata } = readHeader(file);
+  const tensors = entries.map(([name, { dtype, shape }, bytes]): [string, Tensor] => [
+    name,
+    { shape, values: decode(dtype, bytes) },
+  ]);
+  return { tensors: new Map(tensors), metadata };
+}
+
+/** The bytes of each tensor, to compare bit for bit. */
+export function tensorBytes(file: Uint8Array): Map<string, Buffer> {
+  return new Map(readHeader(file).entries.map(([name, , bytes]) => [name, Buffer.from(bytes)]));
+}
+
+export function writeTensors({ tensors, metadata }: TensorFile): Uint8Array {
+  const header: Record<string, Entry | Record<string, string>> = { __metadata__: metadata };
+  let end = 0;
+  for (const [name, { shape, values }] of tensors) {
+    header[name] = { dtype: 'F32', shape, data_offsets: [end, end + values.byteLength] };
+    end += values.byteLength;
+  }
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  const data = [...tensors.values()].map(({ values }) =>
+    Buffer.from(values.buffer, values.byteOffset, values.byteLength),
+  );
+  return new Uint8Array(Buffer.concat([length, text, ...data]));
+}
+
+function readHeader(file: Uint8Array) {
+  const start = headerLength(file);
+  const { __metadata__: metadata = {}, ...entries } = JSON.parse(
+    new TextDecoder().decode(file.subarray(8, start)),
+  ) as Record<string, Entry> & { __metadata__?: Record<string, string> };
+  const found = Object.entries<Entry>(entries).map(
+    ([name, entry]): [string, Entry, ArrayBuffer] => {
+      const [begin, end] = entry.data_offsets;
+      // A copy: element types need their alignment.
+      return [name, entry, Uint8Array.from(file.subarray(start + begin, start + end)).buffer];
+    },
+  );
+  return { entries: found, metadata };
+}
+
+function decode(dtype: string, bytes: ArrayBuffer): Float32Array {
+  switch (dtype) {
+    case 'F32':
+      return new Float32Array(bytes);
+    case 'F64':
+      return Float32Array.from(new Float64Array(bytes));
+    case 'I64':
+      return Float32Array.from(new BigInt64Array(bytes), Number);
+    default:
+      throw new Error(`no reader for ${dtype}`);
+  }
+}
