@@ -89,7 +89,10 @@ export function shrink(
 }
 
 /** The centre of a picture at a model's size: what it would see. */
-export function centreCrop(image: ImageBitmap, [height, width]: [number, number]): ImageData {
+export function centreCrop(
+  image: ImageBitmap,
+  [height, width]: readonly [number, number],
+): ImageData {
   const scale = Math.min(image.width / width, image.height / height);
   const [w, h] = [width * scale, height * scale];
   const canvas = new OffscreenCanvas(width, height);

@@ -12,7 +12,7 @@ export interface Prepared {
   reconstruction: ImageData;
 }
 
-/** `prepared/index.json`, as made by `make.mjs`. */
+/** `prepared/index.json`, as made by `make-prepared.mjs`. */
 interface Index {
   size: number;
   grid: [number, number];

@@ -21,6 +21,9 @@ import {
 } from './scene.ts';
 import { drawSheet } from './sheet.ts';
 
+/** Size of the original before a model tells its own. */
+const PREVIEW: Grid = [96, 96];
+
 /** What a reconstruction is of. */
 interface Request {
   scene: Scene;
@@ -52,6 +55,8 @@ export class ReconstructSection implements MaskHost {
   #picture: Picture | undefined;
   #shown: Shown | undefined;
   #cursor: number | undefined;
+  /** Whether a request waits for the first model. */
+  #opening = false;
   #prepared: Prepared[] = [];
 
   constructor(query: URLSearchParams) {
@@ -131,6 +136,8 @@ export class ReconstructSection implements MaskHost {
     this.#note('');
     this.#prepared = picture.id === 'own' ? [] : await prepared(picture.id).catch(() => []);
     if (picture !== this.#picture) return;
+    if (!this.#shown)
+      this.#original.show({ image: centreCrop(picture.image, PREVIEW), grid: [1, 1] });
     this.change({ picture: picture.id });
     this.#showPrepared();
   }
@@ -162,9 +169,11 @@ export class ReconstructSection implements MaskHost {
 
   /** The model in use, with its progress on the third plate while it loads. */
   async #model(): Promise<LoadedModel> {
+    this.#opening = true;
     try {
       return await model({ onProgress: (progress) => this.#progress(progress) });
     } finally {
+      this.#opening = false;
       this.#progress(undefined);
     }
   }
@@ -226,7 +235,7 @@ export class ReconstructSection implements MaskHost {
     this.#note('');
     if (this.scene.painted && this.scene.painted.length !== grid[0] * grid[1]) {
       this.change({ painted: undefined });
-    } else {
+    } else if (!this.#opening) {
       this.#request();
     }
   }
