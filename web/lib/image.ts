@@ -46,7 +46,7 @@ export async function post(image: ImageSource): Promise<PostedPicture> {
   }
   if (is(image, 'VideoFrame')) return snapshot(image as VideoFrame, 'the video frame');
   throw new BadImage(
-    `${describe(image)} is no picture; pass an ImageBitmap, ImageData, <img>, <canvas>, <video>, VideoFrame, File or Blob.`,
+    `${whatIs(image)} is no picture; pass an ImageBitmap, ImageData, <img>, <canvas>, <video>, VideoFrame, File or Blob.`,
   );
 }
 
@@ -80,7 +80,7 @@ function is(value: object, name: string): boolean {
   return typeof Class === 'function' && value instanceof Class;
 }
 
-function describe(value: unknown): string {
+function whatIs(value: unknown): string {
   if (value === null || typeof value !== 'object') return String(value);
   return `An object of ${value.constructor?.name ?? 'unknown class'}`;
 }

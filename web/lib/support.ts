@@ -18,14 +18,14 @@ async function graphics(): Promise<Graphics> {
     .catch(() => null);
   if (!adapter) return without(whyNoAdapter());
   const software = isSoftware(adapter);
-  return { webgpu: true, adapter: describe(adapter, software), software };
+  return { webgpu: true, adapter: adapterInfo(adapter, software), software };
 }
 
 function without([reason, advice]: [string, string]): Graphics {
   return { webgpu: false, reason, advice, software: false };
 }
 
-function describe({ info, limits, features }: GPUAdapter, software: boolean): AdapterInfo {
+function adapterInfo({ info, limits, features }: GPUAdapter, software: boolean): AdapterInfo {
   const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ');
   return {
     name: name || 'unnamed adapter',

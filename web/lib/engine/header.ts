@@ -26,7 +26,7 @@ export async function readHeader(reader: Reader): Promise<Header> {
   const n = Number(new DataView(length.buffer, length.byteOffset).getBigUint64(0, true));
   if (isPyTorch(length, n)) {
     throw new BadWeights(
-      `${reader.name} is a PyTorch file (.pth, .pt, .bin), which can run code. Convert it on the command line: webmae export --weights ${reader.name} --format webmae --out model.safetensors`,
+      `${reader.name} is a PyTorch file (.pth, .pt, .bin), which can run code. Convert it on the command line: webmae export --weights model.pth --format webmae --out model.safetensors`,
     );
   }
   if (length[0] === 0x3c) throw notSafetensors(reader.name, 'is a web page, not');
@@ -36,10 +36,10 @@ export async function readHeader(reader: Reader): Promise<Header> {
   const bytes = new Uint8Array(8 + n);
   bytes.set(length);
   bytes.set(text, 8);
-  return { bytes, ...describe(text, reader.name) };
+  return { bytes, ...parse(text, reader.name) };
 }
 
-function describe(text: Uint8Array, name: string): Omit<Header, 'bytes'> {
+function parse(text: Uint8Array, name: string): Omit<Header, 'bytes'> {
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));

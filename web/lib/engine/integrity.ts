@@ -1,13 +1,6 @@
 import { InvalidOption } from '../errors.ts';
 
-/** Whether a SHA-256 in hexadecimal is the expected one, in hexadecimal or as `sha256-<base64>`.
- *
- * @throws {InvalidOption} if `expected` is neither. */
-export function matches(sha256: string, expected: string): boolean {
-  return sha256 === toHex(expected);
-}
-
-/** `integrity` in hexadecimal.
+/** An expected SHA-256, given in hexadecimal or as `sha256-<base64>`, in hexadecimal.
  *
  * @throws {InvalidOption} if it is no SHA-256. */
 export function toHex(integrity: string): string {

@@ -2,14 +2,20 @@
 
 import { NetworkError } from '../errors.ts';
 
-/** Starts a download of the bytes from `begin` on; a server may answer with all of them (status 200).
+/** Starts a download of the bytes from `begin` on; a server may answer with all of them (status 200). `cache` is
+ * the browser's own.
  *
  * @throws {NetworkError} if there is no answer, or another one than the file. */
-export async function request(url: string, begin: number, signal: AbortSignal): Promise<Response> {
+export async function request(
+  url: string,
+  begin: number,
+  signal: AbortSignal,
+  cache: RequestCache,
+): Promise<Response> {
   const headers = begin > 0 ? { Range: `bytes=${begin}-` } : {};
   let response: Response;
   try {
-    response = await fetch(url, { headers, signal });
+    response = await fetch(url, { headers, signal, cache });
   } catch (cause) {
     signal.throwIfAborted();
     throw new NetworkError(

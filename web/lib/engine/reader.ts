@@ -47,13 +47,13 @@ export class BlobReader implements Reader {
   async cancel(): Promise<void> {}
 }
 
-/** A stream of bytes, all of which are seen once. */
+/** A stream of bytes; `hashed` if all of them shall be seen. */
 export class StreamReader implements Reader {
   readonly name: string;
   readonly size: number | undefined;
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #meter: Meter;
-  readonly #hash = sha256.create();
+  readonly #hash: ReturnType<typeof sha256.create> | undefined;
   /** The last chunk and its place in the file. */
   #chunk = new Uint8Array();
   #chunkBegin = 0;
@@ -63,7 +63,9 @@ export class StreamReader implements Reader {
     name: string,
     size: number | undefined,
     meter: Meter,
+    hashed: boolean,
   ) {
+    this.#hash = hashed ? sha256.create() : undefined;
     this.#chunks = chunks[Symbol.asyncIterator]();
     this.name = name;
     this.size = size;
@@ -83,7 +85,8 @@ export class StreamReader implements Reader {
     return bytes;
   }
 
-  async finish(): Promise<string> {
+  async finish(): Promise<string | undefined> {
+    if (!this.#hash) return undefined;
     while (await this.#next());
     return bytesToHex(this.#hash.digest());
   }
@@ -97,7 +100,7 @@ export class StreamReader implements Reader {
     const { done, value } = await this.#chunks.next();
     this.#chunk = done ? new Uint8Array() : (value as Uint8Array<ArrayBuffer>);
     if (done) return false;
-    this.#hash.update(this.#chunk);
+    this.#hash?.update(this.#chunk);
     this.#meter.update(this.#chunkBegin + this.#chunk.length);
     return true;
   }

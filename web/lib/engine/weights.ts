@@ -1,12 +1,12 @@
 /** Weights on their way to the device. */
 
 import { type Device, type Model, WeightsLoader } from '../../wasm/webmae.js';
-import { BadWeights } from '../errors.ts';
+import { BadWeights, typed } from '../errors.ts';
 import { toJson } from '../options.ts';
 import type { PostedLoadOptions, Weights } from '../protocol.ts';
-import { Download } from './download.ts';
+import { CorruptCache, Download } from './download.ts';
 import { readHeader } from './header.ts';
-import { matches } from './integrity.ts';
+import { toHex } from './integrity.ts';
 import type { Meter } from './meter.ts';
 import { jsonBeside } from './network.ts';
 import { BlobReader, type Reader, StreamReader } from './reader.ts';
@@ -38,47 +38,46 @@ interface TensorRange {
 }
 
 /** Loads a model, tensor by tensor. */
-export async function loadModel(
-  device: Device,
-  weights: Weights,
-  context: LoadContext,
-): Promise<Model> {
-  const { options } = context;
-  return withSource(weights, context, async ({ reader, download }) => {
+export function loadModel(device: Device, weights: Weights, context: LoadContext): Promise<Model> {
+  return withSource(weights, context, async (source) => {
+    const { reader, download } = source;
     const header = await readHeader(reader);
     context.meter.total = header.fileBytes;
     const hfConfig =
-      options.hfConfig ??
-      (header.describesItself ? undefined : await configBeside(weights, context));
+      context.options.hfConfig ??
+      (header.describesItself ? undefined : await configBeside(weights, source, context.signal));
     const fileBytes = reader.size ?? header.fileBytes;
-    const overrides = toJson(options.overrides ?? {});
+    const overrides = toJson(context.options.overrides ?? {});
     const loader = await context.exclusively(
       () => new WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides),
     );
-    let finished = false;
+    let consumed = false;
     try {
       const ranges = JSON.parse(loader.tensors) as TensorRange[];
+      // Of a file on disk only these are read.
       if (!download) context.meter.total = ranges.at(-1)?.end ?? header.fileBytes;
       for (const [index, { begin, end }] of ranges.entries()) {
         loader.write(index, await reader.read(begin, end));
         context.signal.throwIfAborted();
       }
-      await verify(await reader.finish(), reader.name, options.integrity, download);
-      finished = true;
-      return await context.exclusively(() => loader.finish());
+      await verify(source, context.options.integrity, hfConfig);
+      return await context.exclusively(() => {
+        consumed = true;
+        return loader.finish();
+      });
     } finally {
-      if (!finished) loader.free();
+      if (!consumed) loader.free();
     }
   });
 }
 
 /** The whole of a file, for a checkpoint. */
-export async function readWhole(weights: Weights, context: ReadContext): Promise<Uint8Array> {
-  return withSource(weights, context, async ({ reader, download }) => {
-    const header = await readHeader(reader);
+export function readWhole(weights: Weights, context: ReadContext): Promise<Uint8Array> {
+  return withSource(weights, context, async (source) => {
+    const header = await readHeader(source.reader);
     context.meter.total = header.fileBytes;
-    const data = await reader.read(header.bytes.length, header.fileBytes);
-    await verify(await reader.finish(), reader.name, context.options.integrity, download);
+    const data = await source.reader.read(header.bytes.length, header.fileBytes);
+    await verify(source, context.options.integrity, undefined);
     const whole = new Uint8Array(header.fileBytes);
     whole.set(header.bytes);
     whole.set(data, header.bytes.length);
@@ -86,18 +85,45 @@ export async function readWhole(weights: Weights, context: ReadContext): Promise
   });
 }
 
+/** Uses a file of weights; once more from the network if what the cache had is damaged. */
 async function withSource<T>(
   weights: Weights,
   context: ReadContext,
   use: (source: Source) => Promise<T>,
 ): Promise<T> {
+  try {
+    return await withSourceOnce(weights, context, use);
+  } catch (error) {
+    if (!(error instanceof CorruptCache)) throw error;
+    return withSourceOnce(weights, context, use);
+  }
+}
+
+async function withSourceOnce<T>(
+  weights: Weights,
+  context: ReadContext,
+  use: (source: Source) => Promise<T>,
+): Promise<T> {
   const source = await open(weights, context);
+  const { reader, download } = source;
   try {
     return await use(source);
+  } catch (error) {
+    if (typed(error) instanceof BadWeights) await settle(source);
+    throw error;
   } finally {
-    await source.reader.cancel();
-    await source.download?.close();
+    await reader.cancel();
+    await download?.close();
   }
+}
+
+/** After bytes that are no weights: either the server's file is bad, or it went bad in the cache.
+ *
+ * @throws {CorruptCache} if it did. */
+async function settle({ reader, download }: Source): Promise<void> {
+  const sha256 = download?.fromCache ? await reader.finish() : undefined;
+  if (sha256 !== undefined) await download?.finish(sha256, undefined);
+  else download?.discard();
 }
 
 async function open(weights: Weights, { options, signal, meter }: ReadContext): Promise<Source> {
@@ -111,39 +137,40 @@ async function open(weights: Weights, { options, signal, meter }: ReadContext): 
     meter.stage = download.fromNetwork ? 'download' : 'weights';
     meter.total = download.size;
     const name = shipped ? 'the shipped model' : fileOf(url);
-    return { reader: new StreamReader(download.chunks(), name, undefined, meter), download };
+    const hashed = download.isCached || options.integrity !== undefined;
+    const reader = new StreamReader(download.chunks(), name, undefined, meter, hashed);
+    return { reader, download };
   }
   const { blob, name } = weights;
-  meter.total = blob.size;
   // To check the whole file, all of it must be seen.
   const reader = options.integrity
-    ? new StreamReader(chunksOf(blob), name, blob.size, meter)
+    ? new StreamReader(chunksOf(blob), name, blob.size, meter, true)
     : new BlobReader(blob, name, meter);
   return { reader, download: undefined };
 }
 
 async function verify(
-  sha256: string | undefined,
-  name: string,
+  { reader, download }: Source,
   integrity: string | undefined,
-  download: Download | undefined,
+  hfConfig: string | undefined,
 ): Promise<void> {
+  const sha256 = await reader.finish();
   if (sha256 === undefined) return;
-  await download?.verify(sha256);
-  if (integrity !== undefined && !matches(sha256, integrity)) {
-    await download?.discard();
+  if (download) return download.finish(sha256, hfConfig);
+  if (integrity !== undefined && sha256 !== toHex(integrity)) {
     throw new BadWeights(
-      `${name} is not the file that was expected: its SHA-256 is ${sha256}, not ${integrity}. Get it from its source again.`,
+      `${reader.name} is not the file that was expected: its SHA-256 is ${sha256}, not ${integrity}.`,
     );
   }
-  await download?.commit(sha256);
 }
 
 /** Hugging Face keeps sizes that tensors do not show in `config.json`. */
 async function configBeside(
   weights: Weights,
-  { signal }: ReadContext,
+  { download }: Source,
+  signal: AbortSignal,
 ): Promise<string | undefined> {
+  if (download?.hfConfig !== undefined) return download.hfConfig;
   if (!('url' in weights) || !new URL(weights.url).pathname.endsWith('.safetensors'))
     return undefined;
   return jsonBeside(weights.url, 'config.json', signal);

@@ -1,0 +1,148 @@
+/** One file of the cache, open for reading and writing. */
+
+import type { CacheEntry } from '../protocol.ts';
+import { entryName, erase, fileName, folder, lockName, readEntry } from '../store.ts';
+
+/** Bytes that are read at a time. */
+const CHUNK = 4 << 20;
+
+/** The part of `FileSystemSyncAccessHandle` in use; TypeScript knows it in workers only. */
+interface SyncAccessHandle {
+  read(bytes: Uint8Array, place: { at: number }): number;
+  write(bytes: Uint8Array, place: { at: number }): number;
+  truncate(size: number): void;
+  getSize(): number;
+  flush(): void;
+  close(): void;
+}
+
+/** The bytes kept for an address, and what is known of them. No other tab has the file meanwhile. */
+export class CacheFile {
+  /** What is known of the file; of an empty one only its address. */
+  entry: CacheEntry;
+  readonly #directory: FileSystemDirectoryHandle;
+  readonly #name: string;
+  readonly #handle: SyncAccessHandle;
+  readonly #release: () => void;
+
+  private constructor(
+    directory: FileSystemDirectoryHandle,
+    name: string,
+    handle: SyncAccessHandle,
+    release: () => void,
+    entry: CacheEntry,
+  ) {
+    this.#directory = directory;
+    this.#name = name;
+    this.#handle = handle;
+    this.#release = release;
+    this.entry = entry;
+  }
+
+  /** Opens the file for `url`, once no one else has it; nothing where the browser keeps no files. */
+  static async open(url: string, signal: AbortSignal): Promise<CacheFile | undefined> {
+    const directory = await folder(true);
+    if (!directory) return undefined;
+    const name = await fileName(url);
+    const release = await hold(lockName(name), signal);
+    try {
+      const handle = await access(directory, name);
+      const entry = await readEntry(directory, name);
+      if (!entry) handle.truncate(0);
+      return new CacheFile(directory, name, handle, release, entry ?? blank(url));
+    } catch {
+      release();
+      return undefined;
+    }
+  }
+
+  /** Bytes kept. */
+  get size(): number {
+    return this.#handle.getSize();
+  }
+
+  /** The bytes that are there now. */
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    const { size } = this;
+    for (let at = 0; at < size; at += CHUNK) {
+      const bytes = new Uint8Array(Math.min(CHUNK, size - at));
+      this.#handle.read(bytes, { at });
+      yield bytes;
+    }
+  }
+
+  /** Adds bytes at the end.
+   *
+   * @throws {DOMException} `QuotaExceededError` if there is no room. */
+  append(bytes: Uint8Array): void {
+    const { size } = this;
+    try {
+      const written = this.#handle.write(bytes, { at: size });
+      if (written < bytes.length)
+        throw new DOMException('The file was cut off.', 'QuotaExceededError');
+    } catch (error) {
+      this.#handle.truncate(size);
+      throw error;
+    }
+  }
+
+  /** Forgets all bytes and begins again. */
+  async reset(): Promise<void> {
+    this.#handle.truncate(0);
+    this.entry = blank(this.entry.url);
+    await this.describe({});
+  }
+
+  /** Changes what is known, also on disk; returns whether there was room for that. */
+  async describe(changes: Partial<CacheEntry>): Promise<boolean> {
+    this.entry = { ...this.entry, ...changes, lastUsed: Date.now() };
+    try {
+      const handle = await access(this.#directory, entryName(this.#name));
+      try {
+        const text = new TextEncoder().encode(JSON.stringify(this.entry));
+        handle.truncate(0);
+        return handle.write(text, { at: 0 }) === text.length;
+      } finally {
+        handle.close();
+      }
+    } catch {
+      return false;
+    }
+  }
+
+  /** Closes the file; `remove` takes it out of the cache. */
+  async close(remove: boolean): Promise<void> {
+    try {
+      if (!remove) this.#handle.flush();
+      this.#handle.close();
+      if (!remove) return;
+      await erase(this.#directory, entryName(this.#name));
+      await erase(this.#directory, this.#name);
+    } finally {
+      this.#release();
+    }
+  }
+}
+
+function blank(url: string): CacheEntry {
+  return { url, bytes: 0, complete: false, lastUsed: Date.now() };
+}
+
+async function access(
+  directory: FileSystemDirectoryHandle,
+  name: string,
+): Promise<SyncAccessHandle> {
+  const file = (await directory.getFileHandle(name, { create: true })) as FileSystemFileHandle & {
+    createSyncAccessHandle(): Promise<SyncAccessHandle>;
+  };
+  return file.createSyncAccessHandle();
+}
+
+/** Takes a lock; returns what gives it back. */
+function hold(name: string, signal: AbortSignal): Promise<() => void> {
+  return new Promise((resolve, reject) => {
+    navigator.locks
+      .request(name, { signal }, () => new Promise<void>((release) => resolve(release)))
+      .catch(reject);
+  });
+}
