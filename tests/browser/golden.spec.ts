@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Page } from '@playwright/test';
 import type { ModelConfig, StackConfig } from '../../web/lib/types';
 import { webmae } from './support/command';
 import { expect, test } from './support/fixture';
@@ -12,7 +13,7 @@ interface Case {
   name: string;
   file: string;
   kind: string;
-  config: Record<string, number & [number, number] & boolean>;
+  config: Record<string, number | boolean | [number, number]>;
   loss: { f64: number };
   err: Record<string, [number, number]>;
   /** Second names of a tensor, and its first. */
@@ -26,6 +27,8 @@ interface Case {
 
 type Tensors = TensorFile['tensors'];
 
+/** Those for software adapters, and those for graphics cards. */
+const TIERS = ['cpu', 'gpu'];
 const MODELS = ['hf_mae', 'vitp_mae', 'blog_mae'];
 const cases = (
   JSON.parse(readFileSync(`${FOLDER}/manifest.json`, 'utf8')) as { cases: Case[] }
@@ -35,38 +38,46 @@ for (const golden of cases) {
   test(`${golden.name}: forward, loss and gradients are PyTorch's`, async ({ page }) => {
     const file = readTensors(readFileSync(path.join(FOLDER, golden.file))).tensors;
     const config = modelOf(golden);
-    const images = tensor(file, 'input.pixel_values');
-    const actual = readTensors(
-      await page.evaluate(
-        async ({ config, weights, batch, images, noise }) => {
-          const address = '/web/wasm/webmae.js';
-          const wasm = (await import(address)) as typeof import('../../web/wasm/webmae');
-          await wasm.default({ module_or_path: '/web/wasm/webmae_bg.wasm' });
-          const device = await wasm.Device.open();
-          const objective = new wasm.Objective(device, weights, config, batch);
-          const results = await objective.run(images, noise);
-          objective.free();
-          device.free();
-          return results;
-        },
-        {
-          config: JSON.stringify(config),
-          weights: writeTensors({ tensors: group(file, 'param.'), metadata: {} }),
-          batch: images.shape[0] as number,
-          images: images.values,
-          noise: tensor(file, 'input.noise').values,
-        },
-      ),
-    ).tensors;
-
-    const loss = value(actual, 'loss');
-    expect(Math.abs(loss - golden.loss.f64) / golden.loss.f64, 'loss').toBeLessThanOrEqual(1e-5);
-    const failures = [
-      ...checkOutputs(golden, config, file, actual),
-      ...checkGradients(golden, gradients(golden, config, file), actual),
-    ];
-    expect(failures).toEqual([]);
+    const references = gradients(golden, config, file);
+    for (const tier of TIERS) {
+      const actual = await run(page, tier, config, file);
+      const loss = tensor(actual, 'loss').values[0] as number;
+      const relative = Math.abs(loss - golden.loss.f64) / golden.loss.f64;
+      expect(relative, `${tier}: loss`).toBeLessThanOrEqual(1e-5);
+      const failures = [
+        ...checkOutputs(golden, config, file, actual),
+        ...checkGradients(golden, references, actual),
+      ];
+      expect(failures, tier).toEqual([]);
+    }
   });
+}
+
+/** Results of one batch, forward and backward, by kernels of that tier. */
+async function run(page: Page, tier: string, config: ModelConfig, file: Tensors): Promise<Tensors> {
+  const images = tensor(file, 'input.pixel_values');
+  const results = await page.evaluate(
+    async ({ tier, config, weights, batch, images, noise }) => {
+      const address = '/web/wasm/webmae.js';
+      const wasm = (await import(address)) as typeof import('../../web/wasm/webmae');
+      await wasm.default({ module_or_path: '/web/wasm/webmae_bg.wasm' });
+      const device = await wasm.Device.open(tier);
+      const objective = new wasm.Objective(device, weights, config, batch);
+      const results = await objective.run(images, noise);
+      objective.free();
+      device.free();
+      return results;
+    },
+    {
+      tier,
+      config: JSON.stringify(config),
+      weights: writeTensors({ tensors: group(file, 'param.'), metadata: {} }),
+      batch: images.shape[0] as number,
+      images: images.values,
+      noise: tensor(file, 'input.noise').values,
+    },
+  );
+  return readTensors(results).tensors;
 }
 
 function modelOf({ kind, config }: Case): ModelConfig {
@@ -229,10 +240,6 @@ function tensor(file: Tensors, name: string) {
   const found = file.get(name);
   if (!found) throw new Error(`There is no tensor ${name}.`);
   return found;
-}
-
-function value(file: Tensors, name: string): number {
-  return tensor(file, name).values[0] as number;
 }
 
 function maxAbs(values: ArrayLike<number>): number {
