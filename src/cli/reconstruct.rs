@@ -15,7 +15,6 @@ use crate::model::objective::MaskSource;
 use crate::model::params::mae_params;
 use crate::model::reconstruct::{Reconstruction, Reconstructor, with_mask};
 use crate::model::store::{ParamLayout, ParamStore, Role};
-use crate::philox::Rng;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, Tile, draw, reconstruction_row};
 use crate::report::views::{Geometry, View};
 
@@ -201,13 +200,10 @@ fn load(
     normalization: &Normalization,
 ) -> Result<Vec<f32>> {
     let options = DecodeOptions { channels: config.channels, ..DecodeOptions::default() };
-    let mut images = vec![0.0; paths.len() * config.image_len()];
-    for (path, image) in paths.iter().zip(images.chunks_exact_mut(config.image_len())) {
+    let mut images = Vec::with_capacity(paths.len() * config.image_len());
+    for path in paths {
         let picture = decode_file(path, &options)?;
-        // Nothing random is drawn for a centre crop.
-        let cropped =
-            Augment::center().apply(&picture, config.image_size, &mut Rng::new(0, [0; 3]))?;
-        normalization.normalise(&cropped, image);
+        images.extend(normalization.still(&picture, &Augment::center(), config.image_size)?);
     }
     Ok(images)
 }

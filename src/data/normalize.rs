@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::pixels::Pixels;
 use super::source::ImageSource;
+use super::transform::Augment;
 use crate::error::{Error, Result};
+use crate::philox::Rng;
 
 /// Mean and standard deviation of each channel, for values in 0..1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,6 +101,26 @@ impl Normalization {
             let bytes = picture.data.iter().skip(channel).step_by(channels);
             plane.iter_mut().zip(bytes).for_each(|(out, &byte)| *out = table[usize::from(byte)]);
         }
+    }
+
+    /// `picture` cut and resized to `[height, width]` as `augment` says, which must draw nothing at
+    /// random, as normalised CHW values.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a picture too thin to be resized.
+    ///
+    /// # Panics
+    /// If the number of channels does not fit the picture.
+    pub fn still(
+        &self,
+        picture: &Pixels,
+        augment: &Augment,
+        size @ [height, width]: [usize; 2],
+    ) -> Result<Vec<f32>> {
+        let sized = augment.apply(picture, size, &mut Rng::new(0, [0; 3]))?;
+        let mut values = vec![0.0; picture.channels * height * width];
+        self.normalise(&sized, &mut values);
+        Ok(values)
     }
 
     /// Normalised CHW `values` of a `[height, width]` picture back as bytes, rounded and clamped.

@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{JsResult, json, named, options};
 use super::info::ModelInfo;
-use super::picture::{Fit, from_rgba, prepare};
+use super::picture::{Fit, from_rgba};
 use super::reconstruction::{Reconstruction, Reconstructors};
 use crate::gpu::Gpu;
 use crate::model::attention_map::AttentionMap;
@@ -96,7 +96,7 @@ impl Model {
         let default = if config.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
         let pool = pool.unwrap_or(default);
         let picture = from_rgba(rgba, width, height, config.channels)?;
-        let image = prepare(&picture, config, &self.info.normalization, fit)?;
+        let image = self.info.normalization.still(&picture, &fit.augment(), config.image_size)?;
         let kept = self.embedder.take().filter(|(kept, _)| *kept == pool);
         let embedder = match kept {
             Some((_, embedder)) => embedder,
@@ -118,10 +118,10 @@ impl Model {
         block: usize,
         fit: &str,
     ) -> JsResult<Attention> {
-        let fit = options(&json(&fit))?;
+        let fit: Fit = options(&json(&fit))?;
         let config = &self.info.config;
         let picture = from_rgba(rgba, width, height, config.channels)?;
-        let image = prepare(&picture, config, &self.info.normalization, fit)?;
+        let image = self.info.normalization.still(&picture, &fit.augment(), config.image_size)?;
         let kept = self.attention_map.take().filter(|(kept, _)| *kept == block);
         let map = match kept {
             Some((_, map)) => map,

@@ -5,8 +5,6 @@ use serde::Deserialize;
 use super::error::{JsResult, named};
 use crate::config::ModelConfig;
 use crate::data::{Augment, Normalization, Pixels};
-use crate::error::Result;
-use crate::philox::Rng;
 
 /// How a picture of other proportions becomes the model's size.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -41,22 +39,14 @@ pub(super) fn from_rgba(
     Ok(Pixels::new(width, height, 3, rgb).rgb_into(channels))
 }
 
-/// `picture` at the model's size, normalised `[C, H, W]`.
-pub(super) fn prepare(
-    picture: &Pixels,
-    config: &ModelConfig,
-    normalization: &Normalization,
-    fit: Fit,
-) -> Result<Vec<f32>> {
-    let augment = match fit {
-        Fit::Crop => Augment::center(),
-        Fit::Stretch => Augment::none(),
-    };
-    // Nothing random is asked for.
-    let sized = augment.apply(picture, config.image_size, &mut Rng::new(0, [0; 3]))?;
-    let mut values = vec![0.0; config.image_len()];
-    normalization.normalise(&sized, &mut values);
-    Ok(values)
+impl Fit {
+    /// What cuts and resizes pictures so.
+    pub fn augment(self) -> Augment {
+        match self {
+            Self::Crop => Augment::center(),
+            Self::Stretch => Augment::none(),
+        }
+    }
 }
 
 /// Normalised `[C, H, W]` values as RGBA bytes, opaque.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{JsResult, named, options};
-use super::picture::{Fit, from_rgba, prepare, to_rgba};
+use super::picture::{Fit, from_rgba, to_rgba};
 use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::Normalization;
 use crate::error::Result;
@@ -155,7 +155,7 @@ impl Reconstructors {
             return Err(named("InvalidOption", "The noise holds a value that is not finite."));
         }
         let picture = from_rgba(rgba, width, height, config.channels)?;
-        let image = prepare(&picture, &config, normalization, chosen.fit)?;
+        let image = normalization.still(&picture, &chosen.fit.augment(), config.image_size)?;
         let source = if noise.is_some() { MaskSource::Given } else { MaskSource::Generated };
         let reconstructor = self.find(gpu, &config, store, source)?;
         let noise = noise.unwrap_or_default();
