@@ -1,6 +1,6 @@
 # What run.sh and test.sh need: Rust, a linker, and a driver for Vulkan (macOS and Windows have their
-# own graphics interface). To be sourced. Installs on Debian and Ubuntu; elsewhere says what to
-# install.
+# own graphics interface); what only test.sh needs, for the browser: need_browser_tools. To be sourced.
+# Installs on Debian and Ubuntu; elsewhere says what to install.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -61,6 +61,24 @@ setup_linux() {
         say "  Alpine  apk add build-base vulkan-loader mesa-vulkan-swrast"
         exit 1
     fi
+}
+
+# Node, its packages, Rust's target for browsers, and a browser.
+need_browser_tools() {
+    if ! command -v npm >/dev/null; then
+        say "error: Node was not found; install version 20.19 or later (https://nodejs.org), then run this again"
+        exit 1
+    fi
+    if [ -z "${CHROME:-}" ] && ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null &&
+        ! command -v google-chrome >/dev/null && ! command -v google-chrome-stable >/dev/null; then
+        if command -v apt-get >/dev/null; then
+            install_with_apt chromium
+        else
+            say "error: Chromium or Chrome was not found; install it or name it in CHROME, then run this again"
+            exit 1
+        fi
+    fi
+    npm ci --no-audit --no-fund --loglevel=error
 }
 
 if [ "$(uname -s)" = Linux ]; then

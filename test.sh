@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Sets up what is missing and runs every check: format, lints, all tests, the command itself. Goes on
-# after a failure; the last line counts everything: `N passed, N failed`.
+# Sets up what is missing and runs every check: format, lints, all tests, the command itself, and the
+# package and the page in a real browser. Goes on after a failure; the last line counts everything:
+# `N passed, N failed`.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./setup.sh
+need_browser_tools
 
 passed=0
 failed=0
@@ -40,6 +42,24 @@ cargo_tests() {
     fi
 }
 
+# Runs the tests in the browser and adds up their results. If there is no report, that is one failure.
+browser_tests() {
+    local report=test-results/report.json status=0 sums
+    printf '\n== tests in the browser\n'
+    rm -f "$report"
+    npm run --silent test:browser || status=$?
+    sums=$(node -e '
+        const { expected, flaky, unexpected, skipped } = JSON.parse(fs.readFileSync(process.argv[1])).stats;
+        console.log(expected + flaky, unexpected + skipped);
+    ' "$report" 2>/dev/null) || sums="0 0"
+    passed=$((passed + ${sums% *}))
+    failed=$((failed + ${sums#* }))
+    if [ "$status" -ne 0 ] && [ "${sums#* }" -eq 0 ]; then
+        failed=$((failed + 1))
+        printf 'FAILED: tests in the browser (exit status %s)\n' "$status"
+    fi
+}
+
 # The command as people run it: built for release, its default training for a few steps, and what
 # follows from that run.
 smoke() {
@@ -64,6 +84,11 @@ check "lints" cargo clippy --all-targets --quiet -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 cargo_tests
 check "commands" smoke
+check "browser build" npm run --silent build
+check "lints for the browser" cargo clippy --lib --no-default-features --target wasm32-unknown-unknown \
+    --quiet -- -D warnings
+check "types and lints of the package and the page" npm run --silent check
+browser_tests
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
