@@ -13,9 +13,12 @@ export interface InitOptions {
   worker?: string | URL;
 }
 
+/** The worker's side, called from here. */
+export type Engine = Comlink.Remote<EngineApi>;
+
 /** A worker that runs. */
 interface Connection {
-  engine: Comlink.Remote<EngineApi>;
+  engine: Engine;
   /** Rejects if the worker stops. */
   stopped: Promise<never>;
 }
@@ -55,7 +58,7 @@ export async function init(options: InitOptions = {}): Promise<void> {
  * returns after that goes to `discard`. */
 export async function call<T>(
   { signal, onProgress }: CallOptions,
-  work: (engine: Comlink.Remote<EngineApi>, id: CallId) => Promise<T>,
+  work: (engine: Engine, id: CallId) => Promise<T>,
   discard?: (late: T) => void,
 ): Promise<T> {
   signal?.throwIfAborted();

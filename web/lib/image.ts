@@ -1,31 +1,53 @@
 /** Pictures of every form that a browser has, made ready for the worker. */
 
-import { BadImage } from './errors.ts';
-import type { Picture } from './protocol.ts';
-import type { ImageSource } from './types.ts';
+import * as Comlink from 'comlink';
+import { call, type Engine } from './client.ts';
+import { BadImage, Internal } from './errors.ts';
+import type { CallId, Picture } from './protocol.ts';
+import type { CallOptions, ImageSource } from './types.ts';
 
 /** A picture as it is posted, and what is transferred with it. */
-export interface PostedPicture {
+interface PostedPicture {
   picture: Picture;
   transfer: Transferable[];
 }
 
-/** Makes a picture ready to be posted. The caller's object stays usable.
+/** Calls the worker with a picture. The caller's object stays usable.
  *
- * @throws {BadImage} if there is nothing in it, or nothing yet. */
-export async function post(image: ImageSource): Promise<PostedPicture> {
+ * @throws {BadImage} if there is nothing in it, or nothing yet, or its pixels are another site's. */
+export async function callWithPicture<T>(
+  image: ImageSource,
+  options: CallOptions,
+  work: (engine: Engine, id: CallId, picture: Picture) => Promise<T>,
+): Promise<T> {
+  const { picture, transfer } = await post(image);
+  try {
+    return await call(options, (engine, id) =>
+      work(engine, id, Comlink.transfer(picture, transfer)),
+    );
+  } catch (error) {
+    const cause = error instanceof Internal ? error.cause : undefined;
+    if (!(cause instanceof DOMException) || cause.name !== 'DataCloneError') throw error;
+    throw new BadImage(
+      `${picture.name} comes from another site, which keeps its pixels from scripts. Load it with crossOrigin = 'anonymous' from a server that allows that (CORS), or as a file.`,
+      { cause },
+    );
+  }
+}
+
+async function post(image: ImageSource): Promise<PostedPicture> {
   if (image instanceof Blob) {
-    const name = image instanceof File && image.name ? image.name : 'the picture';
+    const name = image instanceof File && image.name ? image.name : 'The picture';
     return { picture: { pixels: image, name }, transfer: [] };
   }
   if (image instanceof ImageData) {
     const plain = image.data instanceof Uint8ClampedArray && image.colorSpace === 'srgb';
-    if (plain) return { picture: { pixels: image, name: 'the picture' }, transfer: [] };
-    return snapshot(image, 'the picture');
+    if (plain) return { picture: { pixels: image, name: 'The picture' }, transfer: [] };
+    return snapshot(image, 'The picture');
   }
   if (image instanceof ImageBitmap) {
     if (image.width === 0) throw new BadImage('The ImageBitmap was closed; make a new one.');
-    return { picture: { pixels: image, name: 'the picture' }, transfer: [] };
+    return { picture: { pixels: image, name: 'The picture' }, transfer: [] };
   }
   if (is(image, 'HTMLImageElement')) return element(image as HTMLImageElement);
   if (is(image, 'HTMLVideoElement')) {
@@ -33,7 +55,7 @@ export async function post(image: ImageSource): Promise<PostedPicture> {
     if (video.readyState < HTMLMediaElement.HAVE_CURRENT_DATA) {
       throw new BadImage("The video has no frame yet; wait for its 'loadeddata' event.");
     }
-    return snapshot(video, 'the video');
+    return snapshot(video, 'The video');
   }
   if (is(image, 'HTMLCanvasElement') || is(image, 'OffscreenCanvas')) {
     const canvas = image as HTMLCanvasElement | OffscreenCanvas;
@@ -42,18 +64,17 @@ export async function post(image: ImageSource): Promise<PostedPicture> {
         `The canvas has ${canvas.width} × ${canvas.height} pixels; give it a size.`,
       );
     }
-    return snapshot(canvas, 'the canvas');
+    return snapshot(canvas, 'The canvas');
   }
-  if (is(image, 'VideoFrame')) return snapshot(image as VideoFrame, 'the video frame');
+  if (is(image, 'VideoFrame')) return snapshot(image as VideoFrame, 'The video frame');
   throw new BadImage(
     `${whatIs(image)} is no picture; pass an ImageBitmap, ImageData, <img>, <canvas>, <video>, VideoFrame, File or Blob.`,
   );
 }
 
 async function element(image: HTMLImageElement): Promise<PostedPicture> {
-  const name = image.currentSrc.startsWith('data:')
-    ? 'the picture'
-    : image.currentSrc || 'the picture';
+  const address = image.currentSrc || image.src;
+  const name = /^https?:/.test(address) ? address : 'The picture';
   try {
     await image.decode();
   } catch (error) {
@@ -85,6 +106,8 @@ function whatIs(value: unknown): string {
   return `An object of ${value.constructor?.name ?? 'unknown class'}`;
 }
 
+/** What the browser says, without the name of the function. */
 function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : String(error);
+  return text.replace(/^Failed to execute [^:]*: /, '');
 }

@@ -1,8 +1,7 @@
 /** A loaded model. */
 
-import * as Comlink from 'comlink';
 import { call, closed, release } from './client.ts';
-import { post } from './image.ts';
+import { callWithPicture } from './image.ts';
 import { toJson } from './options.ts';
 import type { Handle } from './protocol.ts';
 import { reconstructionOf, reconstructRequest } from './results.ts';
@@ -63,9 +62,8 @@ export class MAE {
   async reconstruct(image: ImageSource, options: ReconstructOptions = {}): Promise<Reconstruction> {
     this.#open();
     const request = reconstructRequest(options);
-    const { picture, transfer } = await post(image);
-    const raw = await call(options, (engine, id) =>
-      engine.reconstruct(id, this.#handle, Comlink.transfer(picture, transfer), request),
+    const raw = await callWithPicture(image, options, (engine, id, picture) =>
+      engine.reconstruct(id, this.#handle, picture, request),
     );
     return reconstructionOf(raw);
   }
@@ -78,9 +76,8 @@ export class MAE {
     this.#open();
     const { signal: _signal, onProgress: _onProgress, ...plain } = options;
     const json = toJson(plain);
-    const { picture, transfer } = await post(image);
-    return call(options, (engine, id) =>
-      engine.embed(id, this.#handle, Comlink.transfer(picture, transfer), json),
+    return callWithPicture(image, options, (engine, id, picture) =>
+      engine.embed(id, this.#handle, picture, json),
     );
   }
 
@@ -94,15 +91,8 @@ export class MAE {
     options: AttentionOptions = {},
   ): Promise<Attention> {
     this.#open();
-    const { picture, transfer } = await post(image);
-    return call(options, (engine, id) =>
-      engine.attention(
-        id,
-        this.#handle,
-        Comlink.transfer(picture, transfer),
-        block,
-        options.fit ?? 'crop',
-      ),
+    return callWithPicture(image, options, (engine, id, picture) =>
+      engine.attention(id, this.#handle, picture, block, options.fit ?? 'crop'),
     );
   }
 

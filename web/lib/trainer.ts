@@ -3,7 +3,7 @@
 import * as Comlink from 'comlink';
 import { call, closed, onSave, release } from './client.ts';
 import { InvalidOption } from './errors.ts';
-import { post } from './image.ts';
+import { callWithPicture } from './image.ts';
 import { Inbox } from './inbox.ts';
 import { toJson } from './options.ts';
 import type { FromRun, Handle, ToRun } from './protocol.ts';
@@ -115,9 +115,8 @@ export class Trainer {
     const total = Array.isArray(images) ? images.length : undefined;
     let done = 0;
     for await (const image of images) {
-      const { picture, transfer } = await post(image);
-      this.#info = await call(options, (engine, id) =>
-        engine.addImage(id, this.#handle, Comlink.transfer(picture, transfer)),
+      this.#info = await callWithPicture(image, options, (engine, id, picture) =>
+        engine.addImage(id, this.#handle, picture),
       );
       done += 1;
       options.onProgress?.({ stage: 'images', done, ...(total !== undefined && { total }) });
@@ -198,9 +197,8 @@ export class Trainer {
   async reconstruct(image: ImageSource, options: ReconstructOptions = {}): Promise<Reconstruction> {
     this.#open();
     const request = reconstructRequest(options);
-    const { picture, transfer } = await post(image);
-    const raw = await call(options, (engine, id) =>
-      engine.reconstruct(id, this.#handle, Comlink.transfer(picture, transfer), request),
+    const raw = await callWithPicture(image, options, (engine, id, picture) =>
+      engine.reconstruct(id, this.#handle, picture, request),
     );
     return reconstructionOf(raw);
   }

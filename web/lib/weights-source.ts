@@ -28,12 +28,12 @@ export function postWeights(source: WeightsSource): Weights {
   if (source instanceof Blob) {
     return {
       blob: source,
-      name: source instanceof File && source.name ? source.name : 'the weights',
+      name: source instanceof File && source.name ? source.name : 'The file',
     };
   }
-  if (source instanceof ArrayBuffer) return { blob: new Blob([source]), name: 'the weights' };
+  if (source instanceof ArrayBuffer) return { blob: new Blob([source]), name: 'The file' };
   if (source instanceof Uint8Array) {
-    return { blob: new Blob([source as Uint8Array<ArrayBuffer>]), name: 'the weights' };
+    return { blob: new Blob([source as Uint8Array<ArrayBuffer>]), name: 'The file' };
   }
   throw new InvalidOption(
     'Pass weights as an address, a File or Blob, their bytes, or the name of a shipped model.',

@@ -2,6 +2,7 @@
 
 import { BadImage } from '../errors.ts';
 import type { Picture } from '../protocol.ts';
+import { dimensions, HEAD } from './dimensions.ts';
 
 /** The canvas' longest sides and largest areas are of this order in all browsers. */
 const MAX_SIDE = 16_384;
@@ -22,47 +23,49 @@ export interface Pixels {
  * @throws {BadImage} if it cannot be decoded or is too large. */
 export async function read({ pixels, name }: Picture): Promise<Pixels> {
   if (pixels instanceof ImageData) return pixelsOf(pixels);
-  if (pixels instanceof Blob) {
-    const bitmap = await decode(pixels, name);
-    try {
-      return draw(bitmap, name);
-    } finally {
-      bitmap.close();
-    }
+  const bitmap = pixels instanceof Blob ? await decode(pixels, name) : pixels;
+  try {
+    return draw(bitmap, name);
+  } finally {
+    bitmap.close();
   }
-  return draw(pixels, name);
 }
 
 async function decode(file: Blob, name: string): Promise<ImageBitmap> {
   if (file.size === 0) throw new BadImage(`${name} is empty; choose another file.`);
+  const head = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
+  const size = dimensions(head);
+  if (size) requireSize(size, name);
   try {
     return await createImageBitmap(file, {
       premultiplyAlpha: 'none',
       colorSpaceConversion: 'default',
     });
   } catch (cause) {
-    throw new BadImage(
-      `${name} cannot be decoded as a picture; take a whole JPEG, PNG, WebP, GIF, BMP or AVIF file of at most ${MAX_SIDE} pixels a side.`,
-      { cause },
-    );
+    const what = size
+      ? `${name}, a picture of ${size[0]} × ${size[1]} pixels, is damaged or too large for this browser; take a whole or smaller one`
+      : `${name} is no picture that this browser reads; take a JPEG, PNG, WebP, GIF, BMP or AVIF file`;
+    throw new BadImage(`${what}.`, { cause });
   }
 }
 
+function requireSize([width, height]: [number, number], name: string): void {
+  if (Math.max(width, height) <= MAX_SIDE && width * height <= MAX_PIXELS) return;
+  throw new BadImage(
+    `${name} has ${width} × ${height} pixels; at most ${MAX_SIDE} a side and ${MAX_PIXELS / 1e6} million in all can be read. Scale it down first.`,
+  );
+}
+
 function draw(bitmap: ImageBitmap, name: string): Pixels {
-  const { width, height } = bitmap;
-  if (Math.max(width, height) > MAX_SIDE || width * height > MAX_PIXELS) {
-    throw new BadImage(
-      `${name} has ${width} × ${height} pixels; at most ${MAX_SIDE} a side and ${MAX_PIXELS / 1e6} million in all can be read. Scale it down first.`,
-    );
-  }
-  const scale = Math.min(1, EXACT_SIDE / Math.max(width, height));
-  const size = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
-  const canvas = new OffscreenCanvas(size[0] ?? 1, size[1] ?? 1);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  if (!context) throw new BadImage(`There is no memory for ${name}; close other tabs.`);
+  requireSize([bitmap.width, bitmap.height], name);
+  const scale = Math.min(1, EXACT_SIDE / Math.max(bitmap.width, bitmap.height));
+  const width = Math.max(1, Math.round(bitmap.width * scale));
+  const height = Math.max(1, Math.round(bitmap.height * scale));
+  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  if (!context) throw new BadImage(`${name} finds no memory; close other tabs.`);
   context.imageSmoothingQuality = 'high';
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return pixelsOf(context.getImageData(0, 0, canvas.width, canvas.height));
+  context.drawImage(bitmap, 0, 0, width, height);
+  return pixelsOf(context.getImageData(0, 0, width, height));
 }
 
 function pixelsOf({ data, width, height }: ImageData): Pixels {

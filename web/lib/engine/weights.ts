@@ -136,7 +136,7 @@ async function open(weights: Weights, { options, signal, meter }: ReadContext): 
     );
     meter.stage = download.fromNetwork ? 'download' : 'weights';
     meter.total = download.size;
-    const name = shipped ? 'the shipped model' : fileOf(url);
+    const name = shipped ? 'The shipped model' : fileOf(url);
     const hashed = download.isCached || options.integrity !== undefined;
     const reader = new StreamReader(download.chunks(), name, undefined, meter, hashed);
     return { reader, download };
