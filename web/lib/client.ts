@@ -2,16 +2,9 @@
 
 import * as Comlink from 'comlink';
 import { Closed, Internal, InvalidOption, NetworkError, typed } from './errors.ts';
+import type { InitOptions } from './init.ts';
 import type { CallId, EngineApi, Events, Handle } from './protocol.ts';
 import type { CallOptions, Progress } from './types.ts';
-
-/** Options of {@link init}. */
-export interface InitOptions {
-  /** Address or bytes of `webmae_bg.wasm`; by default the one of the package. */
-  wasm?: string | URL | ArrayBuffer | Uint8Array;
-  /** Address of the package's `worker.js`, where a bundler does not find it by itself. */
-  worker?: string | URL;
-}
 
 /** The worker's side, called from here. */
 export type Engine = Comlink.Remote<EngineApi>;
@@ -38,20 +31,16 @@ const events: Events = {
   saved: (trainer, checkpoint) => saveListeners.get(trainer)?.(checkpoint),
 };
 
-/** Starts the worker and loads WebAssembly, so that the first call need not wait. Optional: everything
- * else does it when it is first needed.
+/** Says where the package's files are, before the worker is started.
  *
- * @throws {InvalidOption} with options after the worker was started.
- * @throws {NetworkError} if the worker or `webmae_bg.wasm` cannot be fetched. */
-export async function init(options: InitOptions = {}): Promise<void> {
-  if (options.wasm !== undefined || options.worker !== undefined) {
-    if (connection)
-      throw new InvalidOption(
-        'Call init with options before anything else of the package; the worker runs already.',
-      );
-    chosen = options;
+ * @throws {InvalidOption} if it was. */
+export function configure(options: InitOptions): void {
+  if (connection) {
+    throw new InvalidOption(
+      'Call init with options before anything else of the package; the worker runs already.',
+    );
   }
-  await call({}, (engine) => engine.ready());
+  chosen = options;
 }
 
 /** Calls the worker. Rejects with `signal`'s reason as soon as it is aborted; what the worker still

@@ -3,7 +3,6 @@
  * @packageDocumentation */
 
 export { cache } from './cache.ts';
-export { type InitOptions, init } from './client.ts';
 export { loseDevice, memory } from './device.ts';
 export {
   BadImage,
@@ -19,6 +18,7 @@ export {
   WebGPUUnavailable,
   WebmaeError,
 } from './errors.ts';
+export { type InitOptions, init } from './init.ts';
 export { MAE } from './mae.ts';
 export { support } from './support.ts';
 export { type Images, Trainer } from './trainer.ts';
