@@ -1,26 +1,31 @@
 import { test as base, expect, type Page } from '@playwright/test';
 import { Server } from './server';
 
+/** How a call failed. */
+export interface Failure {
+  name: string;
+  message: string;
+  /** Whether it is of the package's class of that name. */
+  typed: boolean;
+}
+
 declare global {
+  /** The blank page's helpers, see `harness.js`. */
   interface Window {
     webmae: typeof import('../../../web/lib/index');
+    picture(width: number, height: number): ImageData;
+    failure(promise: Promise<unknown>): Promise<Failure | undefined>;
+    digest(array: ArrayBufferView): Promise<string>;
   }
 }
 
-/** A page that has nothing but the built package, as `window.webmae`. */
+/** A page that has nothing but the built package. */
 const BLANK = `<!doctype html>
 <html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <title>webmae</title>
-    <link rel="icon" href="data:,">
-  </head>
-  <body>
-    <script type="module">
-      import * as webmae from '/lib/js/index.js';
-      window.webmae = webmae;
-    </script>
-  </body>
+  <meta charset="utf-8">
+  <title>webmae</title>
+  <link rel="icon" href="data:,">
+  <script type="module" src="/tests/browser/support/harness.js"></script>
 </html>`;
 
 interface Fixtures {
@@ -49,9 +54,7 @@ export const test = base.extend<Fixtures, { server: Server }>({
     page.on('pageerror', (error) => errors.push(String(error)));
     server.clear();
     server.add('', { body: BLANK, type: 'text/html' });
-    await page.goto(server.origin);
-    await page.waitForFunction(() => 'webmae' in window);
-    server.received.length = 0;
+    await openBlank(page, server);
     await use(page);
     const unexpected = errors.filter((text) => !allowed.some((pattern) => pattern.test(text)));
     expect(unexpected, 'the console stays without errors').toEqual([]);
@@ -59,3 +62,15 @@ export const test = base.extend<Fixtures, { server: Server }>({
 });
 
 export { expect };
+
+/** Opens the blank page, anew if it is open. */
+export async function openBlank(page: Page, server: Server): Promise<void> {
+  await page.goto(server.origin);
+  await page.waitForFunction(() => 'failure' in window);
+  server.received.length = 0;
+}
+
+/** Checks that a call failed with an error of the package whose message matches. */
+export function expectFailure(failure: Failure | undefined, name: string, message: RegExp): void {
+  expect(failure).toEqual({ name, message: expect.stringMatching(message), typed: true });
+}
