@@ -55,7 +55,7 @@ export async function patchPlace(page: Page, row: number, column: number, rows =
 /** Keeps a picture of the page. */
 export async function keepScreenshot(page: Page, name: string): Promise<void> {
   await page.evaluate(() => document.fonts.ready);
-  await page.screenshot({ path: `test-results/screenshots/${name}.png`, fullPage: true });
+  await page.screenshot({ path: `target/screenshots/${name}.png`, fullPage: true });
 }
 
 /** Drops a file on the page, as a person would from the file manager. */

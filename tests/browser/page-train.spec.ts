@@ -88,7 +88,7 @@ test('bad recipes and files are refused in a sentence', async ({ page }) => {
   await page.getByLabel('Pictures a step').fill('0');
   await page.getByRole('button', { name: 'Start' }).click();
   await expect(page.locator('#train-failure')).toContainText('Pictures a step');
-  await page.getByLabel('Your own').check();
+  await page.getByRole('radio', { name: /Your own/ }).check();
   await page.getByLabel('Pictures a step').fill('8');
   await page.getByRole('button', { name: 'Start' }).click();
   await expect(page.locator('#train-failure')).toContainText('no pictures of your own');

@@ -5,6 +5,7 @@ import { FailureLine, isDeviceLost } from '../failure.ts';
 import { ago, bytes, clock, count, loss, plural } from '../format.ts';
 import { loadModel } from '../model.ts';
 import { learningPictures, OwnPictures, watchedPictures } from './dataset.ts';
+import { Due } from './due.ts';
 import { LossPlot } from './loss-plot.ts';
 import { Recipe } from './recipe.ts';
 import {
@@ -27,29 +28,6 @@ const MEMORY_MS = 2000;
 const KEEP_MS = 30_000;
 const CAMERA_MS = 500;
 
-/** Something that is due when its time has passed. */
-class Due {
-  #last = Number.NEGATIVE_INFINITY;
-
-  constructor(readonly interval: number) {}
-
-  /** Whether the time has passed; if so, it begins anew. */
-  get now(): boolean {
-    if (performance.now() - this.#last < this.interval) return false;
-    this.restart();
-    return true;
-  }
-
-  restart(): void {
-    this.#last = performance.now();
-  }
-
-  /** Makes it due at once. */
-  force(): void {
-    this.#last = Number.NEGATIVE_INFINITY;
-  }
-}
-
 /** The section Train: one trainer, from a recipe to weights. */
 export class TrainSection {
   readonly #failure = new FailureLine(byId('train-failure'));
@@ -63,6 +41,7 @@ export class TrainSection {
   readonly #memoryDue = new Due(MEMORY_MS);
   readonly #keepDue = new Due(KEEP_MS);
   #trainer: Trainer | undefined;
+  #last: StepMetrics | undefined;
   #pausing = false;
   #spent = 0;
   #cameraTimer: number | undefined;
@@ -131,7 +110,7 @@ export class TrainSection {
       if (source === 'own' && canKeep()) await keepPictures(this.#own.files);
       return trainer;
     } catch (error) {
-      this.#setState('empty');
+      this.#rest();
       throw error;
     }
   }
@@ -140,11 +119,11 @@ export class TrainSection {
   async #adopt(trainer: Trainer): Promise<void> {
     this.#trainer = trainer;
     byId('train-saved').hidden = true;
-    this.#setState('paused');
+    this.#showMeters();
     await this.#showWatched();
     await this.#watch.update(trainer);
-    byId('meter-step').textContent = stepText(trainer);
     await this.#showMemory();
+    this.#setState('paused');
   }
 
   async #run(): Promise<void> {
@@ -162,11 +141,12 @@ export class TrainSection {
           trainer = await this.#recover(error, trainer);
         }
       }
+      this.#showMeters();
+      await this.#watch.update(trainer);
+      await this.#keep();
     } finally {
-      if (this.#trainer) this.#setState('paused');
+      this.#rest();
     }
-    await this.#watch.update(trainer);
-    await this.#keep();
   }
 
   /** Trains until a pause. Nothing here waits for the screen, so a hidden tab goes on. */
@@ -174,9 +154,11 @@ export class TrainSection {
     for await (const metrics of trainer.run(steps)) {
       this.#record(metrics);
       if (this.#pausing) return;
-      if (!document.hidden && this.#watchDue.now) await this.#watch.update(trainer);
-      if (!document.hidden && this.#memoryDue.now) await this.#showMemory();
-      if (this.#keepDue.now) await this.#keep();
+      if (!document.hidden) {
+        await this.#watchDue.when(() => this.#watch.update(trainer));
+        await this.#memoryDue.when(() => this.#showMemory());
+      }
+      await this.#keepDue.when(() => this.#keep());
     }
   }
 
@@ -208,6 +190,7 @@ export class TrainSection {
     if (!this.#trainer) return;
     const trainer = this.#trainer;
     this.#trainer = undefined;
+    this.#last = undefined;
     this.#pausing = true;
     this.#spent = 0;
     this.#plot.replace([], []);
@@ -251,12 +234,11 @@ export class TrainSection {
   }
 
   async #resumed(checkpoint: Blob): Promise<Trainer> {
-    const before: State = this.#trainer ? 'paused' : 'empty';
     this.#setState('preparing');
     try {
       return await Trainer.resume(checkpoint, { images: this.#pictures() });
     } catch (error) {
-      this.#setState(before);
+      this.#rest();
       throw error;
     }
   }
@@ -276,7 +258,6 @@ export class TrainSection {
       losses: this.#plot.losses,
     };
     await keepRun(record, await this.#trainer.save());
-    this.#keepDue.restart();
   }
 
   async #offerKept(): Promise<void> {
@@ -309,15 +290,19 @@ export class TrainSection {
   #record(metrics: StepMetrics): void {
     this.#spent += metrics.milliseconds;
     this.#plot.add(metrics.step, metrics.loss);
-    if (!this.#metersDue.now) return;
-    byId('meter-loss').textContent = loss(metrics.loss);
-    byId('meter-speed').textContent = metrics.imagesPerSecond.toPrecision(3);
-    byId('meter-lr').textContent = metrics.lr.toExponential(2);
-    this.#showMeters();
+    this.#last = metrics;
+    if (this.#metersDue.passed) this.#showMeters();
   }
 
   #showMeters(): void {
-    if (this.#trainer) byId('meter-step').textContent = stepText(this.#trainer);
+    if (!this.#trainer) return;
+    this.#metersDue.restart();
+    byId('meter-step').textContent = stepText(this.#trainer);
+    if (this.#last) {
+      byId('meter-loss').textContent = loss(this.#last.loss);
+      byId('meter-speed').textContent = this.#last.imagesPerSecond.toPrecision(3);
+      byId('meter-lr').textContent = this.#last.lr.toExponential(2);
+    }
     byId('meter-time').textContent = clock(this.#spent);
     this.#plot.draw();
   }
@@ -333,6 +318,10 @@ export class TrainSection {
       kernels: 'Compiling the kernels',
     };
     byId('train-state').textContent = texts[stage] ?? 'Preparing';
+  }
+
+  #rest(): void {
+    this.#setState(this.#trainer ? 'paused' : 'empty');
   }
 
   #setState(state: State): void {
