@@ -2,6 +2,7 @@
 
 import type { CacheEntry } from '../protocol.ts';
 import { entryName, erase, fileName, folder, lockName, readEntry } from '../store.ts';
+import { withRoom } from './room.ts';
 
 /** Bytes that are read at a time. */
 const CHUNK = 4 << 20;
@@ -45,15 +46,22 @@ export class CacheFile {
     if (!directory) return undefined;
     const name = await fileName(url);
     const release = await hold(lockName(name), signal);
-    try {
-      const handle = await access(directory, name);
-      const entry = await readEntry(directory, name);
-      if (!entry) handle.truncate(0);
-      return new CacheFile(directory, name, handle, release, entry ?? blank(url));
-    } catch {
+    let handle: SyncAccessHandle | undefined;
+    await withRoom(async () => {
+      try {
+        handle = await access(directory, name);
+        return true;
+      } catch (error) {
+        return !isQuota(error);
+      }
+    });
+    if (!handle) {
       release();
       return undefined;
     }
+    const entry = await readEntry(directory, name);
+    if (!entry) handle.truncate(0);
+    return new CacheFile(directory, name, handle, release, entry ?? blank(url));
   }
 
   /** Bytes kept. */
@@ -71,19 +79,13 @@ export class CacheFile {
     }
   }
 
-  /** Adds bytes at the end.
-   *
-   * @throws {DOMException} `QuotaExceededError` if there is no room. */
-  append(bytes: Uint8Array): void {
+  /** Adds bytes at the end; returns whether there was room. */
+  append(bytes: Uint8Array): boolean {
     const { size } = this;
-    try {
-      const written = this.#handle.write(bytes, { at: size });
-      if (written < bytes.length)
-        throw new DOMException('The file was cut off.', 'QuotaExceededError');
-    } catch (error) {
-      this.#handle.truncate(size);
-      throw error;
-    }
+    // Where there is none, Chromium returns numbers that make no sense.
+    if (attempt(() => this.#handle.write(bytes, { at: size }) === bytes.length)) return true;
+    this.#handle.truncate(size);
+    return false;
   }
 
   /** Forgets all bytes and begins again. */
@@ -96,18 +98,20 @@ export class CacheFile {
   /** Changes what is known, also on disk; returns whether there was room for that. */
   async describe(changes: Partial<CacheEntry>): Promise<boolean> {
     this.entry = { ...this.entry, ...changes, lastUsed: Date.now() };
-    try {
-      const handle = await access(this.#directory, entryName(this.#name));
+    const text = new TextEncoder().encode(JSON.stringify(this.entry));
+    let written = false;
+    await withRoom(async () => {
       try {
-        const text = new TextEncoder().encode(JSON.stringify(this.entry));
+        const handle = await access(this.#directory, entryName(this.#name));
         handle.truncate(0);
-        return handle.write(text, { at: 0 }) === text.length;
-      } finally {
+        written = attempt(() => handle.write(text, { at: 0 }) === text.length);
         handle.close();
+        return written;
+      } catch (error) {
+        return !isQuota(error);
       }
-    } catch {
-      return false;
-    }
+    });
+    return written;
   }
 
   /** Closes the file; `remove` takes it out of the cache. */
@@ -136,6 +140,20 @@ async function access(
     createSyncAccessHandle(): Promise<SyncAccessHandle>;
   };
   return file.createSyncAccessHandle();
+}
+
+/** What `write` returns, `false` where it finds no room. */
+function attempt(write: () => boolean): boolean {
+  try {
+    return write();
+  } catch (error) {
+    if (isQuota(error)) return false;
+    throw error;
+  }
+}
+
+function isQuota(error: unknown): boolean {
+  return error instanceof Error && error.name === 'QuotaExceededError';
 }
 
 /** Takes a lock; returns what gives it back. */

@@ -5,7 +5,7 @@ import type { CacheEntry } from '../protocol.ts';
 import { CacheFile } from './cache-file.ts';
 import { toHex } from './integrity.ts';
 import { body, length, request } from './network.ts';
-import { makeRoom } from './room.ts';
+import { makeRoom, withRoom } from './room.ts';
 
 /** How a file is fetched. */
 export interface DownloadOptions {
@@ -128,7 +128,7 @@ export class Download {
     if (this.#file) yield* this.#file.chunks();
     if (!this.#response) return;
     for await (const chunk of body(this.#response, this.#signal)) {
-      this.#keep(chunk);
+      await this.#keep(chunk);
       yield chunk;
     }
   }
@@ -166,16 +166,11 @@ export class Download {
     await this.#file?.close(this.#remove || this.#file.size === 0);
   }
 
-  #keep(chunk: Uint8Array): void {
-    if (!this.#keeping) return;
-    try {
-      this.#file?.append(chunk);
-    } catch (cause) {
-      if (this.#options.cache) {
-        throw cannotKeep(this.#response?.url ?? 'The file', 'there is no room', cause);
-      }
-      this.#keeping = false;
-    }
+  async #keep(chunk: Uint8Array): Promise<void> {
+    const file = this.#file;
+    if (!file || !this.#keeping) return;
+    this.#keeping = await withRoom(() => file.append(chunk));
+    if (!this.#keeping && this.#options.cache) throw cannotKeep(file.entry.url, 'there is no room');
   }
 }
 
@@ -239,9 +234,8 @@ function versionOf(
   };
 }
 
-function cannotKeep(url: string, why: string, cause?: unknown): QuotaExceeded {
+function cannotKeep(url: string, why: string): QuotaExceeded {
   return new QuotaExceeded(
     `${url} cannot be kept: ${why}. Clear the cache (cache.clear()), or load it without cache: true.`,
-    { cause },
   );
 }

@@ -2,7 +2,7 @@
 
 import * as Comlink from 'comlink';
 import initWasm, { type InitOutput, type Model, Trainer } from '../../wasm/webmae.js';
-import { NetworkError, typed } from '../errors.ts';
+import { NetworkError } from '../errors.ts';
 import type {
   CallId,
   EngineApi,
@@ -278,7 +278,7 @@ export class Engine implements EngineApi {
     const source = this.#wasmSource ?? this.#wasmUrl;
     this.#wasm ??= initWasm({ module_or_path: source }).catch((error: unknown) => {
       this.#wasm = undefined;
-      const { message } = typed(error);
+      const message = error instanceof Error ? error.message : String(error);
       throw new NetworkError(
         `webmae_bg.wasm could not be loaded (${message}). Check that it is served as application/wasm where the package has it, or say where it is: init({ wasm }).`,
       );

@@ -1,15 +1,25 @@
+/** Room for the cache. */
+
 import { list, remove } from '../store.ts';
 
-/** Makes room for so many bytes, if need be by removing the files that were not used for longest; returns
- * whether there is room now. Files in use stay. */
+/** Makes room for so many bytes, as far as the browser tells, by removing the files that were not used for
+ * longest. Returns whether there is room then. */
 export async function makeRoom(bytes: number): Promise<boolean> {
-  const { quota, usage } = await navigator.storage.estimate();
-  if (quota === undefined || usage === undefined) return true;
-  let free = quota - usage;
-  if (free >= bytes) return true;
-  for (const entry of (await list()).reverse()) {
-    if (await remove(entry.url)) free += entry.bytes;
-    if (free >= bytes) return true;
-  }
+  return withRoom(async () => {
+    const { quota = Number.POSITIVE_INFINITY, usage = 0 } = await navigator.storage.estimate();
+    return quota - usage >= bytes;
+  });
+}
+
+/** Tries until it works, each time with one old file less; returns whether it worked. What browsers tell
+ * of their room is only roughly true, so that a failure to write may be the first sign of its end. */
+export async function withRoom(attempt: () => boolean | Promise<boolean>): Promise<boolean> {
+  while (!(await attempt())) if (!(await removeOldest())) return false;
+  return true;
+}
+
+/** Removes the file that was not used for longest and is not in use; returns whether there was one. */
+async function removeOldest(): Promise<boolean> {
+  for (const { url } of (await list()).reverse()) if (await remove(url)) return true;
   return false;
 }
