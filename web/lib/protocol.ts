@@ -128,6 +128,8 @@ export interface EngineApi {
 export interface CacheEntry extends CachedWeights {
   /** Bytes in all, where the server told. */
   size?: number;
+  /** SHA-256 of each block, for complete files. */
+  blocks?: string[];
   etag?: string;
   lastModified?: string;
   /** The `config.json` beside the weights. */

@@ -1,6 +1,7 @@
 /** The folder of cached weights in the origin private file system: per address one file of bytes and one
  * of JSON. Page and worker both look into it; only the worker writes. */
 
+import { digest } from './hex.ts';
 import type { CacheEntry } from './protocol.ts';
 
 const FOLDER = 'webmae-weights';
@@ -17,9 +18,8 @@ export async function folder(create: boolean): Promise<FileSystemDirectoryHandle
 }
 
 /** Name of the file for `url`: its SHA-256. */
-export async function fileName(url: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(url));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+export function fileName(url: string): Promise<string> {
+  return digest(new TextEncoder().encode(url));
 }
 
 /** Name of the file that describes file `name`. */

@@ -1,11 +1,10 @@
 /** One file of the cache, open for reading and writing. */
 
+import { digest } from '../hex.ts';
 import type { CacheEntry } from '../protocol.ts';
 import { entryName, erase, fileName, folder, lockName, readEntry } from '../store.ts';
+import { BLOCK } from './blocks.ts';
 import { withRoom } from './room.ts';
-
-/** Bytes that are read at a time. */
-const CHUNK = 4 << 20;
 
 /** The part of `FileSystemSyncAccessHandle` in use; TypeScript knows it in workers only. */
 interface SyncAccessHandle {
@@ -16,6 +15,9 @@ interface SyncAccessHandle {
   flush(): void;
   close(): void;
 }
+
+/** The bytes in the cache are not those that were downloaded. */
+export class CorruptCache extends Error {}
 
 /** The bytes kept for an address, and what is known of them. No other tab has the file meanwhile. */
 export class CacheFile {
@@ -69,12 +71,16 @@ export class CacheFile {
     return this.#handle.getSize();
   }
 
-  /** The bytes that are there now. */
+  /** The bytes that are there now, block by block.
+   *
+   * @throws {CorruptCache} if a block is not what it was when it was complete. */
   async *chunks(): AsyncGenerator<Uint8Array> {
     const { size } = this;
-    for (let at = 0; at < size; at += CHUNK) {
-      const bytes = new Uint8Array(Math.min(CHUNK, size - at));
+    const { blocks } = this.entry;
+    for (let at = 0; at < size; at += BLOCK) {
+      const bytes = new Uint8Array(Math.min(BLOCK, size - at));
       this.#handle.read(bytes, { at });
+      if (blocks && (await digest(bytes)) !== blocks[at / BLOCK]) throw new CorruptCache();
       yield bytes;
     }
   }

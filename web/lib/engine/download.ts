@@ -2,7 +2,8 @@
 
 import { BadWeights, QuotaExceeded } from '../errors.ts';
 import type { CacheEntry } from '../protocol.ts';
-import { CacheFile } from './cache-file.ts';
+import { Blocks } from './blocks.ts';
+import { CacheFile, CorruptCache } from './cache-file.ts';
 import { toHex } from './integrity.ts';
 import { body, length, request } from './network.ts';
 import { makeRoom, withRoom } from './room.ts';
@@ -15,9 +16,6 @@ export interface DownloadOptions {
   integrity?: string;
 }
 
-/** The bytes in the cache are not those that were downloaded. They were removed: try again. */
-export class CorruptCache extends Error {}
-
 /** A file, partly or wholly from the cache, the rest from the network. */
 export class Download {
   readonly #options: DownloadOptions;
@@ -28,6 +26,7 @@ export class Download {
   readonly #kept: number;
   /** What brings the rest; nothing if all of it is there. */
   readonly #response: Response | undefined;
+  readonly #blocks = new Blocks();
   #keeping: boolean;
   #remove = false;
 
@@ -102,14 +101,15 @@ export class Download {
     return this.#response !== undefined;
   }
 
-  /** Whether the file is kept, or was. */
-  get isCached(): boolean {
-    return this.#file !== undefined;
+  /** Whether all of it is in the cache, where each block is checked as it is read. */
+  get isChecked(): boolean {
+    return !this.fromNetwork && this.#file?.entry.blocks !== undefined;
   }
 
-  /** Whether all of it was in the cache, with the hash to check it by. */
-  get fromCache(): boolean {
-    return this.#response === undefined && this.#file?.entry.sha256 !== undefined;
+  /** Whether the SHA-256 of all bytes is wanted. */
+  get isHashed(): boolean {
+    const wanted = this.#file !== undefined || this.#options.integrity !== undefined;
+    return wanted && !this.isChecked;
   }
 
   /** Bytes in all, where the server told. */
@@ -123,9 +123,16 @@ export class Download {
     return this.#file?.entry.hfConfig;
   }
 
-  /** All bytes in their order. */
+  /** All bytes in their order.
+   *
+   * @throws {CorruptCache} if those in the cache are damaged. */
   async *chunks(): AsyncGenerator<Uint8Array> {
-    if (this.#file) yield* this.#file.chunks();
+    if (this.#file) {
+      for await (const chunk of this.#file.chunks()) {
+        if (!this.isChecked) await this.#blocks.add(chunk);
+        yield chunk;
+      }
+    }
     if (!this.#response) return;
     for await (const chunk of body(this.#response, this.#signal)) {
       await this.#keep(chunk);
@@ -133,15 +140,13 @@ export class Download {
     }
   }
 
-  /** Checks the SHA-256 of all bytes and marks the file as whole.
+  /** Ends a download that was good so far; `sha256` is that of all bytes, if it was wanted.
    *
    * @throws {CorruptCache} if cached bytes are not the right ones.
    * @throws {BadWeights} if the server's are not those that were expected. */
-  async finish(sha256: string, hfConfig: string | undefined): Promise<void> {
+  async finish(sha256: string | undefined, hfConfig: string | undefined): Promise<void> {
     const { integrity } = this.#options;
-    const expected = integrity === undefined ? this.#file?.entry.sha256 : toHex(integrity);
-    if (expected !== undefined && sha256 !== expected) {
-      this.discard();
+    if (sha256 !== undefined && integrity !== undefined && sha256 !== toHex(integrity)) {
       if (this.#kept > 0) throw new CorruptCache();
       throw new BadWeights(
         `${this.#response?.url} is not the file that was expected: its SHA-256 is ${sha256}, not ${integrity}.`,
@@ -149,9 +154,9 @@ export class Download {
     }
     if (!this.#file || !this.#keeping) return;
     await this.#file.describe({
-      complete: true,
-      sha256,
       bytes: this.#file.size,
+      complete: true,
+      ...(sha256 !== undefined && { sha256, blocks: await this.#blocks.finish() }),
       ...(hfConfig !== undefined && { hfConfig }),
     });
   }
@@ -169,6 +174,7 @@ export class Download {
   async #keep(chunk: Uint8Array): Promise<void> {
     const file = this.#file;
     if (!file || !this.#keeping) return;
+    await this.#blocks.add(chunk);
     this.#keeping = await withRoom(() => file.append(chunk));
     if (!this.#keeping && this.#options.cache) throw cannotKeep(file.entry.url, 'there is no room');
   }
@@ -191,7 +197,7 @@ async function rest(file: CacheFile, signal: AbortSignal): Promise<Response> {
 
 /** Whether all bytes are there; also when there was no time left to say so. */
 function isWhole({ entry, size }: CacheFile): boolean {
-  return size > 0 && (entry.complete || size === entry.size);
+  return size > 0 && size === (entry.complete ? entry.bytes : entry.size);
 }
 
 /** Whether the server's file is still the one in the cache; without an answer it is. */

@@ -1,8 +1,8 @@
 /** Files of weights, read in ascending order. */
 
 import { sha256 } from '@noble/hashes/sha2.js';
-import { bytesToHex } from '@noble/hashes/utils.js';
 import { BadWeights } from '../errors.ts';
+import { hex } from '../hex.ts';
 import type { Meter } from './meter.ts';
 
 /** A file that is read from front to back. */
@@ -88,7 +88,7 @@ export class StreamReader implements Reader {
   async finish(): Promise<string | undefined> {
     if (!this.#hash) return undefined;
     while (await this.#next());
-    return bytesToHex(this.#hash.digest());
+    return hex(this.#hash.digest());
   }
 
   async cancel(): Promise<void> {

@@ -4,7 +4,8 @@ import { type Device, type Model, WeightsLoader } from '../../wasm/webmae.js';
 import { BadWeights, typed } from '../errors.ts';
 import { toJson } from '../options.ts';
 import type { PostedLoadOptions, Weights } from '../protocol.ts';
-import { CorruptCache, Download } from './download.ts';
+import { CorruptCache } from './cache-file.ts';
+import { Download } from './download.ts';
 import { readHeader } from './header.ts';
 import { toHex } from './integrity.ts';
 import type { Meter } from './meter.ts';
@@ -109,21 +110,14 @@ async function withSourceOnce<T>(
   try {
     return await use(source);
   } catch (error) {
-    if (typed(error) instanceof BadWeights) await settle(source);
+    const known = typed(error);
+    const damaged = known instanceof BadWeights && !download?.isChecked;
+    if (damaged || error instanceof CorruptCache) download?.discard();
     throw error;
   } finally {
     await reader.cancel();
     await download?.close();
   }
-}
-
-/** After bytes that are no weights: either the server's file is bad, or it went bad in the cache.
- *
- * @throws {CorruptCache} if it did. */
-async function settle({ reader, download }: Source): Promise<void> {
-  const sha256 = download?.fromCache ? await reader.finish() : undefined;
-  if (sha256 !== undefined) await download?.finish(sha256, undefined);
-  else download?.discard();
 }
 
 async function open(weights: Weights, { options, signal, meter }: ReadContext): Promise<Source> {
@@ -137,8 +131,7 @@ async function open(weights: Weights, { options, signal, meter }: ReadContext): 
     meter.stage = download.fromNetwork ? 'download' : 'weights';
     meter.total = download.size;
     const name = shipped ? 'The shipped model' : fileOf(url);
-    const hashed = download.isCached || options.integrity !== undefined;
-    const reader = new StreamReader(download.chunks(), name, undefined, meter, hashed);
+    const reader = new StreamReader(download.chunks(), name, undefined, meter, download.isHashed);
     return { reader, download };
   }
   const { blob, name } = weights;
@@ -155,9 +148,8 @@ async function verify(
   hfConfig: string | undefined,
 ): Promise<void> {
   const sha256 = await reader.finish();
-  if (sha256 === undefined) return;
   if (download) return download.finish(sha256, hfConfig);
-  if (integrity !== undefined && sha256 !== toHex(integrity)) {
+  if (sha256 !== undefined && integrity !== undefined && sha256 !== toHex(integrity)) {
     throw new BadWeights(
       `${reader.name} is not the file that was expected: its SHA-256 is ${sha256}, not ${integrity}.`,
     );
