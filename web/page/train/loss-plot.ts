@@ -2,7 +2,7 @@ import uPlot from 'uplot';
 import { loss as asText } from '../format.ts';
 
 /** Weight of the past in the smoothed line. */
-const SMOOTHING = 0.95;
+const SMOOTHING = 0.9;
 /** Points kept; beyond that every other one is dropped. */
 const MAX_POINTS = 4000;
 const HEIGHT = 260;

@@ -70,6 +70,7 @@ export class TrainSection {
       // A hidden tab may be discarded: what was done is kept with the next step.
       if (document.hidden) this.#keepDue.force();
     });
+    byId('train-software').hidden = !support.software;
     if (!support.webgpu) {
       for (const button of byId('train').querySelectorAll('button')) button.disabled = true;
       return;
