@@ -37,19 +37,23 @@ export function tensorBytes(file: Uint8Array): Map<string, Buffer> {
   return new Map(readHeader(file).entries.map(([name, , bytes]) => [name, Buffer.from(bytes)]));
 }
 
-export function writeTensors({ tensors, metadata }: TensorFile): Uint8Array {
+/** Writes tensors as f32 or, cut off, as bf16. */
+export function writeTensors(
+  { tensors, metadata }: TensorFile,
+  dtype: 'F32' | 'BF16' = 'F32',
+): Uint8Array {
   const header: Record<string, Entry | Record<string, string>> = { __metadata__: metadata };
+  const data: Buffer[] = [];
   let end = 0;
   for (const [name, { shape, values }] of tensors) {
-    header[name] = { dtype: 'F32', shape, data_offsets: [end, end + values.byteLength] };
-    end += values.byteLength;
+    const bytes = encode(dtype, values);
+    header[name] = { dtype, shape, data_offsets: [end, end + bytes.length] };
+    end += bytes.length;
+    data.push(bytes);
   }
   const text = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
-  const data = [...tensors.values()].map(({ values }) =>
-    Buffer.from(values.buffer, values.byteOffset, values.byteLength),
-  );
   return new Uint8Array(Buffer.concat([length, text, ...data]));
 }
 
@@ -79,4 +83,10 @@ function decode(dtype: string, bytes: ArrayBuffer): Float32Array {
     default:
       throw new Error(`no reader for ${dtype}`);
   }
+}
+
+function encode(dtype: 'F32' | 'BF16', values: Float32Array): Buffer {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  if (dtype === 'F32') return Buffer.from(words.buffer, words.byteOffset, words.byteLength);
+  return Buffer.from(Uint16Array.from(words, (word) => word >>> 16).buffer);
 }

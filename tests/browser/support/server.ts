@@ -33,9 +33,9 @@ export interface Resource {
 
 /** A request for a resource. */
 export interface Received {
+  method: string;
   path: string;
   range?: string | undefined;
-  ifRange?: string | undefined;
 }
 
 /** A static server of a folder with resources that tests add and break. */
@@ -100,8 +100,9 @@ export class Server {
     const resource = this.resources.get(pathname);
     if (!resource) return this.#file(pathname, response);
     const { range, 'if-range': ifRange } = request.headers;
-    this.received.push({ path: pathname, range, ifRange: ifRange as string | undefined });
-    await send(resource, range, ifRange as string | undefined, response);
+    const { method = 'GET' } = request;
+    this.received.push({ method, path: pathname, range });
+    await send(resource, method, range, ifRange as string | undefined, response);
   }
 
   async #file(pathname: string, response: ServerResponse): Promise<void> {
@@ -117,13 +118,13 @@ export class Server {
 
 async function send(
   resource: Resource,
+  method: string,
   range: string | undefined,
   ifRange: string | undefined,
   response: ServerResponse,
 ): Promise<void> {
-  const body = Buffer.from(resource.body as Uint8Array);
-  const digest = `"${createHash('sha256').update(body).digest('hex').slice(0, 16)}"`;
-  const etag = resource.etag === undefined ? digest : resource.etag;
+  const body = bytesOf(resource.body);
+  const etag = resource.etag === undefined ? digest(body) : resource.etag;
   response.setHeader('content-type', resource.type ?? 'application/octet-stream');
   if (etag) response.setHeader('etag', etag);
   const wanted = resource.ranges === false ? null : /^bytes=(\d+)-(\d*)$/.exec(range ?? '');
@@ -143,6 +144,10 @@ async function send(
     response.statusCode = resource.status ?? 200;
   }
   if (!resource.chunked) response.setHeader('content-length', part.length);
+  if (method === 'HEAD') {
+    response.end();
+    return;
+  }
   if (resource.cutAfter !== undefined && part.length > resource.cutAfter) {
     response.write(part.subarray(0, resource.cutAfter), () => response.destroy());
     return;
@@ -153,4 +158,13 @@ async function send(
     part = part.subarray(resource.pauseAfter.bytes);
   }
   response.end(part);
+}
+
+function bytesOf(body: Uint8Array | string): Buffer {
+  if (typeof body === 'string') return Buffer.from(body);
+  return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+}
+
+function digest(body: Buffer): string {
+  return `"${createHash('sha256').update(body).digest('hex').slice(0, 16)}"`;
 }
