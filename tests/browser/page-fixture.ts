@@ -24,7 +24,7 @@ export async function openReconstruct(page: Page, hash = ''): Promise<void> {
 
 /** Waits until the plates show what the model made of the state in force. */
 export async function settled(page: Page): Promise<void> {
-  await expect(page.locator('#caption-time')).toHaveText(/\d (ms|s)$/, { timeout: SLOW });
+  await expect(page.locator('#caption-time')).toHaveText(/\d (ms|s)/, { timeout: SLOW });
   await expect(page.locator('#plates')).toHaveAttribute('aria-busy', 'false', { timeout: SLOW });
 }
 

@@ -1,8 +1,11 @@
+import config from '../../playwright.config.ts';
 import { expect, keepScreenshot, test } from './page-fixture.ts';
+
+const { executablePath = '' } = config.use?.launchOptions ?? {};
 
 test.use({
   launchOptions: {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    executablePath,
     args: ['--no-sandbox', '--disable-features=WebGPU,WebGPUService', '--disable-gpu'],
   },
 });

@@ -57,6 +57,8 @@ export class ReconstructSection implements MaskHost {
   #cursor: number | undefined;
   /** Whether a request waits for the first model. */
   #opening = false;
+  /** Whether the model in use has not reconstructed yet. */
+  #first = true;
   #prepared: Prepared[] = [];
 
   constructor(query: URLSearchParams) {
@@ -200,8 +202,7 @@ export class ReconstructSection implements MaskHost {
     this.#drawThird();
     this.#showControls();
     byId('caption-loss').textContent = loss(shown.loss);
-    byId('caption-time').textContent =
-      shown.milliseconds === undefined ? 'prepared' : duration(shown.milliseconds);
+    byId('caption-time').textContent = this.#timeText(shown.milliseconds);
   }
 
   /** The prepared reconstruction, until there is one by the model or in its place. */
@@ -230,6 +231,7 @@ export class ReconstructSection implements MaskHost {
     const [height, width] = config.image_size;
     byId('caption-model').textContent =
       `${name}, ${width} × ${height} px, ${millions(weights.parameters)}`;
+    this.#first = true;
     byId('norm-views').hidden = !(config.norm_pix_loss && reconstructs);
     this.#attention.showModel(mae.info);
     this.#note('');
@@ -297,6 +299,7 @@ export class ReconstructSection implements MaskHost {
     for (const id of ['mask-controls', 'paint-here', 'own', 'closer']) byId(id).hidden = true;
     this.#editor.pointer.enabled = false;
     this.#masked.canvas.tabIndex = -1;
+    byId('prepared-note').hidden = false;
     byId('caption-model').textContent = 'prepared pictures';
   }
 
@@ -312,6 +315,14 @@ export class ReconstructSection implements MaskHost {
     if (stage === 'kernels') text.textContent = 'Compiling the kernels';
     else
       text.textContent = `Loading the model, ${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`;
+  }
+
+  /** The first time with a model takes longer: the browser compiles its kernels. */
+  #timeText(milliseconds: number | undefined): string {
+    if (milliseconds === undefined) return 'prepared';
+    const first = this.#first;
+    this.#first = false;
+    return first ? `${duration(milliseconds)}, first run` : duration(milliseconds);
   }
 
   #note(text: string): void {

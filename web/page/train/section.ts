@@ -1,7 +1,7 @@
 import { memory, type StepMetrics, type Support, Trainer } from 'webmae';
 import { Camera } from '../camera.ts';
 import { byId, saveFile } from '../dom.ts';
-import { FailureLine, isDeviceLost } from '../failure.ts';
+import { FailureLine, isDeviceLost, PageError } from '../failure.ts';
 import { ago, bytes, clock, count, loss, plural } from '../format.ts';
 import { loadModel } from '../model.ts';
 import { learningPictures, OwnPictures, watchedPictures } from './dataset.ts';
@@ -42,6 +42,7 @@ export class TrainSection {
   readonly #keepDue = new Due(KEEP_MS);
   #trainer: Trainer | undefined;
   #last: StepMetrics | undefined;
+  #creating: AbortController | undefined;
   #pausing = false;
   #spent = 0;
   #cameraTimer: number | undefined;
@@ -84,6 +85,9 @@ export class TrainSection {
   take(files: File[]): Promise<boolean> {
     return this.#failure.guard(async () => {
       if (files.length === 1 && files[0]?.name.endsWith('.safetensors')) return this.#open(files);
+      if (this.#trainer) {
+        throw new PageError('A model is in training. Reset it before you choose other pictures.');
+      }
       const refused = await this.#own.add(files, (done) => {
         byId('own-count').textContent = `reading ${count(done)} of ${count(files.length)}`;
       });
@@ -101,9 +105,11 @@ export class TrainSection {
     const { source, side } = this.#recipe;
     const options = this.#recipe.options();
     this.#setState('preparing');
+    this.#creating = new AbortController();
     try {
       const trainer = await Trainer.create({
         ...options,
+        signal: this.#creating.signal,
         images: learningPictures(source, this.#own, side),
         onProgress: ({ stage, done }) => this.#preparing(stage, done),
       });
@@ -188,6 +194,7 @@ export class TrainSection {
   }
 
   async #reset(): Promise<void> {
+    this.#creating?.abort();
     if (!this.#trainer) return;
     const trainer = this.#trainer;
     this.#trainer = undefined;
@@ -334,8 +341,8 @@ export class TrainSection {
     enable('train-step', resting);
     enable('train-pause', state === 'running');
     enable('train-resume', resting);
-    for (const id of ['train-reset', 'train-use', 'train-save', 'train-export'])
-      enable(id, state === 'paused');
+    enable('train-reset', state === 'paused' || state === 'preparing');
+    for (const id of ['train-use', 'train-save', 'train-export']) enable(id, state === 'paused');
     this.#recipe.locked = state !== 'empty';
     byId('train-start').textContent = state === 'empty' ? 'Start' : 'Go on';
     const texts: Record<State, string> = {

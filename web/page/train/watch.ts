@@ -20,6 +20,13 @@ export class Watch {
   readonly #box = byId('watch');
   #rows: Row[] = [];
 
+  constructor() {
+    const blank = Array.from({ length: WATCHED }, () =>
+      row(element('canvas'), element('canvas'), element('canvas')),
+    );
+    this.#box.replaceChildren(...blank);
+  }
+
   /** Shows the pictures alone, until there is a trainer to ask. */
   show(pictures: Picture[]): void {
     this.#rows = pictures.map((picture) => ({
@@ -30,13 +37,7 @@ export class Watch {
     }));
     this.#box.replaceChildren(
       ...this.#rows.map(({ original, masked, reconstruction }) =>
-        element(
-          'div',
-          { className: 'watch-row' },
-          original.canvas,
-          masked.canvas,
-          reconstruction.canvas,
-        ),
+        row(original.canvas, masked.canvas, reconstruction.canvas),
       ),
     );
     for (const { picture, original } of this.#rows) {
@@ -58,6 +59,10 @@ export class Watch {
       row.reconstruction.show({ image: reconstruction, grid });
     }
   }
+}
+
+function row(...canvases: HTMLCanvasElement[]): HTMLElement {
+  return element('div', { className: 'watch-row' }, ...canvases);
 }
 
 function plate(label: string): Plate {
