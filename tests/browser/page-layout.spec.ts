@@ -1,5 +1,13 @@
 import AxeBuilder from '@axe-core/playwright';
-import { expect, keepScreenshot, openReconstruct, test } from './page-fixture.ts';
+import {
+  expect,
+  hiddenPatches,
+  keepScreenshot,
+  openReconstruct,
+  patchPlace,
+  settled,
+  test,
+} from './page-fixture.ts';
 
 const SECTIONS = ['', '#/train', '#/weights', '#/about'];
 
@@ -78,4 +86,17 @@ test('the keyboard reaches the content and every section', async ({ page }) => {
   );
   await expect(page.locator('#credits li')).toHaveCount(8);
   await keepScreenshot(page, 'about');
+});
+
+test.describe('with a finger', () => {
+  test.use({ hasTouch: true, viewport: { width: 390, height: 844 } });
+
+  test('the mask is painted by touch', async ({ page }) => {
+    await openReconstruct(page);
+    await page.locator('#ratio').fill('0');
+    await settled(page);
+    await page.locator('#plate-masked').tap({ position: await patchPlace(page, 4, 4) });
+    await settled(page);
+    expect(await hiddenPatches(page)).toBe(1);
+  });
 });

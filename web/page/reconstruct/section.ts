@@ -230,7 +230,7 @@ export class ReconstructSection implements MaskHost {
     const { config, grid, reconstructs, weights } = mae.info;
     const [height, width] = config.image_size;
     byId('caption-model').textContent =
-      `${name}, ${width} × ${height} px, ${millions(weights.parameters)}`;
+      `${name}, ${width} × ${height} px, ${millions(weights.parameters)} parameters`;
     this.#first = true;
     byId('norm-views').hidden = !(config.norm_pix_loss && reconstructs);
     this.#attention.showModel(mae.info);

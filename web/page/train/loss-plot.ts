@@ -20,8 +20,12 @@ export class LossPlot {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#rebuild());
   }
 
-  /** Adds a step; it is seen with the next {@link draw}. */
+  /** Adds a step; it is seen with the next {@link draw}. After a lost device steps come again. */
   add(step: number, loss: number): void {
+    while ((this.steps.at(-1) ?? 0) >= step) {
+      this.steps.pop();
+      this.losses.pop();
+    }
     this.steps.push(step);
     this.losses.push(loss);
     if (this.steps.length <= MAX_POINTS) return;
