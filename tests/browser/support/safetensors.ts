@@ -1,5 +1,7 @@
 /** Safetensors files in the tests' own process. */
 
+import { createHash } from 'node:crypto';
+
 /** A tensor's values, of any element type. */
 export interface Tensor {
   shape: number[];
@@ -32,9 +34,13 @@ export function readTensors(file: Uint8Array): TensorFile {
   return { tensors: new Map(tensors), metadata };
 }
 
-/** The bytes of each tensor, to compare bit for bit. */
-export function tensorBytes(file: Uint8Array): Map<string, Buffer> {
-  return new Map(readHeader(file).entries.map(([name, , bytes]) => [name, Buffer.from(bytes)]));
+/** A digest of each tensor's bytes, to compare bit for bit. */
+export function tensorDigests(file: Uint8Array): Record<string, string> {
+  const digests = readHeader(file).entries.map(([name, { dtype, shape }, bytes]) => {
+    const digest = createHash('sha256').update(Buffer.from(bytes)).digest('hex');
+    return [name, `${dtype} ${shape} ${digest}`];
+  });
+  return Object.fromEntries(digests);
 }
 
 /** Writes tensors as f32 or, cut off, as bf16. */

@@ -38,7 +38,7 @@ export interface Received {
   range?: string | undefined;
 }
 
-/** A static server of a folder with resources that tests add and break. */
+/** A static server of a folder, with resources that tests add and break and that pages may put. */
 export class Server {
   /** By path, with the leading slash. */
   readonly resources = new Map<string, Resource>();
@@ -82,6 +82,11 @@ export class Server {
     return `${this.origin}/${name}`;
   }
 
+  /** The bytes that a page put. */
+  taken(name: string): Buffer {
+    return bytesOf(this.resources.get(`/${name}`)?.body ?? '');
+  }
+
   clear(): void {
     this.resources.clear();
     this.received.length = 0;
@@ -94,6 +99,11 @@ export class Server {
     response.setHeader('access-control-allow-headers', '*');
     response.setHeader('cache-control', 'no-store');
     if (request.method === 'OPTIONS') {
+      response.writeHead(204).end();
+      return;
+    }
+    if (request.method === 'PUT') {
+      this.resources.set(pathname, { body: Buffer.concat(await request.toArray()) });
       response.writeHead(204).end();
       return;
     }

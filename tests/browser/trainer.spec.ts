@@ -1,0 +1,281 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Trainer as TrainerOfPage, TrainerOptions } from '../../web/lib/index';
+import { webmae } from './support/command';
+import { expect, expectFailure, test } from './support/fixture';
+import { tensorDigests } from './support/safetensors';
+
+/** Small enough for many steps on a processor. */
+const SMALL: TrainerOptions = {
+  config: {
+    image_size: [16, 16],
+    patch_size: [4, 4],
+    encoder: { dim: 32, depth: 2, heads: 2, dim_head: 16, mlp_dim: 64 },
+    decoder: { dim: 32, depth: 1, heads: 2, dim_head: 16, mlp_dim: 64 },
+  },
+  batchSize: 4,
+  steps: 40,
+  seed: 7,
+};
+
+test('training lowers the loss', async ({ page }) => {
+  const seen = await page.evaluate(async (options) => {
+    const images = [20, 24, 28, 32].map((side) => window.picture(side, 20));
+    const progress: string[] = [];
+    const trainer = await window.webmae.Trainer.create({
+      ...options,
+      images,
+      onProgress: ({ stage, done, total }) => progress.push(`${stage} ${done}/${total}`),
+    });
+    const before = trainer.info;
+    const metrics = [];
+    for await (const step of trainer.run()) metrics.push(step);
+    const end = trainer.info;
+    const { loss } = await trainer.reconstruct(images[0] as ImageData);
+    await trainer.close();
+    return { before, end, metrics, loss, progress };
+  }, SMALL);
+  expect(seen.before).toMatchObject({
+    grid: [4, 4],
+    step: 0,
+    totalSteps: 40,
+    batchSize: 4,
+    gradAccum: 1,
+    seed: 7,
+    images: 4,
+  });
+  expect(seen.before.parameters).toBeGreaterThan(10_000);
+  expect(seen.before.flopsPerStep).toBeGreaterThan(0);
+  expect(seen.before.deviceBytes).toBeGreaterThan(0);
+  expect(seen.progress).toEqual(['images 1/4', 'images 2/4', 'images 3/4', 'images 4/4']);
+  expect(seen.metrics.map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+  const losses = seen.metrics.map(({ loss }) => loss);
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  expect(mean(losses.slice(-5))).toBeLessThan(0.8 * mean(losses.slice(0, 5)));
+  for (const { lr, gradNorm, applied, milliseconds, imagesPerSecond } of seen.metrics) {
+    expect([lr, gradNorm, milliseconds, imagesPerSecond].every(Number.isFinite)).toBe(true);
+    expect(applied).toBe(true);
+  }
+  expect(seen.end.step).toBe(40);
+  expect(seen.loss).toBeGreaterThan(0);
+});
+
+test('a resumed run goes on bit for bit', async ({ page }) => {
+  const seen = await page.evaluate(async (options) => {
+    const { Trainer } = window.webmae;
+    const images = [20, 24, 28, 32, 36].map((side) => window.picture(side, 24));
+    const steps = async (trainer: TrainerOfPage, n: number) => {
+      const losses: number[] = [];
+      for await (const { loss } of trainer.run(n)) losses.push(loss);
+      return losses;
+    };
+    const through = await Trainer.create({ ...options, images });
+    const losses = await steps(through, 6);
+    const end = await through.save();
+    await through.close();
+
+    const first = await Trainer.create({ ...options, images });
+    const early = await steps(first, 3);
+    const saved = await first.save();
+    await first.close();
+    const second = await Trainer.resume(saved, { images });
+    const { step } = second.info;
+    const late = await steps(second, 3);
+    const resumed = await second.save();
+    await second.close();
+    return { losses, early, step, late, end, resumed };
+  }, SMALL);
+  expect(seen.step).toBe(3);
+  expect([...seen.early, ...seen.late]).toEqual(seen.losses);
+  expect(tensorDigests(seen.resumed)).toEqual(tensorDigests(seen.end));
+});
+
+test('a run stops where it is left and others work in between', async ({ page }) => {
+  const seen = await page.evaluate(async (options) => {
+    const { Trainer } = window.webmae;
+    const images = [window.picture(24, 24), window.picture(30, 20)];
+    const trainer = await Trainer.create({ ...options, images });
+    const left: number[] = [];
+    for await (const { step } of trainer.run(30)) {
+      left.push(step);
+      if (step === 3) break;
+    }
+    const afterBreak = trainer.info.step;
+    const { step: single } = await trainer.step();
+
+    const between: number[] = [];
+    for await (const { step } of trainer.run(4)) {
+      const { mask } = await trainer.reconstruct(images[0] as ImageData, { seed: step });
+      between.push(mask.length);
+    }
+    const second = trainer.run(4);
+    await second.next();
+    const twice = await window.failure(trainer.run(4).next());
+    await second.return();
+
+    const controller = new AbortController();
+    const aborted: number[] = [];
+    let reason: unknown;
+    try {
+      for await (const { step } of trainer.run(30, { signal: controller.signal })) {
+        aborted.push(step);
+        controller.abort('enough');
+      }
+    } catch (error) {
+      reason = error;
+    }
+    const after = (await trainer.step()).step;
+    await trainer.close();
+    return { left, afterBreak, single, between, twice, aborted: aborted.length, reason, after };
+  }, SMALL);
+  expect(seen.left).toEqual([1, 2, 3]);
+  // The worker may be two steps ahead.
+  expect(seen.afterBreak).toBeLessThanOrEqual(6);
+  expect(seen.single).toBe(seen.afterBreak + 1);
+  expect(seen.between).toEqual([16, 16, 16, 16]);
+  expectFailure(seen.twice, 'InvalidOption', /run/);
+  expect(seen.aborted).toBe(1);
+  expect(seen.reason).toBe('enough');
+  expect(seen.after).toBeLessThan(seen.single + 20);
+});
+
+test('pictures come one after the other, and a bad one is named', async ({ page }) => {
+  const seen = await page.evaluate(async (options) => {
+    const { Trainer, memory } = window.webmae;
+    async function* stream() {
+      for (const side of [20, 30, 40]) yield window.picture(side, side);
+    }
+    const trainer = await Trainer.create({ ...options, images: stream() });
+    const first = trainer.info.images;
+    const more = await trainer.addImages([window.picture(50, 50)]);
+    const bad = new File(['nothing'], 'notes.txt');
+    const failure = await window.failure(trainer.addImages([window.picture(9, 9), bad]));
+    const kept = trainer.info.images;
+    await trainer.clearImages();
+    const cleared = trainer.info.images;
+    const hungry = await window.failure(trainer.step());
+    await trainer.addImages([window.picture(20, 20)]);
+    const { step } = await trainer.step();
+    await trainer.close();
+    const create = await window.failure(Trainer.create({ ...options, images: [bad] }));
+    const aborted = await Trainer.create({
+      ...options,
+      images: stream(),
+      signal: AbortSignal.abort('no'),
+    }).catch((reason) => reason);
+    return {
+      first,
+      more,
+      failure,
+      kept,
+      cleared,
+      hungry,
+      step,
+      create,
+      aborted,
+      use: await memory(),
+    };
+  }, SMALL);
+  expect(seen).toMatchObject({ first: 3, more: 4, kept: 5, cleared: 0, step: 1, aborted: 'no' });
+  expectFailure(seen.failure, 'BadImage', /notes\.txt/);
+  expectFailure(seen.hungry, 'InvalidOption', /pictures/);
+  expectFailure(seen.create, 'BadImage', /notes\.txt/);
+  expect(seen.use).toMatchObject({ open: 0, device: 0 });
+});
+
+test('says which option cannot be used', async ({ page }) => {
+  const bad: [object, RegExp][] = [
+    [{ batchSize: 0 }, /batchSize/],
+    [{ lr: Number.NaN }, /lr.*NaN/],
+    [{ preset: 'huge' }, /huge/],
+    [{ betas: [0.9, 2] }, /beta.*2/],
+    [{ config: { image_size: [16, 16], patch_size: [5, 5] } }, /16.*patch.*5.*15 or 20/],
+    [{ config: { mask_ratio: 1.5 } }, /mask.ratio.*1\.5/],
+    [{ colour: true }, /colour/],
+    [{ steps: -1 }, /-1/],
+  ];
+  for (const [options, message] of bad) {
+    const failure = await page.evaluate(
+      (options) => window.failure(window.webmae.Trainer.create(options)),
+      { ...SMALL, ...options } as object,
+    );
+    expectFailure(failure, 'InvalidOption', message);
+  }
+  const [letter, weights] = await page.evaluate(async () => {
+    const { Trainer } = window.webmae;
+    const letter = new TextEncoder().encode('no checkpoint, but a letter');
+    return [
+      await window.failure(Trainer.resume(letter)),
+      await window.failure(Trainer.resume('tiny')),
+    ];
+  });
+  expectFailure(letter, 'BadWeights', /safetensors/);
+  expectFailure(weights, 'BadWeights', /checkpoint/);
+});
+
+test('a checkpoint of the command line goes on in the browser and back', async ({
+  page,
+  server,
+}) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'webmae-'));
+  try {
+    const run = path.join(folder, 'run');
+    webmae(
+      ...['pretrain', '--data', 'synthetic', '--synthetic-images', '8', '--held-out-images', '2'],
+      ...['--preset', 'tiny', '--batch-size', '2', '--steps', '2', '--out', run],
+    );
+    const { file } = JSON.parse(webmae('info', '--json', run)) as { file: string };
+    const native = readFileSync(file);
+    server.add('checkpoint.bin', { body: native });
+    const seen = await page.evaluate(async () => {
+      const { Trainer, MAE } = window.webmae;
+      const image = window.picture(32, 32);
+      const trainer = await Trainer.resume('checkpoint.bin', { images: [image] });
+      const { step } = trainer.info;
+      const same = await trainer.save();
+      await trainer.step();
+      const further = await trainer.save();
+      const weights = await trainer.exportWeights();
+      const half = await trainer.exportWeights({ precision: 'f16' });
+      const { loss } = await trainer.reconstruct(image);
+      await trainer.close();
+      const files = { same, further, weights, half };
+      const losses: Record<string, number> = {};
+      for (const [name, bytes] of Object.entries(files)) {
+        await fetch(`${name}.bin`, { method: 'PUT', body: bytes as Uint8Array<ArrayBuffer> });
+        const mae = await MAE.load(bytes);
+        losses[name] = (await mae.reconstruct(image)).loss;
+        await mae.close();
+      }
+      return { step, loss, losses };
+    });
+    expect(seen.step).toBe(2);
+    expect(tensorDigests(server.taken('same.bin'))).toEqual(tensorDigests(native));
+    expect(seen.losses.further).toBe(seen.loss);
+    expect(seen.losses.weights).toBe(seen.loss);
+    expect(Math.abs((seen.losses.half as number) - seen.loss)).toBeLessThan(0.01 * seen.loss);
+
+    const [checkpoint, weights, half] = ['further', 'weights', 'half'].map((name) => {
+      const saved = path.join(folder, `${name}.safetensors`);
+      writeFileSync(saved, server.taken(`${name}.bin`));
+      return saved;
+    }) as [string, string, string];
+    expect(JSON.parse(webmae('info', '--json', checkpoint))).toMatchObject({ step: 3 });
+    const exported = path.join(folder, 'exported.safetensors');
+    for (const [options, from] of [
+      [[], weights],
+      [['--f16'], half],
+    ] as const) {
+      const format = ['--format', 'webmae', ...options];
+      webmae('export', ...format, '--weights', checkpoint, '--out', exported);
+      expect(tensorDigests(readFileSync(exported))).toEqual(tensorDigests(readFileSync(from)));
+    }
+    const picture = 'tests/fixtures/golden/preprocessing/rgb_landscape.png';
+    const grid = path.join(folder, 'grid.png');
+    webmae('reconstruct', '--weights', weights, '--out', grid, picture);
+    expect(readFileSync(grid).length).toBeGreaterThan(1000);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
