@@ -21,6 +21,11 @@ test('opens with a reconstruction of a shipped photograph', async ({ page }) => 
   expect(await hiddenPatches(page)).toBe(108);
   await expect(page.locator('#caption-model')).toContainText('96 × 96');
   await expect(page.locator('#caption-adapter')).not.toHaveText('…');
+
+  await page.getByRole('button', { name: 'New mask' }).click();
+  await settled(page);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await settled(page);
   await keepScreenshot(page, 'reconstruct');
 });
 

@@ -24,6 +24,10 @@ export class ContactSheet {
     byId('own-camera').addEventListener('click', () => void this.#openCamera());
     byId('camera-take').addEventListener('click', () => void this.#takeFrame());
     byId('camera-cancel').addEventListener('click', () => this.#closeCamera());
+    byId('camera').addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') this.#closeCamera();
+    });
+    addEventListener('hashchange', () => this.#camera.on && this.#closeCamera());
   }
 
   /** Makes the row. */

@@ -6,6 +6,10 @@ const SMOOTHING = 0.9;
 /** Points kept; beyond that every other one is dropped. */
 const MAX_POINTS = 4000;
 const HEIGHT = 260;
+/** Distances of the marks on the axis of steps. */
+const WHOLE = [1, 2, 5]
+  .flatMap((digit) => Array.from({ length: 7 }, (_, i) => digit * 10 ** i))
+  .sort((a, b) => a - b);
 
 /** The loss of every step, and its running mean. */
 export class LossPlot {
@@ -87,7 +91,10 @@ export class LossPlot {
         legend: { show: false },
         cursor: { show: false },
         scales: { x: { time: false } },
-        axes: [axis, { ...axis, size: 64 }],
+        axes: [
+          { ...axis, incrs: WHOLE },
+          { ...axis, size: 64 },
+        ],
         series: [
           {},
           { label: 'loss', stroke: color('--faint'), width: 1, points: { show: false } },

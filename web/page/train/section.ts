@@ -60,6 +60,7 @@ export class TrainSection {
     click('train-continue', () => this.#continue());
     click('train-discard', () => this.#discard());
     click('train-camera', () => this.#toggleCamera());
+    addEventListener('hashchange', () => this.#camera.on && void this.#toggleCamera());
     click('train-clear', () => {
       this.#own.replace([]);
       this.#showOwn();
