@@ -351,3 +351,71 @@ fn pretraining_names_unreadable_files_and_goes_on() {
     args.push("--strict");
     refuses(1, &args, &["pictures"]);
 }
+
+/// Two classes of drawn pictures, `count` of each in `train` and in `val`: bright and dark ones.
+fn classes(folder: &Path, count: u8) -> String {
+    for part in ["train", "val"] {
+        for (class, base) in [("bright", 200), ("dark", 20)] {
+            let dir = folder.join(part).join(class);
+            std::fs::create_dir_all(&dir).unwrap();
+            for i in 0..count {
+                let level = base + 3 * i + u8::from(part == "val");
+                let picture = image::RgbImage::from_fn(20, 16, |x, y| {
+                    image::Rgb([level, level / 2 + (x % 7) as u8, level / 3 + (y % 5) as u8])
+                });
+                picture.save(dir.join(format!("{i}.png"))).unwrap();
+            }
+        }
+    }
+    text(folder)
+}
+
+#[test]
+fn embed_writes_a_row_for_every_picture() {
+    let (_guard, dir) = folder();
+    let data = classes(&dir.join("pictures"), 3);
+    std::fs::write(dir.join("pictures/train/dark/broken.png"), "no picture").unwrap();
+    let weights = save(&dir, &model(Variant::Paper));
+    let out = text(&dir.join("features.safetensors"));
+    let args = ["embed", "--weights", &weights, "--data", &data, "--batch-size", "4", "--out"];
+    let output = succeeds(&[&args[..], &[&out]].concat());
+    assert!(output.contains("broken.png") && output.contains("6 features of"), "{output}");
+    let file = safetensors::read(&out).unwrap();
+    let features = &file.tensors["features"];
+    assert_eq!(features.shape, [6, model(Variant::Paper).encoder.dim]);
+    let names: Vec<String> = serde_json::from_str(&file.metadata["names"]).unwrap();
+    let class_names: Vec<String> = serde_json::from_str(&file.metadata["classes"]).unwrap();
+    assert!(names[0].contains("bright") && names[5].contains("dark"), "{names:?}");
+    assert_eq!(class_names, ["bright", "bright", "bright", "dark", "dark", "dark"]);
+
+    // Another batch size, another file format: the same rows.
+    let npy = dir.join("features.npy");
+    succeeds(&["embed", "--weights", &weights, "--data", &data, "--out", &text(&npy)]);
+    let bytes = std::fs::read(&npy).unwrap();
+    let array = npyz::NpyFile::new(&bytes[..]).unwrap();
+    assert_eq!(array.shape(), [6, features.shape[1] as u64]);
+    let rows = array.into_vec::<f32>().unwrap();
+    let difference = rows.iter().zip(&features.data).map(|(a, b)| (a - b).abs());
+    assert!(difference.fold(0.0, f32::max) < 1e-5);
+    let table = std::fs::read_to_string(dir.join("features.csv")).unwrap();
+    assert_eq!(table.lines().count(), 7);
+    assert!(table.lines().nth(6).unwrap().ends_with(",dark"), "{table}");
+
+    refuses(2, &[&args[..], &["features.txt"]].concat(), &["--out", ".npy", ".safetensors"]);
+}
+
+#[test]
+fn knn_finds_classes_and_names_what_is_missing() {
+    let (_guard, dir) = folder();
+    let data = classes(&dir.join("pictures"), 4);
+    let weights = save(&dir, &model(Variant::Plain));
+    let result = json(&["knn", "--weights", &weights, "--data", &data, "-k", "3", "--json"]);
+    assert_eq!((&result["train_images"], &result["classes"]), (&8.into(), &2.into()));
+    // Even random weights tell bright pictures from dark ones.
+    assert!(result["top1"].as_f64() >= Some(0.75), "{result}");
+    assert_eq!(result["top5"], 1.0);
+    let cls = ["knn", "--weights", &weights, "--data", &data, "--pool", "cls"];
+    refuses(2, &cls, &["no cls token", "mean"]);
+    let flat = text(&dir.join("pictures/train/dark"));
+    refuses(2, &["knn", "--weights", &weights, "--data", &flat], &["--data", "class folders"]);
+}

@@ -9,9 +9,13 @@ macro_rules! say {
 }
 
 mod bench;
+mod counter;
+mod embed;
+mod encoder_arg;
 mod export;
 mod format;
 mod info;
+mod knn;
 mod model_args;
 mod plan;
 mod pretrain;
@@ -67,6 +71,10 @@ enum Command {
     Bench(bench::Args),
     /// Write a run's weights as a Hugging Face folder or a single file
     Export(export::Args),
+    /// Write the features of pictures: never masked, one row a picture
+    Embed(embed::Args),
+    /// Classify held-out pictures by their nearest neighbours in feature space
+    Knn(knn::Args),
 }
 
 /// Runs the command line `args`, the program's name first. Exit codes: 0 done, 1 failed, 2 wrong
@@ -98,6 +106,8 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Info(args) => info::run(&args),
         Command::Bench(args) => bench::run(&args, &gpu),
         Command::Export(args) => export::run(&args),
+        Command::Embed(args) => embed::run(&args, &gpu),
+        Command::Knn(args) => knn::run(&args, &gpu),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::gpu::AdapterSummary;
 use crate::train::event::{Event, StepReport};
 
 /// Time between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Unreadable files that are named at once.
 const NAMED_FILES: usize = 5;
 

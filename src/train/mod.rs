@@ -7,9 +7,13 @@ pub mod estimate;
 #[cfg(feature = "native")]
 pub mod event;
 #[cfg(feature = "native")]
+pub mod features;
+#[cfg(feature = "native")]
 mod held_out;
 #[cfg(feature = "native")]
 mod inputs;
+#[cfg(feature = "native")]
+pub mod knn;
 #[cfg(feature = "native")]
 pub mod pretrain;
 pub mod recipe;

@@ -1,0 +1,103 @@
+//! The encoder of trained weights, for the commands that use features.
+
+use std::path::PathBuf;
+
+use super::weights_arg::OverrideArgs;
+use crate::config::ModelConfig;
+use crate::data::{Normalization, SourceOptions};
+use crate::error::Result;
+use crate::gpu::{Gpu, GpuOptions};
+use crate::model::classifier::Pool;
+use crate::model::params::encoder_or_mae_params;
+use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::train::features::Encoder;
+use crate::weights::FileKind;
+
+/// Which encoder, and how its tokens become one feature.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct EncoderArgs {
+    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    #[arg(long, value_name = "PATH")]
+    weights: PathBuf,
+    /// How tokens become one feature [default: cls where the model has a cls token, else mean]
+    #[arg(long)]
+    pool: Option<PoolArg>,
+    /// Images that go through the network at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: u32,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum PoolArg {
+    /// The cls token after the final norm
+    Cls,
+    /// The mean of the patch tokens
+    Mean,
+}
+
+/// An encoder on a device.
+pub(super) struct OpenEncoder {
+    gpu: Gpu,
+    config: ModelConfig,
+    store: ParamStore,
+    normalization: Normalization,
+    /// How tokens become one feature.
+    pub pool: Pool,
+    /// Images at a time.
+    pub batch_size: usize,
+}
+
+impl EncoderArgs {
+    /// Reads the weights and brings the encoder to the device; says what it found.
+    ///
+    /// # Errors
+    /// Names the file or option, and the mend.
+    pub(super) fn open(&self, options: &GpuOptions) -> Result<OpenEncoder> {
+        let weights = self.overrides.open(&self.weights)?;
+        weights.kind.require(FileKind::EncoderOnly).map_err(|e| e.in_file(&weights.file))?;
+        for error in &weights.broken {
+            say!("skipped a newer checkpoint: {error}");
+        }
+        let (normalization, whose) = weights.normalization()?;
+        let config = weights.config;
+        let default = if config.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
+        let pool = self.pool.map_or(default, |pool| match pool {
+            PoolArg::Cls => Pool::Cls,
+            PoolArg::Mean => Pool::Mean,
+        });
+        let gpu = super::open_gpu(options)?;
+        // Features need no decoder.
+        let is_encoder = |name: &str| !name.starts_with("decoder") && name != "mask_token";
+        let has = |name: &str| is_encoder(name) && weights.tensors.contains_key(name);
+        let layout = ParamLayout::new(encoder_or_mae_params(&config, has), gpu.max_binding());
+        let store = ParamStore::new(&gpu, layout, false)?;
+        store.load(Role::Value, &weights.tensors)?;
+        say!(
+            "{} on {}, pixels normalised with {whose}",
+            weights.file.display(),
+            gpu.adapter().name
+        );
+        let batch_size = self.batch_size as usize;
+        Ok(OpenEncoder { gpu, config, store, normalization, pool, batch_size })
+    }
+}
+
+impl OpenEncoder {
+    /// The encoder.
+    pub(super) fn encoder(&self) -> Encoder<'_> {
+        let Self { gpu, config, store, normalization, .. } = self;
+        Encoder { gpu, config, store, normalization }
+    }
+
+    /// How its pictures are read, of class folders those whose name starts with `class_prefix`.
+    pub(super) fn source_options(&self, class_prefix: Option<&str>) -> SourceOptions {
+        SourceOptions {
+            channels: self.config.channels,
+            image_size: self.config.image_size,
+            class_prefix: class_prefix.map(str::to_owned),
+            ..SourceOptions::default()
+        }
+    }
+}
