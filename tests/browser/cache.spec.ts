@@ -1,8 +1,8 @@
 import type { Page } from '@playwright/test';
-import type { CachedWeights, LoadOptions } from '../../web/lib/types';
-import { expect, expectFailure, type Failure, openBlank, test } from './support/fixture';
-import { SHIPPED, sha256 } from './support/models';
-import type { Server } from './support/server';
+import type { CachedWeights, LoadOptions } from '../../web/lib/types.ts';
+import { expect, expectFailure, type Failure, openBlank, test } from './support/fixture.ts';
+import { SHIPPED, sha256 } from './support/models.ts';
+import type { Server } from './support/server.ts';
 
 const MEGABYTE = 1 << 20;
 

@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from '@playwright/test';
-import type { ModelConfig, StackConfig } from '../../web/lib/types';
-import { webmae } from './support/command';
-import { expect, test } from './support/fixture';
-import { readTensors, type TensorFile, writeTensors } from './support/safetensors';
+import type { ModelConfig, StackConfig } from '../../web/lib/types.ts';
+import { webmae } from './support/command.ts';
+import { expect, test } from './support/fixture.ts';
+import { readTensors, type TensorFile, writeTensors } from './support/safetensors.ts';
 
 const FOLDER = 'tests/fixtures/golden';
 
@@ -59,7 +59,7 @@ async function run(page: Page, tier: string, config: ModelConfig, file: Tensors)
   const results = await page.evaluate(
     async ({ tier, config, weights, batch, images, noise }) => {
       const address = '/web/wasm/webmae.js';
-      const wasm = (await import(address)) as typeof import('../../web/wasm/webmae');
+      const wasm = (await import(address)) as typeof import('../../web/wasm/webmae.js');
       await wasm.default({ module_or_path: '/web/wasm/webmae_bg.wasm' });
       const device = await wasm.Device.open(tier);
       const objective = new wasm.Objective(device, weights, config, batch);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { greyPng } from './png';
-import { expect, expectFailure, test } from './support/fixture';
+import { greyPng } from './png.ts';
+import { expect, expectFailure, test } from './support/fixture.ts';
 
 const PICTURES = 'tests/fixtures/golden/preprocessing';
 

@@ -1,5 +1,5 @@
-import type { TrainerOptions } from '../../web/lib/index';
-import { expect, expectFailure, test } from './support/fixture';
+import type { TrainerOptions } from '../../web/lib/index.ts';
+import { expect, expectFailure, test } from './support/fixture.ts';
 
 const SMALL: TrainerOptions = {
   config: {

@@ -1,4 +1,4 @@
-import { expect, expectFailure, test } from './support/fixture';
+import { expect, expectFailure, test } from './support/fixture.ts';
 
 test('tells what the browser can do', async ({ page }) => {
   const support = await page.evaluate(() => window.webmae.support());

@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { test as base, expect, type Page } from '@playwright/test';
-import { Server } from './support/server';
+import { Server } from './support/server.ts';
 
 /** What somebody writes on the first evening. */
 const main = (from: string) => `import { MAE } from '${from}';

@@ -1,10 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Trainer as TrainerOfPage, TrainerOptions } from '../../web/lib/index';
-import { webmae } from './support/command';
-import { expect, expectFailure, test } from './support/fixture';
-import { tensorDigests } from './support/safetensors';
+import type { Trainer as TrainerOfPage, TrainerOptions } from '../../web/lib/index.ts';
+import { webmae } from './support/command.ts';
+import { expect, expectFailure, test } from './support/fixture.ts';
+import { tensorDigests } from './support/safetensors.ts';
 
 /** Small enough for many steps on a processor. */
 const SMALL: TrainerOptions = {

@@ -1,8 +1,8 @@
 import type { Page } from '@playwright/test';
-import type { LoadOptions } from '../../web/lib/types';
-import { expect, expectFailure, type Failure, test } from './support/fixture';
-import { huggingFace, large, SHIPPED, sha256 } from './support/models';
-import { headerLength, readTensors, writeTensors } from './support/safetensors';
+import type { LoadOptions } from '../../web/lib/types.ts';
+import { expect, expectFailure, type Failure, test } from './support/fixture.ts';
+import { huggingFace, large, SHIPPED, sha256 } from './support/models.ts';
+import { headerLength, readTensors, writeTensors } from './support/safetensors.ts';
 
 /** A feature by the weights at `url`. */
 function embed(page: Page, url: string, options: LoadOptions = {}): Promise<number[]> {

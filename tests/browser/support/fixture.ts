@@ -1,5 +1,5 @@
 import { test as base, expect, type Page } from '@playwright/test';
-import { Server } from './server';
+import { Server } from './server.ts';
 
 /** How a call failed. */
 export interface Failure {
@@ -12,7 +12,7 @@ export interface Failure {
 declare global {
   /** The blank page's helpers, see `harness.js`. */
   interface Window {
-    webmae: typeof import('../../../web/lib/index');
+    webmae: typeof import('../../../web/lib/index.ts');
     picture(width: number, height: number): ImageData;
     failure(promise: Promise<unknown>): Promise<Failure | undefined>;
     digest(array: ArrayBufferView): Promise<string>;

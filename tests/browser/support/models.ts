@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { readTensors, type TensorFile, writeTensors } from './safetensors';
+import { readTensors, type TensorFile, writeTensors } from './safetensors.ts';
 
 /** The model that comes with the package. */
 export const SHIPPED = new Uint8Array(readFileSync('models/photos-96.safetensors'));
