@@ -1,3 +1,4 @@
+import card from '../../../models/photos-96.md?raw';
 import { byId, element } from '../dom.ts';
 import { photographs } from '../pictures.ts';
 import { Plate, withoutHidden } from '../reconstruct/plate.ts';
@@ -5,8 +6,9 @@ import { nearest, prepared } from '../reconstruct/prepared.ts';
 
 const SHOWN = 'raccoon';
 
-/** The figure, from a prepared reconstruction, and the credits of the photographs. */
+/** The model card, the credits of the photographs, and the figure from a prepared reconstruction. */
 export async function showAbout(): Promise<void> {
+  byId('model-card').textContent = card;
   const credits = await photographs();
   byId('credits').replaceChildren(
     ...credits.map(({ title, author, licence, source, url }) =>
