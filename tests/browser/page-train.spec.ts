@@ -59,6 +59,7 @@ test('trains, pauses, survives a reload, saves, and serves in Reconstruct', asyn
   expect(await hiddenPatches(page)).toBe(48);
 
   await page.getByRole('link', { name: 'Train' }).click();
+  page.once('dialog', (dialog) => void dialog.accept());
   await page.getByRole('button', { name: 'Reset' }).click();
   await expect(page.locator('#train-state')).toHaveText('Not started');
   await page.locator('#train-resume-input').setInputFiles({

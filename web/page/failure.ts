@@ -3,9 +3,14 @@ export class PageError extends Error {
   override name = 'PageError';
 }
 
+/** Asks before something is given up; a no cancels the work at hand. */
+export function sure(question: string): void {
+  if (!confirm(question)) throw new DOMException('', 'AbortError');
+}
+
 /** Whether it is only the visitor's own cancelling. */
 export function isCancelled(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError';
+  return error instanceof DOMException && error.name === 'AbortError';
 }
 
 /** Whether the graphics device went away under a call. */

@@ -36,6 +36,11 @@ export class Plate {
     this.#paint();
   }
 
+  clear(): void {
+    this.#content = undefined;
+    this.#context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
   #paint(): void {
     const { width, height } = this.canvas.getBoundingClientRect();
     if (!this.#content || width === 0) return;

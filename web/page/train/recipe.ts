@@ -1,4 +1,4 @@
-import type { MaskStrategy, TrainerOptions } from 'webmae';
+import type { MaskStrategy, TrainerInfo, TrainerOptions } from 'webmae';
 import { byId } from '../dom.ts';
 import { PageError } from '../failure.ts';
 import type { Source } from './dataset.ts';
@@ -9,6 +9,8 @@ export type Fields = Record<string, string>;
 /** Pixels of each preset's pictures. */
 const SIDES: Record<string, number> = { tiny: 32, small: 96, 'vit-b': 224 };
 
+/** The model of a checkpoint, whatever it is. */
+const FROM_CHECKPOINT = 'checkpoint';
 const TOGGLES = new Set(['checkbox', 'radio']);
 
 /** The recipe's form. */
@@ -52,6 +54,28 @@ export class Recipe {
     for (const control of this.form.querySelectorAll<HTMLInputElement>('input, select, button')) {
       control.disabled = locked;
     }
+  }
+
+  /** Shows what a checkpoint says of its recipe. */
+  describe({ config, batchSize, gradAccum, totalSteps, lr, seed }: TrainerInfo): void {
+    const { normPix: _, ...fields } = this.fields;
+    this.fields = {
+      ...fields,
+      preset: FROM_CHECKPOINT,
+      batchSize: String(batchSize),
+      gradAccum: String(gradAccum),
+      steps: String(totalSteps),
+      lr: String(lr),
+      seed: String(seed),
+      maskRatio: String(config.mask_ratio),
+      maskStrategy: config.mask_strategy,
+      ...(config.norm_pix_loss ? { normPix: 'on' } : {}),
+    };
+  }
+
+  /** Makes a checkpoint's recipe one that can be started anew. */
+  release(): void {
+    if (this.fields.preset === FROM_CHECKPOINT) this.fields = { ...this.fields, preset: 'tiny' };
   }
 
   /** The package's options, without pictures. */

@@ -1,12 +1,12 @@
-import { memory, type StepMetrics, type Support, Trainer } from 'webmae';
-import { Camera } from '../camera.ts';
+import { type Support, Trainer } from 'webmae';
 import { byId, saveFile } from '../dom.ts';
-import { FailureLine, isDeviceLost, PageError } from '../failure.ts';
-import { ago, bytes, clock, count, loss, plural } from '../format.ts';
+import { FailureLine, isDeviceLost, PageError, sure } from '../failure.ts';
+import { ago, count, loss } from '../format.ts';
 import { loadModel } from '../model.ts';
 import { learningPictures, OwnPictures, watchedPictures } from './dataset.ts';
 import { Due } from './due.ts';
-import { LossPlot } from './loss-plot.ts';
+import { Gathering, onFiles } from './gathering.ts';
+import { Meters } from './meters.ts';
 import { Recipe } from './recipe.ts';
 import {
   canKeep,
@@ -16,36 +16,38 @@ import {
   keptCheckpoint,
   keptPictures,
   keptRun,
-  type RunRecord,
 } from './storage.ts';
 import { WATCHED, Watch } from './watch.ts';
 
 type State = 'empty' | 'preparing' | 'paused' | 'running';
 
-const METERS_MS = 120;
+const STATES: Record<State, string> = {
+  empty: 'Not started',
+  preparing: 'Preparing',
+  paused: 'Paused',
+  running: 'Training',
+};
+
 const WATCH_MS = 2500;
 const MEMORY_MS = 2000;
 const KEEP_MS = 30_000;
-const CAMERA_MS = 500;
+/** Good for any model: a checkpoint tells its own only after it was opened. */
+const UNKNOWN_SIDE = 224;
 
 /** The section Train: one trainer, from a recipe to weights. */
 export class TrainSection {
   readonly #failure = new FailureLine(byId('train-failure'));
   readonly #recipe = new Recipe();
-  readonly #own = new OwnPictures();
-  readonly #plot = new LossPlot(byId('loss-plot'));
+  readonly #meters = new Meters();
   readonly #watch = new Watch();
-  readonly #camera = new Camera(byId<HTMLVideoElement>('train-video'));
-  readonly #metersDue = new Due(METERS_MS);
+  readonly #own = new OwnPictures();
+  readonly #gathering = new Gathering(this.#own, this.#failure, () => this.#ownChanged());
   readonly #watchDue = new Due(WATCH_MS);
   readonly #memoryDue = new Due(MEMORY_MS);
   readonly #keepDue = new Due(KEEP_MS);
   #trainer: Trainer | undefined;
-  #last: StepMetrics | undefined;
   #creating: AbortController | undefined;
   #pausing = false;
-  #spent = 0;
-  #cameraTimer: number | undefined;
 
   constructor(support: Support) {
     const click = (id: string, work: () => Promise<void> | void) =>
@@ -59,67 +61,59 @@ export class TrainSection {
     click('train-export', () => this.#export());
     click('train-continue', () => this.#continue());
     click('train-discard', () => this.#discard());
-    click('train-camera', () => this.#toggleCamera());
-    addEventListener('hashchange', () => this.#camera.on && void this.#toggleCamera());
-    click('train-clear', () => {
-      this.#own.replace([]);
-      this.#showOwn();
-    });
-    this.#files('train-files', (files) => this.take(files));
-    this.#files('train-folder', (files) => this.take(files));
-    this.#files('train-resume', (files) => this.#open(files));
+    onFiles('train-resume', ([file]) => void this.#failure.guard(() => this.#open(file)));
     document.addEventListener('visibilitychange', () => {
       // A hidden tab may be discarded: what was done is kept with the next step.
       if (document.hidden) this.#keepDue.force();
     });
-    byId('train-software').hidden = !support.software;
-    if (!support.webgpu) {
-      for (const button of byId('train').querySelectorAll('button')) button.disabled = true;
-      return;
+    for (const radio of this.#recipe.form.querySelectorAll('[name="source"]')) {
+      radio.addEventListener('change', () => void this.#showWatched());
     }
-    this.#recipe.form.addEventListener('change', () => void this.#showWatched());
+    byId('train-software').hidden = !support.software;
     void this.#showWatched();
-    void this.#offerKept();
+    if (support.webgpu) void this.#offerKept();
+    else for (const button of byId('train').querySelectorAll('button')) button.disabled = true;
   }
 
   /** Takes a visitor's files as pictures to learn from, or a checkpoint to go on from. */
-  take(files: File[]): Promise<boolean> {
-    return this.#failure.guard(async () => {
-      if (files.length === 1 && files[0]?.name.endsWith('.safetensors')) return this.#open(files);
+  async take(files: File[]): Promise<void> {
+    await this.#failure.guard(async () => {
+      const [first] = files;
+      if (files.length === 1 && first?.name.endsWith('.safetensors')) return this.#open(first);
       if (this.#trainer) {
         throw new PageError('A model is in training. Reset it before you choose other pictures.');
       }
-      const refused = await this.#own.add(files, (done) => {
-        byId('own-count').textContent = `reading ${count(done)} of ${count(files.length)}`;
-      });
-      this.#recipe.source = 'own';
-      this.#showOwn();
-      if (refused > 0) {
-        const text = `${plural(refused, 'file is', 'files are')} not a picture and left out.`;
-        this.#failure.show(text);
-      }
+      return this.#gathering.take(files);
     });
   }
 
   async #create(): Promise<Trainer> {
     if (this.#trainer) return this.#trainer;
-    const { source, side } = this.#recipe;
+    if (!byId('train-saved').hidden) sure('Begin a new run and discard the one that was kept?');
     const options = this.#recipe.options();
-    this.#setState('preparing');
-    this.#creating = new AbortController();
-    try {
+    this.#gathering.rest();
+    const creating = new AbortController();
+    this.#creating = creating;
+    return this.#prepare(async () => {
       const trainer = await Trainer.create({
         ...options,
-        signal: this.#creating.signal,
-        images: learningPictures(source, this.#own, side),
-        onProgress: ({ stage, done }) => this.#preparing(stage, done),
+        signal: creating.signal,
+        images: this.#pictures(),
+        onProgress: ({ stage, done }) => showPreparing(stage, done),
       });
+      this.#meters.begin();
       await this.#adopt(trainer);
-      if (source === 'own' && canKeep()) await keepPictures(this.#own.files);
       return trainer;
-    } catch (error) {
-      this.#rest();
-      throw error;
+    });
+  }
+
+  /** Runs `work`, during which nothing else can be begun. */
+  async #prepare<T>(work: () => Promise<T>): Promise<T> {
+    this.#setState('preparing');
+    try {
+      return await work();
+    } finally {
+      this.#setState(this.#trainer ? 'paused' : 'empty');
     }
   }
 
@@ -127,11 +121,11 @@ export class TrainSection {
   async #adopt(trainer: Trainer): Promise<void> {
     this.#trainer = trainer;
     byId('train-saved').hidden = true;
-    this.#showMeters();
+    this.#meters.show(trainer);
     await this.#showWatched();
     await this.#watch.update(trainer);
-    await this.#showMemory();
-    this.#setState('paused');
+    await this.#meters.showMemory();
+    if (this.#recipe.source === 'own' && canKeep()) await keepPictures(this.#own.files);
   }
 
   async #run(): Promise<void> {
@@ -149,24 +143,24 @@ export class TrainSection {
           trainer = await this.#recover(error, trainer);
         }
       }
-      this.#showMeters();
+      this.#meters.show(trainer);
       await this.#watch.update(trainer);
-      await this.#keep();
+      await this.#keep(trainer);
     } finally {
-      this.#rest();
+      this.#setState('paused');
     }
   }
 
   /** Trains until a pause. Nothing here waits for the screen, so a hidden tab goes on. */
   async #pull(trainer: Trainer, steps: number): Promise<void> {
     for await (const metrics of trainer.run(steps)) {
-      this.#record(metrics);
+      this.#meters.record(trainer, metrics);
       if (this.#pausing) return;
       if (!document.hidden) {
         await this.#watchDue.when(() => this.#watch.update(trainer));
-        await this.#memoryDue.when(() => this.#showMemory());
+        await this.#memoryDue.when(() => this.#meters.showMemory());
       }
-      await this.#keepDue.when(() => this.#keep());
+      await this.#keepDue.when(() => this.#keep(trainer));
     }
   }
 
@@ -183,10 +177,15 @@ export class TrainSection {
 
   async #step(): Promise<void> {
     const trainer = await this.#create();
-    this.#record(await trainer.step());
-    this.#showMeters();
-    await this.#watch.update(trainer);
-    await this.#keep();
+    this.#setState('running');
+    try {
+      this.#meters.record(trainer, await trainer.step());
+      this.#meters.show(trainer);
+      await this.#watch.update(trainer);
+      await this.#keep(trainer);
+    } finally {
+      this.#setState('paused');
+    }
   }
 
   #pause(): void {
@@ -194,18 +193,17 @@ export class TrainSection {
     byId('train-state').textContent = 'Pausing after this step';
   }
 
+  /** Cancels the preparation, or gives up the run. */
   async #reset(): Promise<void> {
     this.#creating?.abort();
-    if (!this.#trainer) return;
     const trainer = this.#trainer;
+    if (!trainer) return;
+    sure('Discard this run? “Save checkpoint” keeps it as a file.');
     this.#trainer = undefined;
-    this.#last = undefined;
-    this.#pausing = true;
-    this.#spent = 0;
-    this.#plot.replace([], []);
-    await this.#showWatched();
-    for (const meter of byId('train').querySelectorAll('.meters dd')) meter.textContent = '–';
+    this.#recipe.release();
     this.#setState('empty');
+    this.#meters.begin();
+    await this.#showWatched();
     await forgetRun();
     await trainer.close();
   }
@@ -219,75 +217,76 @@ export class TrainSection {
   }
 
   async #save(): Promise<void> {
-    if (!this.#trainer) return;
-    const name = `webmae-step-${this.#trainer.info.step}.safetensors`;
-    saveFile(new Blob([(await this.#trainer.save()) as Uint8Array<ArrayBuffer>]), name);
+    const trainer = this.#trainer;
+    if (trainer) saveWeights(await trainer.save(), `webmae-step-${trainer.info.step}`);
   }
 
   async #export(): Promise<void> {
-    if (!this.#trainer) return;
-    const name = `webmae-weights-step-${this.#trainer.info.step}.safetensors`;
-    const weights = await this.#trainer.exportWeights({ precision: 'f16' });
-    saveFile(new Blob([weights as Uint8Array<ArrayBuffer>]), name);
+    const trainer = this.#trainer;
+    if (!trainer) return;
+    const weights = await trainer.exportWeights({ precision: 'f16' });
+    saveWeights(weights, `webmae-weights-step-${trainer.info.step}`);
   }
 
   /** Goes on from a checkpoint's file. */
-  async #open([file]: File[]): Promise<void> {
+  async #open(file: File | undefined): Promise<void> {
     if (!file) return;
-    const trainer = await this.#resumed(file);
-    await this.#trainer?.close();
-    this.#spent = 0;
-    this.#plot.replace([], []);
-    await this.#adopt(trainer);
-    await this.#keep();
+    const old = this.#trainer;
+    if (old) sure('Discard the run in progress and open the checkpoint?');
+    await this.#prepare(async () => {
+      const images = this.#pictures(UNKNOWN_SIDE);
+      const trainer = await Trainer.resume(file, { images });
+      await old?.close();
+      this.#recipe.describe(trainer.info);
+      this.#meters.begin();
+      await this.#adopt(trainer);
+      await this.#keep(trainer);
+    });
   }
 
-  async #resumed(checkpoint: Blob): Promise<Trainer> {
-    this.#setState('preparing');
-    try {
-      return await Trainer.resume(checkpoint, { images: this.#pictures() });
-    } catch (error) {
-      this.#rest();
-      throw error;
-    }
+  #pictures(side = this.#recipe.side): AsyncGenerator<ImageBitmap | ImageData> {
+    return learningPictures(this.#recipe.source, this.#own, side);
   }
 
-  #pictures(): AsyncGenerator<ImageBitmap | ImageData> {
-    return learningPictures(this.#recipe.source, this.#own, this.#recipe.side);
-  }
-
-  async #keep(): Promise<void> {
-    if (!this.#trainer || !canKeep()) return;
-    const record: RunRecord = {
+  /** Keeps the run for the next visit. If there is no room for it, training goes on all the same. */
+  async #keep(trainer: Trainer): Promise<void> {
+    if (!canKeep()) return;
+    const checkpoint = await trainer.save();
+    const record = {
       time: Date.now(),
-      step: this.#trainer.info.step,
-      spent: this.#spent,
+      step: trainer.info.step,
       recipe: this.#recipe.fields,
-      steps: this.#plot.steps,
-      losses: this.#plot.losses,
+      ...this.#meters.course,
     };
-    await keepRun(record, await this.#trainer.save());
+    await keepRun(record, checkpoint).catch(() => {
+      this.#failure.show(
+        'The browser has no room to keep this run for the next visit. “Save checkpoint” makes a file of it.',
+      );
+    });
   }
 
   async #offerKept(): Promise<void> {
     const kept = await keptRun();
     if (!kept || this.#trainer) return;
     const last = kept.losses.at(-1);
+    const lossPart = last === undefined ? '' : `, loss ${loss(last)}`;
     byId('train-saved-text').textContent =
-      `You left off at step ${count(kept.step)}${last === undefined ? '' : `, loss ${loss(last)}`}, ${ago(kept.time)}.`;
+      `You left off at step ${count(kept.step)}${lossPart}, ${ago(kept.time)}.`;
     byId('train-saved').hidden = false;
   }
 
   async #continue(): Promise<void> {
     const [kept, checkpoint] = await Promise.all([keptRun(), keptCheckpoint()]);
     if (!kept || !checkpoint) return this.#discard();
-    this.#own.replace(await keptPictures());
+    const pictures = await keptPictures();
+    if (pictures.length > 0) this.#own.replace(pictures);
+    this.#gathering.show();
     this.#recipe.fields = kept.recipe;
-    this.#showOwn();
-    const trainer = await this.#resumed(checkpoint);
-    this.#spent = kept.spent;
-    this.#plot.replace(kept.steps, kept.losses);
-    await this.#adopt(trainer);
+    await this.#prepare(async () => {
+      const trainer = await Trainer.resume(checkpoint, { images: this.#pictures() });
+      this.#meters.begin(kept);
+      await this.#adopt(trainer);
+    });
     await this.#run();
   }
 
@@ -296,112 +295,35 @@ export class TrainSection {
     byId('train-saved').hidden = true;
   }
 
-  #record(metrics: StepMetrics): void {
-    this.#spent += metrics.milliseconds;
-    this.#plot.add(metrics.step, metrics.loss);
-    this.#last = metrics;
-    if (this.#metersDue.passed) this.#showMeters();
-  }
-
-  #showMeters(): void {
-    if (!this.#trainer) return;
-    this.#metersDue.restart();
-    byId('meter-step').textContent = stepText(this.#trainer);
-    if (this.#last) {
-      byId('meter-loss').textContent = loss(this.#last.loss);
-      byId('meter-speed').textContent = this.#last.imagesPerSecond.toPrecision(3);
-      byId('meter-lr').textContent = this.#last.lr.toExponential(2);
-    }
-    byId('meter-time').textContent = clock(this.#spent);
-    this.#plot.draw();
-  }
-
-  async #showMemory(): Promise<void> {
-    const { device } = await memory();
-    byId('meter-memory').textContent = bytes(device);
-  }
-
-  #preparing(stage: string, done: number): void {
-    const texts: Record<string, string> = {
-      images: `Reading pictures, ${count(done)}`,
-      kernels: 'Compiling the kernels',
-    };
-    byId('train-state').textContent = texts[stage] ?? 'Preparing';
-  }
-
-  #rest(): void {
-    this.#setState(this.#trainer ? 'paused' : 'empty');
-  }
-
-  #setState(state: State): void {
-    const enable = (id: string, enabled: boolean) => {
-      byId<HTMLButtonElement>(id).disabled = !enabled;
-    };
-    const resting = state === 'empty' || state === 'paused';
-    enable('train-start', resting);
-    enable('train-step', resting);
-    enable('train-pause', state === 'running');
-    enable('train-resume', resting);
-    enable('train-reset', state === 'paused' || state === 'preparing');
-    for (const id of ['train-use', 'train-save', 'train-export']) enable(id, state === 'paused');
-    this.#recipe.locked = state !== 'empty';
-    byId('train-start').textContent = state === 'empty' ? 'Start' : 'Go on';
-    const texts: Record<State, string> = {
-      empty: 'Not started',
-      preparing: 'Preparing',
-      paused: 'Paused',
-      running: 'Training',
-    };
-    byId('train-state').textContent = texts[state];
-    byId('train-state').dataset.state = state;
+  #ownChanged(): void {
+    this.#recipe.source = this.#own.count > 0 ? 'own' : 'samples';
+    void this.#showWatched();
   }
 
   async #showWatched(): Promise<void> {
     this.#watch.show(await watchedPictures(this.#recipe.source, this.#own, WATCHED));
   }
 
-  #showOwn(): void {
-    const { count: number } = this.#own;
-    byId('own-count').textContent =
-      number === 0 ? 'none yet' : plural(number, 'picture', 'pictures');
-    byId('train-clear').hidden = number === 0;
-    void this.#showWatched();
-  }
-
-  /** While it is on, the camera adds a picture now and then. */
-  async #toggleCamera(): Promise<void> {
-    const video = byId('train-video');
-    if (this.#camera.on) {
-      clearInterval(this.#cameraTimer);
-      this.#camera.stop();
-    } else {
-      await this.#camera.start();
-      this.#recipe.source = 'own';
-      this.#cameraTimer = window.setInterval(() => void this.#takeFrame(), CAMERA_MS);
-    }
-    video.hidden = !this.#camera.on;
-    byId('train-camera').textContent = this.#camera.on ? 'Stop the camera' : 'Camera';
-  }
-
-  async #takeFrame(): Promise<void> {
-    if (!this.#camera.on) return;
-    await this.#own.addBitmap(await this.#camera.take());
-    this.#showOwn();
-  }
-
-  #files(id: string, taken: (files: File[]) => Promise<unknown>): void {
-    const input = byId<HTMLInputElement>(`${id}-input`);
-    byId(id).addEventListener('click', () => input.click());
-    input.addEventListener('change', () => {
-      const files = [...(input.files ?? [])];
-      input.value = '';
-      void this.#failure.guard(async () => {
-        await taken(files);
-      });
-    });
+  #setState(state: State): void {
+    const enable = (ids: string[], enabled: boolean) => {
+      for (const id of ids) byId<HTMLButtonElement>(id).disabled = !enabled;
+    };
+    enable(['train-start', 'train-step', 'train-resume'], state === 'empty' || state === 'paused');
+    enable(['train-pause'], state === 'running');
+    enable(['train-reset'], state === 'paused' || state === 'preparing');
+    enable(['train-use', 'train-save', 'train-export'], state === 'paused');
+    this.#recipe.locked = state !== 'empty';
+    byId('train-start').textContent = state === 'empty' ? 'Start' : 'Go on';
+    byId('train-state').textContent = STATES[state];
   }
 }
 
-function stepText(trainer: Trainer): string {
-  return `${count(trainer.info.step)} of ${count(trainer.info.totalSteps)}`;
+function showPreparing(stage: string, done: number): void {
+  const state = byId('train-state');
+  if (stage === 'images') state.textContent = `Reading pictures, ${count(done)}`;
+  else if (stage === 'kernels') state.textContent = 'Compiling the kernels';
+}
+
+function saveWeights(weights: Uint8Array, name: string): void {
+  saveFile(new Blob([weights as Uint8Array<ArrayBuffer>]), `${name}.safetensors`);
 }

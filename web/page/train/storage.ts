@@ -1,19 +1,17 @@
+import type { Course } from './meters.ts';
+
 const FOLDER = 'training';
 const CHECKPOINT = 'checkpoint.safetensors';
 const RUN = 'run.json';
 const PICTURES = 'pictures.bin';
 
 /** What is known of a run beside its checkpoint. */
-export interface RunRecord {
+export interface RunRecord extends Course {
   /** When it was saved, in milliseconds since 1970. */
   time: number;
   step: number;
-  /** Milliseconds of training. */
-  spent: number;
   /** The recipe's form, by field. */
   recipe: Record<string, string>;
-  steps: number[];
-  losses: number[];
 }
 
 /** Whether this browser keeps a run: Safari before 26 lacks the writing part. */

@@ -8,66 +8,61 @@ export const WATCHED = 4;
 
 const PREVIEW: [number, number] = [96, 96];
 
-interface Row {
-  picture: Picture;
-  original: Plate;
-  masked: Plate;
-  reconstruction: Plate;
+/** One picture: original, masked, reconstruction. */
+class Row {
+  readonly element = element('div', { className: 'watch-row' });
+  readonly #original = new Plate(element('canvas'));
+  readonly #masked = new Plate(element('canvas'));
+  readonly #reconstruction = new Plate(element('canvas'));
+  #picture: Picture | undefined;
+
+  constructor() {
+    const plates = [this.#original, this.#masked, this.#reconstruction];
+    for (const { canvas } of plates) canvas.setAttribute('role', 'img');
+    this.element.append(...plates.map(({ canvas }) => canvas));
+    this.show(undefined);
+  }
+
+  /** Shows the picture alone. */
+  show(picture: Picture | undefined): void {
+    this.#picture = picture;
+    const name = picture?.title ?? 'No picture';
+    this.#original.canvas.ariaLabel = `${name}, original`;
+    this.#masked.canvas.ariaLabel = `${name}, masked`;
+    this.#reconstruction.canvas.ariaLabel = `${name}, reconstruction`;
+    this.#masked.clear();
+    this.#reconstruction.clear();
+    if (picture) this.#original.show({ image: centreCrop(picture.image, PREVIEW), grid: [1, 1] });
+    else this.#original.clear();
+  }
+
+  async update(trainer: Trainer, seed: number): Promise<void> {
+    if (!this.#picture) return;
+    const made = await trainer.reconstruct(this.#picture.image, { seed });
+    const { grid, original, masked, mask, reconstruction } = made;
+    this.#original.show({ image: original, grid });
+    this.#masked.show({ image: masked, grid, film: mask });
+    this.#reconstruction.show({ image: reconstruction, grid });
+  }
 }
 
 /** The same pictures under the same masks, reconstructed as training goes on. */
 export class Watch {
-  readonly #box = byId('watch');
-  #rows: Row[] = [];
+  readonly #rows = Array.from({ length: WATCHED }, () => new Row());
 
   constructor() {
-    const blank = Array.from({ length: WATCHED }, () =>
-      row(element('canvas'), element('canvas'), element('canvas')),
-    );
-    this.#box.replaceChildren(...blank);
+    byId('watch').replaceChildren(...this.#rows.map((row) => row.element));
   }
 
   /** Shows the pictures alone, until there is a trainer to ask. */
   show(pictures: Picture[]): void {
-    this.#rows = pictures.map((picture) => ({
-      picture,
-      original: plate(`${picture.title}, original`),
-      masked: plate(`${picture.title}, masked`),
-      reconstruction: plate(`${picture.title}, reconstruction`),
-    }));
-    this.#box.replaceChildren(
-      ...this.#rows.map(({ original, masked, reconstruction }) =>
-        row(original.canvas, masked.canvas, reconstruction.canvas),
-      ),
-    );
-    for (const { picture, original } of this.#rows) {
-      original.show({ image: centreCrop(picture.image, PREVIEW), grid: [1, 1] });
-    }
+    this.#rows.forEach((row, i) => {
+      row.show(pictures[i]);
+    });
   }
 
   /** Asks the trainer for all of them. */
   async update(trainer: Trainer): Promise<void> {
-    for (const [i, row] of this.#rows.entries()) {
-      const { grid, original, masked, mask, reconstruction } = await trainer.reconstruct(
-        row.picture.image,
-        {
-          seed: i + 1,
-        },
-      );
-      row.original.show({ image: original, grid });
-      row.masked.show({ image: masked, grid, film: mask });
-      row.reconstruction.show({ image: reconstruction, grid });
-    }
+    for (const [i, row] of this.#rows.entries()) await row.update(trainer, i + 1);
   }
-}
-
-function row(...canvases: HTMLCanvasElement[]): HTMLElement {
-  return element('div', { className: 'watch-row' }, ...canvases);
-}
-
-function plate(label: string): Plate {
-  const canvas = element('canvas');
-  canvas.setAttribute('role', 'img');
-  canvas.setAttribute('aria-label', label);
-  return new Plate(canvas);
 }
