@@ -4,7 +4,7 @@ import type { FailureLine } from '../failure.ts';
 import { Latest } from '../latest.ts';
 import { withModel } from '../model.ts';
 import type { Picture } from '../pictures.ts';
-import { heatGradient } from './heat.ts';
+import { HeatLegend } from './heat.ts';
 import { PatchPointer } from './patch-pointer.ts';
 import type { Grid, Plate, PlateContent } from './plate.ts';
 
@@ -19,7 +19,7 @@ export class AttentionView {
   readonly #block = byId<HTMLSelectElement>('attention-block');
   readonly #head = byId<HTMLSelectElement>('attention-head');
   readonly #cls = byId<HTMLButtonElement>('attention-cls');
-  readonly #legend = byId('attention-legend');
+  readonly #legend = new HeatLegend('attention-legend');
   readonly #pointer: PatchPointer;
   readonly #latest = new Latest<void>(() => this.#run());
   #picture: Picture | undefined;
@@ -41,7 +41,6 @@ export class AttentionView {
       },
     });
     this.#pointer.enabled = false;
-    (this.#legend.querySelector('i') as HTMLElement).style.background = heatGradient;
     this.#shown.addEventListener('change', () => this.#toggle());
     this.#block.addEventListener('change', () => this.#forget());
     this.#head.addEventListener('change', () => this.#draw());
@@ -121,14 +120,13 @@ export class AttentionView {
   #draw(): void {
     if (!this.#original) return;
     const values = this.#shown.checked ? this.#row() : undefined;
-    this.#legend.hidden = !values;
     if (!values) {
+      this.#legend.show(undefined);
       this.#plate.show({ ...this.#original, cursor: this.#cursor });
       return;
     }
     const top = Math.max(...values);
-    (this.#legend.lastElementChild as HTMLElement).textContent =
-      `${(top * 100).toFixed(1)}% of its attention`;
+    this.#legend.show(`${(top * 100).toFixed(1)}% of its attention`);
     const chosen = typeof this.#query === 'number' ? this.#query : undefined;
     this.#plate.show({
       ...this.#original,

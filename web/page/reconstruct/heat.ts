@@ -1,3 +1,5 @@
+import { byId } from '../dom.ts';
+
 /** Anchors of cividis (Nuñez, Anderton, Renslow 2018), a scale of even lightness steps that reads the
  * same with and without colour-blindness. */
 const ANCHORS: [number, number, number][] = [
@@ -23,5 +25,20 @@ export function heatColor(value: number): string {
   return `rgb(${mixed.map(Math.round).join(' ')})`;
 }
 
-/** The scale as a CSS gradient, for a legend. */
-export const heatGradient = `linear-gradient(to right, ${ANCHORS.map((rgb) => `rgb(${rgb.join(' ')})`).join(', ')})`;
+/** The scale beside what its upper end stands for. */
+export class HeatLegend {
+  readonly #box: HTMLElement;
+
+  constructor(id: string) {
+    this.#box = byId(id);
+    const colors = ANCHORS.map((rgb) => `rgb(${rgb.join(' ')})`).join(', ');
+    const bar = this.#box.querySelector('i') as HTMLElement;
+    bar.style.background = `linear-gradient(to right, ${colors})`;
+  }
+
+  /** Shows what the upper end is; hides the legend where there is none. */
+  show(top: string | undefined): void {
+    this.#box.hidden = top === undefined;
+    (this.#box.lastElementChild as HTMLElement).textContent = top ?? '';
+  }
+}

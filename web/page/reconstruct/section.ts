@@ -1,14 +1,15 @@
-import type { Progress, Reconstruction, Support } from 'webmae';
+import type { Reconstruction, Support } from 'webmae';
 import { byId, Choice, saveFile } from '../dom.ts';
 import { FailureLine } from '../failure.ts';
-import { bytes, duration, loss, millions, plural } from '../format.ts';
+import { loss, plural } from '../format.ts';
 import { Latest } from '../latest.ts';
 import { type LoadedModel, model, onModelChange, withModel } from '../model.ts';
 import { centreCrop, type Picture, photograph } from '../pictures.ts';
 import { linkTo, rememberState } from '../route.ts';
 import { AttentionView } from './attention-view.ts';
+import { Caption } from './caption.ts';
 import { ContactSheet } from './contact-sheet.ts';
-import { heatGradient } from './heat.ts';
+import { HeatLegend } from './heat.ts';
 import { MaskEditor, type MaskHost } from './mask-editor.ts';
 import { type Grid, Plate, type PlateContent, withoutHidden } from './plate.ts';
 import { nearest, type Prepared, prepared } from './prepared.ts';
@@ -41,6 +42,7 @@ type Shown = { grid: Grid } & Pick<
 export class ReconstructSection implements MaskHost {
   scene: Scene;
   readonly #failure = new FailureLine(byId('reconstruct-failure'));
+  readonly #caption = new Caption();
   readonly #original = new Plate(byId<HTMLCanvasElement>('plate-original'));
   readonly #masked = new Plate(byId<HTMLCanvasElement>('plate-masked'));
   readonly #third = new Plate(byId<HTMLCanvasElement>('plate-reconstruction'));
@@ -49,6 +51,7 @@ export class ReconstructSection implements MaskHost {
   readonly #sheet = new ContactSheet(this.#failure, (picture) => this.#choose(picture));
   readonly #thirdChoice = new Choice<Scene['third']>('third', (third) => this.change({ third }));
   readonly #viewChoice = new Choice<Scene['view']>('view', (view) => this.change({ view }));
+  readonly #errorLegend = new HeatLegend('error-legend');
   readonly #showError = byId<HTMLInputElement>('show-error');
   readonly #latest = new Latest<Request>((request) => this.#run(request));
   #support: Support | undefined;
@@ -57,14 +60,11 @@ export class ReconstructSection implements MaskHost {
   #cursor: number | undefined;
   /** Whether a request waits for the first model. */
   #opening = false;
-  /** Whether the model in use has not reconstructed yet. */
-  #first = true;
   #prepared: Prepared[] = [];
 
   constructor(query: URLSearchParams) {
     this.scene = sceneFromQuery(query);
     onModelChange((loaded) => this.#showModel(loaded));
-    (byId('error-legend').querySelector('i') as HTMLElement).style.background = heatGradient;
     this.#showError.addEventListener('change', () => this.#drawThird());
     byId('download').addEventListener('click', () => void this.#download());
     byId('copy-link').addEventListener('click', () => void this.#copyLink());
@@ -73,9 +73,7 @@ export class ReconstructSection implements MaskHost {
   /** Until this call, prepared pictures are shown. */
   start(support: Support): void {
     this.#support = support;
-    byId('caption-adapter').textContent = support.adapter
-      ? `${support.adapter.name}${support.software ? ' (the processor: slow)' : ''}`
-      : 'none';
+    this.#caption.showAdapter(support);
     if (support.webgpu) void this.#failure.guard(async () => void (await this.#model()));
     else this.#withoutModel();
     this.#request();
@@ -173,10 +171,10 @@ export class ReconstructSection implements MaskHost {
   async #model(): Promise<LoadedModel> {
     this.#opening = true;
     try {
-      return await model({ onProgress: (progress) => this.#progress(progress) });
+      return await model({ onProgress: (progress) => this.#caption.showProgress(progress) });
     } finally {
       this.#opening = false;
-      this.#progress(undefined);
+      this.#caption.showProgress(undefined);
     }
   }
 
@@ -201,8 +199,7 @@ export class ReconstructSection implements MaskHost {
     this.#drawMasked();
     this.#drawThird();
     this.#showControls();
-    byId('caption-loss').textContent = loss(shown.loss);
-    byId('caption-time').textContent = this.#timeText(shown.milliseconds);
+    this.#caption.showResult(shown.loss, shown.milliseconds);
   }
 
   /** The prepared reconstruction, until there is one by the model or in its place. */
@@ -226,14 +223,11 @@ export class ReconstructSection implements MaskHost {
     this.#note('These weights have no decoder: they show attention, but cannot reconstruct.');
   }
 
-  #showModel({ mae, name }: LoadedModel): void {
-    const { config, grid, reconstructs, weights } = mae.info;
-    const [height, width] = config.image_size;
-    byId('caption-model').textContent =
-      `${name}, ${width} × ${height} px, ${millions(weights.parameters)} parameters`;
-    this.#first = true;
+  #showModel(loaded: LoadedModel): void {
+    const { config, grid, reconstructs } = loaded.mae.info;
+    this.#caption.showModel(loaded);
+    this.#attention.showModel(loaded.mae.info);
     byId('norm-views').hidden = !(config.norm_pix_loss && reconstructs);
-    this.#attention.showModel(mae.info);
     this.#note('');
     if (this.scene.painted && this.scene.painted.length !== grid[0] * grid[1]) {
       this.change({ painted: undefined });
@@ -278,9 +272,7 @@ export class ReconstructSection implements MaskHost {
     const image =
       this.scene.third === 'prediction' ? (prediction ?? reconstruction) : reconstruction;
     const top = this.#showError.checked && patchError ? Math.max(...patchError) : 0;
-    byId('error-legend').hidden = top === 0;
-    (byId('error-legend').lastElementChild as HTMLElement).textContent =
-      `${loss(top)} squared error`;
+    this.#errorLegend.show(top === 0 ? undefined : `${loss(top)} squared error`);
     if (top === 0 || !patchError) return { image, grid };
     return {
       image,
@@ -301,28 +293,6 @@ export class ReconstructSection implements MaskHost {
     this.#masked.canvas.tabIndex = -1;
     byId('prepared-note').hidden = false;
     byId('caption-model').textContent = 'prepared pictures';
-  }
-
-  #progress(progress: Progress | undefined): void {
-    const box = byId('model-progress');
-    box.hidden = progress === undefined;
-    if (!progress) return;
-    const { stage, done, total } = progress;
-    const bar = box.querySelector('progress') as HTMLProgressElement;
-    if (total) bar.value = done / total;
-    else bar.removeAttribute('value');
-    const text = box.querySelector('span') as HTMLElement;
-    if (stage === 'kernels') text.textContent = 'Compiling the kernels';
-    else
-      text.textContent = `Loading the model, ${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`;
-  }
-
-  /** The first time with a model takes longer: the browser compiles its kernels. */
-  #timeText(milliseconds: number | undefined): string {
-    if (milliseconds === undefined) return 'prepared';
-    const first = this.#first;
-    this.#first = false;
-    return first ? `${duration(milliseconds)}, first run` : duration(milliseconds);
   }
 
   #note(text: string): void {
