@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
             return Err(Error::config("--out", problem));
         }
     };
-    let opened = args.encoder.open(options)?;
+    let opened = args.encoder.open(options, false)?;
     let source = open(&args.data, &opened.source_options(args.class_prefix.as_deref()))?;
     say!("{}", source.describe());
     let counter = Counter::new(source.len(), "pictures");

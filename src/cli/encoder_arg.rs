@@ -50,15 +50,16 @@ pub(super) struct OpenEncoder {
 }
 
 impl EncoderArgs {
-    /// Reads the weights and brings the encoder to the device; says what it found.
+    /// Reads the weights and brings the encoder to the device; says what it found,
+    /// unless `quiet`.
     ///
     /// # Errors
     /// Names the file or option, and the mend.
-    pub(super) fn open(&self, options: &GpuOptions) -> Result<OpenEncoder> {
+    pub(super) fn open(&self, options: &GpuOptions, quiet: bool) -> Result<OpenEncoder> {
         let weights = self.overrides.open(&self.weights)?;
         weights.kind.require(FileKind::EncoderOnly).map_err(|e| e.in_file(&weights.file))?;
         for error in &weights.broken {
-            say!("skipped a newer checkpoint: {error}");
+            note(quiet, || format!("skipped a newer checkpoint: {error}"));
         }
         let (normalization, whose) = weights.normalization()?;
         let config = weights.config;
@@ -74,13 +75,19 @@ impl EncoderArgs {
         let layout = ParamLayout::new(encoder_or_mae_params(&config, has), gpu.max_binding());
         let store = ParamStore::new(&gpu, layout, false)?;
         store.load(Role::Value, &weights.tensors)?;
-        say!(
-            "{} on {}, pixels normalised with {whose}",
-            weights.file.display(),
-            gpu.adapter().name
-        );
+        note(quiet, || {
+            let (file, adapter) = (weights.file.display(), &gpu.adapter().name);
+            format!("{file} on {adapter}, pixels normalised with {whose}")
+        });
         let batch_size = self.batch_size as usize;
         Ok(OpenEncoder { gpu, config, store, normalization, pool, batch_size })
+    }
+}
+
+/// Prints a line, unless only the result is wanted.
+pub(super) fn note(quiet: bool, line: impl FnOnce() -> String) {
+    if !quiet {
+        say!("{}", line());
     }
 }
 

@@ -1,7 +1,7 @@
 //! `webmae knn`: how well features of unseen pictures find their class among labelled ones.
 
 use super::counter::Counter;
-use super::encoder_arg::{EncoderArgs, OpenEncoder};
+use super::encoder_arg::{EncoderArgs, OpenEncoder, note};
 use crate::data::open_split;
 use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         let problem = format!("must be above 0, got {}", args.temperature);
         return Err(Error::config("--temperature", problem));
     }
-    let opened = args.encoder.open(options)?;
+    let opened = args.encoder.open(options, args.json)?;
     let source_options = opened.source_options(args.class_prefix.as_deref());
     let split = open_split(&args.data, args.held_out.as_deref(), &source_options)?;
     let classes = split.train.class_names().len();
@@ -58,8 +58,8 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         );
         return Err(Error::config("--data", problem));
     }
-    let (known, labels) = labelled(&opened, &split.train, "training pictures")?;
-    let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures")?;
+    let (known, labels) = labelled(&opened, &split.train, "training pictures", args.json)?;
+    let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures", args.json)?;
     let vote = Vote { neighbours: args.neighbours as usize, temperature: args.temperature };
     let ranked = rank_classes(&known, &labels, classes, &queries, vote);
     let within = |n: usize| {
@@ -94,13 +94,18 @@ fn labelled(
     opened: &OpenEncoder,
     source: &std::sync::Arc<dyn crate::data::ImageSource>,
     what: &'static str,
+    quiet: bool,
 ) -> Result<(Features, Vec<usize>)> {
     let counter = Counter::new(source.len(), what);
-    let progress = &mut |done| counter.show(done);
+    let progress = &mut |done| {
+        if !quiet {
+            counter.show(done);
+        }
+    };
     let all = extract(opened.encoder(), opened.pool, source, opened.batch_size, progress)?;
     counter.finish();
     for skipped in &all.skipped {
-        say!("skipped {}: {}", skipped.name, skipped.problem);
+        note(quiet, || format!("skipped {}: {}", skipped.name, skipped.problem));
     }
     let mut kept = Features { dim: all.dim, ..Features::default() };
     let mut labels = Vec::new();
