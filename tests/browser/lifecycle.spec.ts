@@ -12,6 +12,7 @@ const SMALL: TrainerOptions = {
 };
 
 test('opening and closing ten times leaves nothing behind', async ({ page }) => {
+  test.slow();
   const uses = await page.evaluate(async (small) => {
     const { MAE, Trainer, memory } = window.webmae;
     const image = window.picture(96, 96);

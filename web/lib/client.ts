@@ -131,9 +131,11 @@ function crashed(message: string): Internal {
 
 function notStarted(message: string): NetworkError {
   const why = message ? `: ${message}` : '';
-  return new NetworkError(
-    `The package's worker could not be started${why}. Check that worker.js is served beside index.js, or say where it is: init({ worker }).`,
-  );
+  // Where older versions of Vite put a copy of this module alone.
+  const advice = import.meta.url.includes('/.vite/deps/')
+    ? "Add optimizeDeps: { exclude: ['webmae'] } to Vite's configuration, or use Vite 8"
+    : 'Check that worker.js is served beside index.js, or say where it is: init({ worker })';
+  return new NetworkError(`The package's worker could not be started${why}. ${advice}.`);
 }
 
 function spawn(): Worker {

@@ -24,6 +24,8 @@ export class MAE {
   /** What the model is. */
   readonly info: ModelInfo;
   readonly #handle: Handle;
+  /** Calls under way, also those whose picture is not on its way to the worker yet. */
+  readonly #calls = new Set<Promise<unknown>>();
   #closed = false;
 
   private constructor(handle: Handle, info: ModelInfo) {
@@ -62,7 +64,7 @@ export class MAE {
   async reconstruct(image: ImageSource, options: ReconstructOptions = {}): Promise<Reconstruction> {
     this.#open();
     const request = reconstructRequest(options);
-    const raw = await callWithPicture(image, options, (engine, id, picture) =>
+    const raw = await this.#call(image, options, (engine, id, picture) =>
       engine.reconstruct(id, this.#handle, picture, request),
     );
     return reconstructionOf(raw);
@@ -76,7 +78,7 @@ export class MAE {
     this.#open();
     const { signal: _signal, onProgress: _onProgress, ...plain } = options;
     const json = toJson(plain);
-    return callWithPicture(image, options, (engine, id, picture) =>
+    return this.#call(image, options, (engine, id, picture) =>
       engine.embed(id, this.#handle, picture, json),
     );
   }
@@ -91,7 +93,7 @@ export class MAE {
     options: AttentionOptions = {},
   ): Promise<Attention> {
     this.#open();
-    return callWithPicture(image, options, (engine, id, picture) =>
+    return this.#call(image, options, (engine, id, picture) =>
       engine.attention(id, this.#handle, picture, block, options.fit ?? 'crop'),
     );
   }
@@ -100,7 +102,18 @@ export class MAE {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    await Promise.allSettled(this.#calls);
     await release(this.#handle);
+  }
+
+  async #call<T>(...arguments_: Parameters<typeof callWithPicture<T>>): Promise<T> {
+    const result = callWithPicture(...arguments_);
+    this.#calls.add(result);
+    try {
+      return await result;
+    } finally {
+      this.#calls.delete(result);
+    }
   }
 
   #open(): void {

@@ -88,10 +88,12 @@ export class Download {
     const response = await rest(file, signal);
     const bytes = length(response);
     const version = versionOf(response, file.size, bytes);
-    const room = (await makeRoom(bytes ?? 0)) && (await file.describe(version));
+    const missing = await makeRoom(bytes ?? 0);
+    const room = missing === 0 && (await file.describe(version));
     if (!room && options.cache) {
       await response.body?.cancel();
-      throw cannotKeep(url, 'there is no room');
+      const amount = missing > 0 ? ` for it: ${(missing / 1e6).toFixed(1)} MB are missing` : '';
+      throw cannotKeep(url, `there is no room${amount}`);
     }
     return new Download(options, signal, file, response, room);
   }

@@ -29,7 +29,8 @@ export async function readHeader(reader: Reader): Promise<Header> {
       `${reader.name} is a PyTorch file (.pth, .pt, .bin), which can run code. Convert it on the command line: webmae export --weights model.pth --format webmae --out model.safetensors`,
     );
   }
-  if (length[0] === 0x3c) throw notSafetensors(reader.name, 'is a web page, not');
+  // A length may begin with the same byte, but is smaller then.
+  if (length[0] === 0x3c && n > MAX_HEADER) throw notSafetensors(reader.name, 'is a web page, not');
   const tooLong = n > MAX_HEADER || (reader.size !== undefined && 8 + n > reader.size);
   if (n < 2 || tooLong) throw notSafetensors(reader.name, 'is not');
   const text = await reader.read(8, 8 + n);

@@ -3,12 +3,19 @@
 import { list, remove } from '../store.ts';
 
 /** Makes room for so many bytes, as far as the browser tells, by removing the files that were not used for
- * longest. Returns whether there is room then. */
-export async function makeRoom(bytes: number): Promise<boolean> {
-  return withRoom(async () => {
-    const { quota = Number.POSITIVE_INFINITY, usage = 0 } = await navigator.storage.estimate();
-    return quota - usage >= bytes;
-  });
+ * longest. Returns how many bytes are missing, 0 if there is room; no file goes if all would not do. */
+export async function makeRoom(bytes: number): Promise<number> {
+  const kept = (await list()).reduce((sum, entry) => sum + entry.bytes, 0);
+  const missing = bytes - kept - (await free());
+  if (missing > 0) return missing;
+  const made = await withRoom(async () => (await free()) >= bytes);
+  return made ? 0 : bytes - (await free());
+}
+
+/** Bytes that are free, as far as the browser tells. */
+async function free(): Promise<number> {
+  const { quota = Number.POSITIVE_INFINITY, usage = 0 } = await navigator.storage.estimate();
+  return quota - usage;
 }
 
 /** Tries until it works, each time with one old file less; returns whether it worked. What browsers tell
