@@ -3,6 +3,8 @@ import { stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, keepScreenshot, openReconstruct, SLOW, settled, test } from './page-fixture.ts';
+import { huggingFace } from './support/models.ts';
+import { readTensors, writeTensors } from './support/safetensors.ts';
 
 const FILE = 'models/photos-96.safetensors';
 const PIECE = 256 * 1024;
@@ -99,4 +101,36 @@ test('an address without weights is refused in a sentence', async ({ page }) => 
   await page.getByRole('button', { name: 'Load', exact: true }).click();
   await expect(page.locator('#weights-failure')).toBeVisible({ timeout: SLOW });
   await expect(page.locator('#weights-info')).toContainText('shipped');
+});
+
+test('weights without a decoder show attention and say that they cannot reconstruct', async ({
+  page,
+}) => {
+  const { file, config } = huggingFace();
+  const { tensors, metadata } = readTensors(file);
+  const encoder = new Map([...tensors].filter(([name]) => name.startsWith('vit.')));
+  await openReconstruct(page);
+  await page.getByRole('link', { name: 'Weights' }).click();
+  await page.locator('#weights-input').setInputFiles([
+    {
+      name: 'encoder.safetensors',
+      mimeType: '',
+      buffer: Buffer.from(writeTensors({ tensors: encoder, metadata })),
+    },
+    { name: 'config.json', mimeType: 'application/json', buffer: Buffer.from(config) },
+  ]);
+  await expect(page.locator('#weights-info')).toContainText('encoder.safetensors', {
+    timeout: SLOW,
+  });
+  await page.getByRole('link', { name: 'Reconstruct' }).click();
+  await expect(page.locator('#reconstruct-note')).toContainText('no decoder');
+  await page.getByLabel('Attention of a patch').check();
+  await expect(page.locator('#attention-legend')).toBeVisible({ timeout: SLOW });
+
+  await page.getByRole('link', { name: 'Weights' }).click();
+  await page.getByRole('button', { name: 'Back to the shipped model' }).click();
+  await expect(page.locator('#weights-info')).toContainText('shipped', { timeout: SLOW });
+  await page.getByRole('link', { name: 'Reconstruct' }).click();
+  await settled(page);
+  await expect(page.locator('#reconstruct-note')).toBeHidden();
 });

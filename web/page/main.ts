@@ -42,9 +42,9 @@ takeFiles((files) => {
   const [first] = files;
   if (!first) return;
   if (route === 'train') void train.take(files);
-  else if (route === 'weights' || first.name.endsWith('.safetensors')) {
+  else if (route === 'weights' || files.some(({ name }) => name.endsWith('.safetensors'))) {
     location.hash = '#/weights';
-    void weights.take(first);
+    void weights.take(files);
   } else {
     location.hash = '#/';
     void reconstruct.take(first);

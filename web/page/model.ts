@@ -1,11 +1,12 @@
 import { type LoadOptions, MAE, type WeightsSource } from 'webmae';
 import { isDeviceLost } from './failure.ts';
 
-/** A loaded model, what it is called on the page and where it came from. */
+/** A loaded model, what it is called on the page and how it is loaded again. */
 export interface LoadedModel {
   mae: MAE;
   name: string;
   source: WeightsSource;
+  hfConfig: string | undefined;
 }
 
 type Listener = (model: LoadedModel) => void;
@@ -47,7 +48,8 @@ export async function withModel<T>(work: (model: LoadedModel) => Promise<T>): Pr
   } catch (error) {
     if (current && current !== used) return work(current);
     if (!isDeviceLost(error)) throw error;
-    return work(await loadModel(used.source, used.name));
+    const { source, name, hfConfig } = used;
+    return work(await loadModel(source, name, hfConfig === undefined ? {} : { hfConfig }));
   }
 }
 
@@ -56,7 +58,7 @@ async function open(
   name: string,
   options?: LoadOptions,
 ): Promise<LoadedModel> {
-  return { mae: await MAE.load(source, options), name, source };
+  return { mae: await MAE.load(source, options), name, source, hfConfig: options?.hfConfig };
 }
 
 async function use(opened: LoadedModel): Promise<LoadedModel> {

@@ -1,6 +1,6 @@
-import { cache, type ModelInfo, type Progress, type Support } from 'webmae';
+import { cache, type LoadOptions, type ModelInfo, type Progress, type Support } from 'webmae';
 import { byId, element } from '../dom.ts';
-import { FailureLine } from '../failure.ts';
+import { FailureLine, PageError } from '../failure.ts';
 import { bytes, count } from '../format.ts';
 import { loadModel, onModelChange } from '../model.ts';
 
@@ -32,9 +32,9 @@ export class WeightsSection {
     });
     byId('weights-file').addEventListener('click', () => input.click());
     input.addEventListener('change', () => {
-      const [file] = input.files ?? [];
-      if (file) void this.take(file);
+      const files = [...(input.files ?? [])];
       input.value = '';
+      if (files.length > 0) void this.take(files);
     });
     byId('weights-tiny').addEventListener('click', () => void this.#load('tiny', 'shipped'));
     byId('weights-cancel').addEventListener('click', () => this.#loading?.abort());
@@ -46,9 +46,16 @@ export class WeightsSection {
     void this.#showCached();
   }
 
-  /** Loads a visitor's file. */
-  take(file: File): Promise<void> {
-    return this.#load(file, file.name);
+  /** Loads a visitor's file, with the `config.json` chosen beside it. */
+  async take(files: File[]): Promise<void> {
+    const config = files.find(({ name }) => name.endsWith('.json'));
+    const weights = files.find((file) => file !== config);
+    if (!weights) {
+      this.#failure.show(new PageError('That is no weights file. Choose a .safetensors file.'));
+      return;
+    }
+    const options = config ? { hfConfig: await config.text() } : {};
+    await this.#load(weights, weights.name, options);
   }
 
   /** Lists the downloads that are kept. */
@@ -80,13 +87,14 @@ export class WeightsSection {
     );
   }
 
-  async #load(source: string | Blob, name: string): Promise<void> {
+  async #load(source: string | Blob, name: string, options: LoadOptions = {}): Promise<void> {
     this.#loading?.abort();
     const loading = new AbortController();
     this.#loading = loading;
     this.#progress({ stage: 'download', done: 0 });
     await this.#failure.guard(async () => {
       await loadModel(source, name, {
+        ...options,
         signal: loading.signal,
         onProgress: (progress) => this.#progress(progress),
       });
