@@ -162,7 +162,7 @@ pub fn fixed_indices(len: usize, count: usize, seed: u64) -> Vec<u32> {
 
 /// The pictures `indices` of `source` as one batch of epoch 0, in that order: centre crops of
 /// `[height, width]`, made now on all cores. For held-out sets, whose indices [`fixed_indices`]
-/// draws. Unreadable pictures are replaced as by a [`Loader`], and named in the second result.
+/// draws. Unreadable pictures are replaced as in training, and named in the second result.
 ///
 /// # Errors
 /// [`Error::Config`] if there are no indices, one is out of range, or the normalisation does not
