@@ -1,6 +1,5 @@
 //! Weights, tensor by tensor.
 
-use serde::Deserialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::device::Device;
@@ -24,45 +23,6 @@ pub struct WeightsLoader {
     written: Vec<bool>,
 }
 
-/// The package's `LoadOptions.overrides`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct OverrideOptions {
-    encoder_heads: Option<usize>,
-    decoder_heads: Option<usize>,
-    image_size: Option<[usize; 2]>,
-    patch_size: Option<[usize; 2]>,
-    channels: Option<usize>,
-    mask_ratio: Option<f64>,
-    norm_pix_loss: Option<bool>,
-    layer_norm_eps: Option<f32>,
-}
-
-impl From<OverrideOptions> for Overrides {
-    fn from(options: OverrideOptions) -> Self {
-        let OverrideOptions {
-            encoder_heads,
-            decoder_heads,
-            image_size,
-            patch_size,
-            channels,
-            mask_ratio,
-            norm_pix_loss,
-            layer_norm_eps,
-        } = options;
-        Self {
-            encoder_heads,
-            decoder_heads,
-            image_size,
-            patch_size,
-            channels,
-            mask_ratio,
-            norm_pix_loss,
-            layer_norm_eps,
-        }
-    }
-}
-
 #[wasm_bindgen]
 impl WeightsLoader {
     /// Understands a file of `file_bytes` bytes by its `header` (eight bytes of length, then JSON) and
@@ -78,7 +38,7 @@ impl WeightsLoader {
         hf_config: Option<String>,
         overrides: &str,
     ) -> JsResult<Self> {
-        let overrides = options::<OverrideOptions>(overrides)?.into();
+        let overrides: Overrides = options(overrides)?;
         let stream = Stream::open(header, file_bytes as u64, hf_config.as_deref(), &overrides)?;
         let kind = stream.kind();
         kind.require(FileKind::EncoderOnly)?;

@@ -8,7 +8,8 @@ use crate::tensor::Shapes;
 /// What weights alone cannot tell. An absent value is guessed: heads from the published widths
 /// (paper) or from heads of 64 values (plain variants), square images and patches, 3 channels
 /// (plain variants), mask ratio 0.75, raw-pixel targets, the code base's default LayerNorm epsilon.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Overrides {
     /// The encoder's attention heads.
     pub encoder_heads: Option<usize>,
@@ -153,7 +154,7 @@ impl Internal {
         &self,
         name: &str,
         variant: Variant,
-        heads: Option<usize>,
+        given: Option<usize>,
         option: &str,
     ) -> Result<StackConfig> {
         let [dim] = self.get(&format!("{name}.0.norm1.weight"))?;
@@ -164,17 +165,19 @@ impl Internal {
             (0..).take_while(|i| self.0.contains_key(&format!("{name}.{i}.norm1.weight"))).count();
         let identity = !self.0.contains_key(&format!("{name}.0.attn.proj.weight"));
         let known = KNOWN_HEADS.iter().find(|(width, _)| *width == dim).map(|(_, heads)| *heads);
-        let heads = match (heads, variant) {
+        let heads = match (given, variant) {
             (Some(heads), _) => Some(heads),
             (None, Variant::Paper) => known,
             (None, _) if identity => Some(1),
             (None, _) => (inner % 64 == 0).then_some(inner / 64),
         };
         let Some(heads) = heads.filter(|h| *h > 0 && inner.is_multiple_of(*h)) else {
-            let problem = format!(
-                "{name} has width {dim} and {inner} attention values, which are no equal heads of \
-                 a known size: give the {option}"
-            );
+            let why = match given {
+                Some(heads) => format!("cannot be {heads} equal heads: give other {option}"),
+                None => format!("are no equal heads of a known size: give the {option}"),
+            };
+            let problem =
+                format!("{name} has width {dim} and {inner} attention values, which {why}");
             return Err(Error::BadWeights { problem });
         };
         Ok(StackConfig { dim, depth, heads, dim_head: inner / heads, mlp_dim })

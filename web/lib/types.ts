@@ -319,7 +319,7 @@ export interface LoadOptions extends CallOptions {
   /** The model's own `config.json` (Hugging Face), where the file alone does not tell; for addresses
    * the file of that name beside the weights is tried by default. */
   hfConfig?: string;
-  /** What weights alone cannot tell. */
+  /** What weights alone cannot tell; not used where the file, or a `config.json`, says it. */
   overrides?: {
     encoderHeads?: number;
     decoderHeads?: number;

@@ -43,6 +43,21 @@ export class Choice<T extends string> {
   }
 }
 
+/** Calls `taken` with the files that are chosen through a button and its input; also with those that were
+ * chosen before the page was ready. */
+export function onFiles(button: string, input: string, taken: (files: File[]) => void): void {
+  const chooser = byId<HTMLInputElement>(input);
+  const take = () => {
+    const files = [...(chooser.files ?? [])];
+    chooser.value = '';
+    if (files.length > 0) taken(files);
+  };
+  byId(button).addEventListener('click', () => chooser.click());
+  chooser.addEventListener('change', take);
+  // Once whoever waits for them is whole.
+  queueMicrotask(take);
+}
+
 /** Tells a screen reader; nothing is seen. */
 export function announce(text: string): void {
   byId('live').textContent = text;

@@ -1,5 +1,5 @@
 import { Camera } from '../camera.ts';
-import { byId, element } from '../dom.ts';
+import { byId, element, onFiles } from '../dom.ts';
 import type { FailureLine } from '../failure.ts';
 import { type Picture, photograph, photographs, pictureFromFile, thumbnail } from '../pictures.ts';
 
@@ -14,13 +14,7 @@ export class ContactSheet {
   constructor(failure: FailureLine, chosen: (picture: Picture) => Promise<void>) {
     this.#failure = failure;
     this.#chosen = chosen;
-    const input = byId<HTMLInputElement>('own-input');
-    byId('own-file').addEventListener('click', () => input.click());
-    input.addEventListener('change', () => {
-      const [file] = input.files ?? [];
-      if (file) void this.take(file);
-      input.value = '';
-    });
+    onFiles('own-file', 'own-input', ([file]) => file && void this.take(file));
     byId('own-camera').addEventListener('click', () => void this.#openCamera());
     byId('camera-take').addEventListener('click', () => void this.#takeFrame());
     byId('camera-cancel').addEventListener('click', () => this.#closeCamera());

@@ -1,5 +1,5 @@
 import { Camera } from '../camera.ts';
-import { byId } from '../dom.ts';
+import { byId, onFiles } from '../dom.ts';
 import type { FailureLine } from '../failure.ts';
 import { count, plural } from '../format.ts';
 import type { OwnPictures } from './dataset.ts';
@@ -19,8 +19,8 @@ export class Gathering {
     this.#own = own;
     this.#failure = failure;
     this.#changed = changed;
-    onFiles('train-files', (files) => void this.take(files));
-    onFiles('train-folder', (files) => void this.take(files));
+    onFiles('train-files', 'train-files-input', (files) => void this.take(files));
+    onFiles('train-folder', 'train-folder-input', (files) => void this.take(files));
     byId('train-camera').addEventListener('click', () => {
       void failure.guard(() => this.#toggleCamera());
     });
@@ -78,15 +78,4 @@ export class Gathering {
     await this.#own.addBitmap(await this.#camera.take());
     this.show();
   }
-}
-
-/** Calls `taken` with what is chosen through the button `id` and its input `id-input`. */
-export function onFiles(id: string, taken: (files: File[]) => void): void {
-  const input = byId<HTMLInputElement>(`${id}-input`);
-  byId(id).addEventListener('click', () => input.click());
-  input.addEventListener('change', () => {
-    const files = [...(input.files ?? [])];
-    input.value = '';
-    if (files.length > 0) taken(files);
-  });
 }

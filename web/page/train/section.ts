@@ -1,11 +1,11 @@
 import { type Support, Trainer } from 'webmae';
-import { byId, saveFile } from '../dom.ts';
+import { byId, onFiles, saveFile } from '../dom.ts';
 import { FailureLine, isDeviceLost, PageError, sure } from '../failure.ts';
 import { ago, count, loss } from '../format.ts';
 import { loadModel } from '../model.ts';
 import { learningPictures, OwnPictures, watchedPictures } from './dataset.ts';
 import { Due } from './due.ts';
-import { Gathering, onFiles } from './gathering.ts';
+import { Gathering } from './gathering.ts';
 import { Meters } from './meters.ts';
 import { Recipe } from './recipe.ts';
 import {
@@ -61,7 +61,11 @@ export class TrainSection {
     click('train-export', () => this.#export());
     click('train-continue', () => this.#continue());
     click('train-discard', () => this.#discard());
-    onFiles('train-resume', ([file]) => void this.#failure.guard(() => this.#open(file)));
+    onFiles(
+      'train-resume',
+      'train-resume-input',
+      ([file]) => void this.#failure.guard(() => this.#open(file)),
+    );
     document.addEventListener('visibilitychange', () => {
       // A hidden tab may be discarded: what was done is kept with the next step.
       if (document.hidden) this.#keepDue.force();

@@ -1,5 +1,5 @@
 import { cache, type LoadOptions, type ModelInfo, type Progress, type Support } from 'webmae';
-import { byId, element } from '../dom.ts';
+import { byId, element, onFiles } from '../dom.ts';
 import { FailureLine, PageError } from '../failure.ts';
 import { bytes, count } from '../format.ts';
 import { loadModel, onModelChange } from '../model.ts';
@@ -20,7 +20,6 @@ export class WeightsSection {
   #loading: AbortController | undefined;
 
   constructor(support: Support) {
-    const input = byId<HTMLInputElement>('weights-input');
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       const address = this.#url.value.trim();
@@ -30,12 +29,7 @@ export class WeightsSection {
       this.#url.value = EXAMPLE;
       this.#url.focus();
     });
-    byId('weights-file').addEventListener('click', () => input.click());
-    input.addEventListener('change', () => {
-      const files = [...(input.files ?? [])];
-      input.value = '';
-      if (files.length > 0) void this.take(files);
-    });
+    onFiles('weights-file', 'weights-input', (files) => void this.take(files));
     byId('weights-tiny').addEventListener('click', () => void this.#load('tiny', 'shipped'));
     byId('weights-cancel').addEventListener('click', () => this.#loading?.abort());
     byId('cached-clear').addEventListener('click', () => void this.#clear());
