@@ -220,7 +220,7 @@ test('WebAssembly comes from where init says', async ({ page, server }) => {
   const seen = await page.evaluate(async () => {
     const { MAE, init, memory } = window.webmae;
     const bytes = await (await fetch('/lib/wasm/webmae_bg.wasm')).arrayBuffer();
-    await init({ wasm: new Uint8Array(bytes) });
+    await init(new Uint8Array(bytes));
     const { heap } = await memory();
     const late = await window.failure(init({ wasm: 'elsewhere.wasm' }));
     await init();
