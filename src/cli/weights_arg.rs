@@ -158,12 +158,7 @@ impl Weights {
     /// # Errors
     /// [`Error::BadFile`] says what the file holds and which kind is needed.
     pub(super) fn require_decoder(&self) -> Result<()> {
-        let converted = crate::weights::Converted {
-            tensors: TensorMap::new(),
-            ignored: Vec::new(),
-            kind: self.kind,
-        };
-        converted.kind.require(FileKind::Mae).map_err(|e| e.in_file(&self.file))
+        self.kind.require(FileKind::Mae).map_err(|e| e.in_file(&self.file))
     }
 
     /// Mean and deviation to use, and where they come from.

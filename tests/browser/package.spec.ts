@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { test as base, expect, type Page } from '@playwright/test';
+import { withoutErrors } from './support/console.ts';
 import { Server } from './support/server.ts';
 
 /** What somebody writes on the first evening. */
@@ -76,13 +77,7 @@ const test = base.extend<object, { app: string; server: Server }>({
     },
     { scope: 'worker' },
   ],
-  page: async ({ page }, use) => {
-    const errors: string[] = [];
-    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-    page.on('pageerror', (error) => errors.push(String(error)));
-    await use(page);
-    expect(errors, 'the console stays without errors').toEqual([]);
-  },
+  page: ({ page }, use) => withoutErrors(page, use),
 });
 
 test('its types stand alone', ({ app }) => {

@@ -1,17 +1,12 @@
 import { test as base, expect, type Locator, type Page } from '@playwright/test';
+import { withoutErrors } from './support/console.ts';
 
 /** Generous: the adapter of a machine without a GPU is its processor. */
 export const SLOW = 120_000;
 
 /** A page that must not write an error to its console. */
 export const test = base.extend({
-  page: async ({ page }, use) => {
-    const errors: string[] = [];
-    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-    page.on('pageerror', (error) => errors.push(String(error)));
-    await use(page);
-    expect(errors, 'the console stays without errors').toEqual([]);
-  },
+  page: ({ page }, use) => withoutErrors(page, use),
 });
 
 export { expect };

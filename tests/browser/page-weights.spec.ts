@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Page } from '@playwright/test';
 import { expect, keepScreenshot, openReconstruct, SLOW, settled, test } from './page-fixture.ts';
 import { huggingFace } from './support/models.ts';
 import { readTensors, writeTensors } from './support/safetensors.ts';
@@ -47,13 +48,18 @@ async function slowHost(): Promise<{ server: Server; url: string }> {
   };
 }
 
+/** Asks for the weights at `url`. */
+async function beginLoading(page: Page, url: string): Promise<void> {
+  await openReconstruct(page);
+  await page.getByRole('link', { name: 'Weights' }).click();
+  await page.getByLabel('Address of a').fill(url);
+  await page.getByRole('button', { name: 'Load', exact: true }).click();
+}
+
 test('loads weights from an address, with progress, and keeps them', async ({ page }) => {
   const { server, url } = await slowHost();
   try {
-    await openReconstruct(page);
-    await page.getByRole('link', { name: 'Weights' }).click();
-    await page.getByLabel('Address of a').fill(url);
-    await page.getByRole('button', { name: 'Load', exact: true }).click();
+    await beginLoading(page, url);
     await expect(page.locator('#weights-bytes')).toHaveText(/\d.*B of \d.* MB/, { timeout: SLOW });
     await expect(page.locator('#weights-info')).toContainText('photos-96.safetensors', {
       timeout: SLOW,
@@ -79,10 +85,7 @@ test('loads weights from an address, with progress, and keeps them', async ({ pa
 test('a download can be cancelled, and the model stays', async ({ page }) => {
   const { server, url } = await slowHost();
   try {
-    await openReconstruct(page);
-    await page.getByRole('link', { name: 'Weights' }).click();
-    await page.getByLabel('Address of a').fill(url);
-    await page.getByRole('button', { name: 'Load', exact: true }).click();
+    await beginLoading(page, url);
     await expect(page.locator('#weights-bytes')).toHaveText(/\d.*B of/, { timeout: SLOW });
     await page.getByRole('button', { name: 'Cancel' }).click();
     await expect(page.locator('#weights-progress')).toBeHidden();

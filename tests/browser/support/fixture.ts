@@ -1,4 +1,5 @@
 import { test as base, expect, type Page } from '@playwright/test';
+import { withoutErrors } from './console.ts';
 import { Server } from './server.ts';
 
 /** How a call failed. */
@@ -48,17 +49,17 @@ export const test = base.extend<Fixtures, { server: Server }>({
   ],
   // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the parameters' names.
   allowed: async ({}, use) => use([]),
-  page: async ({ page, server, allowed }, use) => {
-    const errors: string[] = [];
-    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-    page.on('pageerror', (error) => errors.push(String(error)));
-    server.clear();
-    server.add('', { body: BLANK, type: 'text/html' });
-    await openBlank(page, server);
-    await use(page);
-    const unexpected = errors.filter((text) => !allowed.some((pattern) => pattern.test(text)));
-    expect(unexpected, 'the console stays without errors').toEqual([]);
-  },
+  page: ({ page, server, allowed }, use) =>
+    withoutErrors(
+      page,
+      async () => {
+        server.clear();
+        server.add('', { body: BLANK, type: 'text/html' });
+        await openBlank(page, server);
+        await use(page);
+      },
+      allowed,
+    ),
 });
 
 export { expect };
