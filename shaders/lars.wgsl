@@ -10,18 +10,21 @@ struct Params {
     trust: f32,
 }
 struct Step { seed: vec2<u32>, epoch: u32, step: u32, lr: f32 }
+struct State { beta1_power: f32, beta2_power: f32, clip: f32, apply: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step: Step;
-@group(0) @binding(2) var<storage, read> grad: array<f32>;
-@group(0) @binding(3) var<storage, read_write> value: array<f32>;
-@group(0) @binding(4) var<storage, read_write> velocity: array<f32>;
+@group(0) @binding(2) var<storage, read> state: State;
+@group(0) @binding(3) var<storage, read> grad: array<f32>;
+@group(0) @binding(4) var<storage, read_write> value: array<f32>;
+@group(0) @binding(5) var<storage, read_write> velocity: array<f32>;
 
 // Decay and trust ratio apply to tensors of more than one dimension.
 override SCALED: bool = false;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(local_invocation_index) lane: u32) {
+    if (state.apply == 0u) { return; }
     var ratio = 1.0;
     var decay = 0.0;
     if (SCALED) {

@@ -1,7 +1,7 @@
 //! include reduce
 // Mean squared error on the masked patches, forward and backward at once: one workgroup per decoder
 // token reads its patch's pixels from the image, normalises them by the patch's own mean and
-// unbiased variance if asked, and writes the patch's loss and the gradient of its prediction.
+// unbiased variance if asked (or reads the patch's row of other values, ROWS), and writes the patch's loss and the gradient of its prediction.
 // Tokens without a target (cls, visible patches) get a zero gradient.
 
 struct Params {
@@ -16,18 +16,21 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> images: array<f32>; // [B, C, H, W]
+@group(0) @binding(1) var<storage, read> images: array<f32>; // [B, C, H, W]; with ROWS [B, L, P]
 @group(0) @binding(2) var<storage, read> token_target: array<u32>; // [B, T] patch or NONE
 @group(0) @binding(3) var<storage, read> pred: array<f32>; // [B, T, P], pixels (row, column, channel)
 @group(0) @binding(4) var<storage, read_write> patch_loss: array<f32>; // [B, T]
 @group(0) @binding(5) var<storage, read_write> d_pred: array<f32>; // [B, T, P]
 
+// Rows of values, as if each patch were one pixel of P channels.
+override ROWS: bool = false;
 override NORM_PIX: bool = false;
 override BACKWARD: bool = false;
 // Added to the variance of a patch (facebookresearch/mae).
 const NORM_PIX_EPS: f32 = 1e-6;
 
 fn pixel(b: u32, patch_id: u32, e: u32) -> f32 {
+    if (ROWS) { return images[(b * params.grid_w * params.grid_h + patch_id) * params.channels + e]; }
     let position = e / params.channels;
     let c = e - position * params.channels;
     let y = patch_id / params.grid_w * params.patch_h + position / params.patch_w;

@@ -12,10 +12,10 @@ use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops::linear;
-use crate::ops::optim::{AdamW, Scalars};
+use crate::ops::optim::{AdamW, Optimizer, Scalars};
 use crate::philox::Rng;
 use crate::program::{Buffers, KernelTime, Program, Recorder};
-use crate::train::step::{BatchData, EvalStep, MaskSource, StepConfig, TrainStep};
+use crate::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
 
 /// Extent of the matrices whose product is the measure for all others.
 pub const GEMM_EXTENT: usize = 1024;
@@ -144,19 +144,24 @@ pub fn measure(
     let layout = ParamLayout::new(mae_params(config), gpu.max_binding());
     let store = ParamStore::new(gpu, layout, mode == Mode::Train)?;
     store.load(Role::Value, &init_params(store.layout().specs(), config.grid(), 0))?;
+    let masks = MaskSource::Generated;
+    let optimizer =
+        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
     let step = StepConfig {
-        model: config.clone(),
+        task: Task::Masked { model: config.clone(), masks },
         batch_size,
         grad_accum: 1,
-        optimizer: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 },
-        masks: MaskSource::Generated,
+        optimizer: Optimizer::AdamW(optimizer),
+        layer_decay: 1.0,
     };
     let mut rng = Rng::new(0, [STREAM, 0, 0]);
     let images: Vec<f32> = (0..batch_size * config.image_len()).map(|_| rng.normal()).collect();
     let sample_ids: Vec<u32> = (0..batch_size as u32).collect();
-    let batch = BatchData { images: &images, sample_ids: &sample_ids, noise: &[] };
+    let batch = BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
     match mode {
-        Mode::Forward => forward(EvalStep::new(gpu, &step, &store)?, batch, repeats),
+        Mode::Forward => {
+            forward(EvalStep::new(gpu, config, masks, batch_size, &store)?, batch, repeats)
+        }
         Mode::Train => train(TrainStep::new(gpu, step, &store)?, batch, repeats),
     }
 }

@@ -88,6 +88,38 @@ pub enum MaskStrategy {
     Grid,
 }
 
+/// What is predicted for a hidden patch (paper, Table 1d).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PatchTarget {
+    /// Its pixels.
+    #[default]
+    Pixels,
+    /// Its largest principal components, of the training data's patches.
+    Pca {
+        /// How many.
+        components: usize,
+    },
+    /// A discrete token, with a cross-entropy loss: the nearest entry of a codebook, which k-means has
+    /// found among the training data's patches.
+    Codebook {
+        /// Entries of the codebook.
+        vocabulary: usize,
+    },
+    /// A discrete token that is given with each picture, such as a dVAE's.
+    Tokens {
+        /// Number of different tokens.
+        vocabulary: usize,
+    },
+}
+
+impl PatchTarget {
+    /// Whether pixels are predicted.
+    pub fn is_pixels(&self) -> bool {
+        *self == Self::Pixels
+    }
+}
+
 /// Sizes of one transformer stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackConfig {
@@ -135,7 +167,10 @@ pub struct ModelConfig {
     pub mask_ratio: f64,
     /// How they are chosen.
     pub mask_strategy: MaskStrategy,
-    /// Whether targets are normalised by each patch's mean and (unbiased) variance.
+    /// What is predicted.
+    #[serde(default, skip_serializing_if = "PatchTarget::is_pixels")]
+    pub target: PatchTarget,
+    /// Whether pixels to predict are normalised by each patch's mean and (unbiased) variance.
     pub norm_pix_loss: bool,
     /// Feed mask tokens through the encoder as well (paper, Table 1c "encoder w/ \[M\]").
     pub encoder_mask_tokens: bool,
@@ -175,6 +210,7 @@ impl ModelConfig {
             decoder,
             mask_ratio: 0.75,
             mask_strategy: MaskStrategy::Random,
+            target: PatchTarget::Pixels,
             norm_pix_loss: false,
             encoder_mask_tokens: false,
             layer_norm_eps: Variant::Paper.layer_norm_eps(),
@@ -194,6 +230,7 @@ impl ModelConfig {
             decoder: stack(512, 2048),
             mask_ratio: 0.75,
             mask_strategy: MaskStrategy::Random,
+            target: PatchTarget::Pixels,
             norm_pix_loss: false,
             encoder_mask_tokens: false,
             layer_norm_eps: Variant::Plain.layer_norm_eps(),
@@ -214,6 +251,15 @@ impl ModelConfig {
     /// Values of one patch, `P = p·q·C`.
     pub fn patch_dim(&self) -> usize {
         self.patch_size[0] * self.patch_size[1] * self.channels
+    }
+
+    /// Values that are predicted for one patch.
+    pub fn pred_dim(&self) -> usize {
+        match self.target {
+            PatchTarget::Pixels => self.patch_dim(),
+            PatchTarget::Pca { components } => components,
+            PatchTarget::Codebook { vocabulary } | PatchTarget::Tokens { vocabulary } => vocabulary,
+        }
     }
 
     /// Values of one image, `C·H·W`.
@@ -321,6 +367,24 @@ impl ModelConfig {
                 "encoder mask tokens",
                 "the paper's ablation exists in the paper variant only",
             ));
+        }
+        if self.norm_pix_loss && !self.target.is_pixels() {
+            let problem = "only pixels are normalised by patch; leave it out, or predict pixels";
+            return Err(Error::config("norm pix loss", problem));
+        }
+        match self.target {
+            PatchTarget::Pca { components } if !(1..=self.patch_dim()).contains(&components) => {
+                let dim = self.patch_dim();
+                let problem = format!("a patch of {dim} values has 1 to {dim}, got {components}");
+                return Err(Error::config("target components", problem));
+            }
+            PatchTarget::Codebook { vocabulary } | PatchTarget::Tokens { vocabulary }
+                if !(2..=65_536).contains(&vocabulary) =>
+            {
+                let problem = format!("must be 2 to 65536, got {vocabulary}");
+                return Err(Error::config("target vocabulary", problem));
+            }
+            _ => {}
         }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             let problem = format!("must be in (0, 1), got {}", self.layer_norm_eps);

@@ -37,5 +37,5 @@ pub mod train;
 pub mod web;
 pub mod weights;
 
-pub use config::{MaskStrategy, ModelConfig, StackConfig, Variant};
+pub use config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 pub use error::{Error, Result};

@@ -1,9 +1,15 @@
 //! The command line on good and bad input: what it prints, where it writes, how it ends.
 
+#[path = "common/command.rs"]
+mod command;
+#[path = "common/pictures.rs"]
+mod pictures;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
+use command::{json, refuses, succeeds};
+use pictures::classes;
 use serde_json::Value;
 use webmae::data::Normalization;
 use webmae::model::init::init_params;
@@ -11,38 +17,10 @@ use webmae::model::params::mae_params;
 use webmae::tensor::TensorMap;
 use webmae::weights::safetensors::{self, Precision};
 use webmae::weights::{Metadata, describe};
-use webmae::{MaskStrategy, ModelConfig, StackConfig, Variant};
+use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 
 const PICTURE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/preprocessing/rgb_landscape.png");
-
-fn webmae(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_webmae"));
-    command.args(args).output().expect("the binary runs")
-}
-
-/// Runs what must succeed; returns its output.
-fn succeeds(args: &[&str]) -> String {
-    let output = webmae(args);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "webmae {args:?} failed: {error}");
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
-
-/// Runs what must be refused with `code` and an error that contains all `words`.
-fn refuses(code: i32, args: &[&str], words: &[&str]) {
-    let output = webmae(args);
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "webmae {args:?}: {error}");
-    assert!(error.starts_with("error: "), "webmae {args:?}: {error}");
-    for word in words {
-        assert!(error.contains(word), "webmae {args:?} does not say {word:?}: {error}");
-    }
-}
-
-fn json(args: &[&str]) -> Value {
-    serde_json::from_str(&succeeds(args)).expect("JSON")
-}
 
 /// A small model of `variant` whose grid and channels are no squares of each other.
 fn model(variant: Variant) -> ModelConfig {
@@ -55,6 +33,7 @@ fn model(variant: Variant) -> ModelConfig {
         decoder: StackConfig::new(16, 1, 2),
         mask_ratio: 0.75,
         mask_strategy: MaskStrategy::Random,
+        target: PatchTarget::Pixels,
         norm_pix_loss: variant == Variant::Paper,
         encoder_mask_tokens: false,
         layer_norm_eps: variant.layer_norm_eps(),
@@ -67,7 +46,7 @@ fn tensors(config: &ModelConfig) -> TensorMap {
 
 /// A header that names the model, but not its pixel statistics.
 fn described(config: &ModelConfig) -> Metadata {
-    let mut metadata = describe(config, &Normalization::imagenet()).expect("a header");
+    let mut metadata = describe(config, &Normalization::imagenet(), None).expect("a header");
     metadata.retain(|name, _| name != "webmae.normalization");
     metadata
 }
@@ -350,24 +329,6 @@ fn pretraining_names_unreadable_files_and_goes_on() {
     args[4] = strict.to_str().unwrap();
     args.push("--strict");
     refuses(1, &args, &["pictures"]);
-}
-
-/// Two classes of drawn pictures, `count` of each in `train` and in `val`: bright and dark ones.
-fn classes(folder: &Path, count: u8) -> String {
-    for part in ["train", "val"] {
-        for (class, base) in [("bright", 200), ("dark", 20)] {
-            let dir = folder.join(part).join(class);
-            std::fs::create_dir_all(&dir).unwrap();
-            for i in 0..count {
-                let level = base + 3 * i + u8::from(part == "val");
-                let picture = image::RgbImage::from_fn(20, 16, |x, y| {
-                    image::Rgb([level, level / 2 + (x % 7) as u8, level / 3 + (y % 5) as u8])
-                });
-                picture.save(dir.join(format!("{i}.png"))).unwrap();
-            }
-        }
-    }
-    text(folder)
 }
 
 #[test]

@@ -12,11 +12,11 @@ use webmae::model::init::init_params;
 use webmae::model::objective::masked_objective;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{AdamW, Metrics, Scalars};
+use webmae::ops::optim::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
 use webmae::program::{Plan, Recorder};
 use webmae::tensor::TensorMap;
-use webmae::train::step::{BatchData, MaskSource, StepConfig, TrainStep};
+use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 
 /// Memory is the process's: nothing else may run while it is measured.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -26,12 +26,14 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 }
 
 fn step_config(model: &ModelConfig, batch_size: usize) -> StepConfig {
+    let optimizer =
+        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
     StepConfig {
-        model: model.clone(),
+        task: Task::Masked { model: model.clone(), masks: MaskSource::Generated },
         batch_size,
         grad_accum: 1,
-        optimizer: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 },
-        masks: MaskSource::Generated,
+        optimizer: Optimizer::AdamW(optimizer),
+        layer_decay: 1.0,
     }
 }
 
@@ -62,7 +64,8 @@ impl Run {
         let mut metrics = Vec::new();
         while self.done < steps {
             let scalars = Scalars { seed: [5, 0], lr: 1e-3, step: self.done, ..Default::default() };
-            let batch = BatchData { images: &self.images, sample_ids: &self.ids, noise: &[] };
+            let batch =
+                BatchData { images: &self.images, sample_ids: &self.ids, ..Default::default() };
             self.step.run_batch(0, scalars, batch);
             self.done += 1;
             if self.done.is_multiple_of(5) || self.done == steps {

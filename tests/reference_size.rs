@@ -10,9 +10,9 @@ use webmae::model::init::init_params;
 use webmae::model::objective::MaskSource;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{AdamW, Scalars};
+use webmae::ops::optim::Scalars;
 use webmae::philox::Rng;
-use webmae::train::step::{BatchData, EvalStep, StepConfig};
+use webmae::train::step::{BatchData, EvalStep};
 
 /// Mean and standard deviation of PyTorch's loss over five seeds (tests/fixtures/golden/README.md).
 const PYTORCH: (f64, f64) = (1.827, 0.036);
@@ -24,14 +24,7 @@ fn an_untrained_plain_model_has_the_loss_that_pytorch_prints() {
     let layout = ParamLayout::new(mae_params(&model), gpu.max_binding());
     let store = ParamStore::new(gpu, layout, false).unwrap();
     let batch = 8;
-    let config = StepConfig {
-        model: model.clone(),
-        batch_size: batch,
-        grad_accum: 1,
-        optimizer: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.0, clip_norm: 0.0 },
-        masks: MaskSource::Generated,
-    };
-    let step = EvalStep::new(gpu, &config, &store).unwrap();
+    let step = EvalStep::new(gpu, &model, MaskSource::Generated, batch, &store).unwrap();
     let sample_ids: Vec<u32> = (0..batch as u32).collect();
     let mut losses = Vec::new();
     for seed in 0..5 {
@@ -40,7 +33,7 @@ fn an_untrained_plain_model_has_the_loss_that_pytorch_prints() {
         let mut rng = Rng::new(seed, [9, 9, 9]);
         let images: Vec<f32> = (0..batch * model.image_len()).map(|_| rng.normal()).collect();
         let scalars = Scalars { seed: [seed as u32, 0], ..Default::default() };
-        let data = BatchData { images: &images, sample_ids: &sample_ids, noise: &[] };
+        let data = BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
         losses.push(f64::from(block_on(step.run(scalars, data)).unwrap()));
     }
     let (mean, deviation) = PYTORCH;

@@ -1,5 +1,5 @@
-//! Runs that stop and go on: bit for bit after a checkpoint, after Ctrl-C, after `kill -9`; and runs
-//! whose numbers are no longer finite.
+//! Runs that stop and go on: bit for bit after a checkpoint, after Ctrl-C, after `kill -9`; and
+//! runs whose numbers are no longer finite.
 
 mod common;
 
@@ -11,13 +11,17 @@ use std::time::{Duration, Instant};
 
 use common::gpu;
 use webmae::data::Augment;
-use webmae::ops::optim::AdamW;
+use webmae::ops::optim::{AdamW, Optimizer};
+use webmae::tensor::TensorMap;
 use webmae::train::checkpoint::Checkpoint;
 use webmae::train::checkpoints;
 use webmae::train::event::{Event, Outcome};
-use webmae::train::pretrain::{Start, pretrain};
 use webmae::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
+use webmae::train::run::{self, Start};
 use webmae::{Error, ModelConfig, Result, StackConfig};
+
+const OPTIMIZER: AdamW =
+    AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
 
 /// Ten steps an epoch, a checkpoint after each epoch.
 fn recipe(steps: u64) -> Recipe {
@@ -39,6 +43,7 @@ fn recipe(steps: u64) -> Recipe {
             held_out_images: 4,
             pictures: 2,
             threads: 0,
+            tokens: None,
         },
         batch_size: 8,
         grad_accum: 1,
@@ -47,17 +52,24 @@ fn recipe(steps: u64) -> Recipe {
         blr: 4e-3,
         lr: None,
         min_lr: 0.0,
-        optimizer: AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 },
+        optimizer: Optimizer::AdamW(OPTIMIZER),
         seed: 7,
         eval_every: 1.0,
         pictures_every: 0.0,
         checkpoint_every: 1.0,
         keep_checkpoints: 3,
+        classify: None,
+        probe: None,
     }
 }
 
 fn train(recipe: &Recipe, start: Start, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
-    pretrain(gpu(), recipe, start, &AtomicBool::new(false), observe)
+    run::train(gpu(), recipe, start, &AtomicBool::new(false), observe)
+}
+
+/// A new run's folder, with fresh parameters.
+fn new(run: &Path) -> Start {
+    Start::New(run.to_path_buf(), TensorMap::new())
 }
 
 fn resume(run: &Path) -> Start {
@@ -87,7 +99,7 @@ fn twenty_steps_are_ten_and_ten() {
         recipe.checkpoint_every = 10.0 / (10 / accumulate) as f64;
         let _ = fs::remove_dir_all(&straight);
         let _ = fs::remove_dir_all(&resumed);
-        train(&recipe, Start::New(straight.clone()), &mut |_| ()).unwrap();
+        train(&recipe, new(&straight), &mut |_| ()).unwrap();
         fs::create_dir_all(checkpoints::folder_of(&resumed)).unwrap();
         fs::copy(step_file(&straight, 10), step_file(&resumed, 10)).unwrap();
         let outcome = train(&recipe, resume(&resumed), &mut |_| ()).unwrap();
@@ -103,7 +115,7 @@ fn a_run_leaves_what_it_promises() {
     let run = folder.path().join("run");
     let mut held_out = Vec::new();
     let recipe = |steps| Recipe { lr: Some(2e-3), ..recipe(steps) };
-    let outcome = train(&recipe(30), Start::New(run.clone()), &mut |event| {
+    let outcome = train(&recipe(30), new(&run), &mut |event| {
         if let Event::HeldOut { loss, .. } = event {
             held_out.push(loss);
         }
@@ -120,7 +132,7 @@ fn a_run_leaves_what_it_promises() {
     assert!(fs::read_dir(run.join("tensorboard")).unwrap().count() == 1);
 
     // The same folder is not overwritten.
-    let error = train(&recipe(30), Start::New(run.clone()), &mut |_| ()).unwrap_err();
+    let error = train(&recipe(30), new(&run), &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("--resume"), "{error}");
     // A finished run that is resumed has nothing to do, and loses nothing.
     let again = train(&recipe(30), resume(&run), &mut |_| ()).unwrap();
@@ -135,7 +147,7 @@ fn a_run_leaves_what_it_promises() {
 fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    train(&recipe(10), Start::New(run.clone()), &mut |_| ()).unwrap();
+    train(&recipe(10), new(&run), &mut |_| ()).unwrap();
     let good = checkpoints::read(&step_file(&run, 10)).unwrap();
     for (value, first) in [(f32::NAN, "blocks.1.mlp.fc1.weight"), (3e38, "blocks.1.mlp")] {
         let mut bad = good.clone();

@@ -6,15 +6,17 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
 use webmae::gpu::shaders::SHADERS;
 use webmae::gpu::{DEFAULT_MAX_BINDING, KernelKey, Tier};
-use webmae::model::classifier::{ClassifierConfig, Pool, classify};
-use webmae::model::objective::masked_objective;
+use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
+use webmae::model::objective::{masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
-use webmae::ops::optim::{AdamW, Lars, STEP_WORDS, lars};
+use webmae::ops::optim::{
+    AdamW, Lars, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, lars_param,
+};
 use webmae::ops::{self, BatchNorm, Target};
 use webmae::program::Recorder;
-use webmae::train::step::{MaskSource, StepConfig};
-use webmae::{MaskStrategy, ModelConfig, Variant};
+use webmae::train::step::{MaskSource, StepConfig, Task};
+use webmae::{MaskStrategy, ModelConfig, PatchTarget, Variant};
 
 const MAX_STORAGE_BUFFERS: u32 = 8;
 const MAX_STORAGE_TEXTURES: u32 = 4;
@@ -30,14 +32,15 @@ fn collect(variants: &mut Variants, rec: &Recorder) {
     }
 }
 
-fn record_models(variants: &mut Variants, tier: Tier) {
-    let optimizer =
-        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+/// Every variant with all masks and other sizes of heads, and with all targets.
+fn models() -> Vec<ModelConfig> {
+    let mut models = Vec::new();
     let strategies = [MaskStrategy::Random, MaskStrategy::Block, MaskStrategy::Grid];
+    let targets = [PatchTarget::Pca { components: 16 }, PatchTarget::Codebook { vocabulary: 1000 }];
     for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
+        let tiny = ModelConfig { variant, ..ModelConfig::preset("tiny").expect("a preset") };
         for (i, mask_strategy) in strategies.into_iter().enumerate() {
-            let mut model = ModelConfig::preset("tiny").expect("a preset");
-            (model.variant, model.mask_strategy) = (variant, mask_strategy);
+            let mut model = ModelConfig { mask_strategy, ..tiny.clone() };
             model.norm_pix_loss = i == 1;
             model.encoder_mask_tokens = variant == Variant::Paper && i == 2;
             // Other widths of heads, and sizes that are no whole vectors.
@@ -45,36 +48,67 @@ fn record_models(variants: &mut Variants, tier: Tier) {
             if variant != Variant::Paper && i == 2 {
                 (model.encoder.dim_head, model.patch_size) = (31, [1, 1]);
             }
-            let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
-            let masks = MaskSource::Generated;
-            let config = StepConfig { model, batch_size: 3, grad_accum: 1, optimizer, masks };
-            collect(variants, &config.record_batch(tier, &layout));
-            collect(variants, &config.record_update(tier, &layout));
-            let mut rec = Recorder::new(tier, false);
-            layout.declare(&mut rec, false);
-            masked_objective(&mut rec, &config.model, 3, masks, 1);
-            collect(variants, &rec);
+            models.push(model);
         }
+        models.extend(targets.map(|target| ModelConfig { target, ..tiny.clone() }));
+    }
+    models
+}
+
+fn record_models(variants: &mut Variants, tier: Tier) {
+    let optimizer =
+        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+    for model in models() {
+        let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
+        let masks = MaskSource::Generated;
+        let config = StepConfig {
+            task: Task::Masked { model: model.clone(), masks },
+            batch_size: 3,
+            grad_accum: 1,
+            optimizer: Optimizer::AdamW(optimizer),
+            layer_decay: 1.0,
+        };
+        collect(variants, &config.record_batch(tier, &layout));
+        collect(variants, &config.record_update(tier, &layout));
+        let mut rec = Recorder::new(tier, false);
+        layout.declare(&mut rec, false);
+        let objective = masked_objective(&mut rec, &model, 3, masks, 1);
+        predicted_pixels(&mut rec, &model, objective.decoded.pred);
+        collect(variants, &rec);
     }
 }
 
 fn record_classifiers(variants: &mut Variants, tier: Tier) {
-    for (pool, soft) in [(Pool::Cls, false), (Pool::Mean, true)] {
-        let model = ModelConfig::preset("tiny").expect("a preset");
-        let config = ClassifierConfig { model, pool, classes: 1000, learned_positions: true };
-        let mut rec = Recorder::new(tier, true);
-        ParamLayout::new(config.params(), DEFAULT_MAX_BINDING).declare(&mut rec, true);
-        let images = rec.external("images", [3, 3, 32, 32]);
-        let loss = rec.external("loss", [1]);
-        let classified = classify(&mut rec, &config, images);
-        let target = if soft {
-            Target::Soft(rec.external("soft", [3, 1000]))
-        } else {
-            Target::Labels { labels: rec.external("labels", [3]), smoothing: 0.1 }
+    let momentum = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
+    for (pool, head) in
+        [(Pool::Cls, Head::Full), (Pool::Mean, Head::Full), (Pool::Cls, Head::Probe)]
+    {
+        let classifier = ClassifierConfig {
+            model: ModelConfig::preset("tiny").expect("a preset"),
+            pool,
+            head,
+            classes: 1000,
+            trainable: if head == Head::Probe { Trainable::None } else { Trainable::All },
+            learned_positions: true,
+            drop_path: if pool == Pool::Mean { 0.1 } else { 0.0 },
         };
-        ops::cross_entropy(&mut rec, classified.logits, target, loss);
-        rec.backward();
-        ops::softmax(&mut rec, classified.logits);
+        let layout = ParamLayout::new(classifier.params(), DEFAULT_MAX_BINDING);
+        let config = StepConfig {
+            task: Task::Classify { classifier: classifier.clone(), input: Input::Images },
+            batch_size: 3,
+            grad_accum: 1,
+            optimizer: Optimizer::Lars(momentum),
+            layer_decay: 0.75,
+        };
+        collect(variants, &config.record_batch(tier, &layout));
+        collect(variants, &config.record_update(tier, &layout));
+        let mut rec = Recorder::new(tier, true);
+        layout.declare(&mut rec, true);
+        let logits = classify(&mut rec, &classifier, 3, Input::Images, false).logits;
+        let labels = rec.external("labels", [3]);
+        let loss = rec.external("loss", [1]);
+        ops::cross_entropy(&mut rec, logits, Target::Labels { labels, smoothing: 0.1 }, 3, loss);
+        ops::softmax(&mut rec, logits);
         collect(variants, &rec);
     }
 }
@@ -111,11 +145,12 @@ fn record_rest(variants: &mut Variants, tier: Tier) {
         rec.set_grad(y, dy);
         rec.backward();
         let step = rec.external("step", [STEP_WORDS]);
+        let state = rec.external("state", [STATE_WORDS]);
         let config = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
         for shape in [vec![dim], vec![9, dim]] {
-            let tensors = ["grad", "value", "velocity"]
+            let [grad, value, velocity] = ["grad", "value", "velocity"]
                 .map(|n| rec.external(&format!("{n} {}", shape.len()), shape.clone()));
-            lars(&mut rec, config, step, tensors);
+            lars_param(&mut rec, config, [step, state], LarsTensors { grad, value, velocity });
         }
         collect(variants, &rec);
     }

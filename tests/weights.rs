@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use webmae::config::{MaskStrategy, ModelConfig, StackConfig, Variant};
+use webmae::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use webmae::data::Normalization;
 use webmae::model::params::mae_params;
 use webmae::model::position::sin_cos_2d;
@@ -107,6 +107,7 @@ fn model_config(about: &Value) -> ModelConfig {
         decoder,
         mask_ratio: c["mask_ratio"].as_f64().or(c["masking_ratio"].as_f64()).unwrap_or(0.75),
         mask_strategy: MaskStrategy::Random,
+        target: PatchTarget::Pixels,
         norm_pix_loss: c["norm_pix_loss"].as_bool().unwrap_or(false),
         encoder_mask_tokens: false,
         layer_norm_eps: c["layer_norm_eps"].as_f64().unwrap() as f32,
@@ -381,7 +382,7 @@ fn own_files_carry_their_configuration() {
         let case = case(name);
         let internal = case.convert(format).unwrap().tensors;
         let path = folder.path().join("own.safetensors");
-        let metadata = describe(&case.config, &Normalization::imagenet()).unwrap();
+        let metadata = describe(&case.config, &Normalization::imagenet(), None).unwrap();
         safetensors::write(&path, &internal, &metadata, Precision::F32).unwrap();
         let opened = open(&path, &Overrides::default()).unwrap();
         assert_eq!((opened.format, opened.config), (Format::Webmae, case.config));

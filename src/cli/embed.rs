@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::counter::Counter;
 use super::encoder_arg::EncoderArgs;
-use crate::data::{ImageSource, open};
+use crate::data::{Augment, ImageSource, open};
 use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
 use crate::tensor::{HostTensor, TensorMap};
@@ -51,13 +51,15 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
             return Err(Error::config("--out", problem));
         }
     };
-    let opened = args.encoder.open(options, false)?;
+    let opened = args.encoder.open(|| super::open_gpu(options), false)?;
     let source = open(&args.data, &opened.source_options(args.class_prefix.as_deref()))?;
     say!("{}", source.describe());
     let counter = Counter::new(source.len(), "pictures");
     let (encoder, batch_size) = (opened.encoder(), opened.batch_size);
     let features =
-        extract(encoder, opened.pool, &source, batch_size, &mut |done| counter.show(done))?;
+        extract(encoder, opened.pool, &source, batch_size, &Augment::center(), &mut |done| {
+            counter.show(done);
+        })?;
     counter.finish();
     for skipped in &features.skipped {
         say!("skipped {}: {}", skipped.name, skipped.problem);

@@ -6,9 +6,9 @@ use super::weights_arg::OverrideArgs;
 use crate::config::ModelConfig;
 use crate::data::{Normalization, SourceOptions};
 use crate::error::Result;
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::Gpu;
 use crate::model::classifier::Pool;
-use crate::model::params::encoder_or_mae_params;
+use crate::model::params::{encoder_or_mae_params, is_decoder};
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::train::features::Encoder;
 use crate::weights::FileKind;
@@ -21,20 +21,12 @@ pub(super) struct EncoderArgs {
     weights: PathBuf,
     /// How tokens become one feature [default: cls where the model has a cls token, else mean]
     #[arg(long)]
-    pool: Option<PoolArg>,
+    pool: Option<Pool>,
     /// Images that go through the network at a time
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
     #[command(flatten)]
     overrides: OverrideArgs,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum PoolArg {
-    /// The cls token after the final norm
-    Cls,
-    /// The mean of the patch tokens
-    Mean,
 }
 
 /// An encoder on a device.
@@ -50,12 +42,16 @@ pub(super) struct OpenEncoder {
 }
 
 impl EncoderArgs {
-    /// Reads the weights and brings the encoder to the device; says what it found,
-    /// unless `quiet`.
+    /// Reads the weights and brings the encoder to the device that `gpu` opens then; says what it
+    /// found, unless `quiet`.
     ///
     /// # Errors
     /// Names the file or option, and the mend.
-    pub(super) fn open(&self, options: &GpuOptions, quiet: bool) -> Result<OpenEncoder> {
+    pub(super) fn open(
+        &self,
+        gpu: impl FnOnce() -> Result<Gpu>,
+        quiet: bool,
+    ) -> Result<OpenEncoder> {
         let weights = self.overrides.open(&self.weights)?;
         weights.kind.require(FileKind::EncoderOnly).map_err(|e| e.in_file(&weights.file))?;
         for error in &weights.broken {
@@ -64,14 +60,10 @@ impl EncoderArgs {
         let (normalization, whose) = weights.normalization()?;
         let config = weights.config;
         let default = if config.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
-        let pool = self.pool.map_or(default, |pool| match pool {
-            PoolArg::Cls => Pool::Cls,
-            PoolArg::Mean => Pool::Mean,
-        });
-        let gpu = super::open_gpu(options)?;
+        let pool = self.pool.unwrap_or(default);
+        let gpu = gpu()?;
         // Features need no decoder.
-        let is_encoder = |name: &str| !name.starts_with("decoder") && name != "mask_token";
-        let has = |name: &str| is_encoder(name) && weights.tensors.contains_key(name);
+        let has = |name: &str| !is_decoder(name) && weights.tensors.contains_key(name);
         let layout = ParamLayout::new(encoder_or_mae_params(&config, has), gpu.max_binding());
         let store = ParamStore::new(&gpu, layout, false)?;
         store.load(Role::Value, &weights.tensors)?;

@@ -42,7 +42,9 @@ enum FormatArg {
 /// Writes the weights.
 pub(super) fn run(args: &Args) -> Result<()> {
     let weights = args.overrides.open(&args.weights)?;
-    weights.require_decoder()?;
+    if args.format == FormatArg::HuggingFace || weights.head.is_none() {
+        weights.require_decoder()?;
+    }
     let (normalization, whose) = weights.normalization()?;
     let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
     let (config, tensors) = (&weights.config, &weights.tensors);
@@ -61,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
                 let problem = format!("{} must end in .safetensors", args.out.display());
                 return Err(Error::config("--out", problem));
             }
-            let metadata = describe(config, &normalization)?;
+            let metadata = describe(config, &normalization, weights.head.as_ref())?;
             safetensors::write(&args.out, tensors, &metadata, precision)?;
         }
     }

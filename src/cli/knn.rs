@@ -2,9 +2,9 @@
 
 use super::counter::Counter;
 use super::encoder_arg::{EncoderArgs, OpenEncoder, note};
-use crate::data::open_split;
+use crate::data::{Augment, open_split};
 use crate::error::{Error, Result};
-use crate::gpu::GpuOptions;
+use crate::gpu::{Gpu, GpuOptions};
 use crate::train::features::{Features, extract};
 use crate::train::knn::{Vote, rank_classes};
 
@@ -41,44 +41,30 @@ pub(super) struct Args {
     encoder: EncoderArgs,
 }
 
+/// What the neighbours found.
+pub(super) struct Measured {
+    classes: usize,
+    train_images: usize,
+    held_out_images: usize,
+    /// Share of held-out pictures whose class got the most votes.
+    pub top1: f64,
+    /// Share whose class is among the five with the most votes.
+    top5: f64,
+}
+
 /// Prints top-1 and top-5 accuracy.
 pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
-    if !(args.temperature > 0.0 && args.temperature.is_finite()) {
-        let problem = format!("must be above 0, got {}", args.temperature);
-        return Err(Error::config("--temperature", problem));
-    }
-    let opened = args.encoder.open(options, args.json)?;
-    let source_options = opened.source_options(args.class_prefix.as_deref());
-    let split = open_split(&args.data, args.held_out.as_deref(), &source_options)?;
-    let classes = split.train.class_names().len();
-    if classes < 2 {
-        let problem = format!(
-            "{} has {classes} classes; give class folders or CIFAR-10 batches",
-            split.train.describe()
-        );
-        return Err(Error::config("--data", problem));
-    }
-    let (known, labels) = labelled(&opened, &split.train, "training pictures", args.json)?;
-    let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures", args.json)?;
-    let vote = Vote { neighbours: args.neighbours as usize, temperature: args.temperature };
-    let ranked = rank_classes(&known, &labels, classes, &queries, vote);
-    let within = |n: usize| {
-        let hits = ranked
-            .iter()
-            .zip(&truth)
-            .filter(|(ranked, label)| ranked.iter().take(n).any(|class| class == *label));
-        hits.count() as f64 / truth.len() as f64
-    };
-    let (top1, top5) = (within(1), within(5));
+    let Measured { classes, train_images, held_out_images, top1, top5 } =
+        args.measure(|| super::open_gpu(options))?;
     if args.json {
         let result = serde_json::json!({
             "neighbours": args.neighbours, "temperature": args.temperature, "classes": classes,
-            "train_images": labels.len(), "held_out_images": truth.len(),
+            "train_images": train_images, "held_out_images": held_out_images,
             "top1": top1, "top5": top5,
         });
         say!("{result}");
     } else {
-        say!("{} training and {} held-out pictures, {classes} classes", labels.len(), truth.len());
+        say!("{train_images} training and {held_out_images} held-out pictures, {classes} classes");
         say!(
             "top-1 {:.2} %, top-5 {:.2} % ({} neighbours)",
             100.0 * top1,
@@ -87,6 +73,52 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         );
     }
     Ok(())
+}
+
+impl Args {
+    /// Checks what needs no data.
+    ///
+    /// # Errors
+    /// Names the option that cannot be used.
+    pub(super) fn validate(&self) -> Result<()> {
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let problem = format!("must be above 0, got {}", self.temperature);
+            return Err(Error::config("--temperature", problem));
+        }
+        Ok(())
+    }
+
+    /// Classifies the held-out pictures on the device that `gpu` opens once the weights are read.
+    ///
+    /// # Errors
+    /// Names the file or option that cannot be used.
+    pub(super) fn measure(&self, gpu: impl FnOnce() -> Result<Gpu>) -> Result<Measured> {
+        self.validate()?;
+        let opened = self.encoder.open(gpu, self.json)?;
+        let source_options = opened.source_options(self.class_prefix.as_deref());
+        let split = open_split(&self.data, self.held_out.as_deref(), &source_options)?;
+        let classes = split.train.class_names().len();
+        if classes < 2 {
+            let problem = format!(
+                "{} has {classes} classes; give class folders or CIFAR-10 batches",
+                split.train.describe()
+            );
+            return Err(Error::config("--data", problem));
+        }
+        let (known, labels) = labelled(&opened, &split.train, "training pictures", self.json)?;
+        let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures", self.json)?;
+        let vote = Vote { neighbours: self.neighbours as usize, temperature: self.temperature };
+        let ranked = rank_classes(&known, &labels, classes, &queries, vote);
+        let within = |n: usize| {
+            let hits = ranked
+                .iter()
+                .zip(&truth)
+                .filter(|(ranked, label)| ranked.iter().take(n).any(|class| class == *label));
+            hits.count() as f64 / truth.len() as f64
+        };
+        let (train_images, held_out_images) = (labels.len(), truth.len());
+        Ok(Measured { classes, train_images, held_out_images, top1: within(1), top5: within(5) })
+    }
 }
 
 /// Features of the pictures that have a class, and their classes.
@@ -102,7 +134,8 @@ fn labelled(
             counter.show(done);
         }
     };
-    let all = extract(opened.encoder(), opened.pool, source, opened.batch_size, progress)?;
+    let (encoder, batch_size) = (opened.encoder(), opened.batch_size);
+    let all = extract(encoder, opened.pool, source, batch_size, &Augment::center(), progress)?;
     counter.finish();
     for skipped in &all.skipped {
         note(quiet, || format!("skipped {}: {}", skipped.name, skipped.problem));

@@ -8,19 +8,31 @@ macro_rules! say {
     }};
 }
 
+mod ablate;
 mod bench;
+mod classifier_arg;
 mod counter;
 mod embed;
 mod encoder_arg;
+mod eval;
 mod export;
 mod format;
 mod info;
 mod knn;
 mod model_args;
 mod plan;
+mod predict;
 mod pretrain;
 mod progress;
 mod reconstruct;
+mod run_args;
+mod stop;
+mod study_file;
+mod study_grid;
+mod study_options;
+mod study_report;
+mod study_run;
+mod supervised;
 mod weights_arg;
 
 use std::ffi::OsString;
@@ -35,7 +47,8 @@ use crate::gpu::{Gpu, GpuOptions};
 #[derive(Debug, Parser)]
 #[command(
     version,
-    about = "Masked Autoencoders on WebGPU: pre-train on your pictures, look at reconstructions",
+    about = "Masked Autoencoders on WebGPU: pre-train on your pictures, look at reconstructions, judge what was \
+             learned",
     subcommand_required = true,
     disable_help_subcommand = true,
     after_help = "\
@@ -75,6 +88,18 @@ enum Command {
     Embed(embed::Args),
     /// Classify held-out pictures by their nearest neighbours in feature space
     Knn(knn::Args),
+    /// Train a linear layer on frozen features
+    Linprobe(Box<supervised::LinprobeArgs>),
+    /// Train the encoder, or a part of it, with labels
+    Finetune(Box<supervised::FinetuneArgs>),
+    /// Train a classifier from random values: the baseline
+    Train(Box<supervised::TrainArgs>),
+    /// Name the most probable classes of pictures
+    Predict(predict::Args),
+    /// Measure a classifier: top-1, top-5, each class, confusion matrix
+    Eval(eval::Args),
+    /// Run an ablation study: a grid of pre-trainings and what is measured on them
+    Ablate(ablate::Args),
 }
 
 /// Runs the command line `args`, the program's name first. Exit codes: 0 done, 1 failed, 2 wrong
@@ -108,6 +133,12 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Export(args) => export::run(&args),
         Command::Embed(args) => embed::run(&args, &gpu),
         Command::Knn(args) => knn::run(&args, &gpu),
+        Command::Linprobe(args) => supervised::linprobe(&args, &gpu),
+        Command::Finetune(args) => supervised::finetune(&args, &gpu),
+        Command::Train(args) => supervised::train(&args, &gpu),
+        Command::Predict(args) => predict::run(&args, &gpu),
+        Command::Eval(args) => eval::run(&args, &gpu),
+        Command::Ablate(args) => ablate::run(&args, &gpu),
     }
 }
 

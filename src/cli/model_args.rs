@@ -1,6 +1,6 @@
 //! Options that describe a model, shared by the commands that make one.
 
-use crate::config::{MaskStrategy, ModelConfig, StackConfig, Variant};
+use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use crate::error::{Error, Result};
 
 /// The largest image side that is accepted, in pixels.
@@ -64,12 +64,34 @@ pub(super) struct ModelArgs {
     /// How hidden patches are chosen [default: random]
     #[arg(long)]
     mask_strategy: Option<MaskStrategy>,
+    /// What is predicted for a hidden patch [default: pixels]
+    #[arg(long, value_enum)]
+    target: Option<TargetArg>,
+    /// Components to predict, with --target pca [default: half of a patch's values]
+    #[arg(long, value_name = "N", value_parser = size())]
+    target_components: Option<u32>,
+    /// Number of different tokens, with --target codebook or tokens [default: 512]
+    #[arg(long, value_name = "N", value_parser = size())]
+    target_vocabulary: Option<u32>,
     /// Predict pixels normalised by each patch's mean and variance
     #[arg(long)]
     norm_pix_loss: bool,
     /// Show mask tokens to the encoder as well (an ablation of the paper)
     #[arg(long)]
     encoder_mask_tokens: bool,
+}
+
+/// Targets by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum TargetArg {
+    /// Its pixels
+    Pixels,
+    /// Its largest principal components, found in the data
+    Pca,
+    /// Its nearest entry of a codebook, found in the data by k-means; a cross-entropy loss
+    Codebook,
+    /// Its token in the file of --tokens; a cross-entropy loss
+    Tokens,
 }
 
 /// One stack's options, with their names.
@@ -104,6 +126,7 @@ impl ModelArgs {
         config.mask_ratio = self.mask_ratio.unwrap_or(config.mask_ratio);
         config.mask_strategy = self.mask_strategy.unwrap_or(config.mask_strategy);
         config.norm_pix_loss |= self.norm_pix_loss;
+        config.target = self.target(config.patch_dim())?;
         config.encoder_mask_tokens |= self.encoder_mask_tokens;
         let encoder = StackArgs {
             prefix: "--",
@@ -125,6 +148,35 @@ impl ModelArgs {
         config.decoder = decoder.apply(config.decoder)?;
         config.validate().map_err(name_option)?;
         Ok(config)
+    }
+}
+
+impl ModelArgs {
+    fn target(&self, patch_dim: usize) -> Result<PatchTarget> {
+        let target = self.target.unwrap_or(TargetArg::Pixels);
+        let counts = [
+            ("--target-components", self.target_components, vec![TargetArg::Pca]),
+            (
+                "--target-vocabulary",
+                self.target_vocabulary,
+                vec![TargetArg::Codebook, TargetArg::Tokens],
+            ),
+        ];
+        for (option, given, wanted) in counts {
+            if given.is_some() && !wanted.contains(&target) {
+                let problem = "counts nothing for this target; leave it out, or give its --target";
+                return Err(Error::config(option, problem));
+            }
+        }
+        let vocabulary = self.target_vocabulary.unwrap_or(512) as usize;
+        Ok(match target {
+            TargetArg::Pixels => PatchTarget::Pixels,
+            TargetArg::Pca => PatchTarget::Pca {
+                components: self.target_components.map_or(patch_dim.div_ceil(2), |n| n as usize),
+            },
+            TargetArg::Codebook => PatchTarget::Codebook { vocabulary },
+            TargetArg::Tokens => PatchTarget::Tokens { vocabulary },
+        })
     }
 }
 
@@ -171,6 +223,9 @@ fn name_option(error: Error) -> Error {
         "decoder depth" => "--decoder-depth",
         "mask ratio" => "--mask-ratio",
         "encoder mask tokens" => "--encoder-mask-tokens",
+        "norm pix loss" => "--norm-pix-loss",
+        "target components" => "--target-components",
+        "target vocabulary" => "--target-vocabulary",
         other => other,
     };
     Error::config(option, problem)

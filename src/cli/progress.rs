@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::counter::Counter;
 use super::format;
 use crate::gpu::AdapterSummary;
 use crate::train::event::{Event, StepReport};
@@ -19,14 +20,15 @@ pub(super) struct Progress {
     adapter: String,
     bar: Option<ProgressBar>,
     last_line: Instant,
-    held_out: Option<f64>,
+    held_out: Option<String>,
+    extracting: Option<Counter>,
 }
 
 impl Progress {
     /// Progress of a run on `adapter`.
     pub(super) fn new(adapter: &AdapterSummary) -> Self {
         let adapter = format!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
-        Self { adapter, bar: None, last_line: Instant::now(), held_out: None }
+        Self { adapter, bar: None, last_line: Instant::now(), held_out: None, extracting: None }
     }
 
     /// Shows one event.
@@ -40,8 +42,12 @@ impl Progress {
                     derived.held_out_images,
                     derived.held_out_data
                 );
+                let frozen = match derived.frozen_parameters {
+                    0 => String::new(),
+                    n => format!(" and {} fixed ones", format::count(n as u64)),
+                };
                 say!(
-                    "model        {} parameters, {} of {} patches visible",
+                    "model        {} trained parameters{frozen}, {} of {} patches visible",
                     format::count(derived.parameters as u64),
                     derived.len_keep,
                     derived.num_patches
@@ -60,6 +66,9 @@ impl Progress {
                     derived.schedule.lr,
                     derived.schedule.warmup_steps
                 );
+                for note in &derived.notes {
+                    say!("note         {note}");
+                }
                 say!("run          {}", folder.display());
                 self.bar = std::io::stderr().is_terminal().then(|| {
                     let bar = ProgressBar::with_draw_target(
@@ -88,11 +97,21 @@ impl Progress {
                 }
                 self.line(&format!("{} unreadable files skipped; --strict stops", files.len()));
             }
-            Event::HeldOut { step, loss } => {
-                self.held_out = Some(*loss);
-                self.line(&format!("step {step}: held-out loss {loss:.4}"));
+            Event::Extracting { done, total } => {
+                let counter =
+                    self.extracting.get_or_insert_with(|| Counter::new(*total, "features"));
+                counter.show(*done);
+                if done == total {
+                    counter.finish();
+                }
             }
-            Event::Pictures { .. } | Event::Saved { .. } => {}
+            Event::HeldOut { step, loss, accuracy } => {
+                let accuracy =
+                    accuracy.map_or(String::new(), |share| format!(", {:.2} %", 100.0 * share));
+                self.line(&format!("step {step}: held-out loss {loss:.4}{accuracy}"));
+                self.held_out = Some(format!("{loss:.4}{accuracy}"));
+            }
+            Event::Picture { .. } | Event::Saved { .. } => {}
         }
     }
 
@@ -104,7 +123,8 @@ impl Progress {
     }
 
     fn step(&mut self, report: &StepReport) {
-        let held_out = self.held_out.map_or(String::new(), |loss| format!(" (held out {loss:.4})"));
+        let held_out = self.held_out.as_ref();
+        let held_out = held_out.map_or(String::new(), |result| format!(" (held out {result})"));
         let text = format!(
             "loss {:.4}{held_out} lr {:.2e} {:.0} images/s",
             report.loss, report.lr, report.images_per_second

@@ -10,11 +10,14 @@ use super::model_args::{parse_size, size};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
+use crate::model::classifier::HeadInfo;
 use crate::tensor::TensorMap;
 use crate::train::checkpoint::{Checkpoint, META};
 use crate::train::checkpoints;
+use crate::train::recipe::Classify;
 use crate::weights::{
-    FileKind, Format, Overrides, hugging_face, open as open_weights, stored_normalization,
+    FileKind, Format, Overrides, hugging_face, open as open_weights, resize_model, stored_head,
+    stored_normalization,
 };
 
 /// What a weights file may leave open.
@@ -29,7 +32,7 @@ pub(super) struct OverrideArgs {
     /// The decoder's attention heads
     #[arg(long, value_name = "N", value_parser = size())]
     decoder_heads: Option<u32>,
-    /// Image size in pixels
+    /// Image size in pixels; where it is not the weights' own, their position embeddings are resized
     #[arg(long, value_name = "N|HxW", value_parser = parse_size)]
     image_size: Option<[usize; 2]>,
     /// Patch size in pixels
@@ -67,6 +70,8 @@ pub(super) struct Weights {
     pub normalization: Option<Normalization>,
     /// Newer checkpoints of the run that could not be read.
     pub broken: Vec<Error>,
+    /// What the head of a classifier of this crate is, and its classes.
+    pub head: Option<HeadInfo>,
 }
 
 /// Where weights come from.
@@ -107,6 +112,9 @@ impl OverrideArgs {
         } else {
             self.weights_file(path)?
         };
+        if let Some(image_size) = self.image_size {
+            weights.resize(image_size)?;
+        }
         if let (Some(mean), Some(std)) = (&self.mean, &self.std) {
             weights.normalization = Some(Normalization::new(mean.clone(), std.clone())?);
         }
@@ -127,7 +135,12 @@ impl OverrideArgs {
             norm_pix_loss: self.norm_pix_loss.then_some(true),
             ..Overrides::default()
         };
-        let opened = open_weights(path, &overrides)?;
+        // A file's own size is mostly known; what is asked for may be another one.
+        let own_size = Overrides { image_size: None, ..overrides.clone() };
+        let opened = match open_weights(path, &own_size) {
+            Err(_) if self.image_size.is_some() => open_weights(path, &overrides)?,
+            opened => opened?,
+        };
         let mut config = opened.config;
         config.norm_pix_loss |= self.norm_pix_loss;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
@@ -139,6 +152,7 @@ impl OverrideArgs {
             }
             None => None,
         };
+        let head = stored_head(&opened.metadata).map_err(|e| e.in_file(path))?;
         Ok(Weights {
             file: path.to_owned(),
             origin: Origin::File(opened.format),
@@ -148,11 +162,24 @@ impl OverrideArgs {
             ignored: opened.weights.ignored,
             normalization,
             broken: Vec::new(),
+            head,
         })
     }
 }
 
 impl Weights {
+    /// Makes the model one for other images: the position embeddings of encoder and decoder are resized.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the size is no multiple of the patch size.
+    fn resize(&mut self, image_size: [usize; 2]) -> Result<()> {
+        let resized = ModelConfig { image_size, ..self.config.clone() };
+        resized.validate()?;
+        resize_model(&mut self.tensors, &self.config, &resized);
+        self.config = resized;
+        Ok(())
+    }
+
     /// Checks that there are an encoder and a decoder.
     ///
     /// # Errors
@@ -183,15 +210,17 @@ impl Weights {
 }
 
 fn from_checkpoint(file: PathBuf, found: Checkpoint, broken: Vec<Error>) -> Weights {
+    let head = found.meta.recipe.classify.as_ref().map(Classify::head_info);
     Weights {
         file,
         origin: Origin::Checkpoint { step: found.meta.step },
         config: found.meta.model,
         tensors: found.params,
-        kind: FileKind::Mae,
+        kind: if head.is_some() { FileKind::Classifier } else { FileKind::Mae },
         ignored: Vec::new(),
         normalization: Some(found.meta.normalization),
         broken,
+        head,
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::mix::{Mix, soft_targets};
 use super::normalize::Normalization;
 use super::source::ImageSource;
 use super::transform::Augment;
@@ -19,6 +20,7 @@ use crate::philox::Rng;
 const SHUFFLE: u32 = 0x5EED_0002;
 const AUGMENT: u32 = 0x5EED_0003;
 const SUBSET: u32 = 0x5EED_0004;
+const MIX: u32 = 0x5EED_0005;
 
 /// Values of one batch at most: 4 GiB.
 const MAX_BATCH_VALUES: usize = 1 << 30;
@@ -38,6 +40,10 @@ pub struct Batch {
     pub draw_ids: Vec<u32>,
     /// Class of each picture, if all have one.
     pub labels: Option<Vec<u32>>,
+    /// What a classifier is to say, B·classes, with [`LoaderOptions::labels`]; else empty.
+    pub targets: Vec<f32>,
+    /// The pictures' tokens, B·L, if all have some; else empty.
+    pub tokens: Vec<u32>,
     /// Epoch the batch belongs to, from 0.
     pub epoch: u32,
 }
@@ -74,6 +80,17 @@ pub struct Skipped {
     pub problem: String,
 }
 
+/// How labels become targets of training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LabelOptions {
+    /// Number of classes.
+    pub classes: usize,
+    /// Share of each target that is spread over all classes, in [0, 1).
+    pub smoothing: f32,
+    /// Images and targets mixed in pairs.
+    pub mix: Mix,
+}
+
 /// How batches are made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoaderOptions {
@@ -83,6 +100,8 @@ pub struct LoaderOptions {
     pub image_size: [usize; 2],
     /// What is done to each picture.
     pub augment: Augment,
+    /// Make targets of the labels, which every picture must have then.
+    pub labels: Option<LabelOptions>,
     /// Seed of order and augmentation.
     pub seed: u64,
     /// A new order each epoch; otherwise the dataset's.
@@ -106,6 +125,7 @@ impl LoaderOptions {
             batch_size,
             image_size,
             augment: Augment::pretrain(),
+            labels: None,
             seed,
             shuffle: true,
             drop_last: true,
@@ -145,7 +165,8 @@ impl LoaderOptions {
                 return Err(Error::config(name, problem));
             }
         }
-        self.augment.validate()
+        self.augment.validate()?;
+        self.labels.map_or(Ok(()), |labels| labels.mix.validate())
     }
 }
 
@@ -182,6 +203,59 @@ pub fn fixed_batch(
     let maker = BatchMaker::new(source.clone(), normalization.clone(), options)?;
     let batch = maker.batch(indices, 0, &maker.options.augment)?;
     Ok((batch, maker.skipped()))
+}
+
+/// Which samples are shown when: depends on their number, the batch size and the seed alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// Number of samples.
+    pub len: usize,
+    /// Samples per batch.
+    pub batch_size: usize,
+    /// Seed of the order.
+    pub seed: u64,
+    /// See [`LoaderOptions::shuffle`].
+    pub shuffle: bool,
+    /// See [`LoaderOptions::drop_last`].
+    pub drop_last: bool,
+}
+
+impl Sequence {
+    /// Batches of one epoch.
+    pub fn batches_per_epoch(&self) -> usize {
+        let (len, batch) = (self.len, self.batch_size);
+        if self.drop_last { (len / batch).max(1) } else { len.div_ceil(batch) }
+    }
+
+    /// The place after `cursor`.
+    pub fn after(&self, cursor: Cursor) -> Cursor {
+        match cursor.batch as usize + 1 >= self.batches_per_epoch() {
+            true => Cursor { epoch: cursor.epoch.wrapping_add(1), batch: 0 },
+            false => Cursor { epoch: cursor.epoch, batch: cursor.batch + 1 },
+        }
+    }
+
+    /// The draws of an epoch: draw `d` shows sample `d mod len`, for the `d / len`-th time.
+    pub fn order(&self, epoch: u32) -> Vec<u32> {
+        let len = self.len;
+        let repeats = if self.drop_last { self.batch_size.div_ceil(len) } else { 1 };
+        let mut order = Vec::with_capacity(repeats * len);
+        for repeat in 0..repeats {
+            let first = (repeat * len) as u32;
+            order.extend(first..first + len as u32);
+            if self.shuffle {
+                let mut rng = Rng::new(self.seed, [SHUFFLE, epoch, repeat as u32]);
+                rng.shuffle(&mut order[repeat * len..]);
+            }
+        }
+        order
+    }
+
+    /// The draws of the batch at `cursor`, of an epoch in that `order`.
+    pub fn draws<'a>(&self, cursor: Cursor, order: &'a [u32]) -> &'a [u32] {
+        let first = cursor.batch as usize * self.batch_size;
+        &order[first..order.len().min(first + self.batch_size)]
+    }
 }
 
 /// Makes the batches of a data set, any of them at any time.
@@ -228,35 +302,10 @@ impl BatchMaker {
         &self.options
     }
 
-    /// Batches of one epoch.
-    pub fn batches_per_epoch(&self) -> usize {
-        let (len, batch) = (self.source.len(), self.options.batch_size);
-        if self.options.drop_last { (len / batch).max(1) } else { len.div_ceil(batch) }
-    }
-
-    /// The place after `cursor`.
-    pub fn after(&self, cursor: Cursor) -> Cursor {
-        match cursor.batch as usize + 1 >= self.batches_per_epoch() {
-            true => Cursor { epoch: cursor.epoch.wrapping_add(1), batch: 0 },
-            false => Cursor { epoch: cursor.epoch, batch: cursor.batch + 1 },
-        }
-    }
-
-    /// The draws of an epoch: draw `d` shows picture `d mod len`, for the `d / len`-th time.
-    pub fn order(&self, epoch: u32) -> Vec<u32> {
-        let len = self.source.len();
-        let repeats =
-            if self.options.drop_last { self.options.batch_size.div_ceil(len) } else { 1 };
-        let mut order = Vec::with_capacity(repeats * len);
-        for repeat in 0..repeats {
-            let first = (repeat * len) as u32;
-            order.extend(first..first + len as u32);
-            if self.options.shuffle {
-                let mut rng = Rng::new(self.options.seed, [SHUFFLE, epoch, repeat as u32]);
-                rng.shuffle(&mut order[repeat * len..]);
-            }
-        }
-        order
+    /// The sequence of batches.
+    pub fn sequence(&self) -> Sequence {
+        let LoaderOptions { batch_size, seed, shuffle, drop_last, .. } = self.options;
+        Sequence { len: self.source.len(), batch_size, seed, shuffle, drop_last }
     }
 
     /// The batch at `cursor`, of an epoch in that `order`.
@@ -264,10 +313,27 @@ impl BatchMaker {
     /// # Errors
     /// The picture's error with `strict`; otherwise only if no picture can be read at all.
     pub fn batch_at(&self, cursor: Cursor, order: &[u32]) -> Result<Batch> {
-        let batch_size = self.options.batch_size;
-        let first = cursor.batch as usize * batch_size;
-        let draws = &order[first..order.len().min(first + batch_size)];
-        self.batch(draws, cursor.epoch, &self.options.augment)
+        let draws = self.sequence().draws(cursor, order);
+        let mut batch = self.batch(draws, cursor.epoch, &self.options.augment)?;
+        if let Some(labels) = &self.options.labels {
+            self.set_targets(&mut batch, labels, cursor)?;
+        }
+        Ok(batch)
+    }
+
+    fn set_targets(&self, batch: &mut Batch, options: &LabelOptions, cursor: Cursor) -> Result<()> {
+        let Some(labels) = &batch.labels else {
+            let unlabelled = |&&id: &&u32| self.source.label(id as usize).is_none();
+            let id = batch.sample_ids.iter().find(unlabelled).copied().unwrap_or_default();
+            let problem = format!("{} has no class", self.source.name(id as usize));
+            return Err(Error::config("data", problem));
+        };
+        batch.targets = soft_targets(labels, options.classes, options.smoothing);
+        let [height, width] = self.options.image_size;
+        let shape = [self.source.channels(), height, width];
+        let mut rng = Rng::new(self.options.seed, [MIX, cursor.epoch, cursor.batch]);
+        options.mix.apply(&mut batch.images, shape, &mut batch.targets, &mut rng);
+        Ok(())
     }
 
     fn batch(&self, draws: &[u32], epoch: u32, augment: &Augment) -> Result<Batch> {
@@ -286,7 +352,10 @@ impl BatchMaker {
         let sample_ids = outcomes.into_iter().collect::<Result<Vec<u32>>>()?;
         let label = |&id: &u32| self.source.label(id as usize).map(|label| label as u32);
         let labels = sample_ids.iter().map(label).collect();
-        Ok(Batch { images, labels, sample_ids, draw_ids: draws.to_vec(), epoch })
+        let tokens = sample_ids.iter().map(|&id| self.source.tokens(id as usize));
+        let tokens = tokens.collect::<Option<Vec<_>>>().unwrap_or_default().concat();
+        let draw_ids = draws.to_vec();
+        Ok(Batch { images, labels, targets: Vec::new(), tokens, sample_ids, draw_ids, epoch })
     }
 
     /// Makes one sample into `out` and returns the index of the picture shown: the first readable
@@ -364,6 +433,10 @@ impl BatchMaker {
         let picture = self.source.decode(index as usize)?;
         let sample = augment.apply(&picture, self.options.image_size, rng)?;
         self.normalization.normalise(&sample, out);
+        if let Some(erasing) = &augment.erasing {
+            let [height, width] = self.options.image_size;
+            erasing.apply(out, [self.source.channels(), height, width], rng);
+        }
         Ok(())
     }
 }

@@ -69,19 +69,19 @@ impl ColorJitter {
 }
 
 /// PIL's `Image.blend` of one sample: `from` at 0, `to` at 1, extrapolated beyond.
-fn blend(from: u8, to: u8, factor: f32) -> u8 {
+pub(super) fn blend(from: u8, to: u8, factor: f32) -> u8 {
     let (from, to) = (f32::from(from), f32::from(to));
     (from + factor * (to - from)) as u8
 }
 
-fn blend_all(picture: &mut Pixels, from: u8, factor: f32) {
+pub(super) fn blend_all(picture: &mut Pixels, from: u8, factor: f32) {
     for sample in &mut picture.data {
         *sample = blend(from, *sample, factor);
     }
 }
 
 /// Mean of the luma (of all samples where the picture is not RGB), rounded.
-fn mean_luma(picture: &Pixels) -> u8 {
+pub(super) fn mean_luma(picture: &Pixels) -> u8 {
     let pixels = picture.data.as_chunks::<3>().0;
     let (sum, count): (u64, usize) = if picture.channels == 3 {
         (pixels.iter().map(|&rgb| u64::from(luma(rgb))).sum(), pixels.len())
@@ -91,7 +91,7 @@ fn mean_luma(picture: &Pixels) -> u8 {
     (sum as f64 / count.max(1) as f64 + 0.5) as u8
 }
 
-fn saturate(picture: &mut Pixels, factor: f32) {
+pub(super) fn saturate(picture: &mut Pixels, factor: f32) {
     if picture.channels == 3 {
         for rgb in picture.data.as_chunks_mut::<3>().0 {
             let grey = luma(*rgb);

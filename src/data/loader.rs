@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::batch::{Batch, BatchMaker, Cursor, LoaderOptions, Skipped};
+use super::batch::{Batch, BatchMaker, Cursor, LoaderOptions, Sequence, Skipped};
 use super::normalize::Normalization;
 use super::source::ImageSource;
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 /// pictures they are at.
 pub struct Loader {
     maker: Arc<BatchMaker>,
+    sequence: Sequence,
     pool: ThreadPool,
     order: Arc<Vec<u32>>,
     order_epoch: u32,
@@ -52,7 +53,8 @@ impl Loader {
         let pool = workers.map_err(|problem| {
             Error::config("threads", format!("{} cannot be started: {problem}", options.threads))
         })?;
-        let batches = maker.batches_per_epoch();
+        let sequence = maker.sequence();
+        let batches = sequence.batches_per_epoch();
         if start.batch as usize >= batches {
             let problem = format!(
                 "batch {} of an epoch of {batches} batches: the data or the batch size changed \
@@ -61,9 +63,10 @@ impl Loader {
             );
             return Err(Error::config("data cursor", problem));
         }
-        let order = Arc::new(maker.order(start.epoch));
+        let order = Arc::new(sequence.order(start.epoch));
         let mut loader = Self {
             maker: Arc::new(maker),
+            sequence,
             pool,
             order,
             order_epoch: start.epoch,
@@ -99,7 +102,7 @@ impl Loader {
 
     /// Batches of one epoch.
     pub fn batches_per_epoch(&self) -> usize {
-        self.maker.batches_per_epoch()
+        self.sequence.batches_per_epoch()
     }
 
     /// Time spent waiting for batches since the start: what training lost to its data.
@@ -129,7 +132,7 @@ impl Loader {
         while self.ahead.len() < self.maker.options().prefetch.max(1) {
             let cursor = self.upcoming;
             if self.order_epoch != cursor.epoch {
-                self.order = Arc::new(self.maker.order(cursor.epoch));
+                self.order = Arc::new(self.sequence.order(cursor.epoch));
                 self.order_epoch = cursor.epoch;
             }
             let (maker, order) = (self.maker.clone(), self.order.clone());
@@ -139,7 +142,7 @@ impl Loader {
                 let _ = done.send(maker.batch_at(cursor, &order));
             });
             self.ahead.push_back((cursor, ready));
-            self.upcoming = self.maker.after(cursor);
+            self.upcoming = self.sequence.after(cursor);
         }
     }
 }

@@ -2,29 +2,44 @@
 //! ([`transform`]), normalised ([`normalize`]) and put together into batches ([`batch`]), natively
 //! ahead of time.
 
+mod affine;
 pub mod batch;
+mod change;
 #[cfg(feature = "native")]
 pub mod cifar;
 pub mod color;
 #[cfg(feature = "native")]
 pub mod decode;
+pub mod erasing;
 #[cfg(feature = "native")]
 pub mod folder;
 #[cfg(feature = "native")]
+pub mod kmeans;
+#[cfg(feature = "native")]
 pub mod loader;
 pub mod memory;
+pub mod mix;
 pub mod normalize;
 #[cfg(feature = "native")]
 mod open;
+#[cfg(feature = "native")]
+pub mod pca;
 pub mod pixels;
+pub mod rand_augment;
+mod rectangle;
 pub mod resize;
 pub mod source;
 #[cfg(feature = "native")]
 pub mod split;
 pub mod synthetic;
+#[cfg(feature = "native")]
+pub mod tokens;
 pub mod transform;
 
-pub use batch::{Batch, BatchMaker, Cursor, LoaderOptions, Skipped, fixed_batch, fixed_indices};
+pub use batch::{
+    Batch, BatchMaker, Cursor, LabelOptions, LoaderOptions, Sequence, Skipped, fixed_batch,
+    fixed_indices,
+};
 #[cfg(feature = "native")]
 pub use loader::Loader;
 pub use memory::Memory;

@@ -22,6 +22,11 @@ pub trait ImageSource: Send + Sync {
     /// The classes' names in the order of labels; empty without classes.
     fn class_names(&self) -> &[String];
 
+    /// The discrete tokens of picture `index`, row by row, if it comes with some.
+    fn tokens(&self, _index: usize) -> Option<&[u32]> {
+        None
+    }
+
     /// What picture `index` is called in messages, e.g. its path.
     fn name(&self, index: usize) -> String;
 

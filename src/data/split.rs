@@ -50,7 +50,7 @@ pub fn open_split(data: &str, held_out: Option<&str>, options: &SourceOptions) -
         },
     };
     if let Some((source, how)) = found {
-        let held_out = with_classes_of(train.as_ref(), source);
+        let held_out = with_classes(train.class_names(), source);
         return Ok(Split { train, held_out, how });
     }
     if train.len() == 1 {
@@ -103,17 +103,29 @@ fn held_out_path(data: &Path) -> Option<PathBuf> {
     has_training_batches.then(|| Cifar::test_file(data)).flatten()
 }
 
-/// `held_out` with its labels counted in `train`'s classes (none where a class is missing there).
-fn with_classes_of(
-    train: &dyn ImageSource,
-    held_out: Arc<dyn ImageSource>,
-) -> Arc<dyn ImageSource> {
-    if held_out.class_names() == train.class_names() {
-        return held_out;
+/// `source` with its labels counted in other `classes` (none where a class is missing there).
+pub fn with_classes(classes: &[String], source: Arc<dyn ImageSource>) -> Arc<dyn ImageSource> {
+    if source.class_names() == classes {
+        return source;
     }
-    let position = |name: &String| train.class_names().iter().position(|n| n == name);
-    let labels = held_out.class_names().iter().map(position).collect();
-    Arc::new(Relabelled { source: held_out, labels, class_names: train.class_names().to_vec() })
+    let position = |name: &String| classes.iter().position(|n| n == name);
+    let labels = source.class_names().iter().map(position).collect();
+    Arc::new(Relabelled { source, labels, class_names: classes.to_vec() })
+}
+
+/// Opens the held-out part of `data`, as [`open_split`] finds it by the layout, or all of it where there is
+/// none; and says which.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_held_out(
+    data: &str,
+    options: &SourceOptions,
+) -> Result<(Arc<dyn ImageSource>, String)> {
+    match held_out_path(Path::new(data)) {
+        Some(path) => Ok((open_path(&path, options)?, format!("from {}", path.display()))),
+        None => Ok((open(data, options)?, "all of it".to_owned())),
+    }
 }
 
 /// Some pictures of another source.
@@ -154,6 +166,10 @@ impl ImageSource for Subset {
 
     fn class_names(&self) -> &[String] {
         self.source.class_names()
+    }
+
+    fn tokens(&self, index: usize) -> Option<&[u32]> {
+        self.indices.get(index).and_then(|&index| self.source.tokens(index as usize))
     }
 
     fn name(&self, index: usize) -> String {

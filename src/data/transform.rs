@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::color::ColorJitter;
+use super::erasing::RandomErasing;
 use super::pixels::Pixels;
+use super::rand_augment::RandAugment;
+use super::rectangle::Rectangle;
 use super::resize::{resize, shorter_side_to};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
@@ -41,6 +44,12 @@ pub struct Augment {
     pub flip: bool,
     /// Change colours.
     pub jitter: Option<ColorJitter>,
+    /// Change colours and shapes, for training with labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rand_augment: Option<RandAugment>,
+    /// Cover a rectangle with noise, after normalisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasing: Option<RandomErasing>,
 }
 
 impl Augment {
@@ -48,17 +57,30 @@ impl Augment {
     /// horizontal flips.
     pub fn pretrain() -> Self {
         let crop = Crop::RandomResized { scale: [0.2, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] };
-        Self { crop, flip: true, jitter: None }
+        Self { crop, flip: true, ..Self::none() }
+    }
+
+    /// RandomResizedCrop(scale 0.08–1, ratio 3/4–4/3) and horizontal flips, as torchvision has them by
+    /// default: linear probing, and what fine-tuning begins with.
+    pub fn classify() -> Self {
+        let crop = Crop::RandomResized { scale: [0.08, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0] };
+        Self { crop, flip: true, ..Self::none() }
     }
 
     /// Evaluation: the centre of the picture, nothing random.
     pub fn center() -> Self {
-        Self { crop: Crop::Center { margin: 1.0 }, flip: false, jitter: None }
+        Self { crop: Crop::Center { margin: 1.0 }, ..Self::none() }
     }
 
     /// The whole picture resized, nothing random.
     pub fn none() -> Self {
-        Self { crop: Crop::None, flip: false, jitter: None }
+        Self { crop: Crop::None, flip: false, jitter: None, rand_augment: None, erasing: None }
+    }
+
+    /// Whether a picture always gives the same sample.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.crop, Crop::Center { .. } | Crop::None)
+            && *self == Self { crop: self.crop, ..Self::none() }
     }
 
     /// Checks every number.
@@ -85,10 +107,12 @@ impl Augment {
             }
             _ => {}
         }
-        self.jitter.map_or(Ok(()), |jitter| jitter.validate())
+        self.jitter.map_or(Ok(()), |jitter| jitter.validate())?;
+        self.rand_augment.map_or(Ok(()), |rand_augment| rand_augment.validate())?;
+        self.erasing.map_or(Ok(()), |erasing| erasing.validate())
     }
 
-    /// Makes `picture` into one of `[height, width]` pixels.
+    /// Makes `picture` into one of `[height, width]` pixels; what follows normalisation is left out.
     ///
     /// # Errors
     /// [`Error::Config`] if the picture is so long and thin that covering the target would need
@@ -117,6 +141,9 @@ impl Augment {
         }
         if self.flip && rng.uniform() < 0.5 {
             sample.flip_horizontal();
+        }
+        if let Some(rand_augment) = &self.rand_augment {
+            rand_augment.apply(&mut sample, rng);
         }
         Ok(sample)
     }
@@ -158,36 +185,19 @@ fn cover(picture: &Pixels, [height, width]: [usize; 2]) -> Result<Pixels> {
     Ok(resize(picture, to_width, to_height))
 }
 
-#[derive(Debug)]
-struct Part {
-    left: usize,
-    top: usize,
-    width: usize,
-    height: usize,
-}
-
 /// The rectangle of torchvision's `RandomResizedCrop`: ten tries, then the largest central part
 /// within the ratios.
-fn random_part(picture: &Pixels, scale: [f64; 2], ratio: [f64; 2], rng: &mut Rng) -> Part {
+fn random_part(picture: &Pixels, scale: [f64; 2], ratio: [f64; 2], rng: &mut Rng) -> Rectangle {
     let (full_width, full_height) = (picture.width, picture.height);
-    let area = full_width as f64 * full_height as f64;
-    let mut uniform = |[low, high]: [f64; 2]| low + (high - low) * f64::from(rng.uniform());
-    for _ in 0..10 {
-        let target = area * uniform(scale);
-        let aspect = uniform(ratio.map(f64::ln)).exp();
-        let width = (target * aspect).sqrt().round_ties_even() as usize;
-        let height = (target / aspect).sqrt().round_ties_even() as usize;
-        if (1..=full_width).contains(&width) && (1..=full_height).contains(&height) {
-            let top = rng.below((full_height - height + 1) as u32) as usize;
-            let left = rng.below((full_width - width + 1) as u32) as usize;
-            return Part { left, top, width, height };
-        }
+    let mut draw = || Rectangle::draw([full_height, full_width], scale, ratio, rng);
+    if let Some(part) = (0..10).find_map(|_| draw()) {
+        return part;
     }
     let aspect = (full_width as f64 / full_height as f64).clamp(ratio[0], ratio[1]);
     let fit = |value: f64, limit: usize| (value.round_ties_even() as usize).clamp(1, limit);
     let width = fit(full_height as f64 * aspect, full_width);
     let height = fit(full_width as f64 / aspect, full_height);
-    Part { left: (full_width - width) / 2, top: (full_height - height) / 2, width, height }
+    Rectangle { left: (full_width - width) / 2, top: (full_height - height) / 2, width, height }
 }
 
 #[cfg(test)]
@@ -204,7 +214,7 @@ mod tests {
         let picture = ramp(400, 300);
         let (scale, ratio) = ([0.2, 1.0], [3.0 / 4.0, 4.0 / 3.0]);
         let mut rng = Rng::new(1, [0; 3]);
-        let parts: Vec<Part> =
+        let parts: Vec<Rectangle> =
             (0..4000).map(|_| random_part(&picture, scale, ratio, &mut rng)).collect();
         let areas: Vec<f64> =
             parts.iter().map(|p| (p.width * p.height) as f64 / 120_000.0).collect();
@@ -239,7 +249,7 @@ mod tests {
         ];
         for (width, height) in [(1, 1), (1, 50), (33, 20), (64, 64), (7, 90)] {
             for (crop, size) in crops.iter().flat_map(|&c| [(c, [16, 16]), (c, [9, 31])]) {
-                let augment = Augment { crop, flip: true, jitter: None };
+                let augment = Augment { crop, flip: true, ..Augment::none() };
                 let mut rng = Rng::new(3, [0; 3]);
                 let sample = augment.apply(&ramp(width, height), size, &mut rng).unwrap();
                 assert_eq!([sample.height, sample.width], size, "{crop:?} of {width}×{height}");
@@ -264,7 +274,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let with = |crop| Augment { crop, flip: false, jitter: None }.validate();
+        let with = |crop| Augment { crop, ..Augment::none() }.validate();
         assert!(with(Crop::RandomResized { scale: [0.0, 1.0], ratio: [1.0, 1.0] }).is_err());
         assert!(with(Crop::RandomResized { scale: [0.5, 1.0], ratio: [2.0, 1.0] }).is_err());
         assert!(with(Crop::Center { margin: f64::NAN }).is_err());

@@ -1,17 +1,21 @@
 //! The transformer block that encoder and decoder are made of.
 
 use crate::config::StackConfig;
-use crate::ops::{Heads, attention, layer_norm, linear, linear_residual, mlp, residual};
+use crate::ops::{
+    DropPath, Heads, attention, drop_path, layer_norm, linear, linear_residual, mlp, residual,
+};
 use crate::program::{Recorder, Tensor};
 
 /// A pre-norm block: `x + attn(norm1(x))`, then `x + mlp(norm2(x))`, on `x [B, T, D]`. Parameters
-/// are found under `name`; a missing bias or output projection is left out.
+/// are found under `name`; a missing bias or output projection is left out. With `drop` both branches
+/// are dropped for some samples: its connection is the attention's, the MLP's is the next.
 pub(super) fn block(
     rec: &mut Recorder,
     name: &str,
     stack: &StackConfig,
     eps: f32,
     x: Tensor,
+    drop: Option<DropPath>,
 ) -> Tensor {
     let param = |rec: &Recorder, part: &str| rec.param(&format!("{name}.{part}"));
     let pair = |rec: &Recorder, part: &str| {
@@ -20,17 +24,30 @@ pub(super) fn block(
     let qkv = qkv(rec, name, eps, x);
     let heads = Heads { count: stack.heads, dim: stack.dim_head };
     let attended = attention(rec, qkv, heads);
-    let x = if rec.find_param(&format!("{name}.attn.proj.weight")).is_some() {
-        let [weight, bias] = pair(rec, "attn.proj");
-        linear_residual(rec, attended, weight, Some(bias), x)
-    } else {
-        residual(rec, x, attended)
+    let has_projection = rec.find_param(&format!("{name}.attn.proj.weight")).is_some();
+    let x = match (has_projection, drop) {
+        (true, None) => {
+            let [weight, bias] = pair(rec, "attn.proj");
+            linear_residual(rec, attended, weight, Some(bias), x)
+        }
+        (false, None) => residual(rec, x, attended),
+        (true, Some(drop)) => {
+            let branch = projection(rec, &format!("{name}.attn.proj"), attended);
+            drop_path(rec, x, branch, drop)
+        }
+        (false, Some(drop)) => drop_path(rec, x, attended, drop),
     };
     rec.set_scope(format!("{name}.mlp"));
     let [gamma, beta] = pair(rec, "norm2");
     let normed = layer_norm(rec, x, gamma, beta, eps);
     let (fc1, fc2) = (pair(rec, "mlp.fc1"), pair(rec, "mlp.fc2"));
-    mlp(rec, normed, fc1, fc2, x)
+    match drop {
+        None => mlp(rec, normed, fc1, fc2, Some(x)),
+        Some(DropPath { scales, connection }) => {
+            let branch = mlp(rec, normed, fc1, fc2, None);
+            drop_path(rec, x, branch, DropPath { scales, connection: connection + 1 })
+        }
+    }
 }
 
 /// Queries, keys and values of a block on its input `x [B, T, D]`: `[B, T, 3·H·d]`.

@@ -1,14 +1,14 @@
 //! What the encoder makes of whole pictures, which are never masked: one feature each.
 
 use super::block::norm;
-use super::classifier::Pool;
+use super::classifier::{Pool, no_cls_token};
 use super::mae::encode_all;
 use super::store::ParamStore;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::ops::mean_pool;
-use crate::program::{Program, Recorder};
+use crate::program::{Program, Recorder, Tensor};
 
 /// A forward pass of the encoder for a fixed number of images.
 pub struct Embedder {
@@ -32,21 +32,14 @@ impl Embedder {
     ) -> Result<Self> {
         let cls = config.cls_tokens();
         if pool == Pool::Cls && cls == 0 {
-            return Err(Error::config("pool", "this model has no cls token; take the mean"));
+            return Err(no_cls_token());
         }
         let mut rec = Recorder::new(gpu.tier(), false);
         store.layout().declare(&mut rec, false);
         let [h, w] = config.image_size;
         let images = rec.external("images", [batch, config.channels, h, w]);
-        let latent = encode_all(&mut rec, config, images).latent;
-        let tokens = match pool {
-            Pool::Cls => 0..1,
-            Pool::Mean => cls..cls + config.num_patches(),
-        };
-        let mut feature = mean_pool(&mut rec, latent, tokens);
-        if pool == Pool::Mean && rec.find_param("fc_norm.weight").is_some() {
-            feature = norm(&mut rec, "fc_norm", config.layer_norm_eps, feature);
-        }
+        let latent = encode_all(&mut rec, config, images, cls, None).latent;
+        let feature = feature(&mut rec, config, latent, pool);
         rec.keep(feature, "feature");
         let program = Program::build(gpu, &rec, store.buffers())?;
         Ok(Self { config: config.clone(), program })
@@ -62,6 +55,26 @@ impl Embedder {
         self.program.submit();
         self.program.read("feature").await
     }
+}
+
+/// The feature `[B, D]` in `latent [B, T, D]`: the cls token, or the mean of the patch tokens, which goes
+/// through `fc_norm` where the model has one.
+pub(super) fn feature(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    latent: Tensor,
+    pool: Pool,
+) -> Tensor {
+    let cls = config.cls_tokens();
+    let tokens = match pool {
+        Pool::Cls => 0..1,
+        Pool::Mean => cls..cls + config.num_patches(),
+    };
+    let pooled = mean_pool(rec, latent, tokens);
+    if pool == Pool::Mean && rec.find_param("fc_norm.weight").is_some() {
+        return norm(rec, "fc_norm", config.layer_norm_eps, pooled);
+    }
+    pooled
 }
 
 /// Checks that `images` fills the program's input.

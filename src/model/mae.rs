@@ -3,7 +3,7 @@
 use super::block::{block, norm, projection, qkv};
 use crate::config::{ModelConfig, Variant};
 use crate::ops::{
-    Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, patchify, token_maps,
+    DropPath, Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, patchify, token_maps,
 };
 use crate::program::{Recorder, Tensor};
 
@@ -47,13 +47,20 @@ pub fn encode(rec: &mut Recorder, config: &ModelConfig, images: Tensor, noise: T
     let extents = [config.encoder_tokens(), config.len_keep()];
     let maps = token_maps(rec, config, ids, layout, extents, false, 1);
     let tokens = encoder_tokens(rec, maps, patches);
-    encode_tokens(rec, config, ids, tokens)
+    encode_tokens(rec, config, ids, tokens, None)
 }
 
-/// Encoder on all patches, in order: features never mask.
-pub fn encode_all(rec: &mut Recorder, config: &ModelConfig, images: Tensor) -> Forward {
-    let (ids, tokens) = all_tokens(rec, config, images);
-    encode_tokens(rec, config, ids, tokens)
+/// Encoder on all patches, in order, behind `cls` (0 or 1) cls tokens: features never mask. With
+/// `drop_scales [2 · depth, B]` its residual branches are dropped for some samples.
+pub fn encode_all(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    images: Tensor,
+    cls: usize,
+    drop_scales: Option<Tensor>,
+) -> Forward {
+    let (ids, tokens) = all_tokens(rec, config, images, cls);
+    encode_tokens(rec, config, ids, tokens, drop_scales)
 }
 
 /// Queries, keys and values `[B, T, 3·H·d]` of encoder block `number` on all patches, in order.
@@ -63,22 +70,27 @@ pub fn encode_to_qkv(
     images: Tensor,
     number: usize,
 ) -> Tensor {
-    let (_, mut x) = all_tokens(rec, config, images);
+    let (_, mut x) = all_tokens(rec, config, images, config.cls_tokens());
     for i in 0..number {
-        x = block(rec, &format!("blocks.{i}"), &config.encoder, config.layer_norm_eps, x);
+        x = block(rec, &format!("blocks.{i}"), &config.encoder, config.layer_norm_eps, x, None);
     }
     qkv(rec, &format!("blocks.{number}"), config.layer_norm_eps, x)
 }
 
-/// All patches of `images` as the encoder's input.
-fn all_tokens(rec: &mut Recorder, config: &ModelConfig, images: Tensor) -> (MaskIds, Tensor) {
+/// All patches of `images`, behind `cls` cls tokens, as the encoder's input.
+fn all_tokens(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    images: Tensor,
+    cls: usize,
+) -> (MaskIds, Tensor) {
     let batch = rec.len(images) / config.image_len();
     rec.set_scope("patch_embed");
     let patches = patch_embed(rec, config, images, None);
     // The layout ignores the order of patches; the maps' kernel still binds one.
     let unordered = rec.external("no order", [batch, config.num_patches()]);
     let ids = MaskIds { shuffle: unordered, restore: unordered };
-    let extents = [config.cls_tokens() + config.num_patches(), config.num_patches()];
+    let extents = [cls + config.num_patches(), config.num_patches()];
     let maps = token_maps(rec, config, ids, Layout::AllTokens, extents, false, 1);
     (ids, encoder_tokens(rec, maps, patches))
 }
@@ -119,12 +131,14 @@ fn encode_tokens(
     config: &ModelConfig,
     ids: MaskIds,
     encoder_input: Tensor,
+    drop_scales: Option<Tensor>,
 ) -> Forward {
     let eps = config.layer_norm_eps;
     let mut x = encoder_input;
     let mut encoder_blocks = Vec::with_capacity(config.encoder.depth);
     for i in 0..config.encoder.depth {
-        x = block(rec, &format!("blocks.{i}"), &config.encoder, eps, x);
+        let drop = drop_scales.map(|scales| DropPath { scales, connection: 2 * i });
+        x = block(rec, &format!("blocks.{i}"), &config.encoder, eps, x, drop);
         encoder_blocks.push(x);
     }
     if rec.find_param("norm.weight").is_some() {
@@ -158,7 +172,7 @@ pub fn decode(rec: &mut Recorder, config: &ModelConfig, encoded: &Forward) -> De
     x = decoder_input;
     let mut decoder_blocks = Vec::with_capacity(config.decoder.depth);
     for i in 0..config.decoder.depth {
-        x = block(rec, &format!("decoder_blocks.{i}"), &config.decoder, eps, x);
+        x = block(rec, &format!("decoder_blocks.{i}"), &config.decoder, eps, x, None);
         decoder_blocks.push(x);
     }
     rec.set_scope("decoder_pred");

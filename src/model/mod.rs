@@ -9,5 +9,6 @@ pub mod mae;
 pub mod objective;
 pub mod params;
 pub mod position;
+pub mod predict;
 pub mod reconstruct;
 pub mod store;

@@ -2,9 +2,12 @@
 //! autoencoder records it.
 
 use super::mae::{Decoded, Forward, decode, encode};
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, PatchTarget};
 use crate::ops::optim::STEP_WORDS;
-use crate::ops::{Images, masked_loss, noise};
+use crate::ops::{
+    Flatten, Target, Truth, argmax, combine, cross_entropy, gather_labels, gather_rows, linear,
+    masked_loss, noise, patchify,
+};
 use crate::program::{Recorder, Tensor};
 
 /// Where a batch's masks come from.
@@ -23,15 +26,16 @@ pub struct Objective {
     pub encoded: Forward,
     /// The decoder's part.
     pub decoded: Decoded,
-    /// Mean squared error of each token's patch `[B, T]`; 0 without a target.
+    /// Error of each token's patch `[B, T]`, mean squared or cross entropy; 0 without a target.
     pub patch_loss: Tensor,
     /// `[1]`, which the batch's loss is added to.
     pub loss: Tensor,
 }
 
 /// Records masks, network and loss of `batch` images. Inputs are the external buffers `images`
-/// `[B, C, H, W]`, and `noise` `[B, L]` or `step` and `sample_ids` `[B]`; the loss, divided by the
-/// number of `accumulated` batches, is added to the external buffer `loss`.
+/// `[B, C, H, W]`, and `noise` `[B, L]` or `step` and `sample_ids` `[B]`; for [`PatchTarget::Tokens`] also
+/// `tokens` `[B, L]`. The loss, divided by the number of `accumulated` batches, is added to the external
+/// buffer `loss`.
 pub fn masked_objective(
     rec: &mut Recorder,
     config: &ModelConfig,
@@ -54,7 +58,66 @@ pub fn masked_objective(
     let decoded = decode(rec, config, &encoded);
     rec.set_scope("loss");
     let loss = rec.external("loss", [1]);
-    let images = Images { pixels, accumulated };
-    let patch_loss = masked_loss(rec, config, images, decoded.target, decoded.pred, loss);
+    let patch_loss = target_loss(rec, config, [pixels, loss], &decoded, accumulated);
     Objective { encoded, decoded, patch_loss, loss }
+}
+
+/// Adds the loss against `config`'s kind of target, and returns it for each token.
+fn target_loss(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    [pixels, loss]: [Tensor; 2],
+    decoded: &Decoded,
+    accumulated: usize,
+) -> Tensor {
+    let &Decoded { target, pred, .. } = decoded;
+    let batch = rec.shape(pred)[0];
+    let labels = match config.target {
+        PatchTarget::Pixels => {
+            let truth = Truth { values: pixels, accumulated };
+            return masked_loss(rec, config, truth, target, pred, loss);
+        }
+        PatchTarget::Pca { .. } => {
+            let values = scores(rec, config, pixels, "target.basis");
+            let truth = Truth { values, accumulated };
+            return masked_loss(rec, config, truth, target, pred, loss);
+        }
+        PatchTarget::Codebook { .. } => {
+            // The nearest entry c of a patch x has the largest x·c − |c|²/2.
+            let scores = scores(rec, config, pixels, "target.codebook");
+            argmax(rec, scores)
+        }
+        PatchTarget::Tokens { .. } => rec.external("tokens", [batch, config.num_patches()]),
+    };
+    let labels = gather_labels(rec, target, labels);
+    let masked = batch * config.num_masked() * accumulated;
+    cross_entropy(rec, pred, Target::Labels { labels, smoothing: 0.0 }, masked, loss)
+}
+
+/// Products of every patch of `pixels` with the rows of the fixed parameter `table`, plus the target's
+/// bias: `[B, L, rows]`.
+fn scores(rec: &mut Recorder, config: &ModelConfig, pixels: Tensor, table: &str) -> Tensor {
+    let patches = patchify(rec, config, pixels, Flatten::ChannelLast, None);
+    let (table, bias) = (rec.param(table), rec.param("target.bias"));
+    linear(rec, patches, table, Some(bias))
+}
+
+/// What is predicted, as pixels `[.., P]` (row, column, channel): recorded from `pred [.., P']`.
+///
+/// # Panics
+/// If given tokens are predicted, which have no pixels.
+pub fn predicted_pixels(rec: &mut Recorder, config: &ModelConfig, pred: Tensor) -> Tensor {
+    match config.target {
+        PatchTarget::Pixels => pred,
+        PatchTarget::Pca { .. } => {
+            let (basis, mean) = (rec.param("target.basis"), rec.param("target.mean"));
+            combine(rec, pred, basis, mean)
+        }
+        PatchTarget::Codebook { .. } => {
+            let ids = argmax(rec, pred);
+            let codebook = rec.param("target.codebook");
+            gather_rows(rec, codebook, ids)
+        }
+        PatchTarget::Tokens { .. } => panic!("tokens of another model have no pixels"),
+    }
 }

@@ -2,8 +2,8 @@
 //! which slab they live in. Names are those of `facebookresearch/mae` (= timm) for every variant;
 //! [`crate::weights`] translates other code bases' names to them.
 
-use super::classifier::{ClassifierConfig, Pool};
-use crate::config::{ModelConfig, StackConfig, Variant};
+use super::classifier::{ClassifierConfig, Head, Pool};
+use crate::config::{ModelConfig, PatchTarget, StackConfig, Variant};
 
 /// How a parameter begins.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,8 +39,12 @@ pub struct ParamSpec {
     pub shape: Vec<usize>,
     /// How it begins.
     pub init: Init,
-    /// Whether it is trained; the sin-cos tables are not.
+    /// Whether it is trained; the sin-cos tables and running statistics are not.
     pub trainable: bool,
+    /// Whether weight decay applies. In pre-training: to tensors of more than one dimension, as timm's
+    /// `add_weight_decay` has it, so that cls and mask tokens (`[1, 1, D]`) are decayed; in a
+    /// classifier positions and cls token are not (`util/lr_decay.py` of facebookresearch/mae).
+    pub decayed: bool,
     /// Slab that holds it: 0 the embedding, `1 + i` encoder block `i` (the final norm goes with
     /// the last), then the decoder likewise. Layer-wise learning rates follow this number.
     pub group: usize,
@@ -56,12 +60,6 @@ impl ParamSpec {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// Whether weight decay applies: tensors of more than one dimension, as FAIR's
-    /// `add_weight_decay` has it, so cls and mask tokens (`[1, 1, D]`) are decayed.
-    pub fn decays(&self) -> bool {
-        self.shape.len() > 1
-    }
 }
 
 /// Every parameter of the masked autoencoder, encoder first, in the order of the forward pass.
@@ -73,7 +71,8 @@ impl ParamSpec {
 pub fn mae_params(config: &ModelConfig) -> Vec<ParamSpec> {
     let mut table = Table { variant: config.variant, params: Vec::new(), group: 0 };
     let (encoder, decoder) = (&config.encoder, &config.decoder);
-    table.embedding(config, config.variant.learned_positions());
+    let learned = config.variant.learned_positions();
+    table.embedding(config, config.cls_tokens() > 0, learned);
     table.encoder_blocks(encoder);
     if config.variant.final_norms() {
         table.norm("norm", encoder.dim);
@@ -87,41 +86,60 @@ pub fn mae_params(config: &ModelConfig) -> Vec<ParamSpec> {
     if config.variant.final_norms() {
         table.norm("decoder_norm", decoder.dim);
     }
-    table.linear("decoder_pred", decoder.dim, config.patch_dim(), true);
+    table.linear("decoder_pred", decoder.dim, config.pred_dim(), true);
+    table.target(config);
     table.params
 }
 
+/// Whether the parameter belongs to the decoder or its targets: an encoder does without it.
+pub fn is_decoder(name: &str) -> bool {
+    name.starts_with("decoder") || name.starts_with("target.") || name == "mask_token"
+}
+
 /// Every parameter of a classifier, in the order of the forward pass: the encoder as in
-/// [`mae_params`], then `norm` (cls pooling) or `fc_norm` (mean pooling), then `head`.
+/// [`mae_params`], then the norms that [`Head`] describes, then `head`.
 pub fn classifier_params(config: &ClassifierConfig) -> Vec<ParamSpec> {
     let model = &config.model;
+    let dim = model.encoder.dim;
     let mut table = Table { variant: model.variant, params: Vec::new(), group: 0 };
-    table.embedding(model, config.learned_positions);
+    table.embedding(model, config.cls_tokens() > 0, config.learned_positions);
+    // Nothing is hidden from a classifier.
+    table.params.retain(|param| param.name != "encoder_mask_token");
+    for param in &mut table.params {
+        param.decayed &= !["cls_token", "pos_embed"].contains(&param.name.as_str());
+    }
     table.encoder_blocks(&model.encoder);
     table.group += 1;
-    let norm = match config.pool {
-        Pool::Cls => "norm",
-        Pool::Mean => "fc_norm",
-    };
-    table.norm(norm, model.encoder.dim);
-    table.linear("head", model.encoder.dim, config.classes, true);
+    let pools_before_norm = config.head == Head::Full
+        && match model.variant {
+            Variant::Paper => config.pool == Pool::Mean,
+            Variant::Plain => true,
+            Variant::VitPytorch => false,
+        };
+    if pools_before_norm {
+        table.norm("fc_norm", dim);
+    } else if model.variant.final_norms() {
+        table.norm("norm", dim);
+    }
+    if config.head == Head::Probe {
+        table.push("head_norm.running_mean", vec![dim], Init::Zeros);
+        table.push("head_norm.running_var", vec![dim], Init::Ones);
+        table.params.iter_mut().rev().take(2).for_each(|statistic| statistic.trainable = false);
+    }
+    // Nearly nothing in fine-tuning, as in facebookresearch/mae: the encoder's first gradients are small.
+    let deviation = if config.head == Head::Probe { 0.01 } else { 2e-5 };
+    table.push("head.weight", vec![config.classes, dim], Init::Normal(deviation));
+    table.push("head.bias", vec![config.classes], Init::Zeros);
     table.params
 }
 
 /// The parameters of what a file holds, `has` telling which: a whole autoencoder, or an encoder alone,
 /// whose `fc_norm` (of a classifier that pools) is kept, but not its head.
 pub fn encoder_or_mae_params(config: &ModelConfig, has: impl Fn(&str) -> bool) -> Vec<ParamSpec> {
-    let pooled = ClassifierConfig {
-        model: config.clone(),
-        pool: Pool::Mean,
-        classes: 1,
-        learned_positions: false,
-    };
-    let fc_norm = classifier_params(&pooled).into_iter().filter(|p| p.name.starts_with("fc_norm."));
-    let mut specs = mae_params(config);
-    specs.extend(fc_norm);
-    specs.retain(|spec| has(&spec.name));
-    specs
+    let mut table = Table { variant: config.variant, params: mae_params(config), group: 0 };
+    table.norm("fc_norm", config.encoder.dim);
+    table.params.retain(|spec| has(&spec.name));
+    table.params
 }
 
 struct Table {
@@ -132,12 +150,12 @@ struct Table {
 
 impl Table {
     fn push(&mut self, name: impl Into<String>, shape: Vec<usize>, init: Init) {
-        let trainable = init != Init::SinCos;
         self.params.push(ParamSpec {
             name: name.into(),
+            decayed: shape.len() > 1,
             shape,
             init,
-            trainable,
+            trainable: init != Init::SinCos,
             group: self.group,
         });
     }
@@ -158,7 +176,7 @@ impl Table {
         self.push(format!("{name}.bias"), vec![dim], Init::Zeros);
     }
 
-    fn embedding(&mut self, config: &ModelConfig, learned_positions: bool) {
+    fn embedding(&mut self, config: &ModelConfig, cls_token: bool, learned_positions: bool) {
         let (dim, patch_dim) = (config.encoder.dim, config.patch_dim());
         if self.variant.patch_norms() {
             self.norm("patch_embed.norm_pre", patch_dim);
@@ -172,7 +190,7 @@ impl Table {
         if self.variant.patch_norms() {
             self.norm("patch_embed.norm_post", dim);
         }
-        if self.variant.cls_token() {
+        if cls_token {
             self.push("cls_token", vec![1, 1, dim], Init::Normal(0.02));
         }
         self.positions("pos_embed", config.position_rows(), dim, learned_positions);
@@ -197,9 +215,30 @@ impl Table {
         self.positions("decoder_pos_embed", config.position_rows(), decoder_dim, learned);
     }
 
+    /// What the targets are computed with; found in the data, not trained.
+    fn target(&mut self, config: &ModelConfig) {
+        let first = self.params.len();
+        let patch_dim = config.patch_dim();
+        match config.target {
+            PatchTarget::Pixels | PatchTarget::Tokens { .. } => {}
+            PatchTarget::Pca { components } => {
+                self.push("target.basis", vec![components, patch_dim], Init::Zeros);
+                self.push("target.bias", vec![components], Init::Zeros);
+                self.push("target.mean", vec![patch_dim], Init::Zeros);
+            }
+            PatchTarget::Codebook { vocabulary } => {
+                self.push("target.codebook", vec![vocabulary, patch_dim], Init::Zeros);
+                self.push("target.bias", vec![vocabulary], Init::Zeros);
+            }
+        }
+        self.params[first..].iter_mut().for_each(|param| param.trainable = false);
+    }
+
     fn positions(&mut self, name: &str, rows: usize, dim: usize, learned: bool) {
-        let init = if learned { Init::Normal(1.0) } else { Init::SinCos };
+        let random = self.variant.learned_positions();
+        let init = if random { Init::Normal(1.0) } else { Init::SinCos };
         self.push(name, vec![1, rows, dim], init);
+        self.params.last_mut().expect("just pushed").trainable = learned;
     }
 
     fn encoder_blocks(&mut self, stack: &StackConfig) {

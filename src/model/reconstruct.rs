@@ -1,8 +1,8 @@
 //! What the model makes of images: masks drawn or given, predictions in patch order, errors.
 
-use super::objective::{MaskSource, masked_objective};
+use super::objective::{MaskSource, masked_objective, predicted_pixels};
 use super::store::ParamStore;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, PatchTarget};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::ops::optim::Scalars;
@@ -20,7 +20,7 @@ pub struct Reconstruction {
     pub mask: Vec<bool>,
     /// Mean error over hidden patches, as in training; 0 if none was hidden.
     pub loss: f32,
-    /// Mean squared error of each patch `[L]` against its target; 0 where it was visible.
+    /// Error of each patch `[L]` against its target, as in training; 0 where it was visible.
     pub patch_error: Vec<f32>,
 }
 
@@ -36,7 +36,8 @@ impl Reconstructor {
     /// Records and builds it for up to `batch` images on the parameters of `store`.
     ///
     /// # Errors
-    /// [`Error::DoesNotFit`] or [`Error::Device`].
+    /// [`Error::Config`] if the model predicts given tokens, not pixels; [`Error::DoesNotFit`] or
+    /// [`Error::Device`].
     pub fn new(
         gpu: &Gpu,
         config: &ModelConfig,
@@ -44,12 +45,18 @@ impl Reconstructor {
         store: &ParamStore,
         masks: MaskSource,
     ) -> Result<Self> {
+        if let PatchTarget::Tokens { .. } = config.target {
+            let problem =
+                "this model predicts tokens of another model, which have no pixels to show";
+            return Err(Error::config("target", problem));
+        }
         let mut rec = Recorder::new(gpu.tier(), false);
         store.layout().declare(&mut rec, false);
         let objective = masked_objective(&mut rec, config, batch, masks, 1);
         rec.clear_first(objective.loss);
         rec.keep(objective.encoded.ids.restore, "ids_restore");
-        rec.keep(objective.decoded.pred, "pred");
+        let pred = predicted_pixels(&mut rec, config, objective.decoded.pred);
+        rec.keep(pred, "pred");
         rec.keep(objective.patch_loss, "patch_loss");
         let program = Program::build(gpu, &rec, store.buffers())?;
         Ok(Self { config: config.clone(), batch, masks, program })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::params::ParamSpec;
 use crate::error::{Error, Result};
 use crate::gpu::{BINDING_ALIGNMENT, Gpu};
-use crate::ops::optim::{SlabTensors, State};
+use crate::ops::optim::{LarsTensors, SlabTensors, State};
 use crate::program::{Buffers, Recorder, Tensor};
 use crate::tensor::{HostTensor, TensorMap};
 
@@ -29,14 +29,13 @@ pub enum Role {
 }
 
 impl Role {
-    fn label(self, slab: usize) -> String {
-        let name = match self {
+    fn name(self) -> &'static str {
+        match self {
             Self::Value => "param",
             Self::Grad => "grad",
             Self::Moment1 => "moment1",
             Self::Moment2 => "moment2",
-        };
-        format!("{name}.{slab}")
+        }
     }
 }
 
@@ -47,6 +46,8 @@ pub struct ParamLayout {
     /// Per parameter: slab and first word; `None` for fixed ones, which have buffers of their own.
     places: Vec<Option<(usize, usize)>>,
     slabs: Vec<Slab>,
+    /// Frozen parameters of another store that these stand on.
+    base: Option<Box<ParamLayout>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -60,7 +61,7 @@ impl ParamLayout {
     /// `max_binding` bytes is split over several slabs.
     pub fn new(specs: Vec<ParamSpec>, max_binding: u64) -> Self {
         let mut order: Vec<usize> = (0..specs.len()).filter(|&i| specs[i].trainable).collect();
-        order.sort_by_key(|&i| (specs[i].group, !specs[i].decays(), i));
+        order.sort_by_key(|&i| (specs[i].group, !specs[i].decayed, i));
         let limit = max_binding as usize / 4;
         let mut places = vec![None; specs.len()];
         let mut slabs: Vec<Slab> = Vec::new();
@@ -77,11 +78,11 @@ impl ParamLayout {
             let slab = &mut slabs[index];
             places[i] = Some((index, slab.len));
             slab.len += len;
-            if spec.decays() {
+            if spec.decayed {
                 slab.decayed = slab.len;
             }
         }
-        Self { specs, places, slabs }
+        Self { specs, places, slabs, base: None }
     }
 
     /// The parameter table.
@@ -95,8 +96,11 @@ impl ParamLayout {
     }
 
     /// Declares all parameters in a recording; with `train`, their gradients too, which a run
-    /// accumulates and the program clears first.
+    /// accumulates and the program clears first. What they stand on is declared as well, frozen.
     pub fn declare(&self, rec: &mut Recorder, train: bool) {
+        if let Some(base) = &self.base {
+            base.declare(rec, false);
+        }
         for (spec, place) in self.specs.iter().zip(&self.places) {
             let Some((slab, first)) = *place else {
                 let tensor = rec.external(&fixed_label(&spec.name), spec.shape.clone());
@@ -105,7 +109,7 @@ impl ParamLayout {
             };
             let bytes = 4 * self.slabs[slab].len as u64;
             let mut range = |role: Role, name: String| {
-                rec.external_range(&role.label(slab), bytes, first, &name, &spec.shape)
+                rec.external_range(&self.label(role, slab), bytes, first, &name, &spec.shape)
             };
             let value = range(Role::Value, spec.name.clone());
             let grad = train.then(|| range(Role::Grad, format!("gradient of {}", spec.name)));
@@ -133,10 +137,46 @@ impl ParamLayout {
         tensors.collect()
     }
 
+    /// The group of each slab's parameters, see [`ParamSpec::group`].
+    pub fn slab_groups(&self) -> Vec<usize> {
+        let mut groups = vec![0; self.slabs.len()];
+        for (spec, place) in self.specs.iter().zip(&self.places) {
+            if let Some((slab, _)) = place {
+                groups[*slab] = spec.group;
+            }
+        }
+        groups
+    }
+
     fn whole_slab(&self, rec: &mut Recorder, role: Role, slab: usize) -> Tensor {
         let len = self.slabs[slab].len;
-        let label = role.label(slab);
+        let label = self.label(role, slab);
         rec.external_range(&label, 4 * len as u64, 0, &label, &[len])
+    }
+
+    /// Every trained parameter for LARS, whose momentum takes the place of the first moment.
+    pub fn lars_tensors(&self, rec: &mut Recorder) -> Vec<LarsTensors> {
+        let trained =
+            self.specs.iter().zip(&self.places).filter_map(|(s, place)| Some((s, (*place)?)));
+        let tensors = trained.map(|(spec, (slab, first))| {
+            let bytes = 4 * self.slabs[slab].len as u64;
+            let mut range = |role: Role| {
+                let label = self.label(role, slab);
+                rec.external_range(&label, bytes, first, &spec.name, &spec.shape)
+            };
+            LarsTensors {
+                grad: range(Role::Grad),
+                value: range(Role::Value),
+                velocity: range(Role::Moment1),
+            }
+        });
+        tensors.collect()
+    }
+
+    /// Label of a slab's buffer; another store's parameters below have labels of their own.
+    fn label(&self, role: Role, slab: usize) -> String {
+        let level = if self.base.is_some() { "top " } else { "" };
+        format!("{level}{}.{slab}", role.name())
     }
 }
 
@@ -157,7 +197,27 @@ impl ParamStore {
     /// # Errors
     /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough.
     pub fn new(gpu: &Gpu, layout: ParamLayout, train: bool) -> Result<Self> {
-        let mut buffers = Buffers::new();
+        Self::with_buffers(gpu, layout, train, Buffers::new())
+    }
+
+    /// A store for training on top of `base`, whose parameters are used as they are at any time and stay
+    /// untouched.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough.
+    pub fn on_top(base: &ParamStore, mut layout: ParamLayout) -> Result<Self> {
+        layout.base = Some(Box::new(base.layout.clone()));
+        let mut buffers = base.buffers.clone();
+        buffers.remove(STATE);
+        Self::with_buffers(&base.gpu, layout, true, buffers)
+    }
+
+    fn with_buffers(
+        gpu: &Gpu,
+        layout: ParamLayout,
+        train: bool,
+        mut buffers: Buffers,
+    ) -> Result<Self> {
         let roles: &[Role] = if train {
             &[Role::Value, Role::Grad, Role::Moment1, Role::Moment2]
         } else {
@@ -170,7 +230,7 @@ impl ParamStore {
         };
         for (i, slab) in layout.slabs.iter().enumerate() {
             for role in roles {
-                add(role.label(i), 4 * slab.len as u64)?;
+                add(layout.label(*role, i), 4 * slab.len as u64)?;
             }
         }
         for spec in layout.specs.iter().filter(|spec| !spec.trainable) {
@@ -251,7 +311,7 @@ impl ParamStore {
     pub async fn read(&self, role: Role) -> Result<TensorMap> {
         let mut slabs = Vec::new();
         for i in 0..self.layout.slabs.len() {
-            let buffer = &self.buffers[&role.label(i)];
+            let buffer = &self.buffers[&self.layout.label(role, i)];
             slabs.push(self.gpu.read(buffer, 0, buffer.bytes()).await?);
         }
         let mut tensors = TensorMap::new();
@@ -280,7 +340,7 @@ impl ParamStore {
         place: Option<(usize, usize)>,
     ) -> Option<(String, u64)> {
         match place {
-            Some((slab, first)) => Some((role.label(slab), 4 * first as u64)),
+            Some((slab, first)) => Some((self.layout.label(role, slab), 4 * first as u64)),
             None => (role == Role::Value).then(|| (fixed_label(name), 0)),
         }
     }

@@ -7,19 +7,27 @@ use crate::program::{Recorder, Tensor};
 /// What the logits should say.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
-    /// Class numbers `[B]` (u32), smoothed: `1 − s` more on the class, `s / C` on every one.
+    /// Class numbers, one a row (u32), smoothed: `1 − s` more on the class, `s / C` on every one. Without
+    /// smoothing a row whose number is no class has neither loss nor gradient.
     Labels {
         /// The numbers.
         labels: Tensor,
         /// `s`, in [0, 1).
         smoothing: f32,
     },
-    /// Probabilities `[B, C]`.
+    /// Probabilities, shaped like the logits.
     Soft(Tensor),
 }
 
-/// Adds to `loss [1]` the mean cross entropy of `logits [B, C]` and sets their gradient.
-pub fn cross_entropy(rec: &mut Recorder, logits: Tensor, target: Target, loss: Tensor) {
+/// Adds to `loss [1]` the cross entropy of `logits [.., C]`, summed over rows and divided by `count`,
+/// and sets their gradient. Returns each row's own `[rows]`.
+pub fn cross_entropy(
+    rec: &mut Recorder,
+    logits: Tensor,
+    target: Target,
+    count: usize,
+    loss: Tensor,
+) -> Tensor {
     let (rows, classes) = rec.rows_and_dim(logits);
     let row_loss = rec.transient("row_loss", [rows]);
     let (labels, targets, smoothing, soft) = match target {
@@ -27,10 +35,11 @@ pub fn cross_entropy(rec: &mut Recorder, logits: Tensor, target: Target, loss: T
         Target::Soft(targets) => (rec.unused(), targets, 0.0, 1),
     };
     let (d_logits, _) = rec.grad_target(logits);
-    let scale = 1.0 / rows as f32;
+    let scale = 1.0 / count as f32;
     let uniform = [rows as u32, classes as u32, smoothing.to_bits(), scale.to_bits()];
     let constants = [("SOFT", soft), ("WG", row_lanes(rec, classes))];
     let bindings = [logits, labels, targets, row_loss, d_logits];
     rec.dispatch("cross_entropy", &constants, &uniform, &bindings, rows);
     add_loss(rec, row_loss, scale, loss);
+    row_loss
 }

@@ -21,6 +21,18 @@ pub fn linear_residual(
     record(rec, x, weight, bias, Some(residual))
 }
 
+/// `x [.., K] · basis [K, N] + offset [N]`: sums of the basis' rows, without a gradient.
+pub fn combine(rec: &mut Recorder, x: Tensor, basis: Tensor, offset: Tensor) -> Tensor {
+    let (m, k) = rec.rows_and_dim(x);
+    let (_, n) = rec.rows_and_dim(basis);
+    let mut shape = rec.shape(x).to_vec();
+    *shape.last_mut().expect("a tensor with a dimension") = n;
+    let y = rec.transient("combined", shape);
+    let epilogue = Epilogue { bias: Some(offset), ..Default::default() };
+    gemm(rec, Layout::Nn, [m, n, k], [x, basis, y], epilogue);
+    y
+}
+
 fn record(
     rec: &mut Recorder,
     x: Tensor,
@@ -46,13 +58,13 @@ fn record(
     y
 }
 
-/// `residual + gelu(x·w1ᵀ + b1)·w2ᵀ + b2`, GELU exact.
+/// `gelu(x·w1ᵀ + b1)·w2ᵀ + b2`, plus `residual` if there is one; GELU exact.
 pub fn mlp(
     rec: &mut Recorder,
     x: Tensor,
     [w1, b1]: [Tensor; 2],
     [w2, b2]: [Tensor; 2],
-    residual: Tensor,
+    residual: Option<Tensor>,
 ) -> Tensor {
     let [m, hidden, dim] = sizes(rec, x, w1);
     let mut shape = rec.shape(x).to_vec();
@@ -61,11 +73,14 @@ pub fn mlp(
     let activation = rec.transient("gelu", shape.clone());
     let epilogue = Epilogue { bias: Some(b1), gelu: Some(pre), ..Default::default() };
     gemm(rec, Layout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
-    let y = rec.transient("fc2", rec.shape(residual).to_vec());
-    let epilogue = Epilogue { bias: Some(b2), residual: Some(residual), ..Default::default() };
     let sizes2 @ [_, out, _] = sizes(rec, activation, w2);
+    let mut out_shape = shape.clone();
+    *out_shape.last_mut().expect("a tensor with a dimension") = out;
+    let y = rec.transient("fc2", out_shape);
+    let epilogue = Epilogue { bias: Some(b2), residual, ..Default::default() };
     gemm(rec, Layout::Nt, sizes2, [activation, w2, y], epilogue);
-    rec.on_backward(y, &[x, w1, b1, w2, b2, residual], move |rec, dy| {
+    let inputs: Vec<Tensor> = [x, w1, b1, w2, b2].into_iter().chain(residual).collect();
+    rec.on_backward(y, &inputs, move |rec, dy| {
         param_grads(rec, sizes2, activation, dy, w2, Some(b2));
         if [x, w1, b1].iter().any(|&t| rec.needs_grad(t)) {
             let d_pre = rec.transient("d fc1", shape);
@@ -74,7 +89,9 @@ pub fn mlp(
             param_grads(rec, [m, hidden, dim], x, d_pre, w1, Some(b1));
             input_grad(rec, [m, hidden, dim], x, d_pre, w1);
         }
-        rec.add_grad(residual, dy);
+        if let Some(residual) = residual {
+            rec.add_grad(residual, dy);
+        }
     });
     y
 }

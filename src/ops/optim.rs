@@ -128,12 +128,27 @@ pub struct SlabTensors {
     pub lr_scale: f32,
 }
 
-/// Records the gradient norm, the decision to apply the step, its metrics, and AdamW on every slab.
-pub fn adamw(
+/// Buffers of a step besides parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct StepTensors {
+    /// [`Scalars`].
+    pub step: Tensor,
+    /// [`State`].
+    pub state: Tensor,
+    /// `[1]`, the step's loss.
+    pub loss: Tensor,
+    /// Ring of [`Metrics`].
+    pub metrics: Tensor,
+}
+
+/// Records the gradient norm, the decision to apply the step, and its metrics. `betas` are AdamW's;
+/// a `clip_norm` of 0 does not clip.
+fn end_step(
     rec: &mut Recorder,
-    config: AdamW,
+    tensors: StepTensors,
     slabs: &[SlabTensors],
-    [step, state, loss, metrics]: [Tensor; 4],
+    [beta1, beta2]: [f32; 2],
+    clip_norm: f32,
 ) {
     let chunks: Vec<usize> = slabs.iter().map(|slab| rec.len(slab.grads).div_ceil(CHUNK)).collect();
     let total: usize = chunks.iter().sum();
@@ -150,15 +165,17 @@ pub fn adamw(
         }
         first += chunks;
     }
-    let uniform = [
-        total as u32,
-        METRICS_RING as u32,
-        config.clip_norm.to_bits(),
-        config.beta1.to_bits(),
-        config.beta2.to_bits(),
-    ];
+    let uniform =
+        [total as u32, METRICS_RING as u32, clip_norm.to_bits(), beta1.to_bits(), beta2.to_bits()];
     let lanes = [("WG", row_lanes(rec, total))];
+    let StepTensors { step, state, loss, metrics } = tensors;
     rec.dispatch("step_end", &lanes, &uniform, &[step, partials, loss, state, metrics], 1);
+}
+
+/// Records the end of a step with AdamW on every slab.
+pub fn adamw(rec: &mut Recorder, config: AdamW, slabs: &[SlabTensors], tensors: StepTensors) {
+    end_step(rec, tensors, slabs, [config.beta1, config.beta2], config.clip_norm);
+    let StepTensors { step, state, .. } = tensors;
     for slab in slabs {
         let count = rec.len(slab.values) / 4;
         let uniform = [
@@ -193,9 +210,49 @@ pub struct Lars {
     pub trust: f32,
 }
 
-/// Records LARS on one tensor; `velocity` has its shape. Decay and trust ratio apply to tensors of
-/// more than one dimension.
-pub fn lars(rec: &mut Recorder, config: Lars, step: Tensor, [grad, value, velocity]: [Tensor; 3]) {
+/// How parameters follow their gradients.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum Optimizer {
+    /// Loshchilov & Hutter 2019.
+    AdamW(AdamW),
+    /// You et al. 2017.
+    Lars(Lars),
+}
+
+/// A parameter with what LARS keeps for it, all of one shape.
+#[derive(Debug, Clone, Copy)]
+pub struct LarsTensors {
+    /// Gradient.
+    pub grad: Tensor,
+    /// Parameter.
+    pub value: Tensor,
+    /// Momentum.
+    pub velocity: Tensor,
+}
+
+/// Records the end of a step with LARS on every parameter; the slabs are those that hold them.
+pub fn lars(
+    rec: &mut Recorder,
+    config: Lars,
+    slabs: &[SlabTensors],
+    params: &[LarsTensors],
+    tensors: StepTensors,
+) {
+    end_step(rec, tensors, slabs, [0.0; 2], 0.0);
+    for &param in params {
+        lars_param(rec, config, [tensors.step, tensors.state], param);
+    }
+}
+
+/// Records LARS on one parameter, if the state says that the step is applied. Decay and trust ratio
+/// apply to tensors of more than one dimension.
+pub fn lars_param(
+    rec: &mut Recorder,
+    config: Lars,
+    [step, state]: [Tensor; 2],
+    LarsTensors { grad, value, velocity }: LarsTensors,
+) {
     let count = rec.len(value);
     let scaled = u32::from(rec.shape(value).len() > 1);
     let constants = [("SCALED", scaled), ("WG", row_lanes(rec, count))];
@@ -205,5 +262,5 @@ pub fn lars(rec: &mut Recorder, config: Lars, step: Tensor, [grad, value, veloci
         config.weight_decay.to_bits(),
         config.trust.to_bits(),
     ];
-    rec.dispatch("lars", &constants, &uniform, &[step, grad, value, velocity], 1);
+    rec.dispatch("lars", &constants, &uniform, &[step, state, grad, value, velocity], 1);
 }

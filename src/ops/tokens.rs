@@ -39,8 +39,8 @@ pub struct TokenMaps {
 const CLS_TOKEN: u32 = 0xffff_fffe;
 const MASK_TOKEN: u32 = 0xffff_fffd;
 
-/// Maps for a sequence of `tokens` made from `sources` given ones. `cls_given`: the cls token is
-/// their first row. `row_offset`: position row of patch 0.
+/// Maps for a sequence of `tokens` made from `sources` given ones; what it has beyond its patches is a
+/// cls token. `cls_given`: that is the given ones' first row. `row_offset`: position row of patch 0.
 pub fn token_maps(
     rec: &mut Recorder,
     config: &ModelConfig,
@@ -61,6 +61,7 @@ pub fn token_maps(
     ]
     .map(|(name, extent)| rec.transient(name, [batch, extent]));
     let extent = tokens.max(sources).max(rows);
+    let patches = if layout == Layout::Shuffled { config.len_keep() } else { config.num_patches() };
     let uniform = [
         batch * extent,
         extent,
@@ -68,7 +69,7 @@ pub fn token_maps(
         sources,
         rows,
         config.num_patches(),
-        config.cls_tokens(),
+        tokens - patches,
         config.len_keep(),
         config.first_visible(),
         row_offset,

@@ -212,7 +212,8 @@ impl Program {
                 let bytes = self.gpu.read(&written.buffer, written.first, written.bytes).await?;
                 let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
                 // Index maps hold marks whose bits would read as NaN.
-                let is_index = matches!(step.kernel, "argsort" | "token_maps");
+                let is_index =
+                    matches!(step.kernel, "argmax" | "argsort" | "gather_labels" | "token_maps");
                 if !is_index && words.iter().any(|&w| !f32::from_bits(w).is_finite()) {
                     return Ok(Some(written.label.clone()));
                 }

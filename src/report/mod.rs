@@ -2,6 +2,8 @@
 //! files.
 
 #[cfg(feature = "native")]
+pub mod confusion;
+#[cfg(feature = "native")]
 mod font;
 #[cfg(feature = "native")]
 pub mod grid;
@@ -12,7 +14,11 @@ mod picture;
 #[cfg(feature = "native")]
 pub mod plot;
 #[cfg(feature = "native")]
+pub mod study;
+#[cfg(feature = "native")]
 pub mod tensorboard;
+#[cfg(feature = "native")]
+mod text;
 pub mod views;
 
 #[cfg(feature = "native")]

@@ -1,5 +1,6 @@
 //! Loss curves.
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::metrics::Record;
@@ -15,12 +16,14 @@ const PALE: RGBColor = RGBColor(166, 200, 232);
 const BLUE: RGBColor = RGBColor(20, 90, 170);
 const ORANGE: RGBColor = RGBColor(220, 100, 20);
 const GREEN: RGBColor = RGBColor(90, 150, 90);
+/// Height of the losses' panel where accuracies have one below it.
+const LOSS_PANEL: u32 = 460;
 
 /// A curve: `(step, value)`.
 type Curve = Vec<(f64, f64)>;
 
 /// Draws training loss, its smoothed course, held-out loss and (on the right axis) the learning
-/// rate over optimiser steps. Rare outliers of the training loss may lie above the picture.
+/// rate over optimiser steps, and the held-out accuracy below, if there is one. Rare outliers of the training loss may lie above the picture.
 ///
 /// # Errors
 /// [`Error::Config`] when the records hold no loss.
@@ -33,6 +36,7 @@ pub fn loss_curves(title: &str, records: &[Record]) -> Result<Picture> {
         train: curve(|r| r.loss),
         held_out: curve(|r| r.held_out_loss),
         learning_rate: curve(|r| r.learning_rate),
+        accuracy: curve(|r| r.accuracy),
     };
     if curves.train.is_empty() && curves.held_out.is_empty() {
         let problem = "the records hold no finite loss; train for a few steps first";
@@ -49,19 +53,43 @@ struct Curves {
     train: Curve,
     held_out: Curve,
     learning_rate: Curve,
+    accuracy: Curve,
 }
 
+/// A part of the picture.
+type Panel<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+
 impl Curves {
-    fn draw(&self, title: &str, rgb: &mut [u8]) -> Result<(), Box<dyn std::error::Error + '_>> {
+    fn draw<'a>(
+        &self,
+        title: &str,
+        rgb: &'a mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + 'a>> {
         let canvas = BitMapBackend::with_buffer(rgb, SIZE).into_drawing_area();
         canvas.fill(&WHITE)?;
+        if self.accuracy.is_empty() {
+            self.draw_losses(title, &canvas)?;
+        } else {
+            let (above, below) = canvas.split_vertically(LOSS_PANEL);
+            self.draw_losses(title, &above)?;
+            self.draw_accuracy(&below)?;
+        }
+        canvas.present()?;
+        Ok(())
+    }
+
+    fn draw_losses<'a>(
+        &self,
+        title: &str,
+        panel: &Panel<'a>,
+    ) -> Result<(), Box<dyn std::error::Error + 'a>> {
         let smoothed = smooth(&self.train);
         let (steps, losses) = (self.steps(), self.losses(&smoothed));
         let fastest = self.learning_rate.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
         let has_rate = fastest > 0.0;
         let rates = 0.0..if has_rate { fastest * 1.05 } else { 1.0 };
-        let text = |size: i32| (font::family(), size).into_text_style(&canvas);
-        let mut chart = ChartBuilder::on(&canvas)
+        let text = |size: i32| (font::family(), size).into_text_style(panel);
+        let mut chart = ChartBuilder::on(panel)
             .caption(title, text(26))
             .margin(14)
             .x_label_area_size(48)
@@ -109,7 +137,36 @@ impl Curves {
             .border_style(BLACK.mix(0.2))
             .label_font(text(18))
             .draw()?;
-        canvas.present()?;
+        Ok(())
+    }
+
+    fn draw_accuracy<'a>(&self, panel: &Panel<'a>) -> Result<(), Box<dyn std::error::Error + 'a>> {
+        let best = self.accuracy.iter().map(|(_, share)| *share).fold(0.0, f64::max);
+        let text = |size: i32| (font::family(), size).into_text_style(panel);
+        let has_rate = self.learning_rate.iter().any(|(_, rate)| *rate > 0.0);
+        let mut chart = ChartBuilder::on(panel)
+            .margin(14)
+            .x_label_area_size(48)
+            .y_label_area_size(72)
+            // As wide as the panel above.
+            .margin_right(if has_rate { 14 + 84 } else { 14 })
+            .build_cartesian_2d(self.steps(), 0.0..(best * 1.1).clamp(1e-3, 1.0))?;
+        chart
+            .configure_mesh()
+            .x_desc("step")
+            .y_desc("held-out accuracy")
+            .x_label_formatter(&|step| format!("{step:.0}"))
+            .y_label_formatter(&|share| format!("{:.0} %", 100.0 * share))
+            .y_labels(5)
+            .light_line_style(BLACK.mix(0.04))
+            .bold_line_style(BLACK.mix(0.12))
+            .label_style(text(17))
+            .axis_desc_style(text(19))
+            .draw()?;
+        let line = LineSeries::new(self.accuracy.clone(), ORANGE.stroke_width(2));
+        chart.draw_series(line)?;
+        let dots = self.accuracy.iter().map(|point| Circle::new(*point, 3, ORANGE.filled()));
+        chart.draw_series(dots)?;
         Ok(())
     }
 
@@ -173,6 +230,7 @@ mod tests {
             step,
             loss: Some(0.4 + 1.0 / (1.0 + step as f64 / 50.0)),
             held_out_loss: step.is_multiple_of(100).then_some(0.6),
+            accuracy: step.is_multiple_of(100).then_some(step as f64 / 1000.0),
             learning_rate: Some(1e-4 * step.min(40) as f64),
             ..Record::default()
         };

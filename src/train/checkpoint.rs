@@ -19,6 +19,8 @@ pub const META: &str = "webmae.checkpoint";
 pub const PARAM: &str = "param/";
 /// Prefixes of the tensors' names by role.
 const ROLES: [&str; 3] = [PARAM, "moment1/", "moment2/"];
+/// Prefix of everything that belongs to the probe beside a run.
+const PROBE: &str = "probe/";
 
 /// What a checkpoint says besides tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +39,9 @@ pub struct Meta {
     pub seconds: f64,
     /// The run's recipe, seeds included.
     pub recipe: Recipe,
+    /// The same of the probe beside the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Box<Meta>>,
 }
 
 impl Meta {
@@ -68,6 +73,8 @@ pub struct Checkpoint {
     pub moment1: TensorMap,
     /// AdamW's second moments.
     pub moment2: TensorMap,
+    /// The probe beside the run, which has a description of its own.
+    pub probe: Option<Box<Checkpoint>>,
 }
 
 impl Checkpoint {
@@ -75,15 +82,40 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::BadWeights`] if the format cannot hold it (a header beyond its size limit).
-    pub fn to_bytes(self) -> Result<Vec<u8>> {
+    pub fn to_bytes(mut self) -> Result<Vec<u8>> {
+        self.meta.probe = self.probe.as_ref().map(|probe| Box::new(probe.meta.clone()));
         let text = serde_json::to_string(&self.meta)
             .map_err(|e| Error::BadWeights { problem: format!("its description: {e}") })?;
+        let tensors = self.into_tensors();
+        let metadata = BTreeMap::from([(META.to_owned(), text)]);
+        safetensors::to_bytes(&tensors, &metadata, Precision::F32)
+    }
+
+    fn into_tensors(self) -> TensorMap {
         let mut tensors = TensorMap::new();
         for (role, map) in ROLES.iter().zip([self.params, self.moment1, self.moment2]) {
             tensors.extend(map.into_iter().map(|(name, tensor)| (format!("{role}{name}"), tensor)));
         }
-        let metadata = BTreeMap::from([(META.to_owned(), text)]);
-        safetensors::to_bytes(&tensors, &metadata, Precision::F32)
+        let probe = self.probe.map(|probe| probe.into_tensors()).unwrap_or_default();
+        tensors.extend(probe.into_iter().map(|(name, tensor)| (format!("{PROBE}{name}"), tensor)));
+        tensors
+    }
+
+    fn from_tensors(mut meta: Meta, mut tensors: TensorMap) -> Result<Self> {
+        let probe = meta.probe.take().map(|meta| {
+            let own = tensors.extract_if(.., |name, _| name.starts_with(PROBE));
+            let own = own.map(|(name, tensor)| (name[PROBE.len()..].to_owned(), tensor)).collect();
+            Self::from_tensors(*meta, own).map(Box::new)
+        });
+        let probe = probe.transpose()?;
+        let mut maps = [TensorMap::new(), TensorMap::new(), TensorMap::new()];
+        for (name, tensor) in tensors {
+            let role = ROLES.iter().position(|role| name.starts_with(role));
+            let role = role.ok_or_else(|| bad(format!("a checkpoint has no tensor {name}")))?;
+            maps[role].insert(name[ROLES[role].len()..].to_owned(), tensor);
+        }
+        let [params, moment1, moment2] = maps;
+        Ok(Self { meta, params, moment1, moment2, probe })
     }
 
     /// Reads a file's content.
@@ -91,18 +123,14 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::BadWeights`] if it is broken or no checkpoint.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let bad = |problem: String| Error::BadWeights { problem };
         let contents = safetensors::from_bytes(bytes)?;
         let meta = Meta::read(&contents.metadata)?.ok_or_else(|| {
             bad("these are weights, but no checkpoint of a training run".to_owned())
         })?;
-        let mut maps = [TensorMap::new(), TensorMap::new(), TensorMap::new()];
-        for (name, tensor) in contents.tensors {
-            let role = ROLES.iter().position(|role| name.starts_with(role));
-            let role = role.ok_or_else(|| bad(format!("a checkpoint has no tensor {name}")))?;
-            maps[role].insert(name[ROLES[role].len()..].to_owned(), tensor);
-        }
-        let [params, moment1, moment2] = maps;
-        Ok(Self { meta, params, moment1, moment2 })
+        Self::from_tensors(meta, contents.tensors)
     }
+}
+
+fn bad(problem: String) -> Error {
+    Error::BadWeights { problem }
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::step::{MaskSource, StepConfig};
+use super::step::{MaskSource, StepConfig, Task};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::{BINDING_ALIGNMENT, Tier};
 use crate::model::objective::masked_objective;
-use crate::model::params::mae_params;
+use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
-use crate::ops::optim::AdamW;
+use crate::ops::optim::{AdamW, Optimizer};
 use crate::program::{Plan, Recorder};
 
 /// What a device offers.
@@ -84,11 +84,11 @@ impl Estimate {
         let optimizer =
             AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
         let step = StepConfig {
-            model: config.clone(),
+            task: Task::Masked { model: config.clone(), masks: MaskSource::Generated },
             batch_size,
             grad_accum,
-            optimizer,
-            masks: MaskSource::Generated,
+            optimizer: Optimizer::AdamW(optimizer),
+            layer_decay: 1.0,
         };
         // What exceeds a limit is refused later, with all numbers at hand.
         let forward = Plan::new(&forward, u64::MAX)?;
@@ -220,10 +220,6 @@ fn shortage(estimate: &Estimate, limits: Limits) -> String {
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
-}
-
-fn is_decoder(parameter: &str) -> bool {
-    parameter.starts_with("decoder") || parameter == "mask_token"
 }
 
 /// Kernels index with 32 bits: no tensor may have more values.

@@ -25,6 +25,13 @@ pub enum Event<'a> {
         /// How many in a row.
         in_a_row: u32,
     },
+    /// Features of a frozen encoder are being extracted, so that training need not repeat it.
+    Extracting {
+        /// Pictures done.
+        done: usize,
+        /// Pictures in all.
+        total: usize,
+    },
     /// Pictures could not be read and were replaced.
     Unreadable {
         /// What was wrong with each, by name.
@@ -36,9 +43,11 @@ pub enum Event<'a> {
         step: u64,
         /// The loss.
         loss: f64,
+        /// Share of pictures classified correctly: by the run's classifier, or by the probe beside it.
+        accuracy: Option<f64>,
     },
-    /// Reconstructions were drawn.
-    Pictures {
+    /// A picture was drawn.
+    Picture {
         /// The file.
         path: PathBuf,
     },
@@ -81,10 +90,13 @@ pub struct Outcome {
     pub checkpoint: PathBuf,
     /// Held-out loss in the end.
     pub held_out_loss: f64,
-    /// Held-out loss of predicting each image's mean colour.
-    pub mean_color_loss: f64,
-    /// The reconstructions.
-    pub pictures: PathBuf,
+    /// Share of held-out pictures classified correctly in the end, by the run's classifier or by the
+    /// probe beside it.
+    pub accuracy: Option<f64>,
+    /// Held-out loss of predicting each image's mean colour, where pixels are predicted.
+    pub mean_color_loss: Option<f64>,
+    /// Reconstructions or confusion matrix, if there is something to show.
+    pub picture: Option<PathBuf>,
     /// Seconds of training, over all resumed runs.
     pub seconds: f64,
     /// Share of this run's time that the device waited for data.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pollster::block_on;
 
 use crate::config::ModelConfig;
-use crate::data::{Cursor, ImageSource, Loader, LoaderOptions, Normalization, Skipped};
+use crate::data::{Augment, Cursor, ImageSource, Loader, LoaderOptions, Normalization, Skipped};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::classifier::Pool;
@@ -26,6 +26,20 @@ pub struct Features {
 }
 
 impl Features {
+    /// One feature.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.values[index * self.dim..][..self.dim]
+    }
+
+    /// The classes of the features' pictures in `source`.
+    ///
+    /// # Panics
+    /// If a picture has none.
+    pub fn labels(&self, source: &dyn ImageSource) -> Vec<u32> {
+        let label = |&index: &usize| source.label(index).expect("a labelled picture") as u32;
+        self.indices.iter().map(label).collect()
+    }
+
     /// The features one by one.
     pub fn rows(&self) -> std::slice::ChunksExact<'_, f32> {
         self.values.chunks_exact(self.dim)
@@ -45,7 +59,8 @@ pub struct Encoder<'a> {
     pub normalization: &'a Normalization,
 }
 
-/// Features of every picture of `source`, in its order, made in batches of `batch_size` centre crops.
+/// Features of every picture of `source`, in its order, made in batches of `batch_size`; `augment`, which
+/// draws nothing at random, says which part of a picture is shown.
 /// `progress` is told how many pictures are done.
 ///
 /// # Errors
@@ -56,12 +71,14 @@ pub fn extract(
     pool: Pool,
     source: &Arc<dyn ImageSource>,
     batch_size: usize,
+    augment: &Augment,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Features> {
     let Encoder { gpu, config, store, normalization } = encoder;
     let batch_size = batch_size.min(source.len());
     let embedder = Embedder::new(gpu, config, batch_size, store, pool)?;
-    let options = LoaderOptions::eval(batch_size, config.image_size);
+    let options =
+        LoaderOptions { augment: *augment, ..LoaderOptions::eval(batch_size, config.image_size) };
     let mut loader =
         Loader::new(Arc::clone(source), normalization.clone(), options, Cursor::default())?;
     let mut features = Features { dim: config.encoder.dim, ..Features::default() };

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::step::{EvalStep, MaskSource, StepConfig};
+use super::recipe::Recipe;
+use super::step::{EvalStep, MaskSource};
 use super::trainer::data;
 use crate::config::ModelConfig;
 use crate::data::{Batch, ImageSource, Normalization, Skipped, fixed_batch};
@@ -26,31 +27,29 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// Reads the pictures `indices` of `source`, in batches of at most `config.batch_size`. A rest
-    /// that does not fill a batch is left out, unless it is all there is.
+    /// Reads the pictures `indices` of `source`, in batches of at most the recipe's. A rest that does not
+    /// fill a batch is left out, unless it is all there is.
     ///
     /// # Errors
     /// If no picture can be read, or the device has not enough memory.
     pub fn new(
         gpu: &Gpu,
-        config: &StepConfig,
+        recipe: &Recipe,
         store: &ParamStore,
         source: &Arc<dyn ImageSource>,
         normalization: &Normalization,
         indices: &[u32],
-        seed: u64,
     ) -> Result<Self> {
-        let batch_size = config.batch_size.min(indices.len());
-        let config = StepConfig { batch_size, masks: MaskSource::Generated, ..config.clone() };
-        let step = EvalStep::new(gpu, &config, store)?;
+        let model = &recipe.model;
+        let batch_size = recipe.batch_size.min(indices.len());
+        let step = EvalStep::new(gpu, model, MaskSource::Generated, batch_size, store)?;
         let (mut batches, mut skipped) = (Vec::new(), Vec::new());
         for indices in indices.chunks_exact(batch_size) {
-            let (batch, bad) =
-                fixed_batch(source, normalization, config.model.image_size, indices)?;
+            let (batch, bad) = fixed_batch(source, normalization, model.image_size, indices)?;
             batches.push(batch);
             skipped.extend(bad);
         }
-        let scalars = Scalars { epoch: FIXED_EPOCH, ..Scalars::seeded(seed) };
+        let scalars = Scalars { epoch: FIXED_EPOCH, ..Scalars::seeded(recipe.seed) };
         Ok(Self { step, scalars, batches, skipped })
     }
 

@@ -1,17 +1,21 @@
 //! A run's pictures: opened, measured, prepared in batches.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::recipe::{NormalizationChoice, Recipe};
+use super::labels::{Labelled, labelled};
+use super::recipe::{Classify, NormalizationChoice, Recipe};
+use crate::config::PatchTarget;
+use crate::data::tokens::TokenFile;
 use crate::data::{
     Cursor, ImageSource, Loader, LoaderOptions, Normalization, SourceOptions, Split, open_split,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Pictures over which mean and standard deviation are measured, at most.
 const MEASURED_PICTURES: usize = 2000;
 
-/// Opens training and held-out pictures.
+/// Opens training and held-out pictures, with their tokens if the recipe names a file of them.
 pub fn open_data(recipe: &Recipe) -> Result<Split> {
     let options = SourceOptions {
         channels: recipe.model.channels,
@@ -22,7 +26,37 @@ pub fn open_data(recipe: &Recipe) -> Result<Split> {
         seed: recipe.seed,
         ..Default::default()
     };
-    open_split(&recipe.data.data, recipe.data.held_out.as_deref(), &options)
+    let mut split = open_split(&recipe.data.data, recipe.data.held_out.as_deref(), &options)?;
+    if let (Some(file), PatchTarget::Tokens { vocabulary }) =
+        (&recipe.data.tokens, recipe.model.target)
+    {
+        let path = Path::new(file);
+        let file = TokenFile::open(path, recipe.model.num_patches(), vocabulary)?;
+        let file = Arc::new(file);
+        split.train = file.attach(split.train)?;
+        split.held_out = file.attach(split.held_out)?;
+    }
+    Ok(split)
+}
+
+/// Opens the labelled pictures of a run with labels; says what was decided about some.
+///
+/// # Errors
+/// [`Error::Config`] if there are no labels, or other classes than the recipe's.
+pub fn open_labelled(recipe: &Recipe, classify: &Classify) -> Result<Labelled> {
+    let labelled = labelled(open_data(recipe)?, "--data")?;
+    let found = labelled.split.train.class_names();
+    if found != classify.class_names {
+        let problem = format!(
+            "{} has other classes than this run: {} of {} are the same; take the data that it began \
+             with",
+            labelled.split.train.describe(),
+            found.iter().filter(|name| classify.class_names.contains(name)).count(),
+            classify.class_names.len()
+        );
+        return Err(Error::config("--data", problem));
+    }
+    Ok(labelled)
 }
 
 /// The pixel statistics that the recipe asks for.
@@ -45,11 +79,17 @@ pub fn open_loader(
     normalization: &Normalization,
     cursor: Cursor,
 ) -> Result<Loader> {
-    let options = LoaderOptions {
+    let options = loader_options(recipe);
+    Loader::new(Arc::clone(&split.train), normalization.clone(), options, cursor)
+}
+
+/// How training batches are made.
+pub fn loader_options(recipe: &Recipe) -> LoaderOptions {
+    LoaderOptions {
         augment: recipe.data.augment,
+        labels: recipe.label_options(),
         strict: recipe.data.strict,
         threads: recipe.data.threads,
         ..LoaderOptions::train(recipe.batch_size, recipe.model.image_size, recipe.seed)
-    };
-    Loader::new(Arc::clone(&split.train), normalization.clone(), options, cursor)
+    }
 }

@@ -1,13 +1,19 @@
 //! Training: schedule, steps, loops and checkpoints. Nothing here prints; loops report events.
 
+#[cfg(feature = "native")]
+mod assessment;
 pub mod checkpoint;
 #[cfg(feature = "native")]
 pub mod checkpoints;
 pub mod estimate;
 #[cfg(feature = "native")]
+pub mod evaluate;
+#[cfg(feature = "native")]
 pub mod event;
 #[cfg(feature = "native")]
 pub mod features;
+#[cfg(feature = "native")]
+mod feed;
 #[cfg(feature = "native")]
 mod held_out;
 #[cfg(feature = "native")]
@@ -15,10 +21,18 @@ mod inputs;
 #[cfg(feature = "native")]
 pub mod knn;
 #[cfg(feature = "native")]
-pub mod pretrain;
+pub mod labels;
+#[cfg(feature = "native")]
+mod online_probe;
+#[cfg(feature = "native")]
+mod prepare;
 pub mod recipe;
+#[cfg(feature = "native")]
+pub mod run;
 #[cfg(feature = "native")]
 pub mod run_folder;
 pub mod schedule;
 pub mod step;
+#[cfg(feature = "native")]
+mod target;
 pub mod trainer;

@@ -1,13 +1,20 @@
-//! What a pre-training run does: everything that is asked for, and every number that follows.
+//! What a training run does: everything that is asked for, and every number that follows.
 
 use serde::{Deserialize, Serialize};
 
 use super::schedule::Schedule;
-use super::step::{MaskSource, StepConfig};
-use crate::config::ModelConfig;
-use crate::data::{Augment, Normalization};
+use super::step::{MaskSource, StepConfig, Task};
+use crate::config::{ModelConfig, PatchTarget};
+use crate::data::mix::Mix;
+use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
-use crate::ops::optim::AdamW;
+use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Input, Pool, Trainable};
+use crate::ops::optim::{Lars, Optimizer};
+
+/// LARS as `main_linprobe.py` of facebookresearch/mae has it.
+pub const PROBE_LARS: Lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
+/// Held-out pictures that an online probe is measured on, at most.
+const MAX_PROBED_IMAGES: usize = 1000;
 
 /// How long a run takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -66,6 +73,53 @@ pub struct DataRecipe {
     pub pictures: usize,
     /// Threads that prepare batches; 0 is one per core.
     pub threads: usize,
+    /// File with every picture's tokens, for [`PatchTarget::Tokens`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<String>,
+}
+
+/// Training with labels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Classify {
+    /// Pooling of the tokens.
+    pub pool: Pool,
+    /// What stands on the encoder.
+    pub head: Head,
+    /// Names of the classes, in the order of labels.
+    pub class_names: Vec<String>,
+    /// What is trained.
+    pub trainable: Trainable,
+    /// See [`ClassifierConfig::learned_positions`].
+    pub learned_positions: bool,
+    /// See [`ClassifierConfig::drop_path`].
+    pub drop_path: f32,
+    /// See [`StepConfig::layer_decay`].
+    pub layer_decay: f32,
+    /// Share of each target that is spread over all classes.
+    pub smoothing: f32,
+    /// Images and targets mixed in pairs.
+    pub mix: Mix,
+    /// Where the encoder comes from; none is trained from scratch.
+    pub weights: Option<String>,
+}
+
+/// A linear probe that learns beside pre-training, without a gradient into the encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OnlineProbe {
+    /// Labelled pictures.
+    pub data: String,
+    /// Of class folders, only those whose name starts so.
+    pub class_prefix: Option<String>,
+    /// Names of the classes.
+    pub class_names: Vec<String>,
+    /// Steps of pre-training between two of the probe.
+    pub every: u64,
+    /// Pictures per step of the probe.
+    pub batch_size: usize,
+    /// Base learning rate, see [`Recipe::blr`].
+    pub blr: f64,
+    /// Pooling of the tokens.
+    pub pool: Pool,
 }
 
 /// Everything that a run is asked to do.
@@ -90,7 +144,7 @@ pub struct Recipe {
     /// Learning rate in the end.
     pub min_lr: f64,
     /// The optimiser.
-    pub optimizer: AdamW,
+    pub optimizer: Optimizer,
     /// Seed of parameters, order, augmentation and masks.
     pub seed: u64,
     /// Epochs between held-out losses; 0 measures in the end only.
@@ -101,6 +155,48 @@ pub struct Recipe {
     pub checkpoint_every: f64,
     /// Newest checkpoints that are kept.
     pub keep_checkpoints: usize,
+    /// Training with labels; without, masked pre-training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classify: Option<Classify>,
+    /// A probe beside pre-training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<OnlineProbe>,
+}
+
+impl Classify {
+    /// The classifier on the encoder of `model`.
+    pub fn config(&self, model: &ModelConfig) -> ClassifierConfig {
+        ClassifierConfig {
+            model: model.clone(),
+            pool: self.pool,
+            head: self.head,
+            classes: self.class_names.len(),
+            trainable: self.trainable,
+            learned_positions: self.learned_positions,
+            drop_path: self.drop_path,
+        }
+    }
+
+    /// What a file says of the head.
+    pub fn head_info(&self) -> HeadInfo {
+        HeadInfo { pool: self.pool, head: self.head, class_names: self.class_names.clone() }
+    }
+
+    fn validate(&self, model: &ModelConfig) -> Result<()> {
+        self.config(model).validate()?;
+        self.mix.validate()?;
+        let shares = [("--smoothing", self.smoothing), ("--layer-decay", 1.0 - self.layer_decay)];
+        for (option, value) in shares {
+            if !(0.0..1.0).contains(&value) {
+                let problem = match option {
+                    "--smoothing" => format!("must be in [0, 1), got {value}"),
+                    _ => format!("must be above 0 and at most 1, got {}", self.layer_decay),
+                };
+                return Err(Error::config(option, problem));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Recipe {
@@ -121,21 +217,28 @@ impl Recipe {
                 return Err(Error::config(option, "must be at least 1, got 0"));
             }
         }
-        let optimizer = &self.optimizer;
-        let (beta1, beta2) = (f64::from(optimizer.beta1), f64::from(optimizer.beta2));
+        let below_one = match self.optimizer {
+            Optimizer::AdamW(adamw) => {
+                let (beta1, beta2) = (f64::from(adamw.beta1), f64::from(adamw.beta2));
+                vec![("--beta1", beta1, 1.0), ("--beta2", beta2, 1.0)]
+            }
+            Optimizer::Lars(lars) => vec![("--momentum", f64::from(lars.momentum), 1.0)],
+        };
+        let (weight_decay, clip_norm) = match self.optimizer {
+            Optimizer::AdamW(adamw) => (adamw.weight_decay, adamw.clip_norm),
+            Optimizer::Lars(lars) => (lars.weight_decay, 0.0),
+        };
         let rates = [
             ("--blr", self.blr, f64::INFINITY),
             ("--lr", self.lr.unwrap_or(0.0), f64::INFINITY),
             ("--min-lr", self.min_lr, f64::INFINITY),
-            ("--weight-decay", f64::from(optimizer.weight_decay), f64::INFINITY),
-            ("--clip-grad", f64::from(optimizer.clip_norm), f64::INFINITY),
-            ("--beta1", beta1, 1.0),
-            ("--beta2", beta2, 1.0),
+            ("--weight-decay", f64::from(weight_decay), f64::INFINITY),
+            ("--clip-grad", f64::from(clip_norm), f64::INFINITY),
             ("--eval-every", self.eval_every, f64::INFINITY),
             ("--pictures-every", self.pictures_every, f64::INFINITY),
             ("--checkpoint-every", self.checkpoint_every, f64::INFINITY),
         ];
-        for (option, value, end) in rates {
+        for (option, value, end) in rates.into_iter().chain(below_one) {
             if !(value >= 0.0 && value < end) {
                 let problem = format!("must be at least 0 and below {end}, got {value}");
                 return Err(Error::config(option, problem));
@@ -149,6 +252,13 @@ impl Recipe {
                 return Err(Error::config(option, problem));
             }
         }
+        if let Some(classify) = &self.classify {
+            return classify.validate(&self.model);
+        }
+        if let Some(probe) = &self.probe {
+            self.probe_recipe(probe).validate()?;
+        }
+        self.validate_tokens()?;
         if self.model.num_masked() == 0 {
             let problem = format!(
                 "{} masks none of {} patches, so there is no loss to train on; try 0.75",
@@ -158,6 +268,72 @@ impl Recipe {
             return Err(Error::config("--mask-ratio", problem));
         }
         Ok(())
+    }
+
+    /// A picture's tokens are those of the whole picture, as it is.
+    fn validate_tokens(&self) -> Result<()> {
+        let given = matches!(self.model.target, PatchTarget::Tokens { .. });
+        if given != self.data.tokens.is_some() {
+            let problem = "given tokens come from a file, see --tokens, and nothing else does";
+            return Err(Error::config("--target", problem));
+        }
+        if given && !self.data.augment.is_fixed() {
+            let problem = "the tokens belong to whole pictures: give --crop none (or center) and \
+                           --no-flip, and no --color-jitter";
+            return Err(Error::config("--tokens", problem));
+        }
+        Ok(())
+    }
+
+    /// The recipe of a probe beside this run: the same model and seed, its own pictures and rate.
+    pub fn probe_recipe(&self, probe: &OnlineProbe) -> Self {
+        Self {
+            data: DataRecipe {
+                data: probe.data.clone(),
+                held_out: None,
+                class_prefix: probe.class_prefix.clone(),
+                augment: Augment::classify(),
+                held_out_images: MAX_PROBED_IMAGES,
+                tokens: None,
+                ..self.data.clone()
+            },
+            batch_size: probe.batch_size,
+            grad_accum: 1,
+            blr: probe.blr,
+            lr: None,
+            optimizer: Optimizer::Lars(PROBE_LARS),
+            classify: Some(Classify {
+                pool: probe.pool,
+                head: Head::Probe,
+                class_names: probe.class_names.clone(),
+                trainable: Trainable::None,
+                learned_positions: false,
+                drop_path: 0.0,
+                layer_decay: 1.0,
+                smoothing: 0.0,
+                mix: Mix::off(),
+                weights: None,
+            }),
+            probe: None,
+            ..self.clone()
+        }
+    }
+
+    /// How labels become targets, if the run uses labels.
+    pub fn label_options(&self) -> Option<LabelOptions> {
+        self.classify.as_ref().map(|classify| LabelOptions {
+            classes: classify.class_names.len(),
+            smoothing: classify.smoothing,
+            mix: classify.mix,
+        })
+    }
+
+    /// What the run's programs begin with: a frozen encoder's features, where each picture has just one.
+    pub fn input(&self) -> Input {
+        let probes = self.classify.as_ref().is_some_and(|c| {
+            c.head == Head::Probe && c.trainable == Trainable::None && c.mix.is_off()
+        });
+        if probes && self.data.augment.is_fixed() { Input::Features } else { Input::Images }
     }
 
     /// Images per optimiser step.
@@ -172,12 +348,19 @@ impl Recipe {
 
     /// What a step is recorded for.
     pub fn step_config(&self) -> StepConfig {
+        let model = self.model.clone();
+        let task = match &self.classify {
+            None => Task::Masked { model, masks: MaskSource::Generated },
+            Some(classify) => {
+                Task::Classify { classifier: classify.config(&model), input: self.input() }
+            }
+        };
         StepConfig {
-            model: self.model.clone(),
+            task,
             batch_size: self.batch_size,
             grad_accum: self.grad_accum,
             optimizer: self.optimizer,
-            masks: MaskSource::Generated,
+            layer_decay: self.classify.as_ref().map_or(1.0, |classify| classify.layer_decay),
         }
     }
 
@@ -229,6 +412,9 @@ pub struct Derived {
     pub decoder_tokens: usize,
     /// Trained values.
     pub parameters: usize,
+    /// Values that are not trained.
+    #[serde(default)]
+    pub frozen_parameters: usize,
     /// Images per optimiser step.
     pub effective_batch: usize,
     /// Optimiser steps per epoch.
@@ -241,6 +427,10 @@ pub struct Derived {
     pub device_bytes: u64,
     /// Kernel launches per optimiser step.
     pub dispatches_per_step: usize,
-    /// Held-out loss of predicting each image's mean colour.
-    pub mean_color_loss: f64,
+    /// Held-out loss of predicting each image's mean colour, where pixels are predicted.
+    #[serde(default)]
+    pub mean_color_loss: Option<f64>,
+    /// What was decided about the data.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }

@@ -98,6 +98,7 @@ impl RunFolder {
             ("loss/train", record.loss),
             ("loss/held_out", record.held_out_loss),
             ("learning_rate", record.learning_rate),
+            ("accuracy/held_out", record.accuracy),
             ("grad_norm", record.grad_norm),
             ("images_per_second", record.images_per_second),
         ];
@@ -121,14 +122,14 @@ impl RunFolder {
         self.events.flush()
     }
 
-    /// Writes `reconstructions.png`, and keeps the picture in the TensorBoard events.
+    /// Writes `NAME.png`, and keeps the picture in the TensorBoard events.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
-    pub fn pictures(&mut self, step: u64, picture: &Picture) -> Result<PathBuf> {
-        let path = self.path.join("reconstructions.png");
+    pub fn picture(&mut self, name: &str, step: u64, picture: &Picture) -> Result<PathBuf> {
+        let path = self.path.join(name).with_extension("png");
         picture.write_png(&path)?;
-        self.events.image("reconstructions", step, picture.size(), picture.to_png()?)?;
+        self.events.image(name, step, picture.size(), picture.to_png()?)?;
         Ok(path)
     }
 }

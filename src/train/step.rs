@@ -1,54 +1,115 @@
-//! One optimisation step of masked pre-training as recorded programs: forward, loss and backward of
-//! a batch, and the update.
+//! One optimisation step as recorded programs: forward, loss and backward of a batch, and the update.
 
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, PatchTarget};
 use crate::error::Result;
 use crate::gpu::{Gpu, ReadBack, Tier};
+use crate::model::classifier::{ClassifierConfig, Input, classification_objective};
 pub use crate::model::objective::MaskSource;
 use crate::model::objective::masked_objective;
 use crate::model::store::{ParamLayout, ParamStore, STATE};
 use crate::ops::optim::{
-    AdamW, METRICS_RING, METRICS_WORDS, Metrics, STATE_WORDS, STEP_WORDS, Scalars, adamw,
+    METRICS_RING, METRICS_WORDS, Metrics, Optimizer, STATE_WORDS, STEP_WORDS, Scalars, StepTensors,
+    adamw, lars,
 };
 use crate::program::{Plan, Program, Recorder};
+
+/// What is learned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// Masked pre-training.
+    Masked {
+        /// The model.
+        model: ModelConfig,
+        /// Where masks come from.
+        masks: MaskSource,
+    },
+    /// Classification.
+    Classify {
+        /// The classifier.
+        classifier: ClassifierConfig,
+        /// What it is fed with.
+        input: Input,
+    },
+}
 
 /// Sizes and constants that a step is recorded for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StepConfig {
-    /// The model.
-    pub model: ModelConfig,
+    /// What is learned.
+    pub task: Task,
     /// Images per batch, B.
     pub batch_size: usize,
     /// Batches whose gradients make one update.
     pub grad_accum: usize,
     /// The optimiser.
-    pub optimizer: AdamW,
-    /// Where masks come from.
-    pub masks: MaskSource,
+    pub optimizer: Optimizer,
+    /// Factor on the learning rate from each of a classifier's blocks to the one before it, the head
+    /// having 1 (Clark et al. 2020); for AdamW. 1 is the same rate everywhere.
+    pub layer_decay: f32,
 }
 
-/// One batch of a step.
-#[derive(Debug, Clone, Copy)]
+/// One batch of a step. What the recorded task does not take is not used.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct BatchData<'a> {
-    /// `B·C·H·W` normalised pixels.
+    /// `B·C·H·W` normalised pixels, or `B·D` values with [`Input::Features`].
     pub images: &'a [f32],
-    /// [`MaskSource::Generated`]: number of each sample in its data set. Not used otherwise.
+    /// [`MaskSource::Generated`]: number of each sample in its data set.
     pub sample_ids: &'a [u32],
-    /// [`MaskSource::Given`]: `B·L` values. Not used otherwise.
+    /// [`MaskSource::Given`]: `B·L` values.
     pub noise: &'a [f32],
+    /// [`PatchTarget::Tokens`]: `B·L` tokens.
+    pub tokens: &'a [u32],
+    /// [`Task::Classify`]: `B·classes` probabilities.
+    pub targets: &'a [f32],
+    /// [`Task::Classify`] with drop-path: `connections·B` factors.
+    pub drop_path: &'a [f32],
+}
+
+impl Task {
+    /// Uploads the batch to the program that was recorded for this task.
+    fn upload(&self, program: &Program, scalars: Scalars, batch: BatchData<'_>) {
+        match self {
+            Self::Masked { model, masks } => {
+                program.write("images", batch.images);
+                match masks {
+                    MaskSource::Given => program.write("noise", batch.noise),
+                    MaskSource::Generated => {
+                        program.write("step", &[scalars]);
+                        program.write("sample_ids", batch.sample_ids);
+                    }
+                }
+                if let PatchTarget::Tokens { .. } = model.target {
+                    program.write("tokens", batch.tokens);
+                }
+            }
+            Self::Classify { classifier, input } => {
+                program.write(input.label(), batch.images);
+                program.write("targets", batch.targets);
+                if classifier.drop_path > 0.0 {
+                    program.write("drop_path", batch.drop_path);
+                }
+            }
+        }
+    }
 }
 
 impl StepConfig {
     /// Records forward, loss and backward of one batch.
     pub fn record_batch(&self, tier: Tier, layout: &ParamLayout) -> Recorder {
-        let config = &self.model;
         let mut rec = Recorder::new(tier, true);
         layout.declare(&mut rec, true);
-        let objective =
-            masked_objective(&mut rec, config, self.batch_size, self.masks, self.grad_accum);
-        rec.clear_first(objective.loss);
+        let (batch, accumulated) = (self.batch_size, self.grad_accum);
+        let loss = match &self.task {
+            Task::Masked { model, masks } => {
+                debug_assert!(model.num_masked() > 0, "without masked patches there is no loss");
+                masked_objective(&mut rec, model, batch, *masks, accumulated).loss
+            }
+            Task::Classify { classifier, input } => {
+                classification_objective(&mut rec, classifier, [batch, accumulated], *input)
+            }
+        };
+        rec.clear_first(loss);
         rec.backward();
-        debug_assert!(config.num_masked() > 0, "without masked patches there is no loss");
         rec
     }
 
@@ -56,12 +117,26 @@ impl StepConfig {
     pub fn record_update(&self, tier: Tier, layout: &ParamLayout) -> Recorder {
         let mut rec = Recorder::new(tier, false);
         rec.set_scope("optimizer");
-        let slabs = layout.slab_tensors(&mut rec);
-        let step = rec.external("step", [STEP_WORDS]);
-        let state = rec.external(STATE, [STATE_WORDS]);
-        let loss = rec.external("loss", [1]);
-        let metrics = rec.external("metrics", [METRICS_RING, METRICS_WORDS]);
-        adamw(&mut rec, self.optimizer, &slabs, [step, state, loss, metrics]);
+        let mut slabs = layout.slab_tensors(&mut rec);
+        if let Task::Classify { classifier, .. } = &self.task {
+            let last = classifier.model.encoder.depth + 1;
+            for (slab, group) in slabs.iter_mut().zip(layout.slab_groups()) {
+                slab.lr_scale = self.layer_decay.powi((last - group) as i32);
+            }
+        }
+        let tensors = StepTensors {
+            step: rec.external("step", [STEP_WORDS]),
+            state: rec.external(STATE, [STATE_WORDS]),
+            loss: rec.external("loss", [1]),
+            metrics: rec.external("metrics", [METRICS_RING, METRICS_WORDS]),
+        };
+        match self.optimizer {
+            Optimizer::AdamW(config) => adamw(&mut rec, config, &slabs, tensors),
+            Optimizer::Lars(config) => {
+                let params = layout.lars_tensors(&mut rec);
+                lars(&mut rec, config, &slabs, &params, tensors);
+            }
+        }
         rec
     }
 
@@ -80,22 +155,27 @@ impl StepConfig {
 /// Held-out loss with fixed masks: the forward pass and the loss alone.
 pub struct EvalStep {
     program: Program,
-    masks: MaskSource,
+    task: Task,
 }
 
 impl EvalStep {
-    /// Records and builds it; `config.grad_accum` does not matter.
+    /// Records and builds it for `batch` images.
     ///
     /// # Errors
     /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
-    pub fn new(gpu: &Gpu, config: &StepConfig, store: &ParamStore) -> Result<Self> {
+    pub fn new(
+        gpu: &Gpu,
+        model: &ModelConfig,
+        masks: MaskSource,
+        batch: usize,
+        store: &ParamStore,
+    ) -> Result<Self> {
         let mut rec = Recorder::new(gpu.tier(), false);
         store.layout().declare(&mut rec, false);
-        let objective =
-            masked_objective(&mut rec, &config.model, config.batch_size, config.masks, 1);
+        let objective = masked_objective(&mut rec, model, batch, masks, 1);
         rec.clear_first(objective.loss);
         let program = Program::build(gpu, &rec, store.buffers())?;
-        Ok(Self { program, masks: config.masks })
+        Ok(Self { program, task: Task::Masked { model: model.clone(), masks } })
     }
 
     /// The program, for timing it.
@@ -108,20 +188,9 @@ impl EvalStep {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn run(&self, scalars: Scalars, batch: BatchData<'_>) -> Result<f32> {
-        upload(&self.program, self.masks, scalars, batch);
+        self.task.upload(&self.program, scalars, batch);
         self.program.submit();
         Ok(self.program.read::<f32>("loss").await?[0])
-    }
-}
-
-fn upload(program: &Program, masks: MaskSource, scalars: Scalars, batch: BatchData<'_>) {
-    program.write("images", batch.images);
-    match masks {
-        MaskSource::Given => program.write("noise", batch.noise),
-        MaskSource::Generated => {
-            program.write("step", &[scalars]);
-            program.write("sample_ids", batch.sample_ids);
-        }
     }
 }
 
@@ -144,7 +213,7 @@ impl TrainStep {
         let update = config.record_update(gpu.tier(), store.layout());
         let mut shared = store.buffers().clone();
         shared.insert("loss".to_owned(), batch.buffer("loss").clone());
-        if config.masks == MaskSource::Generated {
+        if let Task::Masked { masks: MaskSource::Generated, .. } = config.task {
             shared.insert("step".to_owned(), batch.buffer("step").clone());
         }
         let update = Program::build(gpu, &update, &shared)?;
@@ -168,7 +237,7 @@ impl TrainStep {
     /// # Panics
     /// If a slice is too long for its buffer.
     pub fn run_batch(&self, index: usize, scalars: Scalars, batch: BatchData<'_>) {
-        upload(&self.batch, self.config.masks, scalars, batch);
+        self.config.task.upload(&self.batch, scalars, batch);
         let first = index == 0;
         if index + 1 < self.config.grad_accum {
             Program::submit_all(&[(&self.batch, first)]);

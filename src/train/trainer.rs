@@ -1,4 +1,4 @@
-//! A pre-training run without its surroundings: parameters, optimiser and the programs of a step, fed
+//! A training run without its surroundings: parameters, optimiser and the programs of a step, fed
 //! with batches by a loop of any platform.
 
 use super::checkpoint::{Checkpoint, Meta};
@@ -7,10 +7,13 @@ use super::step::{BatchData, TrainStep};
 use crate::data::{Batch, Cursor, Normalization};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::model::classifier::ClassifierConfig;
 use crate::model::init::init_params;
-use crate::model::params::mae_params;
+use crate::model::params::{ParamSpec, mae_params};
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops::optim::{Metrics, Scalars};
+use crate::philox::Rng;
+use crate::tensor::TensorMap;
 
 /// Steps skipped in a row after which a run stops.
 pub const MAX_SKIPPED_IN_A_ROW: u32 = 5;
@@ -23,35 +26,98 @@ pub struct Trainer {
     step: u64,
 }
 
+/// First word of the random streams of drop-path.
+const DROP_PATH: u32 = 0x0D20_9A74;
+
+/// What a trainer begins with.
+#[derive(Clone, Copy)]
+pub enum Beginning<'a> {
+    /// Fresh parameters, except for these.
+    Fresh(&'a TensorMap),
+    /// A checkpoint's, with all that belongs to them.
+    Resumed(&'a Checkpoint),
+}
+
 /// A batch as the step takes it; masks follow the draws.
 pub fn data(batch: &Batch) -> BatchData<'_> {
-    BatchData { images: &batch.images, sample_ids: &batch.draw_ids, noise: &[] }
+    BatchData {
+        images: &batch.images,
+        sample_ids: &batch.draw_ids,
+        tokens: &batch.tokens,
+        targets: &batch.targets,
+        ..BatchData::default()
+    }
+}
+
+/// The factor of every residual branch `[connections, B]` for a batch: a function of the seed, the epoch
+/// and each draw alone.
+fn drop_path_scales(config: &ClassifierConfig, seed: u64, batch: &Batch) -> Vec<f32> {
+    let rates = config.drop_rates();
+    let mut scales = vec![0.0; rates.len() * batch.len()];
+    for (sample, &draw) in batch.draw_ids.iter().enumerate() {
+        let mut rng = Rng::new(seed, [DROP_PATH, batch.epoch, draw]);
+        for (connection, rate) in rates.iter().enumerate() {
+            if rng.uniform() >= *rate {
+                scales[connection * batch.len() + sample] = 1.0 / (1.0 - rate);
+            }
+        }
+    }
+    scales
 }
 
 impl Trainer {
-    /// Fresh parameters, or those of `resumed` with all that belongs to them.
+    /// What `recipe` trains, with the parameters of `beginning`.
     ///
     /// # Errors
     /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough,
-    /// [`Error::BadWeights`] if the checkpoint is of another model.
-    pub fn new(gpu: &Gpu, recipe: &Recipe, resumed: Option<&Checkpoint>) -> Result<Self> {
-        let layout = ParamLayout::new(mae_params(&recipe.model), gpu.max_binding());
+    /// [`Error::BadWeights`] if the parameters are of another model.
+    pub fn new(gpu: &Gpu, recipe: &Recipe, beginning: Beginning<'_>) -> Result<Self> {
+        let layout = ParamLayout::new(params(recipe), gpu.max_binding());
         let store = ParamStore::new(gpu, layout, true)?;
-        match resumed {
-            Some(checkpoint) => {
+        Self::with_store(gpu, recipe, store, beginning)
+    }
+
+    /// A trainer whose frozen parameters are those of `base`, as they are at any time; `recipe` trains
+    /// what `base` has not.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on_top(
+        gpu: &Gpu,
+        recipe: &Recipe,
+        base: &ParamStore,
+        beginning: Beginning<'_>,
+    ) -> Result<Self> {
+        let known = |name: &str| base.layout().specs().iter().any(|spec| spec.name == name);
+        let own = params(recipe).into_iter().filter(|spec| !known(&spec.name)).collect();
+        let layout = ParamLayout::new(own, gpu.max_binding());
+        let store = ParamStore::on_top(base, layout)?;
+        Self::with_store(gpu, recipe, store, beginning)
+    }
+
+    fn with_store(
+        gpu: &Gpu,
+        recipe: &Recipe,
+        store: ParamStore,
+        beginning: Beginning<'_>,
+    ) -> Result<Self> {
+        let step = match beginning {
+            Beginning::Resumed(checkpoint) => {
                 store.load(Role::Value, &checkpoint.params)?;
                 store.load(Role::Moment1, &checkpoint.moment1)?;
                 store.load(Role::Moment2, &checkpoint.moment2)?;
                 store.set_state(checkpoint.meta.state());
+                checkpoint.meta.step
             }
-            None => {
+            Beginning::Fresh(given) => {
                 let specs = store.layout().specs();
                 let initial = init_params(specs, recipe.model.grid(), recipe.seed);
                 store.load(Role::Value, &initial)?;
+                store.load(Role::Value, given)?;
+                0
             }
-        }
+        };
         let train = TrainStep::new(gpu, recipe.step_config(), &store)?;
-        let step = resumed.map_or(0, |checkpoint| checkpoint.meta.step);
         Ok(Self { recipe: recipe.clone(), store, train, step })
     }
 
@@ -84,7 +150,11 @@ impl Trainer {
             lr,
             ..Scalars::seeded(self.recipe.seed)
         };
-        self.train.run_batch(index, scalars, data(batch));
+        let classifier = self.recipe.classify.as_ref().map(|c| c.config(&self.recipe.model));
+        let dropped = classifier.filter(|config| config.drop_path > 0.0);
+        let scales = dropped.map(|config| drop_path_scales(&config, self.recipe.seed, batch));
+        let drop_path = scales.as_deref().unwrap_or_default();
+        self.train.run_batch(index, scalars, BatchData { drop_path, ..data(batch) });
         if index + 1 == self.recipe.grad_accum {
             self.step += 1;
         }
@@ -128,10 +198,12 @@ impl Trainer {
                 optimizer_state: bytemuck::cast(self.store.state().await?),
                 seconds,
                 recipe: self.recipe.clone(),
+                probe: None,
             },
             params: self.store.read(Role::Value).await?,
             moment1: self.store.read(Role::Moment1).await?,
             moment2: self.store.read(Role::Moment2).await?,
+            probe: None,
         })
     }
 
@@ -154,5 +226,13 @@ impl Trainer {
              warm-up or --clip-grad 1; {kept}"
         );
         Ok(Error::Diverged { problem })
+    }
+}
+
+/// The parameter table of what `recipe` trains.
+fn params(recipe: &Recipe) -> Vec<ParamSpec> {
+    match &recipe.classify {
+        None => mae_params(&recipe.model),
+        Some(classify) => classify.config(&recipe.model).params(),
     }
 }

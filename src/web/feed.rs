@@ -58,7 +58,7 @@ impl Feed {
 
     /// Batches of one epoch; 1 as long as none was made.
     pub fn batches_per_epoch(&self) -> usize {
-        self.batches.as_ref().map_or(1, |batches| batches.maker.batches_per_epoch())
+        self.batches.as_ref().map_or(1, |batches| batches.maker.sequence().batches_per_epoch())
     }
 
     /// The next batch, the same as the command line's for these pictures and this recipe.
@@ -69,10 +69,10 @@ impl Feed {
         self.prepare(recipe, normalization)?;
         let Batches { maker, order } = self.batches.as_mut().expect("prepared");
         if order.0 != self.cursor.epoch {
-            *order = (self.cursor.epoch, maker.order(self.cursor.epoch));
+            *order = (self.cursor.epoch, maker.sequence().order(self.cursor.epoch));
         }
         let batch = maker.batch_at(self.cursor, &order.1)?;
-        self.cursor = maker.after(self.cursor);
+        self.cursor = maker.sequence().after(self.cursor);
         Ok(batch)
     }
 
@@ -99,10 +99,10 @@ impl Feed {
         let source: Arc<dyn ImageSource> = Arc::new(self.pictures.clone());
         let maker = BatchMaker::new(source, normalization.clone(), options)?;
         // The pictures may be others than those that the cursor counted.
-        if self.cursor.batch as usize >= maker.batches_per_epoch() {
+        if self.cursor.batch as usize >= maker.sequence().batches_per_epoch() {
             self.cursor = Cursor { epoch: self.cursor.epoch.wrapping_add(1), batch: 0 };
         }
-        let order = (self.cursor.epoch, maker.order(self.cursor.epoch));
+        let order = (self.cursor.epoch, maker.sequence().order(self.cursor.epoch));
         self.batches = Some(Batches { maker, order });
         Ok(())
     }

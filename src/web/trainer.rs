@@ -16,11 +16,12 @@ use crate::data::{Augment, Crop, Cursor, Normalization};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::model::store::Role;
-use crate::ops::optim::AdamW;
+use crate::ops::optim::{AdamW, Optimizer};
 use crate::program::Plan;
+use crate::tensor::TensorMap;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
-use crate::train::trainer::{MAX_SKIPPED_IN_A_ROW, Trainer as Core};
+use crate::train::trainer::{Beginning, MAX_SKIPPED_IN_A_ROW, Trainer as Core};
 use crate::weights::describe;
 use crate::weights::safetensors::{self, Precision};
 
@@ -125,11 +126,12 @@ impl Options {
                 apply_exif: true,
                 strict: false,
                 synthetic_len: 0,
-                augment: Augment { crop, flip: self.flip, jitter },
+                augment: Augment { crop, flip: self.flip, jitter, ..Augment::none() },
                 normalization,
                 held_out_images: 256,
                 pictures: 8,
                 threads: 0,
+                tokens: None,
             },
             batch_size: self.batch_size,
             grad_accum: self.grad_accum,
@@ -138,19 +140,21 @@ impl Options {
             blr: 0.0,
             lr: Some(self.lr),
             min_lr: self.min_lr,
-            optimizer: AdamW {
+            optimizer: Optimizer::AdamW(AdamW {
                 beta1: self.betas[0],
                 beta2: self.betas[1],
                 eps: 1e-8,
                 weight_decay: self.weight_decay,
                 clip_norm: self.clip_grad,
-            },
+            }),
             seed: self.seed,
             // As the command line has them, should it go on with this run.
             eval_every: 1.0,
             pictures_every: 5.0,
             checkpoint_every: 1.0,
             keep_checkpoints: 2,
+            classify: None,
+            probe: None,
         };
         recipe.validate()?;
         Ok(recipe)
@@ -170,7 +174,7 @@ impl Trainer {
             NormalizationChoice::Given(normalization) => normalization.clone(),
             _ => Normalization::imagenet(),
         };
-        let core = Core::new(&device.gpu, &recipe, None)?;
+        let core = Core::new(&device.gpu, &recipe, Beginning::Fresh(&TensorMap::new()))?;
         Ok(Self::around(device, core, normalization, Cursor::default(), 0.0))
     }
 
@@ -180,7 +184,12 @@ impl Trainer {
     /// `BadWeights` if it is none, `OutOfMemory`.
     pub fn resume(device: &Device, checkpoint: &[u8]) -> JsResult<Self> {
         let checkpoint = Checkpoint::from_bytes(checkpoint)?;
-        let core = Core::new(&device.gpu, &checkpoint.meta.recipe, Some(&checkpoint))?;
+        let recipe = &checkpoint.meta.recipe;
+        if recipe.classify.is_some() || recipe.data.tokens.is_some() {
+            let problem = "it is of a run with labels or tokens, which go on with the command line";
+            return Err(Error::BadWeights { problem: problem.to_owned() }.into());
+        }
+        let core = Core::new(&device.gpu, recipe, Beginning::Resumed(&checkpoint))?;
         let meta = checkpoint.meta;
         Ok(Self::around(device, core, meta.normalization, meta.cursor, meta.seconds))
     }
@@ -290,7 +299,7 @@ impl Trainer {
     /// `DeviceLost`.
     #[wasm_bindgen(js_name = exportWeights)]
     pub async fn export_weights(&self, half: bool) -> JsResult<Vec<u8>> {
-        let metadata = describe(&self.core.recipe().model, &self.normalization)?;
+        let metadata = describe(&self.core.recipe().model, &self.normalization, None)?;
         let tensors = self.core.store().read(Role::Value).await?;
         let precision = if half { Precision::F16 } else { Precision::F32 };
         Ok(safetensors::to_bytes(&tensors, &metadata, precision)?)

@@ -7,6 +7,7 @@ use super::names::{Format, detect};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
+use crate::model::classifier::HeadInfo;
 use crate::tensor::Shapes;
 
 /// Text entries of a file's header.
@@ -16,17 +17,29 @@ pub type Metadata = BTreeMap<String, String>;
 const CONFIG_ENTRY: &str = "webmae.config";
 /// Entry that holds the pixels' mean and standard deviation as JSON.
 const NORMALIZATION_ENTRY: &str = "webmae.normalization";
+/// Entry that holds a classifier's [`HeadInfo`] as JSON.
+const HEAD_ENTRY: &str = "webmae.head";
 
-/// The entries that describe a model, with which [`identify`] needs nothing else.
+/// The entries that describe a model, a classifier if it has a `head`, with which [`identify`] needs nothing
+/// else.
 ///
 /// # Errors
 /// [`Error::BadWeights`] if the configuration has no JSON form (a number that is not finite).
-pub fn describe(config: &ModelConfig, normalization: &Normalization) -> Result<Metadata> {
+pub fn describe(
+    config: &ModelConfig,
+    normalization: &Normalization,
+    head: Option<&HeadInfo>,
+) -> Result<Metadata> {
     let problem = |e| Error::BadWeights { problem: format!("the header's description: {e}") };
-    Ok(Metadata::from([
+    let mut metadata = Metadata::from([
         (CONFIG_ENTRY.to_owned(), serde_json::to_string(config).map_err(problem)?),
         (NORMALIZATION_ENTRY.to_owned(), serde_json::to_string(normalization).map_err(problem)?),
-    ]))
+    ]);
+    if let Some(head) = head {
+        let text = serde_json::to_string(head).map_err(problem)?;
+        metadata.insert(HEAD_ENTRY.to_owned(), text);
+    }
+    Ok(metadata)
 }
 
 /// Whose names a file has, and the model it holds: as stored in its header; else, for Hugging Face's
@@ -61,6 +74,14 @@ pub fn identify(
 /// [`Error::BadWeights`] if the entry cannot be read.
 pub fn stored_normalization(metadata: &Metadata) -> Result<Option<Normalization>> {
     entry(metadata, NORMALIZATION_ENTRY)
+}
+
+/// What the header says of a classifier's head, if it has one.
+///
+/// # Errors
+/// [`Error::BadWeights`] if the entry cannot be read.
+pub fn stored_head(metadata: &Metadata) -> Result<Option<HeadInfo>> {
+    entry(metadata, HEAD_ENTRY)
 }
 
 fn entry<T: serde::de::DeserializeOwned>(metadata: &Metadata, name: &str) -> Result<Option<T>> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{MaskStrategy, ModelConfig, StackConfig, Variant};
+use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use crate::error::{Error, Result};
 
 /// A size in pixels: one number for a square, or height and width.
@@ -171,6 +171,7 @@ impl HfConfig {
             ),
             mask_ratio: self.mask_ratio,
             mask_strategy: MaskStrategy::Random,
+            target: PatchTarget::Pixels,
             norm_pix_loss: self.norm_pix_loss,
             encoder_mask_tokens: false,
             layer_norm_eps: self.layer_norm_eps as f32,

@@ -1,7 +1,7 @@
 //! A model's configuration, read off its weights.
 
 use super::names::{Format, internal_shapes};
-use crate::config::{MaskStrategy, ModelConfig, StackConfig, Variant};
+use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use crate::error::{Error, Result};
 use crate::tensor::Shapes;
 
@@ -56,6 +56,7 @@ pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Res
         },
         mask_ratio: overrides.mask_ratio.unwrap_or(0.75),
         mask_strategy: MaskStrategy::Random,
+        target: PatchTarget::Pixels,
         norm_pix_loss: overrides.norm_pix_loss.unwrap_or(false),
         encoder_mask_tokens: shapes.0.contains_key("encoder_mask_token"),
         layer_norm_eps: overrides.layer_norm_eps.unwrap_or_else(|| layer_norm_eps(format, variant)),

@@ -13,12 +13,13 @@ pub mod names;
 mod open;
 #[cfg(feature = "native")]
 pub mod pth;
+mod resize;
 pub mod safetensors;
 pub mod stream;
 
 #[cfg(feature = "native")]
 pub use atomic::atomic_write;
-pub use header::{Metadata, describe, identify, stored_normalization};
+pub use header::{Metadata, describe, identify, stored_head, stored_normalization};
 pub use infer::{Overrides, infer_config};
 pub use names::{
     Assembled, Converted, FileKind, Format, Mapping, Missing, Piece, detect, map_names,
@@ -26,3 +27,4 @@ pub use names::{
 };
 #[cfg(feature = "native")]
 pub use open::{Opened, open};
+pub use resize::{resize_model, resize_positions};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use webmae::tensor::{HostTensor, TensorMap};
-use webmae::{MaskStrategy, ModelConfig, StackConfig, Variant};
+use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 
 use crate::common::{max_abs, max_difference, relative_norm};
 
@@ -71,8 +71,8 @@ impl Case {
     /// The model that the case describes.
     pub fn model(&self) -> ModelConfig {
         let variant = match self.kind() {
-            "blog_mae" => Variant::Plain,
-            "vitp_mae" => Variant::VitPytorch,
+            "blog_mae" | "plain_vit_cls" | "plain_vit_mean" => Variant::Plain,
+            "vitp_mae" | "vitp_vit_cls" | "vitp_vit_mean" => Variant::VitPytorch,
             _ => Variant::Paper,
         };
         let has_decoder = !self.kind().contains("vit_");
@@ -107,7 +107,8 @@ impl Case {
             });
             (encoder, decoder.unwrap_or(encoder))
         } else {
-            (plain(""), plain("decoder_"))
+            let encoder = plain("");
+            (encoder, if has_decoder { plain("decoder_") } else { encoder })
         };
         let ratio = if variant == Variant::Paper { "mask_ratio" } else { "masking_ratio" };
         let config = ModelConfig {
@@ -119,6 +120,7 @@ impl Case {
             decoder,
             mask_ratio: if has_decoder { self.number(ratio) } else { 0.0 },
             mask_strategy: MaskStrategy::Random,
+            target: PatchTarget::Pixels,
             norm_pix_loss: self.json["config"]["norm_pix_loss"].as_bool().unwrap_or(false),
             encoder_mask_tokens: false,
             layer_norm_eps: self.number("layer_norm_eps") as f32,

@@ -1,7 +1,7 @@
 //! The classifiers' cases: forward pass, cross entropy and every gradient.
 
 use pollster::block_on;
-use webmae::model::classifier::{ClassifierConfig, Pool, classify};
+use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::{Target, cross_entropy};
 use webmae::program::{Program, Recorder};
@@ -13,14 +13,21 @@ use crate::common::gpu;
 pub fn run(case: &Case) -> Vec<String> {
     let (format, pool) = match case.kind() {
         "hf_vit_cls" => (Format::HuggingFaceVit, Pool::Cls),
+        "plain_vit_cls" => (Format::VitPytorchOld, Pool::Cls),
+        "plain_vit_mean" => (Format::VitPytorchOld, Pool::Mean),
+        "vitp_vit_cls" => (Format::VitPytorch, Pool::Cls),
+        "vitp_vit_mean" => (Format::VitPytorch, Pool::Mean),
         _ => (Format::Fair, Pool::Mean),
     };
     let model = case.model();
     let config = ClassifierConfig {
         model: model.clone(),
         pool,
+        head: Head::Full,
         classes: case.size("num_labels"),
+        trainable: Trainable::All,
         learned_positions: true,
+        drop_path: 0.0,
     };
     let internal = |prefix: &str, missing| {
         let converted = to_internal(format, &model, &case.group(prefix), missing);
@@ -29,33 +36,39 @@ pub fn run(case: &Case) -> Vec<String> {
     let gpu = gpu();
     let layout = ParamLayout::new(config.params(), gpu.max_binding());
     let store = ParamStore::new(gpu, layout, true).expect("memory");
-    store.load(Role::Value, &internal("param.", Missing::Refused)).expect("weights");
+    let values = internal("param.", Missing::Refused);
+    let mut failures = Vec::new();
+    for spec in store.layout().specs() {
+        if !values.contains_key(&spec.name) {
+            failures.push(format!("the case has no {}", spec.name));
+        }
+    }
+    store.load(Role::Value, &values).expect("weights");
 
     let pixels = case.tensor("input.pixel_values");
     let labels: Vec<u32> = case.tensor("input.labels").data.iter().map(|&l| l as u32).collect();
+    let batch = labels.len();
     let mut rec = Recorder::new(gpu.tier(), true);
     store.layout().declare(&mut rec, true);
-    let images = rec.external("images", pixels.shape.clone());
-    let wanted = rec.external("labels", [labels.len()]);
+    let classified = classify(&mut rec, &config, batch, Input::Images, true);
+    let wanted = rec.external("labels", [batch]);
     let loss = rec.external("loss", [1]);
     rec.clear_first(loss);
-    let classified = classify(&mut rec, &config, images);
     let target = Target::Labels { labels: wanted, smoothing: 0.0 };
-    cross_entropy(&mut rec, classified.logits, target, loss);
+    cross_entropy(&mut rec, classified.logits, target, batch, loss);
     rec.backward();
-    let latent = match pool {
-        Pool::Cls => classified.encoded.latent,
-        Pool::Mean => classified.feature,
-    };
-    rec.keep(classified.encoded.encoder_input, "encoder_input");
+    let encoded = classified.encoded.expect("images are encoded");
+    // timm's case has the feature in its place.
+    let is_feature = case.kind() == "timm_vit_avg";
+    let latent = if is_feature { classified.feature } else { encoded.latent };
+    rec.keep(encoded.encoder_input, "encoder_input");
     rec.keep(latent, "latent");
     rec.keep(classified.logits, "logits");
     let program = Program::build(gpu, &rec, store.buffers()).expect("a program");
-    program.write("images", &pixels.data);
+    program.write(Input::Images.label(), &pixels.data);
     program.write("labels", &labels);
     program.submit();
 
-    let mut failures = Vec::new();
     let read = |label: &str| -> Vec<f32> { block_on(program.read(label)).expect("a result") };
     let expected_loss = case.json["loss"]["f64"].as_f64().expect("a loss");
     case.check_loss(read("loss")[0], expected_loss, &mut failures);
@@ -63,6 +76,10 @@ pub fn run(case: &Case) -> Vec<String> {
     case.check_output("output.latent", &read("latent"), &mut failures);
     case.check_output("output.logits", &read("logits"), &mut failures);
     let actual = block_on(store.read(Role::Grad)).expect("gradients");
-    case.check_gradients(&actual, &internal("grad.", Missing::Allowed), &mut failures);
+    let expected = internal("grad.", Missing::Allowed);
+    for name in actual.keys().filter(|name| !expected.contains_key(*name)) {
+        failures.push(format!("the case has no gradient of {name}"));
+    }
+    case.check_gradients(&actual, &expected, &mut failures);
     failures
 }

@@ -4,7 +4,7 @@ use pollster::block_on;
 use webmae::model::mae::{decode, encode};
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::{Images, masked_loss};
+use webmae::ops::{Truth, masked_loss};
 use webmae::program::{Program, Recorder};
 use webmae::tensor::TensorMap;
 use webmae::weights::{Converted, Format, Missing, to_internal};
@@ -45,7 +45,7 @@ pub fn run(case: &Case) -> Vec<String> {
     let decoded = decode(&mut rec, &config, &encoded);
     let loss = rec.external("loss", [1]);
     rec.clear_first(loss);
-    let input = Images { pixels: images, accumulated: 1 };
+    let input = Truth { values: images, accumulated: 1 };
     masked_loss(&mut rec, &config, input, decoded.target, decoded.pred, loss);
     rec.backward();
     let mut kept: Vec<(String, &str)> = Vec::new();

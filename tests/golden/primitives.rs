@@ -183,7 +183,7 @@ impl Group<'_> {
         let ones = bench.rec.external("ones", [1, 1]);
         let zeros = bench.rec.external("zeros", [1]);
         let shortcut = bench.rec.external("shortcut", [count, 1]);
-        let y = mlp(&mut bench.rec, column, [ones, zeros], [ones, zeros], shortcut);
+        let y = mlp(&mut bench.rec, column, [ones, zeros], [ones, zeros], Some(shortcut));
         let dy = bench.rec.external("dy", [count, 1]);
         bench.rec.set_grad(y, dy);
         bench.rec.backward();
@@ -208,7 +208,8 @@ impl Group<'_> {
         bench.check()
     }
 
-    /// The reference has q, k and v apart, `[B, H, N, D]`; the op takes them fused, `[B, N, 3, H, D]`.
+    /// The reference has q, k and v apart, `[B, H, N, D]`; the op takes them fused,
+    /// `[B, N, 3, H, D]`.
     fn attention(&self) -> Vec<String> {
         let &[b, h, n, d] = self.tensor("q").shape.as_slice() else { panic!("[B, H, N, D]") };
         let index = move |bi: usize, hi: usize, ni: usize| ((bi * h + hi) * n + ni) * d;
@@ -271,7 +272,8 @@ impl Group<'_> {
         };
         let loss = bench.rec.external("loss", [1]);
         bench.rec.clear_first(loss);
-        cross_entropy(&mut bench.rec, logits, target, loss);
+        let rows = bench.rec.shape(logits)[0];
+        cross_entropy(&mut bench.rec, logits, target, rows, loss);
         let d_logits = bench.rec.grad(logits).expect("a gradient");
         bench.rec.keep(d_logits, "dlogits");
         let program = Program::build(gpu(), &bench.rec, &Buffers::new()).expect("a program");

@@ -1,13 +1,16 @@
 //! Twenty steps of an optimiser: every loss, and the parameters in the end.
 
 use pollster::block_on;
+use webmae::data::mix::soft_targets;
+use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
+use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{AdamW, Lars, STEP_WORDS, Scalars, lars as record_lars};
-use webmae::ops::{BatchNorm, Target, batch_norm, cross_entropy, linear};
-use webmae::program::{Buffers, Program, Recorder};
-use webmae::train::step::{BatchData, MaskSource, StepConfig, TrainStep};
+use webmae::ops::optim::{AdamW, Lars, Optimizer, Scalars};
+use webmae::program::{Program, Recorder};
+use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 use webmae::weights::{Format, Missing, to_hugging_face, to_internal};
+use webmae::{ModelConfig, StackConfig};
 
 use crate::case::Case;
 use crate::common::{gpu, max_abs, max_difference};
@@ -42,15 +45,15 @@ pub fn adamw(case: &Case) -> Vec<String> {
     let config = StepConfig {
         batch_size,
         grad_accum: 1,
-        optimizer: AdamW {
+        optimizer: Optimizer::AdamW(AdamW {
             beta1: number(&optimizer["betas"][0]),
             beta2: number(&optimizer["betas"][1]),
             eps: number(&optimizer["eps"]),
             weight_decay: number(&optimizer["weight_decay"]),
             clip_norm: 0.0,
-        },
-        masks: MaskSource::Given,
-        model: model.clone(),
+        }),
+        task: Task::Masked { model: model.clone(), masks: MaskSource::Given },
+        layer_decay: 1.0,
     };
     let mut step = TrainStep::new(gpu, config, &store).expect("a program");
     let chunk = |name: &str, i: usize| {
@@ -61,7 +64,7 @@ pub fn adamw(case: &Case) -> Vec<String> {
     let mut metrics = Vec::new();
     for i in 0..steps {
         let (images, noise) = (chunk("input.pixel_values", i), chunk("input.noise", i));
-        let batch = BatchData { images: &images, sample_ids: &[], noise: &noise };
+        let batch = BatchData { images: &images, noise: &noise, ..Default::default() };
         step.run_batch(0, scalars(i, case.tensor("input.lr").data[i]), batch);
         step.request_metrics();
         metrics.extend(block_on(step.metrics(i as u32)).expect("metrics"));
@@ -92,100 +95,97 @@ pub fn adamw(case: &Case) -> Vec<String> {
     failures
 }
 
+/// The probe's head alone, on given features, through the real step.
 pub fn lars(case: &Case) -> Vec<String> {
     let gpu = gpu();
     let json = &case.json["config"];
     let number = |name: &str| json[name].as_f64().expect("a number") as f32;
     let [steps, batch, dim, classes] = ["steps", "batch", "dim", "classes"].map(|n| case.size(n));
-    let optimizer = Lars {
+    let mut model = ModelConfig::preset("tiny").expect("a preset");
+    model.encoder = StackConfig::new(dim, 1, 1);
+    let classifier = ClassifierConfig {
+        model: model.clone(),
+        pool: Pool::Mean,
+        head: Head::Probe,
+        classes,
+        trainable: Trainable::None,
+        learned_positions: false,
+        drop_path: 0.0,
+    };
+    let layout = ParamLayout::new(classifier.params(), gpu.max_binding());
+    let store = ParamStore::new(gpu, layout, true).expect("memory");
+    let mut initial = init_params(store.layout().specs(), model.grid(), 0);
+    for part in ["weight", "bias"] {
+        let given = case.tensor(&format!("param.head.1.{part}"));
+        initial.insert(format!("head.{part}"), given.clone());
+    }
+    store.load(Role::Value, &initial).expect("weights");
+    let optimizer = Optimizer::Lars(Lars {
         momentum: number("momentum"),
         weight_decay: number("weight_decay"),
         trust: number("trust_coefficient"),
+    });
+    let config = StepConfig {
+        task: Task::Classify { classifier: classifier.clone(), input: Input::Features },
+        batch_size: batch,
+        grad_accum: 1,
+        optimizer,
+        layer_decay: 1.0,
     };
-    // The same head for training on `rows` features and for evaluation.
-    let record = |rows: usize, train: bool| {
-        let mut rec = Recorder::new(gpu.tier(), train);
-        let mut params = Vec::new();
-        for (name, shape) in [("weight", vec![classes, dim]), ("bias", vec![classes])] {
-            let value = rec.external(name, shape.clone());
-            let grad = train.then(|| rec.external(&format!("d {name}"), shape.clone()));
-            if let Some(grad) = grad {
-                rec.clear_first(grad);
-                params.push([grad, value, rec.external(&format!("velocity {name}"), shape)]);
-            }
-            rec.add_param(name, value, grad);
-        }
-        let x = rec.external("features", [rows, dim]);
-        let norm = BatchNorm {
-            running_mean: rec.external("running_mean", [dim]),
-            running_var: rec.external("running_var", [dim]),
-            eps: number("bn_eps"),
-            momentum: number("bn_momentum"),
-            train,
-        };
-        let y = batch_norm(&mut rec, x, norm);
-        let (weight, bias) = (rec.param("weight"), rec.param("bias"));
-        let logits = linear(&mut rec, y, weight, Some(bias));
-        if train {
-            let labels = rec.external("labels", [rows]);
-            let loss = rec.external("loss", [1]);
-            rec.clear_first(loss);
-            cross_entropy(&mut rec, logits, Target::Labels { labels, smoothing: 0.0 }, loss);
-            rec.backward();
-            let step = rec.external("step", [STEP_WORDS]);
-            for tensors in params {
-                record_lars(&mut rec, optimizer, step, tensors);
-            }
-        } else {
-            rec.keep(logits, "logits");
-        }
-        rec
-    };
-    let train = Program::build(gpu, &record(batch, true), &Buffers::new()).expect("a program");
-    train.write("weight", &case.tensor("param.head.1.weight").data);
-    train.write("bias", &case.tensor("param.head.1.bias").data);
-    train.write("running_var", &vec![1.0_f32; dim]);
-    let mut losses = Vec::new();
-    for i in 0..steps {
-        let rows = batch * dim;
-        train.write("features", &case.tensor("input.features").data[i * rows..(i + 1) * rows]);
-        let labels = &case.tensor("input.labels").data[i * batch..(i + 1) * batch];
-        train.write("labels", &labels.iter().map(|&l| l as u32).collect::<Vec<_>>());
-        train.write("step", &[scalars(i, case.tensor("input.lr").data[i])]);
-        train.submit();
-        losses.push(block_on(train.read::<f32>("loss")).expect("a loss")[0]);
+    let mut step = TrainStep::new(gpu, config, &store).expect("a program");
+    let features = case.tensor("input.features").data.chunks(batch * dim);
+    let labels = case.tensor("input.labels").data.chunks(batch);
+    for (i, (images, labels)) in features.zip(labels).enumerate() {
+        let labels: Vec<u32> = labels.iter().map(|&l| l as u32).collect();
+        let targets = soft_targets(&labels, classes, 0.0);
+        let batch = BatchData { images, targets: &targets, ..Default::default() };
+        step.run_batch(0, scalars(i, case.tensor("input.lr").data[i]), batch);
     }
+    step.request_metrics();
+    let metrics = block_on(step.metrics(0)).expect("metrics");
+    assert_eq!(metrics.len(), steps);
     let mut failures = Vec::new();
+    let losses: Vec<f32> = metrics.iter().map(|m| m.loss).collect();
     check_losses(case, &losses, &mut failures);
 
-    let eval_features = case.tensor("input.eval_features");
-    let shared: Buffers = ["weight", "bias", "running_mean", "running_var"]
-        .map(|name| (name.to_owned(), train.buffer(name).clone()))
-        .into();
-    let eval = Program::build(gpu, &record(eval_features.shape[0], false), &shared).expect("eval");
-    eval.write("features", &eval_features.data);
-    eval.submit();
-    let read = |program: &Program, name: &str| block_on(program.read::<f32>(name)).expect("data");
+    let values = block_on(store.read(Role::Value)).expect("parameters");
     let variance = &case.tensor("final.head.0.running_var").data;
     for (name, spread) in [("running_mean", true), ("running_var", false)] {
         let expected = &case.tensor(&format!("final.head.0.{name}")).data;
-        for (i, (actual, &expected)) in read(&train, name).into_iter().zip(expected).enumerate() {
+        let actual = &values[&format!("head_norm.{name}")].data;
+        for (i, (actual, &expected)) in actual.iter().zip(expected).enumerate() {
             let scale = expected.abs() + if spread { variance[i].sqrt() } else { 0.0 };
             if !((actual - expected).abs() <= 1e-4 * scale) {
                 failures.push(format!("{name}[{i}]: {actual}, expected {expected}"));
             }
         }
     }
+    let features = case.tensor("input.eval_features");
+    let mut rec = Recorder::new(gpu.tier(), false);
+    store.layout().declare(&mut rec, false);
+    let rows = features.shape[0];
+    let logits = classify(&mut rec, &classifier, rows, Input::Features, false).logits;
+    rec.keep(logits, "logits");
+    let eval = Program::build(gpu, &rec, store.buffers()).expect("a program");
+    eval.write(Input::Features.label(), &features.data);
+    eval.submit();
+    let logits: Vec<f32> = block_on(eval.read("logits")).expect("logits");
     for (name, actual) in [
-        ("final.head.1.weight", read(&train, "weight")),
-        ("final.head.1.bias", read(&train, "bias")),
-        ("output.eval_logits", read(&eval, "logits")),
+        ("final.head.1.weight", &values["head.weight"].data),
+        ("final.head.1.bias", &values["head.bias"].data),
+        ("output.eval_logits", &logits),
     ] {
         let expected = &case.tensor(name).data;
         let limit = case.tolerance("rel_to_max") * max_abs(expected);
-        let difference = max_difference(&actual, expected);
+        let difference = max_difference(actual, expected);
         if !(difference <= limit) {
             failures.push(format!("{name}: {difference:.3e} > {limit:.3e}"));
+        }
+    }
+    // What is frozen stays as it was.
+    for (name, value) in values.iter().filter(|(name, _)| !name.starts_with("head")) {
+        if value.data != initial[name].data {
+            failures.push(format!("{name} has changed"));
         }
     }
     failures

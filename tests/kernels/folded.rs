@@ -2,10 +2,12 @@
 //! second one, and the surplus groups at the end do no harm.
 
 use webmae::ops::optim::{
-    AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State, adamw,
+    AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
+    StepTensors, adamw,
 };
 use webmae::ops::{
-    self, BatchNorm, Flatten, Heads, Images, Layout, MaskIds, Target, assemble_tokens, token_maps,
+    self, BatchNorm, DropPath, Flatten, Heads, Layout, MaskIds, Target, Truth, assemble_tokens,
+    token_maps,
 };
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
@@ -51,7 +53,7 @@ fn kernels_of_one_group_per_row() {
         let loss = bench.input("loss", &[1], &[0.0]);
         let target =
             Target::Labels { labels: bench.ids("labels", &[ROWS], &labels), smoothing: 0.0 };
-        ops::cross_entropy(&mut bench.rec, logits, target, loss);
+        ops::cross_entropy(&mut bench.rec, logits, target, ROWS, loss);
         bench.backward(normed, &dy);
         for (tensor, name) in [(x_norm, "x"), (x_softmax, "x2"), (logits, "x3")] {
             bench.keep_grad(tensor, name);
@@ -110,9 +112,12 @@ fn attention_and_products() {
     let b = bench.input("b", &[1], &[0.25]);
     let y = ops::linear(&mut bench.rec, x_in, w, Some(b));
     bench.rec.keep(y, "y");
+    let combined = ops::combine(&mut bench.rec, x_in, w, b);
+    bench.rec.keep(combined, "combined");
     let run = bench.run();
     let wanted: Vec<f32> = x.iter().map(|x| 0.5 * x + 0.25).collect();
     failures.equal(&format!("{} linear", setup.name), &run.f32("y"), &wanted);
+    failures.equal(&format!("{} combination", setup.name), &run.f32("combined"), &wanted);
     failures.report();
 }
 
@@ -156,6 +161,57 @@ fn kernels_of_one_invocation_per_value() {
         bench.rec.keep(y, "y");
         let run = bench.run();
         failures.equal(&what("batch norm"), &run.f32("y"), &vec![0.0; VALUES]);
+    }
+    failures.report();
+}
+
+/// As many discrete values, and a residual connection of them in two samples, one of them dropped.
+#[test]
+fn discrete_values_and_dropped_branches() {
+    let mut failures = Failures::default();
+    for setup in two_setups() {
+        let what = |part: &str| format!("{} {part}", setup.name);
+        let x = pattern(2 * VALUES);
+        let mut bench = Bench::new(&setup);
+        let pairs = bench.input("pairs", &[VALUES, 2], &x);
+        let best = ops::argmax(&mut bench.rec, pairs);
+        bench.rec.keep(best, "best");
+        // Backwards through a table of odd length.
+        let ids: Vec<u32> = (0..VALUES as u32).rev().map(|i| i % 1021).collect();
+        let ids_in = bench.ids("ids", &[1, VALUES], &ids);
+        let table = bench.input("table", &[1021, 1], &x[..1021]);
+        let rows = ops::gather_rows(&mut bench.rec, table, ids_in);
+        bench.rec.keep(rows, "rows");
+        let mut target: Vec<u32> = (0..VALUES as u32).rev().collect();
+        target[VALUES - 3] = u32::MAX;
+        let target_in = bench.ids("target", &[1, VALUES], &target);
+        let labels = ops::gather_labels(&mut bench.rec, target_in, ids_in);
+        bench.rec.keep(labels, "labels");
+        let run = bench.run();
+        let best: Vec<u32> = x.chunks(2).map(|pair| u32::from(pair[1] > pair[0])).collect();
+        failures.equal(&what("argmax"), &run.u32("best"), &best);
+        let wanted: Vec<f32> = ids.iter().map(|&id| x[id as usize]).collect();
+        failures.equal(&what("rows"), &run.f32("rows"), &wanted);
+        let label = |&t: &u32| if t == u32::MAX { t } else { ids[t as usize] };
+        let wanted: Vec<u32> = target.iter().map(label).collect();
+        failures.equal(&what("labels"), &run.u32("labels"), &wanted);
+
+        let half = VALUES.div_ceil(2);
+        let x = &x[..2 * half];
+        let mut bench = Bench::new(&setup);
+        let a = bench.variable("a", &[2, half], x);
+        let b = bench.variable("b", &[2, half], x);
+        let scales = bench.input("scales", &[1, 2], &[0.0, 1.25]);
+        let y = ops::drop_path(&mut bench.rec, a, b, DropPath { scales, connection: 0 });
+        bench.rec.keep(y, "y");
+        bench.backward(y, x);
+        bench.keep_grad(b, "b");
+        let run = bench.run();
+        let scaled: Vec<f32> =
+            x.iter().enumerate().map(|(i, x)| if i < half { 0.0 } else { 1.25 * x }).collect();
+        let wanted: Vec<f32> = x.iter().zip(&scaled).map(|(x, s)| x + s).collect();
+        failures.equal(&what("drop path"), &run.f32("y"), &wanted);
+        failures.equal(&what("drop path d branch"), &run.f32("d b"), &scaled);
     }
     failures.report();
 }
@@ -234,12 +290,18 @@ fn orders_and_losses() {
         let target = bench.ids("target", &[1, ROWS], &all);
         let pred = bench.variable("pred", &[1, ROWS, 1], &vec![0.0; ROWS]);
         let loss = bench.input("loss", &[1], &[0.0]);
-        let images = Images { pixels: images, accumulated: 1 };
+        let images = Truth { values: images, accumulated: 1 };
         let losses = ops::masked_loss(&mut bench.rec, &config, images, target, pred, loss);
         bench.rec.keep(losses, "losses");
+        let values = bench.input("values", &[1, ROWS, 1], &pixels);
+        let pred = bench.variable("pred of rows", &[1, ROWS, 1], &vec![0.0; ROWS]);
+        let rows = Truth { values, accumulated: 1 };
+        let losses = ops::masked_loss(&mut bench.rec, &config, rows, target, pred, loss);
+        bench.rec.keep(losses, "losses of rows");
         let run = bench.run();
         let wanted: Vec<f32> = pixels.iter().map(|x| x * x).collect();
         failures.equal(&what("masked loss"), &run.f32("losses"), &wanted);
+        failures.equal(&what("masked loss of rows"), &run.f32("losses of rows"), &wanted);
     }
     failures.report();
 }
@@ -294,7 +356,7 @@ fn a_large_slab() {
     let loss = bench.input("loss", &[1], &[0.5]);
     let metrics = bench.rec.external("metrics", [METRICS_RING, METRICS_WORDS]);
     let config = AdamW { beta1: 0.5, beta2: 0.5, eps: 0.0, weight_decay: 0.0, clip_norm: 0.0 };
-    adamw(&mut bench.rec, config, &[slab], [step, state, loss, metrics]);
+    adamw(&mut bench.rec, config, &[slab], StepTensors { step, state, loss, metrics });
     let run = bench.run();
     // The first step moves by the learning rate against the gradient's sign.
     let wanted: Vec<f32> = grads.iter().map(|g| -0.5 * g).collect();

@@ -88,6 +88,28 @@ fn check_linear(
     }
 }
 
+/// Rows of a basis, weighted and summed, plus an offset.
+#[test]
+fn combinations() {
+    let mut failures = Failures::default();
+    for (setup, sizes @ [m, n, k]) in setups().iter().flat_map(|s| SIZES.map(|z| (s, z))) {
+        let (x, basis, offset) = (normal(1, m * k), normal(2, k * n), normal(3, n));
+        let mut bench = Bench::new(setup);
+        let x_in = bench.input("x", &[1, m, k], &x);
+        let basis_in = bench.input("basis", &[k, n], &basis);
+        let offset_in = bench.input("offset", &[n], &offset);
+        let y = ops::combine(&mut bench.rec, x_in, basis_in, offset_in);
+        failures.equal("shape", bench.rec.shape(y), &[1, m, n]);
+        bench.rec.keep(y, "y");
+        let run = bench.run();
+        let transposed: Vec<f32> = (0..n * k).map(|i| basis[i % k * n + i / k]).collect();
+        let expected = linear(&wide(&x), &wide(&transposed), Some(&wide(&offset)), sizes);
+        let what = format!("{} combination {sizes:?}", setup.name);
+        failures.compare(&what, &run.f32("y"), &expected, TOLERANCE);
+    }
+    failures.report();
+}
+
 #[test]
 fn mlps() {
     let mut failures = Failures::default();
@@ -112,7 +134,7 @@ fn mlps() {
             .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
         let second = [("w2", vec![d, h], &w2), ("b2", vec![d], &b2)]
             .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
-        let y = ops::mlp(&mut bench.rec, x_in, first, second, r_in);
+        let y = ops::mlp(&mut bench.rec, x_in, first, second, Some(r_in));
         bench.rec.keep(y, "y");
         bench.backward(y, &dy);
         bench.keep_grad(x_in, "x");
@@ -143,7 +165,7 @@ fn gelu_is_the_exact_one() {
         let one = bench.input("one", &[1, 1], &[1.0]);
         let zero = bench.input("zero", &[1], &[0.0]);
         let shortcut = bench.input("shortcut", &[n, 1], &vec![0.0; n]);
-        let y = ops::mlp(&mut bench.rec, column, [one, zero], [one, zero], shortcut);
+        let y = ops::mlp(&mut bench.rec, column, [one, zero], [one, zero], Some(shortcut));
         bench.rec.keep(y, "y");
         bench.backward(y, &vec![1.0; n]);
         bench.keep_grad(column, "x");

@@ -1,6 +1,6 @@
 //! The masked loss, raw and norm-pix, and sums of losses.
 
-use webmae::ops::{Images, masked_loss};
+use webmae::ops::{Flatten, Truth, masked_loss};
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
 use crate::oracle_heads;
@@ -49,7 +49,7 @@ fn check(setup: &Setup, case: &Case, norm_pix: bool, constant: bool, failures: &
     let target = bench.ids("target", &[batch, tokens], &targets);
     let pred_in = bench.variable("pred", &[batch, tokens, p], &pred);
     let loss = bench.input("loss", &[1], &[0.25]);
-    let input = Images { pixels, accumulated: case.accumulated };
+    let input = Truth { values: pixels, accumulated: case.accumulated };
     let losses = masked_loss(&mut bench.rec, &config, input, target, pred_in, loss);
     bench.rec.keep(losses, "losses");
     bench.keep_grad(pred_in, "pred");
@@ -75,8 +75,7 @@ fn check(setup: &Setup, case: &Case, norm_pix: bool, constant: bool, failures: &
     failures.compare(&what("gradient"), &run.f32("d pred"), &gradient, 4e-6);
 }
 
-#[test]
-fn masked_losses() {
+fn cases() -> [Case; 5] {
     let case = |batch, grid, patch, channels, mask_ratio, accumulated| Case {
         batch,
         grid,
@@ -85,13 +84,31 @@ fn masked_losses() {
         mask_ratio,
         accumulated,
     };
-    let cases = [
+    [
         case(1, [1, 2], [1, 1], 1, 0.5, 1),
         case(2, [3, 5], [4, 2], 3, 0.75, 1),
         case(3, [7, 1], [1, 7], 4, 0.5, 3),
         case(2, [1, 9], [3, 3], 7, 0.9, 2),
         case(1, [2, 2], [16, 22], 3, 0.5, 1),
-    ];
+    ]
+}
+
+#[test]
+fn masked_losses_of_rows() {
+    let mut failures = Failures::default();
+    for setup in setups() {
+        for case in &cases() {
+            for (dim, norm_pix) in [(1, false), (7, true), (65, false), (197, false), (63, true)] {
+                check_rows(&setup, case, dim, norm_pix, &mut failures);
+            }
+        }
+    }
+    failures.report();
+}
+
+#[test]
+fn masked_losses() {
+    let cases = cases();
     let mut failures = Failures::default();
     for setup in setups() {
         for case in &cases {
@@ -103,6 +120,44 @@ fn masked_losses() {
         check(&setup, &cases[1], true, true, &mut failures);
     }
     failures.report();
+}
+
+/// Rows of values in place of pixels: as if each patch were one pixel of so many channels.
+fn check_rows(setup: &Setup, case: &Case, dim: usize, norm_pix: bool, failures: &mut Failures) {
+    let mut config = config(case.grid, case.patch, case.channels);
+    config.norm_pix_loss = norm_pix;
+    config.mask_ratio = case.mask_ratio;
+    let mut wide_pixels = crate::patches::config(case.grid, [1, 1], dim);
+    wide_pixels.norm_pix_loss = norm_pix;
+    let (batch, patches) = (case.batch, config.num_patches());
+    let tokens = patches + 1;
+    let images = wide(&normal(1, batch * patches * dim));
+    let rows = oracle_heads::patchify(&wide_pixels, &images, Flatten::ChannelLast);
+    let rows: Vec<f32> = rows.iter().map(|&x| x as f32).collect();
+    let targets = targets(batch, patches, config.num_masked(), 1);
+    let pred = normal(2, batch * tokens * dim);
+    let mut bench = Bench::new(setup);
+    let values = bench.input("values", &[batch, patches, dim], &rows);
+    let target = bench.ids("target", &[batch, tokens], &targets);
+    let pred_in = bench.variable("pred", &[batch, tokens, dim], &pred);
+    let loss = bench.input("loss", &[1], &[0.25]);
+    let truth = Truth { values, accumulated: case.accumulated };
+    let losses = masked_loss(&mut bench.rec, &config, truth, target, pred_in, loss);
+    bench.rec.keep(losses, "losses");
+    bench.keep_grad(pred_in, "pred");
+    let run = bench.run();
+
+    let targets: Vec<Option<usize>> =
+        targets.iter().map(|&t| (t != NONE).then_some(t as usize)).collect();
+    let masked = (batch * config.num_masked() * case.accumulated) as f64;
+    let (wanted, total, gradient) =
+        oracle_heads::masked_loss(&wide_pixels, &images, &targets, &wide(&pred), masked);
+    let what = |part: &str| {
+        format!("{} loss of {:?} rows of {dim} norm {norm_pix} {part}", setup.name, case.grid)
+    };
+    failures.compare(&what("per token"), &run.f32("losses"), &wanted, 4e-6);
+    failures.compare(&what("total"), &run.f32("loss"), &[0.25 + total], 4e-6);
+    failures.compare(&what("gradient"), &run.f32("d pred"), &gradient, 4e-6);
 }
 
 /// More losses than a workgroup has lanes, in every remainder: added exactly once each.
@@ -122,7 +177,7 @@ fn sums_of_losses() {
         let pred: Vec<f32> = (0..patches).map(|i| (i % 5) as f32).collect();
         let pred_in = bench.input("pred", &[1, patches, 1], &pred);
         let loss = bench.input("loss", &[1], &[0.0]);
-        let images = Images { pixels, accumulated: 1 };
+        let images = Truth { values: pixels, accumulated: 1 };
         masked_loss(&mut bench.rec, &config, images, target, pred_in, loss);
         let run = bench.run();
         let sum: f64 = pred.iter().map(|&x| f64::from(x * x)).sum();

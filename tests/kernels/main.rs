@@ -5,6 +5,8 @@ mod attention;
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
+mod discrete;
+mod drop_path;
 mod folded;
 mod heads;
 mod linear;

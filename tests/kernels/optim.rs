@@ -1,8 +1,8 @@
 //! The optimisers: AdamW over slabs with clipping and skipping, LARS per tensor.
 
 use webmae::ops::optim::{
-    AdamW, Lars, METRICS_RING, METRICS_WORDS, Metrics, STATE_WORDS, STEP_WORDS, Scalars,
-    SlabTensors, State, adamw, lars,
+    AdamW, Lars, LarsTensors, METRICS_RING, METRICS_WORDS, Metrics, STATE_WORDS, STEP_WORDS,
+    Scalars, SlabTensors, State, StepTensors, adamw, lars_param,
 };
 
 use pollster::block_on;
@@ -46,7 +46,7 @@ fn record(setup: &Setup, config: AdamW, slabs: &[(usize, usize, f32)], scale: f3
     let state = bench.ids("state", &[STATE_WORDS], &words(State::default()));
     let loss = bench.input("loss", &[1], &[0.5]);
     let metrics = bench.rec.external("metrics", [METRICS_RING, METRICS_WORDS]);
-    adamw(&mut bench.rec, config, &tensors, [step, state, loss, metrics]);
+    adamw(&mut bench.rec, config, &tensors, StepTensors { step, state, loss, metrics });
     bench.run()
 }
 
@@ -210,12 +210,14 @@ fn lars_follows_the_f64_code() {
         let mut bench = Bench::new(setup);
         let first: [u32; STEP_WORDS] = bytemuck::cast(scalars(0, 0.5));
         let step = bench.ids("step", &[STEP_WORDS], &first);
-        let tensors = [
-            bench.input("grad", shape, &normal(2, count)),
-            bench.input("value", shape, &value),
-            bench.input("velocity", shape, &normal(3, count)),
-        ];
-        lars(&mut bench.rec, config, step, tensors);
+        let applied = State { apply: 1, ..State::default() };
+        let state = bench.ids("state", &[STATE_WORDS], &words(applied));
+        let tensors = LarsTensors {
+            grad: bench.input("grad", shape, &normal(2, count)),
+            value: bench.input("value", shape, &value),
+            velocity: bench.input("velocity", shape, &normal(3, count)),
+        };
+        lars_param(&mut bench.rec, config, [step, state], tensors);
         let run = bench.run();
         let (mut value, mut velocity) = (wide(&value), wide(&normal(3, count)));
         let [momentum, decay, trust] =
@@ -233,6 +235,12 @@ fn lars_follows_the_f64_code() {
         let what = |part: &str| format!("{} lars {shape:?} zero {zero} {part}", setup.name);
         failures.compare(&what("value"), &run.f32("value"), &value, 1e-6);
         failures.compare(&what("velocity"), &run.f32("velocity"), &velocity, 1e-6);
+        // A step that is skipped changes nothing.
+        let before = (run.f32("value"), run.f32("velocity"));
+        run.program.write("state", &[State::default()]);
+        run.program.submit();
+        let after = (run.f32("value"), run.f32("velocity"));
+        failures.ensure(before == after, || what("changed by a skipped step"));
     }
     failures.report();
 }

@@ -7,7 +7,7 @@ use super::table::Meaning;
 use super::{FileKind, Format, some_of, unwrapped};
 use crate::config::{ModelConfig, Variant};
 use crate::error::{Error, Result};
-use crate::model::params::mae_params;
+use crate::model::params::{is_decoder, mae_params};
 use crate::tensor::{HostTensor, Shapes, TensorMap, shapes};
 
 /// Whether a state dict may lack tensors.
@@ -338,8 +338,7 @@ impl Names {
     }
 
     fn kind(&self) -> FileKind {
-        let is_decoder = |n: &String| n.starts_with("decoder_") || *n == "mask_token";
-        let decoder = self.tensors.keys().any(is_decoder);
+        let decoder = self.tensors.keys().any(|n| is_decoder(n));
         let encoder = self.tensors.keys().any(|n| !is_decoder(n) && !is_head(n));
         let head = self.tensors.contains_key("head.weight");
         match (encoder, decoder, head) {
@@ -482,6 +481,11 @@ impl Names {
             let classes = self.tensors["head.weight"].shape.first().copied().unwrap_or(0);
             expected.insert("head.weight".into(), vec![classes, dim]);
             expected.insert("head.bias".into(), vec![classes]);
+            for statistic in ["head_norm.running_mean", "head_norm.running_var"] {
+                if has(statistic) {
+                    expected.insert(statistic.into(), vec![dim]);
+                }
+            }
         }
         if !has("encoder_mask_token") {
             expected.remove("encoder_mask_token");

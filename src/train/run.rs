@@ -1,4 +1,4 @@
-//! The pre-training loop.
+//! The training loop, with labels or without.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,31 +7,28 @@ use std::time::Instant;
 
 use pollster::block_on;
 
+use super::assessment::{Assessment, Measured};
 use super::checkpoint::Checkpoint;
 use super::checkpoints;
 use super::event::{Event, Outcome, StepReport};
-use super::held_out::HeldOut;
-use super::inputs::{normalization, open_data, open_loader};
+use super::feed::Feed;
+use super::online_probe::OnlineProbe;
+use super::prepare::{Prepared, prepare};
 use super::recipe::{Derived, Recipe};
 use super::run_folder::{RunConfig, RunFolder};
 use super::schedule::Schedule;
-use super::step::MaskSource;
 use super::trainer::{MAX_SKIPPED_IN_A_ROW, Trainer};
-use crate::data::{Batch, Cursor, Loader, Normalization, Skipped, fixed_batch, fixed_indices};
+use crate::data::Skipped;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::model::reconstruct::Reconstructor;
 use crate::ops::optim::{METRICS_RING, Metrics};
-use crate::program::Plan;
-use crate::report::Picture;
-use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
 use crate::report::metrics::Record;
-use crate::report::views::{Geometry, View};
+use crate::tensor::TensorMap;
 
 /// Where a run begins.
 pub enum Start {
-    /// Fresh parameters, in a new folder.
-    New(PathBuf),
+    /// Fresh parameters except for the given ones, in a new folder.
+    New(PathBuf, TensorMap),
     /// A run's folder and the checkpoint to go on from.
     Resume(PathBuf, Box<Checkpoint>),
 }
@@ -41,7 +38,7 @@ pub enum Start {
 /// # Errors
 /// [`Error::Diverged`] after [`MAX_SKIPPED_IN_A_ROW`] steps that were not finite; otherwise what
 /// the data, the device or the disk refuses. Checkpoints written before stay valid.
-pub fn pretrain(
+pub fn train(
     gpu: &Gpu,
     recipe: &Recipe,
     start: Start,
@@ -49,7 +46,7 @@ pub fn pretrain(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Outcome> {
     recipe.validate()?;
-    let mut run = Run::prepare(gpu, recipe, start)?;
+    let mut run = Run::prepare(gpu, recipe, start, observe)?;
     run.report_unreadable(observe)?;
     observe(Event::Started {
         step: run.trainer.step(),
@@ -73,10 +70,9 @@ struct Run<'a> {
     schedule: Schedule,
     folder: RunFolder,
     trainer: Trainer,
-    loader: Loader,
-    held_out: HeldOut,
-    reconstructor: Reconstructor,
-    pictures: Batch,
+    feed: Feed,
+    assessment: Box<dyn Assessment>,
+    probe: Option<OnlineProbe>,
     /// First step whose metrics have not been collected.
     uncollected: u64,
     skipped: u32,
@@ -86,113 +82,75 @@ struct Run<'a> {
     /// Pictures that could not be read, until they are reported; and the names of those that were.
     unreported: Vec<Skipped>,
     named_files: BTreeSet<String>,
-    last_held_out: Option<(u64, f64)>,
+    last_measured: Option<(u64, Measured)>,
     last_saved: Option<(u64, PathBuf)>,
-    last_pictures: Option<(u64, PathBuf)>,
+    last_picture: Option<(u64, PathBuf)>,
 }
 
 impl<'a> Run<'a> {
-    fn prepare(gpu: &'a Gpu, recipe: &'a Recipe, start: Start) -> Result<Self> {
-        let model = &recipe.model;
-        let (path, resumed) = match start {
-            Start::New(path) => {
+    fn prepare(
+        gpu: &'a Gpu,
+        recipe: &'a Recipe,
+        start: Start,
+        observe: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Self> {
+        let (path, given, resumed) = match start {
+            Start::New(path, given) => {
                 RunFolder::check_new(&path)?;
-                (path, None)
+                (path, given, None)
             }
-            Start::Resume(path, checkpoint) => (path, Some(checkpoint)),
+            Start::Resume(path, checkpoint) => (path, TensorMap::new(), Some(checkpoint)),
         };
-        let split = open_data(recipe)?;
-        let normalization = match &resumed {
-            Some(checkpoint) => checkpoint.meta.normalization.clone(),
-            None => normalization(recipe, split.train.as_ref())?,
-        };
-        let cursor = resumed.as_ref().map_or(Cursor::default(), |c| c.meta.cursor);
-        let loader = open_loader(recipe, &split, &normalization, cursor)?;
-
-        let trainer = Trainer::new(gpu, recipe, resumed.as_deref())?;
-        let (store, train) = (trainer.store(), trainer.train_step());
-        let source = &split.held_out;
-        let count = recipe.data.held_out_images;
-        let indices = fixed_indices(source.len(), count, recipe.seed);
-        let held_out = HeldOut::new(
-            gpu,
-            train.config(),
-            store,
-            source,
-            &normalization,
-            &indices,
-            recipe.seed,
-        )?;
-        let shown = indices.len().min(recipe.data.pictures.max(1));
-        let (pictures, bad) =
-            fixed_batch(source, &normalization, model.image_size, &indices[..shown])?;
-        let unreported = held_out.skipped().iter().cloned().chain(bad).collect();
-        let reconstructor = Reconstructor::new(gpu, model, shown, store, MaskSource::Generated)?;
-
-        let schedule = recipe.schedule(loader.batches_per_epoch());
-        let [batch, update] = train.programs().map(|program| program.plan());
-        let derived = Derived {
-            webmae: env!("CARGO_PKG_VERSION").to_owned(),
-            adapter: format!("{} ({})", gpu.adapter().name, gpu.adapter().driver),
-            train_data: split.train.describe(),
-            held_out_data: split.how.clone(),
-            train_images: split.train.len(),
-            held_out_images: held_out.len(),
-            normalization,
-            num_patches: model.num_patches(),
-            len_keep: model.len_keep(),
-            num_masked: model.num_masked(),
-            encoder_tokens: model.encoder_tokens(),
-            decoder_tokens: model.decoder_tokens(),
-            parameters: store.layout().trainable(),
-            effective_batch: recipe.effective_batch(),
-            steps_per_epoch: recipe.steps_per_epoch(loader.batches_per_epoch()),
-            schedule,
-            flops_per_step: batch.flops * recipe.grad_accum as u64 + update.flops,
-            device_bytes: Plan::total_bytes(&[batch, update]),
-            dispatches_per_step: batch.dispatches * recipe.grad_accum + update.dispatches,
-            mean_color_loss: block_on(held_out.mean_color_loss(gpu, model))?,
-        };
+        let Prepared { trainer, feed, assessment, normalization, mut derived, skipped } =
+            prepare(gpu, recipe, given, resumed.as_deref(), observe)?;
+        let probe = recipe.probe.as_ref().map(|probe| {
+            let own = resumed.as_ref().and_then(|checkpoint| checkpoint.probe.as_deref());
+            let (store, schedule) = (trainer.store(), derived.schedule);
+            OnlineProbe::new(gpu, recipe, probe, store, &normalization, schedule, own)
+        });
+        let probe = probe.transpose()?;
+        derived.notes.extend(probe.iter().flat_map(OnlineProbe::notes).cloned());
         // Only now, so that what is refused leaves nothing behind.
         let folder = match &resumed {
             Some(checkpoint) => RunFolder::resume(&path, checkpoint.meta.step)?,
             None => RunFolder::create(&path)?,
         };
         folder.write_config(&RunConfig { recipe: recipe.clone(), derived: derived.clone() })?;
-        let step = resumed.as_ref().map_or(0, |c| c.meta.step);
-        let state = block_on(store.state())?;
+        let state = block_on(trainer.store().state())?;
         Ok(Self {
             gpu,
             recipe,
+            schedule: derived.schedule,
             derived,
-            schedule,
             folder,
+            feed,
+            assessment,
+            probe,
+            uncollected: trainer.step(),
             trainer,
-            loader,
-            held_out,
-            reconstructor,
-            pictures,
-            uncollected: step,
             skipped: state.skipped,
             seconds_before: resumed.as_ref().map_or(0.0, |c| c.meta.seconds),
             began: Instant::now(),
             reported: Instant::now(),
-            unreported,
+            unreported: skipped,
             named_files: BTreeSet::new(),
-            last_held_out: None,
+            last_measured: None,
             last_saved: None,
-            last_pictures: None,
+            last_picture: None,
         })
     }
 
     fn train_step(&mut self) -> Result<()> {
         let lr = self.schedule.at(self.trainer.step()) as f32;
         for index in 0..self.recipe.grad_accum {
-            let batch = self.loader.next_batch()?;
+            let batch = self.feed.next_batch()?;
             self.trainer.run_batch(index, lr, &batch);
-            self.loader.recycle(batch);
+            self.feed.recycle(batch);
         }
-        Ok(())
+        match &mut self.probe {
+            Some(probe) => probe.follow(self.trainer.step()),
+            None => Ok(()),
+        }
     }
 
     /// Steps between two readings of the metrics: the device runs ahead by at most twice as many.
@@ -283,9 +241,7 @@ impl<'a> Run<'a> {
 
     /// Names pictures that could not be read and were not named before.
     fn report_unreadable(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-        if self.loader.newly_skipped() > 0 {
-            self.unreported.extend(self.loader.skipped());
-        }
+        self.unreported.extend(self.feed.newly_skipped());
         let named = &mut self.named_files;
         let files: Vec<String> = std::mem::take(&mut self.unreported)
             .into_iter()
@@ -313,7 +269,7 @@ impl<'a> Run<'a> {
             self.evaluate(observe)?;
         }
         if self.is_due(recipe.pictures_every) {
-            self.draw_pictures(observe)?;
+            self.draw_picture(observe)?;
         }
         if self.is_due(recipe.checkpoint_every) {
             self.save(observe)?;
@@ -321,62 +277,45 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn evaluate(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<f64> {
+    fn evaluate(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Measured> {
         self.flush_metrics(observe)?;
-        if let Some((_, loss)) = self.last_held_out.filter(|&(step, _)| step == self.trainer.step())
+        let step = self.trainer.step();
+        if let Some((_, measured)) =
+            self.last_measured.filter(|&(measured_at, _)| measured_at == step)
         {
-            return Ok(loss);
+            return Ok(measured);
         }
-        let loss = block_on(self.held_out.loss())?;
-        self.last_held_out = Some((self.trainer.step(), loss));
+        let mut measured = self.assessment.measure()?;
+        if let Some(probe) = &mut self.probe {
+            measured.accuracy = probe.accuracy()?;
+        }
+        self.last_measured = Some((step, measured));
         self.folder.record(&Record {
-            step: self.trainer.step(),
-            epoch: self.trainer.step() as f64 / self.derived.steps_per_epoch as f64,
-            held_out_loss: Some(loss),
+            step,
+            epoch: step as f64 / self.derived.steps_per_epoch as f64,
+            held_out_loss: Some(measured.loss),
+            accuracy: measured.accuracy,
             seconds: Some(self.seconds()),
             ..Default::default()
         })?;
         self.folder.plot(&self.derived.train_data)?;
-        observe(Event::HeldOut { step: self.trainer.step(), loss });
-        Ok(loss)
+        observe(Event::HeldOut { step, loss: measured.loss, accuracy: measured.accuracy });
+        Ok(measured)
     }
 
-    fn draw_pictures(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
+    fn draw_picture(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Option<PathBuf>> {
         self.flush_metrics(observe)?;
-        if let Some((step, path)) = &self.last_pictures
-            && *step == self.trainer.step()
+        let step = self.trainer.step();
+        if let Some((drawn_at, path)) = &self.last_picture
+            && *drawn_at == step
         {
-            return Ok(path.clone());
+            return Ok(Some(path.clone()));
         }
-        let picture = self.reconstructions()?;
-        let path = self.folder.pictures(self.trainer.step(), &picture)?;
-        self.last_pictures = Some((self.trainer.step(), path.clone()));
-        observe(Event::Pictures { path: path.clone() });
-        Ok(path)
-    }
-
-    /// Fixed images with fixed masks: original, masked, reconstruction, with visible patches.
-    fn reconstructions(&self) -> Result<Picture> {
-        let model = &self.recipe.model;
-        let geometry = Geometry::from(model);
-        let Normalization { mean, std } = &self.derived.normalization;
-        let batch = &self.pictures;
-        let results = block_on(self.reconstructor.run(
-            &batch.images,
-            self.recipe.seed,
-            &batch.sample_ids,
-            &[],
-        ))?;
-        // Where pixels are normalised per patch, the view that does not use the answer.
-        let view = if model.norm_pix_loss { View::VisibleStatistics } else { View::Raw };
-        let mut rows = Vec::new();
-        for (image, result) in batch.images.chunks_exact(model.image_len()).zip(&results) {
-            let patches = geometry.patchify(image)?;
-            let predicted = geometry.view(view, &result.predicted, &patches, &result.mask)?;
-            let row = reconstruction_row(&geometry, image, &predicted, &result.mask, mean, std)?;
-            rows.push(row);
-        }
-        draw(&RECONSTRUCTION_CAPTIONS, &rows)
+        let Some(picture) = self.assessment.picture()? else { return Ok(None) };
+        let path = self.folder.picture(self.assessment.picture_name(), step, &picture)?;
+        self.last_picture = Some((step, path.clone()));
+        observe(Event::Picture { path: path.clone() });
+        Ok(Some(path))
     }
 
     fn save(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
@@ -386,11 +325,14 @@ impl<'a> Run<'a> {
         {
             return Ok(path.clone());
         }
-        let checkpoint = block_on(self.trainer.checkpoint(
+        let mut checkpoint = block_on(self.trainer.checkpoint(
             &self.derived.normalization,
-            self.loader.cursor(),
+            self.feed.cursor(),
             self.seconds(),
         ))?;
+        if let Some(probe) = &self.probe {
+            checkpoint.probe = Some(Box::new(block_on(probe.checkpoint(self.seconds()))?));
+        }
         let folder = checkpoints::folder_of(self.folder.path());
         let path = checkpoints::write(checkpoint, &folder, self.recipe.keep_checkpoints)?;
         self.last_saved = Some((self.trainer.step(), path.clone()));
@@ -403,18 +345,19 @@ impl<'a> Run<'a> {
         // The work first, then what shows it: a second interruption loses pictures only.
         let checkpoint = self.save(observe)?;
         let training = self.began.elapsed();
-        let held_out_loss = self.evaluate(observe)?;
-        let pictures = self.draw_pictures(observe)?;
+        let measured = self.evaluate(observe)?;
+        let picture = self.draw_picture(observe)?;
         self.folder.plot(&self.derived.train_data)?;
         Ok(Outcome {
             step: self.trainer.step(),
             complete: self.trainer.step() >= self.schedule.total_steps,
             checkpoint,
-            held_out_loss,
+            held_out_loss: measured.loss,
+            accuracy: measured.accuracy,
             mean_color_loss: self.derived.mean_color_loss,
-            pictures,
+            picture,
             seconds: self.seconds(),
-            waiting: self.loader.waited().as_secs_f64() / training.as_secs_f64().max(1e-9),
+            waiting: self.feed.waited().as_secs_f64() / training.as_secs_f64().max(1e-9),
             skipped: self.skipped,
         })
     }

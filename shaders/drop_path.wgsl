@@ -1,0 +1,26 @@
+// out = a + scale · b with one scale per sample: a residual connection whose branch is dropped for some
+// samples; without SHORTCUT the branch's gradient.
+
+struct Params {
+    count: u32,
+    per_sample: u32,
+    first: u32, // of this connection's scales
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<f32>; // [B, ..], with SHORTCUT
+@group(0) @binding(2) var<storage, read> b: array<f32>; // [B, ..]
+@group(0) @binding(3) var<storage, read> scales: array<f32>; // [connections, B]
+@group(0) @binding(4) var<storage, read_write> out: array<f32>; // [B, ..]
+
+override SHORTCUT: bool = true;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+    let index = group_index(group, groups) * 64u + lane;
+    if (index >= params.count) { return; }
+    var value = scales[params.first + index / params.per_sample] * b[index];
+    if (SHORTCUT) { value += a[index]; }
+    out[index] = value;
+}

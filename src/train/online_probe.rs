@@ -1,0 +1,110 @@
+//! A linear probe that learns beside pre-training: it sees the encoder as it is at any time, and leaves no
+//! gradient in it.
+
+use super::assessment::{Assessment, ClassifierAssessment};
+use super::checkpoint::Checkpoint;
+use super::evaluate::LabelledData;
+use super::inputs::{open_labelled, open_loader};
+use super::recipe::{OnlineProbe as ProbeRecipe, Recipe};
+use super::schedule::Schedule;
+use super::trainer::{Beginning, Trainer};
+use crate::data::split::Subset;
+use crate::data::{Cursor, Loader, Normalization, fixed_indices};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::model::classifier::Input;
+use crate::model::predict::Predictor;
+use crate::model::store::ParamStore;
+use crate::tensor::TensorMap;
+
+/// The probe of a run.
+pub struct OnlineProbe {
+    every: u64,
+    schedule: Schedule,
+    normalization: Normalization,
+    trainer: Trainer,
+    loader: Loader,
+    assessment: ClassifierAssessment,
+    notes: Vec<String>,
+}
+
+impl OnlineProbe {
+    /// The probe that `run` asks for, on the encoder in `base`, from its own part of the run's checkpoint
+    /// on if there is one. `run_schedule` is that of pre-training, whose steps the probe follows.
+    ///
+    /// # Errors
+    /// If its pictures have no classes or cannot be read, or the device has not enough memory.
+    pub fn new(
+        gpu: &Gpu,
+        run: &Recipe,
+        probe: &ProbeRecipe,
+        base: &ParamStore,
+        normalization: &Normalization,
+        run_schedule: Schedule,
+        resumed: Option<&Checkpoint>,
+    ) -> Result<Self> {
+        let recipe = run.probe_recipe(probe);
+        let classify = recipe.classify.as_ref().expect("a probe has classes");
+        let labelled = open_labelled(&recipe, classify)?;
+        let split = labelled.split;
+        let cursor = resumed.map_or(Cursor::default(), |checkpoint| checkpoint.meta.cursor);
+        let loader = open_loader(&recipe, &split, normalization, cursor)?;
+        let given = TensorMap::new();
+        let beginning = resumed.map_or(Beginning::Fresh(&given), Beginning::Resumed);
+        let trainer = Trainer::on_top(gpu, &recipe, base, beginning)?;
+        let config = classify.config(&recipe.model);
+        let predictor =
+            Predictor::new(gpu, &config, Input::Images, recipe.batch_size, trainer.store())?;
+        let measured = fixed_indices(split.held_out.len(), recipe.data.held_out_images, run.seed);
+        let data = LabelledData::Pictures {
+            source: std::sync::Arc::new(Subset::new(split.held_out, measured)?),
+            normalization: normalization.clone(),
+            image_size: recipe.model.image_size,
+        };
+        Ok(Self {
+            every: probe.every.max(1),
+            // The encoder moves all the time, so the probe never comes to rest either.
+            schedule: Schedule { lr: recipe.peak_lr(), min_lr: recipe.peak_lr(), ..run_schedule },
+            normalization: normalization.clone(),
+            trainer,
+            loader,
+            assessment: ClassifierAssessment::new(predictor, data, classify.class_names.clone()),
+            notes: labelled.notes,
+        })
+    }
+
+    /// What was decided about its pictures.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Learns from one batch, if it is due after `step` steps of pre-training.
+    ///
+    /// # Errors
+    /// If its pictures cannot be read.
+    pub fn follow(&mut self, step: u64) -> Result<()> {
+        if !step.is_multiple_of(self.every) {
+            return Ok(());
+        }
+        let batch = self.loader.next_batch()?;
+        self.trainer.run_batch(0, self.schedule.at(step) as f32, &batch);
+        self.loader.recycle(batch);
+        Ok(())
+    }
+
+    /// Share of its held-out pictures that it classifies correctly now.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub fn accuracy(&mut self) -> Result<Option<f64>> {
+        Ok(self.assessment.measure()?.accuracy)
+    }
+
+    /// Everything that the probe needs to go on.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn checkpoint(&self, seconds: f64) -> Result<Checkpoint> {
+        self.trainer.checkpoint(&self.normalization, self.loader.cursor(), seconds).await
+    }
+}

@@ -1,0 +1,374 @@
+//! Judging an encoder with the command line: probing, fine-tuning, training from scratch, and what comes of
+//! it; on good data and bad.
+
+#[path = "common/command.rs"]
+mod command;
+#[path = "common/pictures.rs"]
+mod pictures;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use command::{json, refuses, succeeds};
+use pictures::classes;
+use serde_json::Value;
+use webmae::tensor::{HostTensor, TensorMap};
+use webmae::train::checkpoint::Checkpoint;
+use webmae::train::checkpoints;
+use webmae::weights::safetensors::{self, Precision};
+
+const PICTURE: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/preprocessing/rgb_landscape.png");
+/// A model of two blocks on four patches.
+const MODEL: [&str; 16] = [
+    "--image-size",
+    "16",
+    "--patch-size",
+    "8",
+    "--dim",
+    "16",
+    "--depth",
+    "2",
+    "--heads",
+    "2",
+    "--decoder-dim",
+    "16",
+    "--decoder-depth",
+    "1",
+    "--decoder-heads",
+    "2",
+];
+
+/// A folder with class pictures and a pre-trained run.
+struct Bench {
+    folder: tempfile::TempDir,
+    data: String,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = classes(&folder.path().join("pictures"), 6);
+        Self { folder, data }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// Pre-trains for `steps`, with more `options`; returns the run.
+    fn pretrain(&self, name: &str, steps: &str, options: &[&str]) -> String {
+        let out = self.text(name);
+        let args = ["pretrain", "--data", &self.data, "--batch-size", "4", "--steps", steps];
+        succeeds(&[&args[..], &MODEL, &["--out", &out], options].concat());
+        out
+    }
+
+    /// `command` on `weights` with more `options`; returns the run.
+    fn train(&self, command: &str, weights: &str, name: &str, options: &[&str]) -> String {
+        let out = self.text(name);
+        let args = [command, "--data", &self.data, "--weights", weights, "--out", &out];
+        succeeds(&[&args[..], options].concat());
+        out
+    }
+
+    fn accuracy(&self, run: &str) -> f64 {
+        let result = json(&["eval", "--weights", run, "--data", &self.data, "--json"]);
+        result["top1"].as_f64().unwrap()
+    }
+}
+
+/// Lines of `metrics.jsonl`.
+fn metrics(run: &str) -> Vec<Value> {
+    let text = fs::read_to_string(Path::new(run).join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The newest checkpoint without the time that it took.
+fn newest(run: &str) -> Checkpoint {
+    let (_, mut checkpoint, _) = checkpoints::latest(Path::new(run)).unwrap();
+    checkpoint.meta.seconds = 0.0;
+    checkpoint.probe.iter_mut().for_each(|probe| probe.meta.seconds = 0.0);
+    checkpoint
+}
+
+#[test]
+fn a_linear_probe_learns_from_cached_features_and_from_pictures() {
+    let bench = Bench::new();
+    let pretrained = bench.pretrain("mae", "3", &[]);
+    let before = newest(&pretrained).params;
+    let fixed = ["--crop", "center", "--no-flip", "--batch-size", "4", "--epochs", "30"];
+    let cached = bench.train("linprobe", &pretrained, "cached", &fixed);
+    let random = ["--batch-size", "4", "--epochs", "10"];
+    let augmented = bench.train("linprobe", &pretrained, "augmented", &random);
+    for run in [&cached, &augmented] {
+        assert_eq!(bench.accuracy(run), 1.0, "bright and dark are easily told apart");
+        let after = newest(run);
+        assert!(Path::new(run).join("confusion.png").is_file());
+        for (name, tensor) in before.iter().filter(|(name, _)| name.starts_with("blocks.")) {
+            assert_eq!(after.params[name], *tensor, "{name} is frozen");
+        }
+        let trained: Vec<&String> = after.moment1.keys().collect();
+        assert_eq!(trained, ["head.bias", "head.weight"]);
+        assert_ne!(after.params["head_norm.running_var"].data, vec![1.0; 16]);
+    }
+    // The encoder of a probe's run is the pre-trained one.
+    let features = |weights: &str, name: &str| {
+        let out = bench.text(name);
+        succeeds(&["embed", "--weights", weights, "--data", &bench.data, "--out", &out]);
+        safetensors::read(out).unwrap().tensors["features"].clone()
+    };
+    let own = features(&pretrained, "own.safetensors");
+    assert_eq!(own, features(&cached, "probed.safetensors"));
+
+    let said = succeeds(&["predict", "--weights", &cached, PICTURE, "--top", "1"]);
+    assert!(said.contains("bright") || said.contains("dark"), "{said}");
+    let exported = bench.text("probe.safetensors");
+    let args = ["export", "--weights", &cached, "--format", "webmae", "--out", &exported];
+    succeeds(&args);
+    assert_eq!(bench.accuracy(&exported), 1.0);
+    let results = bench.text("results");
+    let args = ["eval", "--weights", &exported, "--data", &bench.data, "--out", &results];
+    let said = succeeds(&args);
+    assert!(said.contains("top-1 100.00 %") && said.contains("100.0 %  dark"), "{said}");
+    let table = fs::read_to_string(bench.path("results/confusion.csv")).unwrap();
+    assert_eq!(table.lines().nth(2).unwrap(), "dark,0,6", "{table}");
+    assert!(bench.path("results/confusion.png").is_file());
+}
+
+#[test]
+fn fine_tuning_goes_on_bit_for_bit_and_trains_what_it_is_told() {
+    let bench = Bench::new();
+    let pretrained = bench.pretrain("mae", "3", &["--mask-ratio", "0.5"]);
+    let full = ["--batch-size", "4", "--steps", "6", "--warmup-steps", "1", "--blr", "0.1"];
+    let every = ["--checkpoint-every", "1", "--keep-checkpoints", "9"];
+    let straight = bench.train("finetune", &pretrained, "straight", &[&full[..], &every].concat());
+    let resumed = bench.text("resumed");
+    fs::create_dir_all(checkpoints::folder_of(Path::new(&resumed))).unwrap();
+    let file = "checkpoints/step-00000003.safetensors";
+    fs::copy(Path::new(&straight).join(file), Path::new(&resumed).join(file)).unwrap();
+    succeeds(&["finetune", "--resume", &resumed]);
+    assert!(newest(&straight) == newest(&resumed), "not the same bits");
+    refuses(1, &["pretrain", "--resume", &straight], &["no such run", "webmae finetune"]);
+    refuses(1, &["finetune", "--resume", &pretrained], &["no such run", "webmae pretrain"]);
+    refuses(2, &["pretrain", "--resume", &pretrained, "--dim", "32"], &["--dim", "--resume"]);
+    refuses(2, &["finetune", "--resume", &straight, "--mixup", "0"], &["--mixup", "--resume"]);
+
+    let device_bytes = |run: &str| {
+        let text = fs::read_to_string(Path::new(run).join("config.json")).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        config["derived"]["device_bytes"].as_u64().unwrap()
+    };
+    let mut bytes = device_bytes(&straight);
+    for (part, tensors) in [("1", 12 + 2 + 2), ("half", 6 + 2 + 2), ("none", 2)] {
+        let options = [&full[..], &["--trainable-blocks", part]].concat();
+        let run = bench.train("finetune", &pretrained, part, &options);
+        let checkpoint = newest(&run);
+        assert_eq!(checkpoint.moment1.len(), tensors, "{part}");
+        let (mine, theirs) = (&checkpoint.params, &newest(&pretrained).params);
+        assert_eq!(mine["blocks.0.mlp.fc1.weight"], theirs["blocks.0.mlp.fc1.weight"], "{part}");
+        let less = device_bytes(&run);
+        assert!(less < bytes, "{part}: {less} bytes, {bytes} with more blocks");
+        bytes = less;
+    }
+}
+
+#[test]
+fn every_variant_is_trained_from_scratch() {
+    let bench = Bench::new();
+    let learn = ["--batch-size", "4", "--epochs", "25", "--lr", "0.01", "--recipe", "plain"];
+    for (variant, pool) in [
+        ("paper", "cls"),
+        ("paper", "mean"),
+        ("plain", "cls"),
+        ("plain", "mean"),
+        ("vit-pytorch", "cls"),
+        ("vit-pytorch", "mean"),
+    ] {
+        let out = bench.text(&format!("{variant}-{pool}"));
+        let args = ["train", "--data", &bench.data, "--variant", variant, "--pool", pool];
+        let rest = ["--eval-every", "0", "--checkpoint-every", "0", "--out", &out];
+        succeeds(&[&args[..], &MODEL, &learn, &rest].concat());
+        let accuracy = bench.accuracy(&out);
+        assert!(accuracy >= 0.9, "{variant} {pool}: {accuracy}");
+    }
+    // The paper's augmentation and regularisation, all at once.
+    let out = bench.text("strong");
+    let args = ["train", "--data", &bench.data, "--batch-size", "4", "--steps", "3", "--out", &out];
+    succeeds(&[&args[..], &MODEL].concat());
+    let loss = metrics(&out)[0]["loss"].as_f64().unwrap();
+    assert!((loss - 2.0_f64.ln()).abs() < 0.01, "two classes and nearly no head: {loss}");
+}
+
+#[test]
+fn a_probe_beside_pre_training_is_measured_and_resumed_and_changes_nothing() {
+    let bench = Bench::new();
+    let alone = bench.pretrain("alone", "6", &[]);
+    let every = ["--checkpoint-every", "1", "--keep-checkpoints", "9", "--probe-every", "1"];
+    let options = [&["--probe-data", &bench.data][..], &every].concat();
+    let probed = bench.pretrain("probed", "6", &options);
+    assert_eq!(newest(&alone).params, newest(&probed).params, "the encoder sees no label");
+    let measured: Vec<f64> =
+        metrics(&probed).iter().filter_map(|line| line["accuracy"].as_f64()).collect();
+    assert_eq!(measured.len(), 2, "one for each of two epochs");
+    let resumed = bench.text("resumed");
+    fs::create_dir_all(checkpoints::folder_of(Path::new(&resumed))).unwrap();
+    let file = "checkpoints/step-00000003.safetensors";
+    fs::copy(Path::new(&probed).join(file), Path::new(&resumed).join(file)).unwrap();
+    succeeds(&["pretrain", "--resume", &resumed]);
+    let (probed, resumed) = (newest(&probed), newest(&resumed));
+    assert!(probed.probe.is_some() && probed == resumed, "not the same bits");
+}
+
+#[test]
+fn other_targets_are_learned_and_shown() {
+    let bench = Bench::new();
+    for target in
+        [&["pca", "--target-components", "8"][..], &["codebook", "--target-vocabulary", "5"]]
+    {
+        let options = [&["--target"][..], target].concat();
+        let run = bench.pretrain(target[0], "30", &[&options[..], &["--lr", "0.01"]].concat());
+        let losses: Vec<f64> =
+            metrics(&run).iter().filter_map(|line| line["loss"].as_f64()).collect();
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        assert!(mean(&losses[25..]) < 0.9 * mean(&losses[..5]), "{target:?}: {losses:?}");
+        let picture = bench.text("picture.png");
+        succeeds(&["reconstruct", "--weights", &run, "--out", &picture, PICTURE]);
+        let file = bench.text("weights.safetensors");
+        succeeds(&["export", "--weights", &run, "--format", "webmae", "--out", &file]);
+        succeeds(&["reconstruct", "--weights", &file, "--out", &picture, PICTURE]);
+    }
+
+    // Tokens of a file: each picture's own, found by the end of its path.
+    let mut names = Vec::new();
+    for part in ["train", "val"] {
+        for class in ["bright", "dark"] {
+            names.extend((0..6).map(|i| format!("{part}/{class}/{i}.png")));
+        }
+    }
+    let tokens: Vec<f32> = (0..names.len() * 4).map(|i| (i / 24 % 3) as f32).collect();
+    let write = |names: &[String], tokens: &[f32]| {
+        let tensor = HostTensor::new([names.len(), 4], tokens.to_vec());
+        let map = TensorMap::from([("tokens".to_owned(), tensor)]);
+        let entry = ("names".to_owned(), serde_json::json!(names).to_string());
+        let path = bench.text("tokens.safetensors");
+        safetensors::write(&path, &map, &[entry].into(), Precision::F32).unwrap();
+        path
+    };
+    let path = write(&names, &tokens);
+    let args = ["--target", "tokens", "--target-vocabulary", "3", "--tokens", &path];
+    let whole = ["--crop", "none", "--no-flip"];
+    let run = bench.pretrain("tokens", "4", &[&args[..], &whole].concat());
+    let loss = metrics(&run)[0]["loss"].as_f64().unwrap();
+    assert!((0.5..2.5).contains(&loss), "{loss}");
+    let picture = bench.text("picture.png");
+    refuses(2, &["reconstruct", "--weights", &run, "--out", &picture, PICTURE], &["no pixels"]);
+    let begin = ["pretrain", "--data", &bench.data, "--steps", "1", "--out", "unused"];
+    let begin = [&begin[..], &MODEL, &args].concat();
+    refuses(2, &begin, &["--tokens", "--crop none", "--no-flip"]);
+    write(&names[1..], &tokens[4..]);
+    refuses(1, &[&begin[..], &whole].concat(), &["no tokens of the picture", "bright/0.png"]);
+    write(&names, &vec![3.0; tokens.len()]);
+    refuses(1, &[&begin[..], &whole].concat(), &["3 is no token from 0 to 2"]);
+    refuses(
+        2,
+        &["plan", "--target", "tokens", "--target-components", "3"],
+        &["--target-components"],
+    );
+}
+
+#[test]
+fn pictures_of_another_size_get_resized_positions() {
+    let bench = Bench::new();
+    let run = bench.pretrain("mae", "2", &[]);
+    let out = bench.text("features.npy");
+    let embed = ["embed", "--weights", &run, "--data", &bench.data, "--out", &out];
+    succeeds(&[&embed[..], &["--image-size", "24x32"]].concat());
+    let picture = bench.text("picture.png");
+    let args = ["reconstruct", "--weights", &run, "--image-size", "32", "--out", &picture, PICTURE];
+    assert!(succeeds(&args).contains("of 16 patches"));
+    let options = ["--image-size", "32", "--batch-size", "4", "--steps", "2"];
+    let tuned = bench.train("finetune", &run, "tuned", &options);
+    assert_eq!(newest(&tuned).params["pos_embed"].shape, [1, 17, 16]);
+    refuses(2, &[&embed[..], &["--image-size", "20"]].concat(), &["image size", "16 or 24"]);
+}
+
+#[test]
+fn odd_data_and_weights_are_named() {
+    let bench = Bench::new();
+    let run = bench.pretrain("mae", "2", &[]);
+    let few = ["--batch-size", "4", "--steps", "2", "--crop", "center", "--no-flip"];
+    let probe = |data: &str| {
+        let args = ["linprobe", "--weights", &run, "--data", data, "--out", "unused"];
+        args.iter().chain(&few).map(|s| (*s).to_owned()).collect::<Vec<String>>()
+    };
+    let refused = |args: Vec<String>, code: i32, words: &[&str]| {
+        refuses(code, &args.iter().map(String::as_str).collect::<Vec<_>>(), words);
+    };
+    // No classes, or no data at all.
+    refused(probe(&bench.text("pictures/train/dark")), 2, &["--data", "a folder for each class"]);
+    refuses(2, &["linprobe", "--weights", &run], &["--data", "is missing"]);
+    refuses(2, &["finetune", "--data", &bench.data], &["--weights"]);
+
+    // A class without held-out pictures is named; one that training lacks is left out.
+    let odd = classes(&bench.path("odd"), 4);
+    fs::rename(bench.path("odd/val/dark"), bench.path("odd/val/grey")).unwrap();
+    let out = bench.text("odd-run");
+    let args = ["linprobe", "--weights", &run, "--data", &odd, "--out", &out];
+    let said = succeeds(&[&args[..], &few].concat());
+    assert!(said.contains("4 held-out pictures") && said.contains("left out"), "{said}");
+    assert!(said.contains("1 of 2 classes have no held-out pictures"), "{said}");
+    assert!(said.contains(": dark."), "{said}");
+    fs::rename(bench.path("odd/val/bright"), bench.path("odd/val/white")).unwrap();
+    refused(probe(&odd), 2, &["--held-out", "no held-out picture has a class"]);
+    refuses(
+        2,
+        &["eval", "--weights", &out, "--data", &bench.text("odd/val")],
+        &["no class of the"],
+    );
+
+    // Weights that lack what is needed.
+    refuses(1, &["predict", "--weights", &run, PICTURE], &["classification head", "fine-tuned"]);
+    refuses(1, &["eval", "--weights", &run, "--data", &bench.data], &["classification head"]);
+    let file = bench.text("decoder.safetensors");
+    let whole = checkpoints::latest(Path::new(&run)).unwrap().1;
+    let decoder: TensorMap = whole
+        .params
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("decoder") || name == "mask_token")
+        .collect();
+    safetensors::write(&file, &decoder, &Default::default(), Precision::F32).unwrap();
+    let args = ["finetune", "--weights", &file, "--data", &bench.data, "--heads", "2"];
+    refuses(1, &args, &["decoder.safetensors"]);
+    // A head with other classes and no names.
+    let three = HostTensor::zeros([3, 16]);
+    let mut headed = newest(&out).params;
+    headed.insert("head.weight".to_owned(), three);
+    headed.insert("head.bias".to_owned(), HostTensor::zeros([3]));
+    headed.retain(|name, _| !name.starts_with("head_norm"));
+    let file = bench.text("three.safetensors");
+    safetensors::write(&file, &headed, &Default::default(), Precision::F32).unwrap();
+    let args = ["eval", "--weights", &file, "--data", &bench.data, "--heads", "2"];
+    refuses(2, &args, &["head has 3 classes", "the data has 2"]);
+
+    // Numbers that cannot be.
+    let tune = ["finetune", "--weights", &run, "--data", &bench.data, "--out", "unused"];
+    for (option, value, word) in [
+        ("--trainable-blocks", "3", "has 2 blocks"),
+        ("--trainable-blocks", "some", "half, all or none"),
+        ("--drop-path", "1", "--drop-path"),
+        ("--mixup", "-1", "mixup"),
+        ("--rand-augment", "11,0", "magnitude"),
+        ("--erasing", "2", "erasing"),
+        ("--layer-decay", "0", "--layer-decay"),
+        ("--smoothing", "1", "--smoothing"),
+    ] {
+        let option = format!("{option}={value}");
+        refuses(2, &[&tune[..], &[&option]].concat(), &[word]);
+    }
+    assert!(!Path::new("unused").exists(), "what is refused leaves nothing behind");
+}
