@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::encoder_arg::note;
 use super::weights_arg::{Origin, OverrideArgs, Weights};
 use crate::config::{ModelConfig, Variant};
-use crate::data::{Normalization, SourceOptions};
+use crate::data::Normalization;
 use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Input, Pool, Trainable};
@@ -51,12 +51,8 @@ impl ClassifierArgs {
         most: usize,
         quiet: bool,
     ) -> Result<OpenClassifier> {
-        let weights = self.overrides.open(&self.weights)?;
-        weights.kind.require(FileKind::Classifier).map_err(|e| e.in_file(&weights.file))?;
-        for error in &weights.broken {
-            note(quiet, || format!("skipped a newer checkpoint: {error}"));
-        }
-        let (normalization, whose) = weights.normalization()?;
+        let (weights, normalization, whose) =
+            self.overrides.open_for(&self.weights, FileKind::Classifier, quiet)?;
         let head = head_of(&weights)?;
         let classes = weights.tensors["head.weight"].shape[0];
         let config = ClassifierConfig {
@@ -89,16 +85,6 @@ impl OpenClassifier {
         match &self.class_names {
             Some(names) => names[class].clone(),
             None => format!("class {class}"),
-        }
-    }
-
-    /// How its pictures are read, of class folders those whose name starts with `class_prefix`.
-    pub(super) fn source_options(&self, class_prefix: Option<&str>) -> SourceOptions {
-        SourceOptions {
-            channels: self.config.channels,
-            image_size: self.config.image_size,
-            class_prefix: class_prefix.map(str::to_owned),
-            ..SourceOptions::default()
         }
     }
 }

@@ -52,15 +52,10 @@ impl EncoderArgs {
         gpu: impl FnOnce() -> Result<Gpu>,
         quiet: bool,
     ) -> Result<OpenEncoder> {
-        let weights = self.overrides.open(&self.weights)?;
-        weights.kind.require(FileKind::EncoderOnly).map_err(|e| e.in_file(&weights.file))?;
-        for error in &weights.broken {
-            note(quiet, || format!("skipped a newer checkpoint: {error}"));
-        }
-        let (normalization, whose) = weights.normalization()?;
+        let (weights, normalization, whose) =
+            self.overrides.open_for(&self.weights, FileKind::EncoderOnly, quiet)?;
         let config = weights.config;
-        let default = if config.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
-        let pool = self.pool.unwrap_or(default);
+        let pool = self.pool.unwrap_or(Pool::usual(&config));
         let gpu = gpu()?;
         // Features need no decoder.
         let has = |name: &str| !is_decoder(name) && weights.tensors.contains_key(name);
@@ -92,11 +87,6 @@ impl OpenEncoder {
 
     /// How its pictures are read, of class folders those whose name starts with `class_prefix`.
     pub(super) fn source_options(&self, class_prefix: Option<&str>) -> SourceOptions {
-        SourceOptions {
-            channels: self.config.channels,
-            image_size: self.config.image_size,
-            class_prefix: class_prefix.map(str::to_owned),
-            ..SourceOptions::default()
-        }
+        SourceOptions::for_model(&self.config, class_prefix)
     }
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::classifier_arg::{ClassifierArgs, OpenClassifier};
 use super::counter::Counter;
 use super::encoder_arg::note;
-use crate::data::ImageSource;
 use crate::data::split::{Subset, open_held_out, with_classes};
+use crate::data::{ImageSource, SourceOptions};
 use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
 use crate::train::evaluate::{Evaluation, LabelledData};
@@ -42,7 +42,7 @@ pub(super) struct Args {
 /// Prints accuracies and writes the confusion matrix.
 pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
     let opened = args.classifier.open(options, usize::MAX, args.json)?;
-    let source_options = opened.source_options(args.class_prefix.as_deref());
+    let source_options = SourceOptions::for_model(&opened.config, args.class_prefix.as_deref());
     let (source, how) = open_held_out(&args.data, &source_options)?;
     note(args.json, || format!("{} ({how})", source.describe()));
     let (source, class_names) = matched(&opened, source, args.json)?;

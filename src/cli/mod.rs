@@ -25,6 +25,7 @@ mod predict;
 mod pretrain;
 mod progress;
 mod reconstruct;
+mod regular_args;
 mod run_args;
 mod stop;
 mod study_file;

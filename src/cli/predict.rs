@@ -6,7 +6,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use super::classifier_arg::{ClassifierArgs, OpenClassifier};
-use crate::data::{Augment, open};
+use crate::data::{Augment, SourceOptions, open};
 use crate::error::Result;
 use crate::gpu::GpuOptions;
 use crate::model::predict::{ranked, softmax};
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
 }
 
 fn load(opened: &OpenClassifier, image: &str) -> Result<Vec<f32>> {
-    let source = open(image, &opened.source_options(None))?;
+    let source = open(image, &SourceOptions::for_model(&opened.config, None))?;
     let picture = source.decode(0)?;
     opened.normalization.still(&picture, &Augment::center(), opened.config.image_size)
 }

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 
 use super::model_args::ModelArgs;
-use super::run_args::{DataArgs, OutputArgs, RateArgs, RunArgs, execute};
+use super::run_args::{CommonArgs, execute};
 use crate::config::ModelConfig;
 use crate::data::{Augment, Normalization, SourceOptions, open_split};
 use crate::error::Result;
@@ -31,13 +31,7 @@ A run's folder holds config.json, metrics.jsonl, TensorBoard events, loss.png,
 reconstructions.png and checkpoints. Ctrl-C saves and says how to go on.")]
 pub(super) struct Args {
     #[command(flatten)]
-    run: RunArgs,
-    #[command(flatten)]
-    data: DataArgs,
-    #[command(flatten)]
-    rate: RateArgs,
-    #[command(flatten)]
-    output: OutputArgs,
+    common: CommonArgs,
     #[command(flatten)]
     masked: MaskedArgs,
     #[command(flatten)]
@@ -126,8 +120,8 @@ enum Statistics {
 
 /// Trains, and says where everything is.
 pub(super) fn run(args: &Args, gpu: &GpuOptions) -> Result<()> {
-    let (recipe, start) = match &args.run.resume {
-        Some(run) => args.run.resumed(run, false)?,
+    let (recipe, start) = match &args.common.run.resume {
+        Some(folder) => args.common.run.resumed(folder, false)?,
         None => args.begin()?,
     };
     execute(&recipe, start, gpu)
@@ -139,7 +133,8 @@ impl Args {
     /// # Errors
     /// Names the option that cannot be used.
     pub(super) fn begin(&self) -> Result<(Recipe, Start)> {
-        let Self { run, data: pictures, rate, output, masked, .. } = self;
+        let CommonArgs { run, data: pictures, rate, output } = &self.common;
+        let masked = &self.masked;
         let model = self.model.config("tiny")?;
         let data = run.data.clone().unwrap_or_else(|| "synthetic".to_owned());
         let is_synthetic = data.starts_with("synthetic");
@@ -207,14 +202,10 @@ impl ProbeArgs {
     ) -> Result<Option<OnlineProbe>> {
         let Some(data) = &self.probe_data else { return Ok(None) };
         let options = SourceOptions {
-            channels: model.channels,
-            class_prefix: self.probe_class_prefix.clone(),
-            image_size: model.image_size,
             seed,
-            ..SourceOptions::default()
+            ..SourceOptions::for_model(model, self.probe_class_prefix.as_deref())
         };
         let labelled = labelled(open_split(data, None, &options)?, "--probe-data")?;
-        let default = if model.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
         Ok(Some(OnlineProbe {
             data: data.clone(),
             class_prefix: self.probe_class_prefix.clone(),
@@ -222,7 +213,7 @@ impl ProbeArgs {
             every: self.probe_every,
             batch_size: self.probe_batch_size.unwrap_or(batch_size),
             blr: self.probe_blr,
-            pool: self.probe_pool.unwrap_or(default),
+            pool: self.probe_pool.unwrap_or(Pool::usual(model)),
         }))
     }
 }

@@ -17,6 +17,7 @@ use crate::model::reconstruct::{Reconstruction, Reconstructor, with_mask};
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, Tile, draw, reconstruction_row};
 use crate::report::views::{Geometry, View};
+use crate::weights::FileKind;
 
 /// Images that go through the network at a time.
 const BATCH: usize = 8;
@@ -86,12 +87,8 @@ impl ViewArg {
 
 /// Draws the picture and prints each image's loss.
 pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
-    let weights = args.overrides.open(&args.weights)?;
-    weights.require_decoder()?;
-    for error in &weights.broken {
-        say!("skipped a newer checkpoint: {error}");
-    }
-    let (normalization, whose) = weights.normalization()?;
+    let (weights, normalization, whose) =
+        args.overrides.open_for(&args.weights, FileKind::Mae, false)?;
     let (config, noise) = args.masked(&weights.config)?;
     let views = args.views(&config)?;
     let images = load(&args.images, &config, &normalization)?;

@@ -15,6 +15,19 @@ use crate::train::recipe::{Length, Recipe};
 use crate::train::run::{Start, train};
 use crate::train::run_folder::{next_free, read_config};
 
+/// What every training command has.
+#[derive(Debug, clap::Args)]
+pub(super) struct CommonArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    #[command(flatten)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    pub rate: RateArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// Where a run lives, what it learns from and how long.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct RunArgs {

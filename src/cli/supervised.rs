@@ -3,18 +3,16 @@
 use std::path::PathBuf;
 
 use super::model_args::ModelArgs;
-use super::run_args::{DataArgs, OutputArgs, RateArgs, RunArgs, execute};
+use super::regular_args::RegularArgs;
+use super::run_args::{CommonArgs, execute};
 use super::weights_arg::OverrideArgs;
 use crate::config::ModelConfig;
-use crate::data::erasing::RandomErasing;
-use crate::data::mix::Mix;
-use crate::data::rand_augment::RandAugment;
 use crate::data::{Augment, SourceOptions, open_split};
 use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
-use crate::model::classifier::{Head, Pool, Trainable};
+use crate::model::classifier::{Pool, Trainable};
 use crate::model::params::is_decoder;
-use crate::ops::optim::{AdamW, Optimizer};
+use crate::ops::optim::Optimizer;
 use crate::tensor::TensorMap;
 use crate::train::labels::labelled;
 use crate::train::recipe::{Classify, DataRecipe, Length, NormalizationChoice, PROBE_LARS, Recipe};
@@ -27,8 +25,10 @@ use crate::weights::FileKind;
 The encoder stays as it is; BatchNorm without affine and a linear layer are trained on its features, with
 LARS (momentum 0.9, no decay, trust coefficient 0.001), for 90 epochs of batches of 256, as in the paper. Its
 base learning rate of 0.1 is for ImageNet's 1.28 million pictures; LARS moves the weights by a share of
-themselves a step, so with fewer pictures, and steps, the default is larger in proportion, up to 10. With --crop center (or none) and --no-flip a picture always has the same
-feature: the features are then extracted once, and training takes seconds.
+themselves a step, so with fewer pictures, and steps, the default is larger in proportion, up to 10.
+
+With --crop center (or none) and --no-flip a picture always has the same feature: the features are then
+extracted once, and training takes seconds.
 
 Examples:
   webmae linprobe --weights runs/cifar-tiny-1 --data CIFAR
@@ -113,74 +113,6 @@ struct WeightsArgs {
     overrides: OverrideArgs,
 }
 
-/// What the three commands share.
-#[derive(Debug, clap::Args)]
-struct CommonArgs {
-    #[command(flatten)]
-    run: RunArgs,
-    #[command(flatten)]
-    data: DataArgs,
-    #[command(flatten)]
-    rate: RateArgs,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-/// AdamW, augmentation and regularisation; each switch overrides the recipe's.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Regularisation")]
-#[group(conflicts_with = "resume")]
-struct RegularArgs {
-    /// What the switches below are by default
-    #[arg(long, value_enum, default_value_t = RegularRecipe::Strong)]
-    recipe: RegularRecipe,
-    /// Beta parameter of MixUp; 0 is off
-    #[arg(long, value_name = "A")]
-    mixup: Option<f32>,
-    /// Beta parameter of CutMix; 0 is off
-    #[arg(long, value_name = "A")]
-    cutmix: Option<f32>,
-    /// Share of each target that is spread over all classes
-    #[arg(long, value_name = "S")]
-    smoothing: Option<f32>,
-    /// RandAugment's magnitude (0 to 10) and its deviation
-    #[arg(long, value_name = "M,D|off", value_parser = parse_rand_augment)]
-    rand_augment: Option<RandAugmentArg>,
-    /// Share of pictures in which a rectangle is covered with noise
-    #[arg(long, value_name = "P")]
-    erasing: Option<f32>,
-    /// Share of samples for which the last block's branches are dropped
-    #[arg(long, value_name = "P")]
-    drop_path: Option<f32>,
-    /// Factor on the learning rate from each block to the one before it
-    #[arg(long, value_name = "X")]
-    layer_decay: Option<f32>,
-    /// Decoupled decay of matrices
-    #[arg(long, value_name = "X")]
-    weight_decay: Option<f32>,
-    /// Decay of AdamW's first moment
-    #[arg(long, value_name = "X", default_value_t = 0.9)]
-    beta1: f32,
-    /// Decay of AdamW's second moment
-    #[arg(long, value_name = "X")]
-    beta2: Option<f32>,
-    /// Largest global gradient norm; 0 does not clip
-    #[arg(long, value_name = "NORM", default_value_t = 0.0)]
-    clip_grad: f32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum RegularRecipe {
-    /// The paper's
-    Strong,
-    /// Crops and flips only
-    Plain,
-}
-
-/// RandAugment, or none.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct RandAugmentArg(Option<RandAugment>);
-
 /// Which encoder a run begins with.
 pub(super) struct Encoder {
     model: ModelConfig,
@@ -243,20 +175,9 @@ impl LinprobeArgs {
     /// # Errors
     /// Names the file or option that cannot be used.
     pub(super) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
-        let default = if encoder.model.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
-        let classify = Classify {
-            pool: self.pool.unwrap_or(default),
-            head: Head::Probe,
-            class_names: Vec::new(),
-            trainable: Trainable::None,
-            learned_positions: false,
-            drop_path: 0.0,
-            layer_decay: 1.0,
-            smoothing: 0.0,
-            mix: Mix::off(),
-            weights: encoder.origin.clone(),
-        };
-        self.common.begin(Plan {
+        let pool = self.pool.unwrap_or(Pool::usual(&encoder.model));
+        let classify = Classify { weights: encoder.origin.clone(), ..Classify::probe(pool) };
+        let plan = Plan {
             kind: "linprobe",
             encoder,
             classify,
@@ -265,7 +186,8 @@ impl LinprobeArgs {
             batch_size: 256,
             epochs: 90.0,
             blr: probe_blr,
-        })
+        };
+        plan.begin(&self.common)
     }
 }
 
@@ -297,7 +219,7 @@ impl FinetuneArgs {
             weights: encoder.origin.clone(),
             ..regular.classify(self.pool, drop_path)
         };
-        self.common.begin(Plan {
+        let plan = Plan {
             kind: "finetune",
             encoder,
             classify,
@@ -306,7 +228,8 @@ impl FinetuneArgs {
             batch_size: 64,
             epochs: if depth < 24 { 100.0 } else { 50.0 },
             blr: |_| 5e-4,
-        })
+        };
+        plan.begin(&self.common)
     }
 }
 
@@ -318,13 +241,13 @@ impl TrainArgs {
     pub(super) fn begin(&self) -> Result<(Recipe, Start)> {
         let model = self.model.config("tiny")?;
         let regular = &self.regular;
-        let strong = regular.recipe == RegularRecipe::Strong;
+        let strong = regular.is_strong();
         let drop_path = if model.encoder.depth < 24 { 0.1 } else { 0.2 };
         let classify = Classify {
             layer_decay: regular.layer_decay.unwrap_or(1.0),
             ..regular.classify(self.pool, drop_path)
         };
-        self.common.begin(Plan {
+        let plan = Plan {
             kind: "train",
             encoder: Encoder::fresh(model),
             classify,
@@ -337,7 +260,8 @@ impl TrainArgs {
             batch_size: 64,
             epochs: 100.0,
             blr: if strong { |_| 1e-4 } else { |_| 5e-4 },
-        })
+        };
+        plan.begin(&self.common)
     }
 }
 
@@ -355,12 +279,8 @@ impl Encoder {
 impl WeightsArgs {
     fn open(&self) -> Result<Encoder> {
         let path = self.weights.as_ref().expect("required unless a run is resumed");
-        let weights = self.overrides.open(path)?;
-        weights.kind.require(FileKind::EncoderOnly).map_err(|e| e.in_file(&weights.file))?;
-        for error in &weights.broken {
-            say!("skipped a newer checkpoint: {error}");
-        }
-        let (normalization, whose) = weights.normalization()?;
+        let (weights, normalization, whose) =
+            self.overrides.open_for(path, FileKind::EncoderOnly, false)?;
         say!("{}, pixels normalised with {whose}", weights.file.display());
         if weights.kind == FileKind::Classifier {
             say!("its head is not used: training makes its own");
@@ -377,27 +297,25 @@ impl WeightsArgs {
     }
 }
 
-impl CommonArgs {
-    fn begin(&self, plan: Plan) -> Result<(Recipe, Start)> {
-        let Self { run, data: pictures, rate, output } = self;
+impl Plan {
+    /// The run that it and the common options make.
+    fn begin(self, common: &CommonArgs) -> Result<(Recipe, Start)> {
+        let CommonArgs { run, data: pictures, rate, output } = common;
         let data = run.data.clone().ok_or_else(|| {
             let problem = "is missing: class folders or CIFAR-10 batches, see --help";
             Error::config("--data", problem)
         })?;
-        let Plan { encoder, mut classify, .. } = plan;
+        let Self { encoder, mut classify, .. } = self;
         let options = SourceOptions {
-            channels: encoder.model.channels,
             apply_exif: !pictures.ignore_exif,
-            class_prefix: pictures.class_prefix.clone(),
-            image_size: encoder.model.image_size,
             seed: rate.seed,
-            ..SourceOptions::default()
+            ..SourceOptions::for_model(&encoder.model, pictures.class_prefix.as_deref())
         };
         let split = open_split(&data, pictures.held_out.as_deref(), &options)?;
         let train = labelled(split, "--data")?.split.train;
         classify.class_names = train.class_names().to_vec();
-        let length = run.length().unwrap_or(Length::Epochs(plan.epochs));
-        let out = run.folder(&data, plan.kind);
+        let length = run.length().unwrap_or(Length::Epochs(self.epochs));
+        let out = run.folder(&data, self.kind);
         let recipe = Recipe {
             model: encoder.model,
             data: DataRecipe {
@@ -407,21 +325,21 @@ impl CommonArgs {
                 apply_exif: !pictures.ignore_exif,
                 strict: pictures.strict,
                 synthetic_len: 0,
-                augment: plan.augment,
+                augment: self.augment,
                 normalization: encoder.normalization,
                 held_out_images: pictures.held_out_images.unwrap_or(usize::MAX),
                 pictures: 0,
                 threads: run.threads.unwrap_or(0),
                 tokens: None,
             },
-            batch_size: rate.batch_size.unwrap_or(plan.batch_size),
+            batch_size: rate.batch_size.unwrap_or(self.batch_size),
             grad_accum: rate.grad_accum,
             length,
             warmup: rate.warmup(length),
-            blr: rate.blr.unwrap_or_else(|| (plan.blr)(train.len())),
+            blr: rate.blr.unwrap_or_else(|| (self.blr)(train.len())),
             lr: rate.lr,
             min_lr: rate.min_lr,
-            optimizer: plan.optimizer,
+            optimizer: self.optimizer,
             seed: rate.seed,
             eval_every: output.eval_every.unwrap_or(1.0),
             pictures_every: 0.0,
@@ -431,58 +349,6 @@ impl CommonArgs {
             probe: None,
         };
         Ok((recipe, Start::New(out, encoder.tensors)))
-    }
-}
-
-impl RegularArgs {
-    fn is_strong(&self) -> bool {
-        self.recipe == RegularRecipe::Strong
-    }
-
-    /// `given`, or the recipe's value: `strong`, or off.
-    fn or(&self, given: Option<f32>, strong: f32) -> f32 {
-        given.unwrap_or(if self.is_strong() { strong } else { 0.0 })
-    }
-
-    fn classify(&self, pool: Pool, drop_path: f32) -> Classify {
-        let paper = Mix::paper();
-        Classify {
-            pool,
-            head: Head::Full,
-            class_names: Vec::new(),
-            trainable: Trainable::All,
-            learned_positions: true,
-            drop_path: self.or(self.drop_path, drop_path),
-            layer_decay: 1.0,
-            smoothing: self.or(self.smoothing, 0.1),
-            mix: Mix {
-                mixup: self.or(self.mixup, paper.mixup),
-                cutmix: self.or(self.cutmix, paper.cutmix),
-                ..paper
-            },
-            weights: None,
-        }
-    }
-
-    fn augment(&self, data: &DataArgs) -> Augment {
-        let paper = RandomErasing::paper();
-        let probability = self.or(self.erasing, paper.probability);
-        let strong = RandAugmentArg(self.is_strong().then(RandAugment::paper));
-        Augment {
-            rand_augment: self.rand_augment.unwrap_or(strong).0,
-            erasing: (probability != 0.0).then_some(RandomErasing { probability, ..paper }),
-            ..data.augment(Augment::classify().crop)
-        }
-    }
-
-    fn optimizer(&self, weight_decay: f32, beta2: f32) -> Optimizer {
-        Optimizer::AdamW(AdamW {
-            beta1: self.beta1,
-            beta2: self.beta2.unwrap_or(beta2),
-            eps: 1e-8,
-            weight_decay: self.weight_decay.unwrap_or(weight_decay),
-            clip_norm: self.clip_grad,
-        })
     }
 }
 
@@ -505,32 +371,16 @@ fn parse_trainable(text: &str) -> std::result::Result<Trainable, String> {
     }
 }
 
-fn parse_rand_augment(text: &str) -> std::result::Result<RandAugmentArg, String> {
-    if text == "off" {
-        return Ok(RandAugmentArg(None));
-    }
-    let number = |text: &str| text.trim().parse::<f32>().ok();
-    let parsed = text.split_once(',').and_then(|(m, d)| Some((number(m)?, number(d)?)));
-    let Some((magnitude, deviation)) = parsed else {
-        return Err(format!("{text:?} is not two numbers as in 9,0.5, and not off"));
-    };
-    Ok(RandAugmentArg(Some(RandAugment { magnitude, deviation, ..RandAugment::paper() })))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn parts_and_augmentations_have_names() {
+    fn parts_have_names_and_probes_a_rate() {
         assert_eq!(parse_trainable("half"), Ok(Trainable::Half));
         assert_eq!(parse_trainable("3"), Ok(Trainable::Blocks(3)));
         assert_eq!(parse_trainable("0"), Ok(Trainable::None));
         assert!(parse_trainable("most").is_err());
-        let parsed = parse_rand_augment("7, 0").unwrap().0.unwrap();
-        assert_eq!((parsed.magnitude, parsed.deviation), (7.0, 0.0));
-        assert_eq!(parse_rand_augment("off"), Ok(RandAugmentArg(None)));
-        assert!(parse_rand_augment("9").is_err());
         assert_eq!((probe_blr(1_281_167), probe_blr(600)), (0.1, 10.0));
     }
 }

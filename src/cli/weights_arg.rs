@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::encoder_arg::note;
 use super::model_args::{parse_size, size};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
@@ -122,6 +123,26 @@ impl OverrideArgs {
             normalization.validate(weights.config.channels)?;
         }
         Ok(weights)
+    }
+
+    /// [`Self::open`] of weights that hold what is `needed`, with the mean and deviation to use and where
+    /// they come from. Names newer checkpoints that cannot be read, unless `quiet`.
+    ///
+    /// # Errors
+    /// Names the file, what it lacks, and what would be accepted.
+    pub(super) fn open_for(
+        &self,
+        path: &Path,
+        needed: FileKind,
+        quiet: bool,
+    ) -> Result<(Weights, Normalization, &'static str)> {
+        let weights = self.open(path)?;
+        weights.kind.require(needed).map_err(|e| e.in_file(&weights.file))?;
+        for error in &weights.broken {
+            note(quiet, || format!("skipped a newer checkpoint: {error}"));
+        }
+        let (normalization, whose) = weights.normalization()?;
+        Ok((weights, normalization, whose))
     }
 
     fn weights_file(&self, path: &Path) -> Result<Weights> {

@@ -9,6 +9,7 @@ use super::folder::Folder;
 use super::source::ImageSource;
 use super::split::train_folder;
 use super::synthetic::Synthetic;
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 
 /// How a source is opened.
@@ -45,6 +46,16 @@ impl Default for SourceOptions {
 }
 
 impl SourceOptions {
+    /// For the pictures of `model`, of class folders those whose name starts with `class_prefix`.
+    pub fn for_model(model: &ModelConfig, class_prefix: Option<&str>) -> Self {
+        Self {
+            channels: model.channels,
+            image_size: model.image_size,
+            class_prefix: class_prefix.map(str::to_owned),
+            ..Self::default()
+        }
+    }
+
     /// The part that concerns the decoding of files.
     pub(super) fn decode(&self) -> DecodeOptions {
         let Self { channels, apply_exif, max_pixels, .. } = *self;

@@ -24,6 +24,13 @@ pub enum Pool {
     Mean,
 }
 
+impl Pool {
+    /// The cls token where pre-training has one, else the mean.
+    pub fn usual(model: &ModelConfig) -> Self {
+        if model.cls_tokens() > 0 { Self::Cls } else { Self::Mean }
+    }
+}
+
 /// What stands on the encoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -18,13 +18,10 @@ const MEASURED_PICTURES: usize = 2000;
 /// Opens training and held-out pictures, with their tokens if the recipe names a file of them.
 pub fn open_data(recipe: &Recipe) -> Result<Split> {
     let options = SourceOptions {
-        channels: recipe.model.channels,
         apply_exif: recipe.data.apply_exif,
-        class_prefix: recipe.data.class_prefix.clone(),
-        image_size: recipe.model.image_size,
         synthetic_len: recipe.data.synthetic_len,
         seed: recipe.seed,
-        ..Default::default()
+        ..SourceOptions::for_model(&recipe.model, recipe.data.class_prefix.as_deref())
     };
     let mut split = open_split(&recipe.data.data, recipe.data.held_out.as_deref(), &options)?;
     if let (Some(file), PatchTarget::Tokens { vocabulary }) =

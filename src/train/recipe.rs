@@ -164,6 +164,22 @@ pub struct Recipe {
 }
 
 impl Classify {
+    /// A linear probe of no classes yet.
+    pub fn probe(pool: Pool) -> Self {
+        Self {
+            pool,
+            head: Head::Probe,
+            class_names: Vec::new(),
+            trainable: Trainable::None,
+            learned_positions: false,
+            drop_path: 0.0,
+            layer_decay: 1.0,
+            smoothing: 0.0,
+            mix: Mix::off(),
+            weights: None,
+        }
+    }
+
     /// The classifier on the encoder of `model`.
     pub fn config(&self, model: &ModelConfig) -> ClassifierConfig {
         ClassifierConfig {
@@ -303,16 +319,8 @@ impl Recipe {
             lr: None,
             optimizer: Optimizer::Lars(PROBE_LARS),
             classify: Some(Classify {
-                pool: probe.pool,
-                head: Head::Probe,
                 class_names: probe.class_names.clone(),
-                trainable: Trainable::None,
-                learned_positions: false,
-                drop_path: 0.0,
-                layer_decay: 1.0,
-                smoothing: 0.0,
-                mix: Mix::off(),
-                weights: None,
+                ..Classify::probe(probe.pool)
             }),
             probe: None,
             ..self.clone()

@@ -29,6 +29,22 @@ pub fn classifier(variant: Variant, pool: Pool, head: Head, drop_path: f32) -> C
     }
 }
 
+/// Classifiers with their names. Every variant and pooling without drop-path is compared with PyTorch
+/// (golden tests).
+pub fn cases() -> Vec<(String, ClassifierConfig)> {
+    let cases = [
+        (Variant::Paper, Pool::Cls, 0.0),
+        (Variant::Paper, Pool::Mean, 0.3),
+        (Variant::Plain, Pool::Cls, 0.3),
+        (Variant::VitPytorch, Pool::Mean, 0.3),
+    ];
+    let named = cases.map(|(variant, pool, drop_path)| {
+        let name = format!("{variant:?} {pool:?} drop {drop_path}");
+        (name, classifier(variant, pool, Head::Full, drop_path))
+    });
+    named.into()
+}
+
 pub fn step_config(classifier: &ClassifierConfig, input: Input) -> StepConfig {
     StepConfig {
         task: Task::Classify { classifier: classifier.clone(), input },
@@ -98,14 +114,8 @@ fn check(name: &str, config: &ClassifierConfig, input: Input, tally: &mut Tally)
 #[test]
 fn gradients_of_classifiers_are_the_loss_slopes() {
     let mut tally = Tally::default();
-    for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
-        for pool in [Pool::Cls, Pool::Mean] {
-            for drop_path in [0.0, 0.3] {
-                let config = classifier(variant, pool, Head::Full, drop_path);
-                let name = format!("{variant:?} {pool:?} drop {drop_path}");
-                check(&name, &config, Input::Images, &mut tally);
-            }
-        }
+    for (name, config) in cases() {
+        check(&name, &config, Input::Images, &mut tally);
     }
     tally.report();
 }

@@ -71,11 +71,8 @@ fn cases() -> Vec<(&'static str, ModelConfig)> {
         ("vit-pytorch", model(VitPytorch, 1, 0.5, false)),
         ("vit-pytorch identities", with_identities(model(VitPytorch, 4, 0.75, true))),
         ("paper components", predicting(Pca { components: 5 }, Paper, 0.75)),
-        ("plain components", predicting(Pca { components: 16 }, Plain, 0.5)),
-        ("paper codebook", predicting(Codebook { vocabulary: 7 }, Paper, 0.5)),
         ("plain codebook", predicting(Codebook { vocabulary: 12 }, Plain, 0.75)),
         ("paper tokens", predicting(Tokens { vocabulary: 4 }, Paper, 0.5)),
-        ("plain tokens", predicting(Tokens { vocabulary: 9 }, Plain, 0.75)),
     ]
 }
 

@@ -1,14 +1,13 @@
 //! Training a part of a classifier: the same gradients as when everything is trained, with less
 //! work and memory, and nothing kept for what is frozen.
 
-use webmae::Variant;
 use webmae::gpu::{BINDING_ALIGNMENT, DEFAULT_MAX_BINDING, Tier};
-use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable};
+use webmae::model::classifier::{ClassifierConfig, Input, Trainable};
 use webmae::model::params::ParamSpec;
 use webmae::model::store::ParamLayout;
 use webmae::program::Plan;
 
-use crate::classifiers::{Recorded, classifier, step_config};
+use crate::classifiers::{Recorded, cases, step_config};
 use crate::common::{max_abs, max_difference, within};
 
 /// From most to least.
@@ -22,19 +21,6 @@ const ROLES: [&str; 3] = ["grad.", "moment1.", "moment2."];
 fn bytes(specs: &[ParamSpec]) -> u64 {
     let trained = specs.iter().filter(|spec| spec.trainable);
     trained.map(|spec| (4 * spec.len() as u64).next_multiple_of(BINDING_ALIGNMENT)).sum()
-}
-
-fn cases() -> Vec<(String, ClassifierConfig)> {
-    let mut cases = Vec::new();
-    for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
-        for pool in [Pool::Cls, Pool::Mean] {
-            for drop_path in [0.0, 0.3] {
-                let name = format!("{variant:?} {pool:?} drop {drop_path}");
-                cases.push((name, classifier(variant, pool, Head::Full, drop_path)));
-            }
-        }
-    }
-    cases
 }
 
 #[test]
