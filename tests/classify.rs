@@ -116,6 +116,15 @@ fn a_linear_probe_learns_from_cached_features_and_from_pictures() {
         assert_eq!(trained, ["head.bias", "head.weight"]);
         assert_ne!(after.params["head_norm.running_var"].data, vec![1.0; 16]);
     }
+    // Half of the way, and on from there: the same bits, the features being extracted again.
+    let half = bench.text("half");
+    fs::create_dir_all(checkpoints::folder_of(Path::new(&half))).unwrap();
+    let every = ["--checkpoint-every", "15", "--keep-checkpoints", "9"];
+    let straight = bench.train("linprobe", &pretrained, "straight", &[&fixed[..], &every].concat());
+    let file = "checkpoints/step-00000045.safetensors";
+    fs::copy(Path::new(&straight).join(file), Path::new(&half).join(file)).unwrap();
+    succeeds(&["linprobe", "--resume", &half]);
+    assert!(newest(&straight) == newest(&half), "not the same bits");
     // The encoder of a probe's run is the pre-trained one.
     let features = |weights: &str, name: &str| {
         let out = bench.text(name);

@@ -87,15 +87,16 @@ fn uses(weights: &Weights) -> Vec<(&'static str, bool, &'static str)> {
     let resume = matches!(weights.origin, Origin::Checkpoint { .. });
     let decoder = weights.kind == FileKind::Mae;
     let encoder = weights.kind != FileKind::DecoderOnly;
+    let classifier = weights.kind == FileKind::Classifier;
     let whole = "needs encoder and decoder, as in vit-mae-* folders and mae_visualize_vit_*.pth";
     vec![
         (
             "go on training",
             resume,
-            if resume {
-                "webmae pretrain --resume RUN"
-            } else {
-                "needs a checkpoint of webmae with its optimiser's state"
+            match (resume, classifier) {
+                (true, false) => "webmae pretrain --resume RUN",
+                (true, true) => "webmae finetune --resume RUN",
+                (false, _) => "needs a checkpoint of webmae with its optimiser's state",
             },
         ),
         ("reconstruct", decoder, if decoder { "webmae reconstruct" } else { whole }),
@@ -107,15 +108,15 @@ fn uses(weights: &Weights) -> Vec<(&'static str, bool, &'static str)> {
         (
             "features, probing, fine-tuning",
             encoder,
-            if encoder { "in other programs, from the export" } else { "needs an encoder" },
+            if encoder { "webmae embed, knn, linprobe, finetune" } else { "needs an encoder" },
         ),
         (
             "classification",
-            weights.kind == FileKind::Classifier,
-            if weights.kind == FileKind::Classifier {
-                "with the head in the file"
+            classifier,
+            if classifier {
+                "webmae predict, eval"
             } else {
-                "needs a fine-tuned head"
+                "needs a head: webmae linprobe or finetune"
             },
         ),
     ]

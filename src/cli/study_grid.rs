@@ -320,13 +320,17 @@ mod tests {
     fn every_study_at_hand_is_valid() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("studies");
         let mut studies = 0;
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let file = entry.unwrap().path();
+        let entries =
+            |folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        for file in entries(folder.clone()).chain(entries(folder.join("processor"))) {
             if file.extension().is_none_or(|ending| ending != "toml") {
                 continue;
             }
             studies += 1;
-            for smoke in [false, true] {
+            // Those for processors are short as they are.
+            let sizes: &[bool] =
+                if file.parent() == Some(&folder) { &[false, true] } else { &[false] };
+            for &smoke in sizes {
                 let study = StudyFile::read(&file, smoke).unwrap();
                 let grid = Grid::new(&study, &file, "DATA", Path::new("out")).unwrap();
                 let defaults = study.case.iter().filter(|case| case.default).count();
@@ -337,6 +341,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(studies, 10);
+        assert_eq!(studies, 13);
     }
 }

@@ -19,6 +19,9 @@ use crate::train::recipe::{Classify, DataRecipe, Length, NormalizationChoice, PR
 use crate::train::run::Start;
 use crate::weights::FileKind;
 
+/// More pictures than a data set can have; fits where numbers have 32 bits, too.
+const EVERY_PICTURE: usize = u32::MAX as usize;
+
 /// Options of `webmae linprobe`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -78,7 +81,7 @@ pub(super) struct FinetuneArgs {
 #[command(mut_group("ModelArgs", |group| group.conflicts_with("resume")))]
 #[command(after_help = "\
 The supervised baseline: the same classifier as `finetune`, from random values. --recipe strong is the paper's
-(Table A.2: base learning rate 1e-4, betas 0.9 and 0.95, decay 0.3, drop-path 0.1, and the augmentation of
+(appendix A.2: base learning rate 1e-4, betas 0.9 and 0.95, decay 0.3, drop-path 0.1, and the augmentation of
 fine-tuning); --recipe plain has crops and flips only (base learning rate 5e-4, betas 0.9 and 0.999, decay
 0.05). 100 epochs, batches of 64.
 
@@ -327,7 +330,7 @@ impl Plan {
                 synthetic_len: 0,
                 augment: self.augment,
                 normalization: encoder.normalization,
-                held_out_images: pictures.held_out_images.unwrap_or(usize::MAX),
+                held_out_images: pictures.held_out_images.unwrap_or(EVERY_PICTURE),
                 pictures: 0,
                 threads: run.threads.unwrap_or(0),
                 tokens: None,

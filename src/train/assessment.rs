@@ -5,6 +5,8 @@ use pollster::block_on;
 
 use super::evaluate::LabelledData;
 use super::held_out::HeldOut;
+use super::recipe::Recipe;
+use super::step::MaskSource;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::data::{Batch, Normalization, Skipped, Split, fixed_batch, fixed_indices};
 use crate::error::Result;
@@ -16,8 +18,6 @@ use crate::report::Picture;
 use crate::report::confusion::Confusion;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
 use crate::report::views::{Geometry, View};
-use crate::train::recipe::Recipe;
-use crate::train::step::MaskSource;
 
 /// What was measured on held-out pictures.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,6 +5,7 @@ mod assessment;
 pub mod checkpoint;
 #[cfg(feature = "native")]
 pub mod checkpoints;
+mod drop_path;
 pub mod estimate;
 #[cfg(feature = "native")]
 pub mod evaluate;

@@ -2,17 +2,16 @@
 //! with batches by a loop of any platform.
 
 use super::checkpoint::{Checkpoint, Meta};
+use super::drop_path::drop_path_scales;
 use super::recipe::Recipe;
 use super::step::{BatchData, TrainStep};
 use crate::data::{Batch, Cursor, Normalization};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::model::classifier::ClassifierConfig;
 use crate::model::init::init_params;
 use crate::model::params::{ParamSpec, mae_params};
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops::optim::{Metrics, Scalars};
-use crate::philox::Rng;
 use crate::tensor::TensorMap;
 
 /// Steps skipped in a row after which a run stops.
@@ -25,9 +24,6 @@ pub struct Trainer {
     train: TrainStep,
     step: u64,
 }
-
-/// First word of the random streams of drop-path.
-const DROP_PATH: u32 = 0x0D20_9A74;
 
 /// What a trainer begins with.
 #[derive(Clone, Copy)]
@@ -47,22 +43,6 @@ pub fn data(batch: &Batch) -> BatchData<'_> {
         targets: &batch.targets,
         ..BatchData::default()
     }
-}
-
-/// The factor of every residual branch `[connections, B]` for a batch: a function of the seed, the epoch
-/// and each draw alone.
-fn drop_path_scales(config: &ClassifierConfig, seed: u64, batch: &Batch) -> Vec<f32> {
-    let rates = config.drop_rates();
-    let mut scales = vec![0.0; rates.len() * batch.len()];
-    for (sample, &draw) in batch.draw_ids.iter().enumerate() {
-        let mut rng = Rng::new(seed, [DROP_PATH, batch.epoch, draw]);
-        for (connection, rate) in rates.iter().enumerate() {
-            if rng.uniform() >= *rate {
-                scales[connection * batch.len() + sample] = 1.0 / (1.0 - rate);
-            }
-        }
-    }
-    scales
 }
 
 impl Trainer {
