@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::format::{bytes, count};
 use super::weights_arg::{Origin, OverrideArgs, Weights};
+use crate::config::PatchTarget;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterSummary, list_adapters};
 use crate::weights::FileKind;
@@ -170,7 +171,13 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         line(name, format!("{} × {} blocks, {widths}", stack.dim, stack.depth));
     }
     if weights.kind == FileKind::Mae {
-        let target = if config.norm_pix_loss { "normalised patches" } else { "pixels" };
+        let target = match config.target {
+            PatchTarget::Pixels if config.norm_pix_loss => "normalised patches".to_owned(),
+            PatchTarget::Pixels => "pixels".to_owned(),
+            PatchTarget::Pca { components } => format!("{components} principal components"),
+            PatchTarget::Codebook { vocabulary } => format!("{vocabulary} entries of a codebook"),
+            PatchTarget::Tokens { vocabulary } => format!("{vocabulary} given tokens"),
+        };
         line("target", format!("{target}, mask ratio {}", config.mask_ratio));
     }
     line(
