@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::labels::{Labelled, labelled};
 use super::recipe::{Classify, NormalizationChoice, Recipe};
 use crate::config::PatchTarget;
+use crate::data::split::Subset;
 use crate::data::tokens::TokenFile;
 use crate::data::{
-    Cursor, ImageSource, Loader, LoaderOptions, Normalization, SourceOptions, Split, open_split,
+    Cursor, ImageSource, Loader, LoaderOptions, Normalization, SourceOptions, Split, fixed_indices,
+    open_split,
 };
 use crate::error::{Error, Result};
 
@@ -67,6 +69,13 @@ pub fn normalization(recipe: &Recipe, source: &dyn ImageSource) -> Result<Normal
     };
     normalization.validate(recipe.model.channels)?;
     Ok(normalization)
+}
+
+/// The held-out pictures that a run with labels is measured on.
+pub fn measured_pictures(recipe: &Recipe, split: &Split) -> Result<Arc<dyn ImageSource>> {
+    let source = &split.held_out;
+    let chosen = fixed_indices(source.len(), recipe.data.held_out_images, recipe.seed);
+    Ok(Arc::new(Subset::new(Arc::clone(source), chosen)?))
 }
 
 /// A loader of training batches that begins at `cursor`.

@@ -4,12 +4,11 @@
 use super::assessment::{Assessment, ClassifierAssessment};
 use super::checkpoint::Checkpoint;
 use super::evaluate::LabelledData;
-use super::inputs::{open_labelled, open_loader};
+use super::inputs::{measured_pictures, open_labelled, open_loader};
 use super::recipe::{OnlineProbe as ProbeRecipe, Recipe};
 use super::schedule::Schedule;
 use super::trainer::{Beginning, Trainer};
-use crate::data::split::Subset;
-use crate::data::{Cursor, Loader, Normalization, fixed_indices};
+use crate::data::{Cursor, Loader, Normalization};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::classifier::Input;
@@ -55,9 +54,8 @@ impl OnlineProbe {
         let config = classify.config(&recipe.model);
         let predictor =
             Predictor::new(gpu, &config, Input::Images, recipe.batch_size, trainer.store())?;
-        let measured = fixed_indices(split.held_out.len(), recipe.data.held_out_images, run.seed);
         let data = LabelledData::Pictures {
-            source: std::sync::Arc::new(Subset::new(split.held_out, measured)?),
+            source: measured_pictures(&recipe, &split)?,
             normalization: normalization.clone(),
             image_size: recipe.model.image_size,
         };

@@ -8,13 +8,14 @@ use super::evaluate::LabelledData;
 use super::event::Event;
 use super::features::{Encoder, Features, extract};
 use super::feed::{FeatureFeed, Feed};
-use super::inputs::{loader_options, normalization, open_data, open_labelled, open_loader};
+use super::inputs::{
+    loader_options, measured_pictures, normalization, open_data, open_labelled, open_loader,
+};
 use super::labels::Labelled;
 use super::recipe::{Classify, Derived, Recipe};
 use super::target::target_params;
 use super::trainer::{Beginning, Trainer};
-use crate::data::split::Subset;
-use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split, fixed_indices};
+use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::classifier::Input;
@@ -61,9 +62,7 @@ pub fn prepare(
     };
     let cursor = resumed.map_or(Cursor::default(), |c| c.meta.cursor);
     if resumed.is_none() && recipe.classify.is_none() {
-        // Those of given weights, if they predict the same, stay.
-        let fitted = target_params(&recipe.model, &split.train, &normalization, recipe.seed)?;
-        given.extend(fitted);
+        given.extend(target_params(&recipe.model, &split.train, &normalization, recipe.seed)?);
     }
     let beginning = resumed.map_or(Beginning::Fresh(&given), Beginning::Resumed);
     let trainer = Trainer::new(gpu, recipe, beginning)?;
@@ -119,10 +118,7 @@ impl Parts<'_> {
         observe: &mut dyn FnMut(Event<'_>),
     ) -> Result<(Feed, LabelledData, Vec<Skipped>)> {
         let (recipe, split) = (self.recipe, self.split);
-        let count = recipe.data.held_out_images;
-        let chosen = fixed_indices(split.held_out.len(), count, recipe.seed);
-        let held_out: Arc<dyn ImageSource> =
-            Arc::new(Subset::new(Arc::clone(&split.held_out), chosen)?);
+        let held_out = measured_pictures(recipe, split)?;
         if recipe.input() == Input::Images {
             let data = LabelledData::Pictures {
                 source: held_out,

@@ -4,7 +4,7 @@
 use super::checkpoint::{Checkpoint, Meta};
 use super::drop_path::drop_path_scales;
 use super::recipe::Recipe;
-use super::step::{BatchData, TrainStep};
+use super::step::{BatchData, Task, TrainStep};
 use crate::data::{Batch, Cursor, Normalization};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -130,11 +130,13 @@ impl Trainer {
             lr,
             ..Scalars::seeded(self.recipe.seed)
         };
-        let classifier = self.recipe.classify.as_ref().map(|c| c.config(&self.recipe.model));
-        let dropped = classifier.filter(|config| config.drop_path > 0.0);
-        let scales = dropped.map(|config| drop_path_scales(&config, self.recipe.seed, batch));
-        let drop_path = scales.as_deref().unwrap_or_default();
-        self.train.run_batch(index, scalars, BatchData { drop_path, ..data(batch) });
+        let scales = match &self.train.config().task {
+            Task::Classify { classifier, .. } if classifier.drop_path > 0.0 => {
+                drop_path_scales(classifier, self.recipe.seed, batch)
+            }
+            _ => Vec::new(),
+        };
+        self.train.run_batch(index, scalars, BatchData { drop_path: &scales, ..data(batch) });
         if index + 1 == self.recipe.grad_accum {
             self.step += 1;
         }
