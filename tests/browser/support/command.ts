@@ -3,7 +3,7 @@ import path from 'node:path';
 import process from 'node:process';
 
 const PROGRAM =
-  process.env.WEBMAE ?? path.join(process.env.CARGO_TARGET_DIR ?? 'target', 'release', 'webmae');
+  process.env.WEBMAE ?? path.join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug', 'webmae');
 
 /** Runs the native command line and returns what it printed. */
 export function webmae(...args: string[]): string {
