@@ -1,12 +1,17 @@
 // What the attention kernels share. Heads are read as vectors of four.
 
-struct Params { tokens: u32, heads: u32, tiles: u32, count: u32, scale: f32 }
+struct Params { tokens: u32, heads: u32, tiles: u32, count: u32, scale: f32, vectors: u32 }
 
 override WG: u32 = 64u;
 /// Values per head, at most 128.
 override DIM_HEAD: u32 = 64u;
 /// Vectors per head; the last one may be partly empty.
 override VECTORS: u32 = (DIM_HEAD + 3u) / 4u;
+/// Let the compiler unroll the loops over a head, so that its vectors stay in registers.
+override UNROLL: bool = true;
+/// The other side's tokens pass in blocks of 4 or 1. With 4, a vector of the own side is touched once for four
+/// of them; llvmpipe gives up unrolling so long a loop, and does better with 1.
+override BLOCK: u32 = 4u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -33,4 +38,25 @@ fn qkv_index(at: Place, token: u32, part: u32) -> u32 {
 /// First value of a head in `[B, L, H, d]`.
 fn head_index(at: Place, token: u32) -> u32 {
     return ((at.sample * params.tokens + token) * params.heads + at.head) * DIM_HEAD;
+}
+
+/// VECTORS.
+fn vectors() -> u32 {
+    return select(params.vectors, VECTORS, UNROLL);
+}
+
+/// The tokens of the block that begins with `first`; past the end the last one is repeated.
+fn block_tokens(first: u32) -> vec4<u32> {
+    return min(first + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(params.tokens - 1u));
+}
+
+/// `weights` of the block's tokens, zero past its end and the last token.
+fn weights_in(first: u32, weights: vec4<f32>) -> vec4<f32> {
+    let end = min(params.tokens, first + BLOCK);
+    return select(vec4<f32>(), weights, first + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end));
+}
+
+/// The sum of each argument.
+fn sums(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(a.x + a.y + a.z + a.w, b.x + b.y + b.z + b.w, c.x + c.y + c.z + c.w, d.x + d.y + d.z + d.w);
 }

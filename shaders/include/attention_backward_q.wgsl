@@ -18,30 +18,59 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let own = qkv_index(at, at.token, 0u);
     let o = head_index(at, at.token);
     var deltas = vec4<f32>();
-    for (var v = 0u; v < VECTORS; v += 1u) {
+    for (var v = 0u; v < vectors(); v += 1u) {
         q[v] = load_qkv(own, v) * params.scale;
-        d_o[v] = load_d_out(o, v);
+        let gradient = load_d_out(o, v);
+        d_o[v] = gradient;
         d_q[v] = vec4<f32>();
-        deltas += d_o[v] * load_out(o, v);
+        deltas += gradient * load_out(o, v);
     }
     let delta = deltas.x + deltas.y + deltas.z + deltas.w;
     let row_lse = lse[at.row];
-    for (var j = 0u; j < params.tokens; j += 1u) {
-        let key = qkv_index(at, j, 1u);
-        let value = qkv_index(at, j, 2u);
-        var scores = vec4<f32>();
-        var d_ps = vec4<f32>();
-        for (var v = 0u; v < VECTORS; v += 1u) {
-            scores += q[v] * load_qkv(key, v);
-            d_ps += d_o[v] * load_qkv(value, v);
+    let to_value = params.heads * DIM_HEAD;
+    for (var first = 0u; first < params.tokens; first += BLOCK) {
+        let tokens = block_tokens(first);
+        let key_a = qkv_index(at, tokens.x, 1u);
+        let key_b = qkv_index(at, tokens.y, 1u);
+        let key_c = qkv_index(at, tokens.z, 1u);
+        let key_d = qkv_index(at, tokens.w, 1u);
+        var a = vec4<f32>();
+        var b = vec4<f32>();
+        var c = vec4<f32>();
+        var d = vec4<f32>();
+        var d_a = vec4<f32>();
+        var d_b = vec4<f32>();
+        var d_c = vec4<f32>();
+        var d_d = vec4<f32>();
+        for (var v = 0u; v < vectors(); v += 1u) {
+            let query = q[v];
+            a += query * load_qkv(key_a, v);
+            if (BLOCK > 1u) {
+                b += query * load_qkv(key_b, v);
+                c += query * load_qkv(key_c, v);
+                d += query * load_qkv(key_d, v);
+            }
+            let gradient = d_o[v];
+            d_a += gradient * load_qkv(key_a + to_value, v);
+            if (BLOCK > 1u) {
+                d_b += gradient * load_qkv(key_b + to_value, v);
+                d_c += gradient * load_qkv(key_c + to_value, v);
+                d_d += gradient * load_qkv(key_d + to_value, v);
+            }
         }
-        let score = scores.x + scores.y + scores.z + scores.w;
-        let d_p = d_ps.x + d_ps.y + d_ps.z + d_ps.w;
         // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
-        let d_score = exp(min(score - row_lse, 0.0)) * (d_p - delta);
-        for (var v = 0u; v < VECTORS; v += 1u) { d_q[v] += d_score * load_qkv(key, v); }
+        let p = exp(min(sums(a, b, c, d) - row_lse, vec4<f32>()));
+        let d_scores = weights_in(first, p * (sums(d_a, d_b, d_c, d_d) - delta));
+        for (var v = 0u; v < vectors(); v += 1u) {
+            var sum = d_q[v] + d_scores.x * load_qkv(key_a, v);
+            if (BLOCK > 1u) {
+                sum += d_scores.y * load_qkv(key_b, v)
+                    + d_scores.z * load_qkv(key_c, v) + d_scores.w * load_qkv(key_d, v);
+            }
+            d_q[v] = sum;
+        }
     }
-    for (var v = 0u; v < VECTORS; v += 1u) { store_d_qkv(own, v, d_q[v] * params.scale); }
+    for (var v = 0u; v < vectors(); v += 1u) { store_d_qkv(own, v, d_q[v] * params.scale); }
     row_stats[2u * at.row] = row_lse;
     row_stats[2u * at.row + 1u] = delta;
 }

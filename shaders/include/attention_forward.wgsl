@@ -1,11 +1,8 @@
 // Streamed softmax attention: o = softmax(q·kᵀ/√d)·v, without an L×L matrix in memory (Dao et al.
-// 2022). One invocation owns one query; keys pass in blocks, so that the running maximum and the
-// accumulated output are rescaled once per block. The log-sum-exp is kept for the backward pass.
+// 2022). One invocation owns one query; the running maximum and the accumulated output are rescaled once per
+// block of keys. The log-sum-exp is kept for the backward pass.
 
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>; // [B, H, L]
-
-/// Keys per block, at most 8. Drivers that unroll loops compile long blocks slowly.
-override KEYS: u32 = 8u;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -18,35 +15,52 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var q: array<vec4<f32>, 32>;
     var acc: array<vec4<f32>, 32>;
     let own = qkv_index(at, at.token, 0u);
-    for (var v = 0u; v < VECTORS; v += 1u) {
+    for (var v = 0u; v < vectors(); v += 1u) {
         q[v] = load_qkv(own, v) * params.scale;
         acc[v] = vec4<f32>();
     }
     var maximum = -3.0e38;
     var total = 0.0;
-    for (var first = 0u; first < params.tokens; first += KEYS) {
-        var scores: array<f32, 8>;
-        var block_maximum = maximum;
-        for (var j = 0u; j < KEYS; j += 1u) {
-            // Keys past the end repeat the last one and get no weight.
-            let key = qkv_index(at, min(first + j, params.tokens - 1u), 1u);
-            var products = vec4<f32>();
-            for (var v = 0u; v < VECTORS; v += 1u) { products += q[v] * load_qkv(key, v); }
-            scores[j] = products.x + products.y + products.z + products.w;
-            block_maximum = max(block_maximum, scores[j]);
+    // From a token's key to its value.
+    let to_value = params.heads * DIM_HEAD;
+    for (var first = 0u; first < params.tokens; first += BLOCK) {
+        let tokens = block_tokens(first);
+        let key_a = qkv_index(at, tokens.x, 1u);
+        let key_b = qkv_index(at, tokens.y, 1u);
+        let key_c = qkv_index(at, tokens.z, 1u);
+        let key_d = qkv_index(at, tokens.w, 1u);
+        var a = vec4<f32>();
+        var b = vec4<f32>();
+        var c = vec4<f32>();
+        var d = vec4<f32>();
+        for (var v = 0u; v < vectors(); v += 1u) {
+            let query = q[v];
+            a += query * load_qkv(key_a, v);
+            if (BLOCK > 1u) {
+                b += query * load_qkv(key_b, v);
+                c += query * load_qkv(key_c, v);
+                d += query * load_qkv(key_d, v);
+            }
+        }
+        let scores = sums(a, b, c, d);
+        var block_maximum = max(maximum, scores.x);
+        if (BLOCK > 1u) {
+            block_maximum = max(max(block_maximum, scores.y), max(scores.z, scores.w));
         }
         let shrink = exp(maximum - block_maximum);
         maximum = block_maximum;
-        total *= shrink;
-        for (var v = 0u; v < VECTORS; v += 1u) { acc[v] *= shrink; }
-        for (var j = 0u; j < KEYS; j += 1u) {
-            let value = qkv_index(at, min(first + j, params.tokens - 1u), 2u);
-            let weight = select(0.0, exp(scores[j] - maximum), first + j < params.tokens);
-            total += weight;
-            for (var v = 0u; v < VECTORS; v += 1u) { acc[v] += weight * load_qkv(value, v); }
+        let weights = weights_in(first, exp(scores - maximum));
+        total = total * shrink + (weights.x + weights.y) + (weights.z + weights.w);
+        for (var v = 0u; v < vectors(); v += 1u) {
+            var sum = acc[v] * shrink + weights.x * load_qkv(key_a + to_value, v);
+            if (BLOCK > 1u) {
+                sum += weights.y * load_qkv(key_b + to_value, v)
+                    + weights.z * load_qkv(key_c + to_value, v) + weights.w * load_qkv(key_d + to_value, v);
+            }
+            acc[v] = sum;
         }
     }
     let o = head_index(at, at.token);
-    for (var v = 0u; v < VECTORS; v += 1u) { store_out(o, v, acc[v] / total); }
+    for (var v = 0u; v < vectors(); v += 1u) { store_out(o, v, acc[v] / total); }
     lse[at.row] = maximum + log(total);
 }

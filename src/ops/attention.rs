@@ -2,6 +2,7 @@
 
 use super::reads_textures;
 use crate::config::MAX_DIM_HEAD;
+use crate::gpu::Tier;
 use crate::program::{Recorder, Tensor};
 
 /// Number of heads and values per head.
@@ -24,10 +25,17 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let lanes = if rec.tier().is_cpu() { 8 } else { 64 };
     let tiles = tokens.div_ceil(lanes);
     let groups = batch * count * tiles;
-    let constants = [("WG", lanes as u32), ("DIM_HEAD", dim as u32)];
+    let (unroll, block) = match rec.tier() {
+        Tier::Gpu => (1, 4),
+        Tier::Cpu => (0, 4),
+        Tier::CpuTextures => (1, 1),
+    };
+    let constants =
+        [("WG", lanes as u32), ("DIM_HEAD", dim as u32), ("UNROLL", unroll), ("BLOCK", block)];
     let scale = 1.0 / (dim as f32).sqrt();
     let sizes = [tokens, count, tiles, groups].map(|n| n as u32);
-    let uniform = [sizes[0], sizes[1], sizes[2], sizes[3], scale.to_bits()];
+    let head = [scale.to_bits(), dim.div_ceil(4) as u32];
+    let uniform = [sizes[0], sizes[1], sizes[2], sizes[3], head[0], head[1]];
     // One product of queries with keys, or of weights with values.
     let product_flops = 2 * (batch * count * tokens * tokens * dim) as u64;
 
@@ -36,10 +44,7 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let kernels = Kernels::choose(rec, qkv, batch * count * tokens, dim);
     let bindings = [qkv, out, lse];
     let flops = 2 * product_flops;
-    // Drivers unroll it, CPU drivers slowly: a block of one keeps their compilation short.
-    let keys = ("KEYS", if rec.tier().is_cpu() { 1 } else { 4 });
-    let forward = [constants[0], constants[1], keys];
-    rec.dispatch_with_flops(kernels.forward, &forward, &uniform, &bindings, groups, flops);
+    rec.dispatch_with_flops(kernels.forward, &constants, &uniform, &bindings, groups, flops);
     rec.on_backward(out, &[qkv], move |rec, d_out| {
         let (d_qkv, accumulate) = rec.grad_target(qkv);
         assert!(!accumulate, "a qkv projection feeds one attention");
@@ -69,6 +74,12 @@ impl Kernels {
                 forward: "attention_texture",
                 queries: "attention_texture_backward_q",
                 keys: "attention_texture_backward_kv",
+            }
+        } else if dim.is_multiple_of(4) {
+            Self {
+                forward: "attention_vector",
+                queries: "attention_vector_backward_q",
+                keys: "attention_vector_backward_kv",
             }
         } else {
             Self {
