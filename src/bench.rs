@@ -130,7 +130,8 @@ impl Measurement {
     }
 }
 
-/// Measures `mode` of `config` with random parameters and images.
+/// Measures `mode` of `config` with random parameters and images; a training step that recomputes if it
+/// says so, see [`StepConfig::recompute`].
 ///
 /// # Errors
 /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
@@ -139,6 +140,7 @@ pub fn measure(
     config: &ModelConfig,
     mode: Mode,
     batch_size: usize,
+    recompute: bool,
     repeats: Repeats,
 ) -> Result<Measurement> {
     let layout = ParamLayout::new(mae_params(config), gpu.max_binding());
@@ -153,6 +155,7 @@ pub fn measure(
         grad_accum: 1,
         optimizer: Optimizer::AdamW(optimizer),
         layer_decay: 1.0,
+        recompute,
     };
     let mut rng = Rng::new(0, [STREAM, 0, 0]);
     let images: Vec<f32> = (0..batch_size * config.image_len()).map(|_| rng.normal()).collect();

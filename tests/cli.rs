@@ -93,7 +93,7 @@ fn unknown_words_are_usage_errors() {
 #[test]
 fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     let table = succeeds(&["plan", "--preset", "vit-b", "--batch-size", "64"]);
-    for word in ["111.9 M", "peak memory", "largest binding", "TFLOP", "49 of 196"] {
+    for word in ["111.9 M", "peak memory", "largest binding", "TFLOP", "49 of 196", "--recompute"] {
         assert!(table.contains(word), "{word}: {table}");
     }
     let args = ["plan", "--preset", "small", "--batch-size", "8", "--grad-accum", "4", "--json"];
@@ -103,7 +103,10 @@ fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
     refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
     let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];
-    refuses(1, &small, &["8192.0 MiB", "--batch-size"]);
+    refuses(1, &small, &["8192.0 MiB", "--batch-size", "with --recompute it fits"]);
+    succeeds(&[&small[..], &["--recompute"]].concat());
+    let smaller = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "5.5GiB"];
+    refuses(1, &smaller, &["with --recompute the largest is "]);
     let tiny = ["plan", "--preset", "vit-l", "--batch-size", "1", "--vram", "1GiB"];
     refuses(1, &tiny, &["not even one image fits", "--preset"]);
 }

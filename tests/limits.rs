@@ -34,6 +34,7 @@ fn step_config(model: &ModelConfig, batch_size: usize) -> StepConfig {
         grad_accum: 1,
         optimizer: Optimizer::AdamW(optimizer),
         layer_decay: 1.0,
+        recompute: false,
     }
 }
 

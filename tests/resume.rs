@@ -18,6 +18,7 @@ use webmae::train::checkpoints;
 use webmae::train::event::{Event, Outcome};
 use webmae::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
 use webmae::train::run::{self, Start};
+use webmae::train::run_folder::read_config;
 use webmae::{Error, ModelConfig, Result, StackConfig};
 
 const OPTIMIZER: AdamW =
@@ -52,6 +53,7 @@ fn recipe(steps: u64) -> Recipe {
         blr: 4e-3,
         lr: None,
         min_lr: 0.0,
+        recompute: false,
         optimizer: Optimizer::AdamW(OPTIMIZER),
         seed: 7,
         eval_every: 1.0,
@@ -82,9 +84,10 @@ fn step_file(run: &Path, step: u64) -> PathBuf {
     checkpoints::folder_of(run).join(format!("step-{step:08}.safetensors"))
 }
 
-/// Everything of a checkpoint but the time that it took.
+/// Everything of a checkpoint but the time that it took, and whether it recomputed.
 fn without_time(mut checkpoint: Checkpoint) -> Checkpoint {
     checkpoint.meta.seconds = 0.0;
+    checkpoint.meta.recipe.recompute = false;
     checkpoint
 }
 
@@ -92,7 +95,7 @@ fn without_time(mut checkpoint: Checkpoint) -> Checkpoint {
 fn twenty_steps_are_ten_and_ten() {
     let folder = tempfile::tempdir().unwrap();
     let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
-    for (accumulate, steps) in [(1, 20), (2, 20)] {
+    for (accumulate, steps, recompute) in [(1, 20, false), (2, 20, false), (1, 20, true)] {
         let mut recipe = recipe(steps);
         // With two batches a step, ten steps are two epochs.
         recipe.grad_accum = accumulate;
@@ -102,10 +105,14 @@ fn twenty_steps_are_ten_and_ten() {
         train(&recipe, new(&straight), &mut |_| ()).unwrap();
         fs::create_dir_all(checkpoints::folder_of(&resumed)).unwrap();
         fs::copy(step_file(&straight, 10), step_file(&resumed, 10)).unwrap();
+        recipe.recompute = recompute;
         let outcome = train(&recipe, resume(&resumed), &mut |_| ()).unwrap();
         assert_eq!((outcome.step, outcome.complete), (steps, true));
         let last = |run| without_time(checkpoints::read(&step_file(run, steps)).unwrap());
-        assert!(last(&straight) == last(&resumed), "not the same bits with {accumulate} batches");
+        assert!(
+            last(&straight) == last(&resumed),
+            "not the same bits with {accumulate} batches, recompute {recompute}"
+        );
     }
 }
 
@@ -215,7 +222,10 @@ fn kill_9_never_leaves_an_unreadable_checkpoint() {
         step = checkpoint.meta.step;
     }
     // What a killed run left half done is cleaned up, and the metrics have each step once.
-    train_on(&run, step + 4);
+    train_on(&run, step + 2, "--recompute");
+    assert!(read_config(&run).unwrap().recipe.recompute);
+    train_on(&run, step + 4, "--recompute=false");
+    assert!(!read_config(&run).unwrap().recipe.recompute);
     let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
     let steps: Vec<u64> = records.iter().filter(|r| r.loss.is_some()).map(|r| r.step).collect();
     assert_eq!(steps, (1..=step + 4).collect::<Vec<_>>());
@@ -224,9 +234,9 @@ fn kill_9_never_leaves_an_unreadable_checkpoint() {
     assert!(names.iter().all(|name| name.starts_with("step-")), "{names:?}");
 }
 
-fn train_on(run: &Path, steps: u64) {
+fn train_on(run: &Path, steps: u64, option: &str) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webmae"));
-    command.args(["pretrain", "--steps", &steps.to_string(), "--resume"]).arg(run);
+    command.args(["pretrain", option, "--steps", &steps.to_string(), "--resume"]).arg(run);
     let output = command.output().expect("the binary runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -65,6 +65,7 @@ fn record_models(variants: &mut Variants, tier: Tier) {
             task: Task::Masked { model: model.clone(), masks },
             batch_size: 3,
             grad_accum: 1,
+            recompute: false,
             optimizer: Optimizer::AdamW(optimizer),
             layer_decay: 1.0,
         };
@@ -97,6 +98,7 @@ fn record_classifiers(variants: &mut Variants, tier: Tier) {
             task: Task::Classify { classifier: classifier.clone(), input: Input::Images },
             batch_size: 3,
             grad_accum: 1,
+            recompute: false,
             optimizer: Optimizer::Lars(momentum),
             layer_decay: 0.75,
         };

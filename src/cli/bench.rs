@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::memory_args::MemoryArgs;
 use super::model_args::{ModelArgs, size};
 use super::open_gpu;
 use crate::bench::{
@@ -50,6 +51,8 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -74,7 +77,8 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         for &mode in modes {
             let batch = workload.batch_size(mode, gpu.tier());
             let batch = args.batch_size.map_or(batch, |n| n as usize);
-            let measured = measure(&gpu, &config, mode, batch, repeats)?;
+            let recompute = args.memory.recompute(false);
+            let measured = measure(&gpu, &config, mode, batch, recompute, repeats)?;
             if args.json {
                 results.push(to_json(workload, &measured, best));
             } else {

@@ -19,6 +19,7 @@ mod export;
 mod format;
 mod info;
 mod knn;
+mod memory_args;
 mod model_args;
 mod plan;
 mod predict;

@@ -1,12 +1,13 @@
 //! `webmae plan`: the costs of a training step, without training.
 
 use super::format::{bytes, count, flops, parse_bytes};
+use super::memory_args::MemoryArgs;
 use super::model_args::{ModelArgs, size};
 use super::open_gpu;
 use crate::config::{ModelConfig, StackConfig};
 use crate::error::{Error, Result};
 use crate::gpu::{DEFAULT_MAX_BINDING, GpuOptions, Tier};
-use crate::train::estimate::{Estimate, Limits, fitting_estimate};
+use crate::train::estimate::{Estimate, Limits, Request, fitting_estimate};
 
 /// Options of `webmae plan`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +19,7 @@ batch that does.
 Examples:
   webmae plan --preset vit-b --batch-size 64
   webmae plan --preset vit-l --batch-size 64 --vram 8GiB
+  webmae plan --preset vit-l --batch-size 64 --vram 8GiB --recompute
   webmae plan --preset small --image-size 96x160 --batch-size 32 --grad-accum 8 --json")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -30,6 +32,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value = "1", value_parser = size())]
     #[arg(help_heading = "Step")]
     grad_accum: u32,
+    #[command(flatten)]
+    memory: MemoryArgs,
     /// Memory that the step must fit into, e.g. 8GiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = "Step")]
     vram: Option<u64>,
@@ -47,8 +51,12 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         let gpu = open_gpu(options)?;
         (limits.tier, limits.max_binding) = (gpu.tier(), gpu.max_binding());
     }
-    let sizes = [args.batch_size as usize, args.grad_accum as usize];
-    let estimate = fitting_estimate(&config, sizes, limits)?;
+    let request = Request {
+        batch_size: args.batch_size as usize,
+        grad_accum: args.grad_accum as usize,
+        recompute: args.memory.recompute(false),
+    };
+    let estimate = fitting_estimate(&config, request, limits)?;
     if args.json {
         let json = serde_json::json!({
             "model": config, "estimate": estimate, "max_binding": limits.max_binding,
@@ -57,12 +65,20 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
     } else {
         print_table(&config, &estimate, limits);
+        if !request.recompute {
+            let other = Estimate::new(&config, Request { recompute: true, ..request }, limits)?;
+            let [memory, work] = [bytes(other.peak_bytes), flops(other.step_flops)];
+            line("--recompute", format!("{memory} at the peak, {work} a step"));
+        }
     }
     Ok(())
 }
 
+fn line(name: &str, text: String) {
+    say!("{name:<16}{text}");
+}
+
 fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
-    let line = |name: &str, text: String| say!("{name:<16}{text}");
     let ([h, w], [p, q]) = (config.image_size, config.patch_size);
     line(
         "model",

@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use super::memory_args::MemoryArgs;
 use super::model_args::ModelArgs;
 use super::run_args::{CommonArgs, execute};
 use crate::config::ModelConfig;
@@ -36,6 +37,8 @@ pub(super) struct Args {
     masked: MaskedArgs,
     #[command(flatten)]
     probe: ProbeArgs,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -121,7 +124,7 @@ enum Statistics {
 /// Trains, and says where everything is.
 pub(super) fn run(args: &Args, gpu: &GpuOptions) -> Result<()> {
     let (recipe, start) = match &args.common.run.resume {
-        Some(folder) => args.common.run.resumed(folder, false)?,
+        Some(folder) => args.common.run.resumed(folder, false, &args.memory)?,
         None => args.begin()?,
     };
     execute(&recipe, start, gpu)
@@ -173,6 +176,7 @@ impl Args {
             }),
             lr: rate.lr.or((is_synthetic && rate.blr.is_none()).then_some(1.5e-3)),
             min_lr: rate.min_lr,
+            recompute: self.memory.recompute(false),
             optimizer: Optimizer::AdamW(AdamW {
                 beta1: masked.beta1,
                 beta2: masked.beta2,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::memory_args::MemoryArgs;
 use super::progress::Progress;
 use super::stop::stop_on_interrupt;
 use super::{format, stop};
@@ -164,7 +165,12 @@ impl RunArgs {
     ///
     /// # Errors
     /// [`Error::BadFile`] if there is no readable checkpoint, or the run is of another kind.
-    pub(super) fn resumed(&self, folder: &Path, labels: bool) -> Result<(Recipe, Start)> {
+    pub(super) fn resumed(
+        &self,
+        folder: &Path,
+        labels: bool,
+        memory: &MemoryArgs,
+    ) -> Result<(Recipe, Start)> {
         let (path, checkpoint, broken) = checkpoints::latest(folder)?;
         for error in broken {
             eprintln!("warning: {error}; taking an earlier one");
@@ -185,6 +191,7 @@ impl RunArgs {
         if let Some(length) = self.length() {
             recipe.length = length;
         }
+        recipe.recompute = memory.recompute(recipe.recompute);
         say!("going on from {} (step {})", path.display(), checkpoint.meta.step);
         Ok((recipe, Start::Resume(folder.to_path_buf(), Box::new(checkpoint))))
     }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
+use super::memory_args::MemoryArgs;
 use super::run_args::{RunArgs, execute_on};
 use super::study_file::Command;
 use super::supervised::{Encoder, FinetuneArgs, LinprobeArgs, TrainArgs};
@@ -156,7 +157,7 @@ impl Run {
     fn start(&self) -> Result<(Recipe, Start)> {
         if self.folder.exists() {
             let is_supervised = !matches!(self.line, Line::Pretrain(_));
-            match RunArgs::default().resumed(&self.folder, is_supervised) {
+            match RunArgs::default().resumed(&self.folder, is_supervised, &MemoryArgs::default()) {
                 Err(Error::BadFile { path, problem }) => {
                     say!("{}: {problem}; beginning anew", path.display());
                     fs::remove_dir_all(&self.folder).map_err(Error::io(&self.folder))?;

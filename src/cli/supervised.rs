@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::memory_args::MemoryArgs;
 use super::model_args::ModelArgs;
 use super::regular_args::RegularArgs;
 use super::run_args::{CommonArgs, execute};
@@ -73,6 +74,8 @@ pub(super) struct FinetuneArgs {
     #[arg(value_parser = parse_trainable)]
     trainable_blocks: Trainable,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     regular: RegularArgs,
 }
 
@@ -95,6 +98,8 @@ pub(super) struct TrainArgs {
     /// How tokens become one feature
     #[arg(long, default_value = "mean", conflicts_with = "resume")]
     pool: Pool,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     regular: RegularArgs,
     #[command(flatten)]
@@ -131,6 +136,7 @@ struct Plan {
     classify: Classify,
     augment: Augment,
     optimizer: Optimizer,
+    recompute: bool,
     batch_size: usize,
     epochs: f64,
     /// By the number of training pictures.
@@ -139,26 +145,27 @@ struct Plan {
 
 /// Trains a linear layer on frozen features.
 pub(super) fn linprobe(args: &LinprobeArgs, gpu: &GpuOptions) -> Result<()> {
-    run(&args.common, gpu, || args.begin())
+    run(&args.common, &MemoryArgs::default(), gpu, || args.begin())
 }
 
 /// Trains the encoder, or a part of it, with a new head.
 pub(super) fn finetune(args: &FinetuneArgs, gpu: &GpuOptions) -> Result<()> {
-    run(&args.common, gpu, || args.begin())
+    run(&args.common, &args.memory, gpu, || args.begin())
 }
 
 /// Trains a classifier from random values.
 pub(super) fn train(args: &TrainArgs, gpu: &GpuOptions) -> Result<()> {
-    run(&args.common, gpu, || args.begin())
+    run(&args.common, &args.memory, gpu, || args.begin())
 }
 
 fn run(
     common: &CommonArgs,
+    memory: &MemoryArgs,
     gpu: &GpuOptions,
     begin: impl FnOnce() -> Result<(Recipe, Start)>,
 ) -> Result<()> {
     let (recipe, start) = match &common.run.resume {
-        Some(run) => common.run.resumed(run, true)?,
+        Some(run) => common.run.resumed(run, true, memory)?,
         None => begin()?,
     };
     execute(&recipe, start, gpu)
@@ -186,6 +193,7 @@ impl LinprobeArgs {
             classify,
             augment: self.common.data.augment(Augment::classify().crop),
             optimizer: Optimizer::Lars(PROBE_LARS),
+            recompute: false,
             batch_size: 256,
             epochs: 90.0,
             blr: probe_blr,
@@ -228,6 +236,7 @@ impl FinetuneArgs {
             classify,
             augment: regular.augment(&self.common.data),
             optimizer: regular.optimizer(0.05, 0.999),
+            recompute: self.memory.recompute(false),
             batch_size: 64,
             epochs: if depth < 24 { 100.0 } else { 50.0 },
             blr: |_| 5e-4,
@@ -260,6 +269,7 @@ impl TrainArgs {
             } else {
                 regular.optimizer(0.05, 0.999)
             },
+            recompute: self.memory.recompute(false),
             batch_size: 64,
             epochs: 100.0,
             blr: if strong { |_| 1e-4 } else { |_| 5e-4 },
@@ -342,6 +352,7 @@ impl Plan {
             blr: rate.blr.unwrap_or_else(|| (self.blr)(train.len())),
             lr: rate.lr,
             min_lr: rate.min_lr,
+            recompute: self.recompute,
             optimizer: self.optimizer,
             seed: rate.seed,
             eval_every: output.eval_every.unwrap_or(1.0),

@@ -99,8 +99,8 @@ impl Fault {
             Self::Validation(problem) => Error::Device { problem },
             Self::OutOfMemory => Error::OutOfMemory {
                 problem:
-                    "try a smaller --batch-size (with --grad-accum the effective batch stays) \
-                          or close other programs that use the GPU"
+                    "try --recompute in training, a smaller --batch-size (with --grad-accum the \
+                     effective batch stays), or close other programs that use the GPU"
                         .to_owned(),
             },
             Self::Lost(message) => Error::DeviceLost {

@@ -6,6 +6,27 @@ use crate::ops::{
 };
 use crate::program::{Recorder, Tensor};
 
+/// The blocks of `stack` one after the other on `x [B, T, D]`, which the recording may recompute: the output
+/// of each. Parameters are found under `name.0`, `name.1`, …; with `drop_scales [2 · depth, B]` branches
+/// are dropped for some samples.
+pub(super) fn blocks(
+    rec: &mut Recorder,
+    name: &str,
+    stack: &StackConfig,
+    eps: f32,
+    mut x: Tensor,
+    drop_scales: Option<Tensor>,
+) -> Vec<Tensor> {
+    let mut outputs = Vec::with_capacity(stack.depth);
+    for i in 0..stack.depth {
+        let drop = drop_scales.map(|scales| DropPath { scales, connection: 2 * i });
+        let (name, stack) = (format!("{name}.{i}"), *stack);
+        x = rec.recomputed(move |rec| block(rec, &name, &stack, eps, x, drop));
+        outputs.push(x);
+    }
+    outputs
+}
+
 /// A pre-norm block: `x + attn(norm1(x))`, then `x + mlp(norm2(x))`, on `x [B, T, D]`. Parameters
 /// are found under `name`; a missing bias or output projection is left out. With `drop` both branches
 /// are dropped for some samples: its connection is the attention's, the MLP's is the next.

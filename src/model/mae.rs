@@ -1,9 +1,9 @@
 //! The masked autoencoder's forward pass, in the paper's order, for every variant.
 
-use super::block::{block, norm, projection, qkv};
+use super::block::{block, blocks, norm, projection, qkv};
 use crate::config::{ModelConfig, Variant};
 use crate::ops::{
-    DropPath, Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, patchify, token_maps,
+    Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, patchify, token_maps,
 };
 use crate::program::{Recorder, Tensor};
 
@@ -134,13 +134,9 @@ fn encode_tokens(
     drop_scales: Option<Tensor>,
 ) -> Forward {
     let eps = config.layer_norm_eps;
-    let mut x = encoder_input;
-    let mut encoder_blocks = Vec::with_capacity(config.encoder.depth);
-    for i in 0..config.encoder.depth {
-        let drop = drop_scales.map(|scales| DropPath { scales, connection: 2 * i });
-        x = block(rec, &format!("blocks.{i}"), &config.encoder, eps, x, drop);
-        encoder_blocks.push(x);
-    }
+    let stack = &config.encoder;
+    let encoder_blocks = blocks(rec, "blocks", stack, eps, encoder_input, drop_scales);
+    let mut x = *encoder_blocks.last().unwrap_or(&encoder_input);
     if rec.find_param("norm.weight").is_some() {
         rec.set_scope("norm");
         x = norm(rec, "norm", eps, x);
@@ -169,12 +165,9 @@ pub fn decode(rec: &mut Recorder, config: &ModelConfig, encoded: &Forward) -> De
     let mask_token = rec.find_param("mask_token");
     let positions = rec.param("decoder_pos_embed");
     let decoder_input = assemble_tokens(rec, maps, x, None, mask_token, positions);
-    x = decoder_input;
-    let mut decoder_blocks = Vec::with_capacity(config.decoder.depth);
-    for i in 0..config.decoder.depth {
-        x = block(rec, &format!("decoder_blocks.{i}"), &config.decoder, eps, x, None);
-        decoder_blocks.push(x);
-    }
+    let stack = &config.decoder;
+    let decoder_blocks = blocks(rec, "decoder_blocks", stack, eps, decoder_input, None);
+    x = *decoder_blocks.last().unwrap_or(&decoder_input);
     rec.set_scope("decoder_pred");
     if config.variant.final_norms() {
         x = norm(rec, "decoder_norm", eps, x);

@@ -3,6 +3,7 @@
 //! run again and again without creating anything.
 
 mod plan;
+mod recompute;
 mod recorder;
 
 use std::collections::{BTreeMap, HashMap};

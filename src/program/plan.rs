@@ -1,5 +1,6 @@
 //! The memory plan: transient tensors share buffers by liveness.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::recorder::{Place, Recorder};
@@ -36,15 +37,7 @@ impl Plan {
     /// [`Error::DoesNotFit`] if a tensor is larger than `max_binding` bytes.
     pub fn new(recorder: &Recorder, max_binding: u64) -> Result<Self> {
         let tensors = &recorder.tensors;
-        let mut last_use = vec![0; tensors.len()];
-        for (i, op) in recorder.recorded.iter().enumerate() {
-            for &tensor in &op.bindings {
-                last_use[tensor.0] = i;
-            }
-        }
-        let mut slots: Vec<u64> = Vec::new();
-        let mut free: Vec<usize> = Vec::new();
-        let mut slot_of = vec![None; tensors.len()];
+        let mut lives: Vec<Option<Life>> = vec![None; tensors.len()];
         let (mut largest_binding, mut largest_binding_label) = (0, String::new());
         for (i, op) in recorder.recorded.iter().enumerate() {
             for &tensor in &op.bindings {
@@ -56,20 +49,13 @@ impl Plan {
                 if bytes > largest_binding {
                     (largest_binding, largest_binding_label) = (bytes, info.label.clone());
                 }
-                if info.place == Place::Transient && slot_of[tensor.0].is_none() {
-                    let rounded = bytes.max(4).next_multiple_of(BINDING_ALIGNMENT);
-                    slot_of[tensor.0] = Some(take_slot(&mut slots, &mut free, rounded));
-                }
-            }
-            for &tensor in &op.bindings {
-                if let Some(slot) = slot_of[tensor.0]
-                    && last_use[tensor.0] == i
-                    && !free.contains(&slot)
-                {
-                    free.push(slot);
+                if info.place == Place::Transient {
+                    let bytes = bytes.max(4).next_multiple_of(BINDING_ALIGNMENT);
+                    lives[tensor.0].get_or_insert(Life { bytes, first: i, last: i }).last = i;
                 }
             }
         }
+        let (slots, slot_of) = assign_slots(&lives);
         Ok(Self {
             slots,
             slot_of,
@@ -95,23 +81,42 @@ impl Plan {
     }
 }
 
-/// The smallest free slot that is large enough, else the largest free one, grown, else a new one.
-fn take_slot(slots: &mut Vec<u64>, free: &mut Vec<usize>, bytes: u64) -> usize {
-    let fits = free.iter().enumerate().filter(|&(_, &s)| slots[s] >= bytes);
-    let best = fits.min_by_key(|&(_, &s)| (slots[s], s)).map(|(at, _)| at);
-    let chosen = best
-        .or_else(|| free.iter().enumerate().max_by_key(|&(_, &s)| (slots[s], s)).map(|(at, _)| at));
-    match chosen {
-        Some(at) => {
-            let slot = free.swap_remove(at);
-            slots[slot] = slots[slot].max(bytes);
-            slot
-        }
-        None => {
-            slots.push(bytes);
-            slots.len() - 1
-        }
+/// A tensor's bytes, and the first and last launch that binds it.
+#[derive(Clone, Copy)]
+struct Life {
+    bytes: u64,
+    first: usize,
+    last: usize,
+}
+
+impl Life {
+    fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
     }
+}
+
+/// Bytes of the slots, and the slot of each tensor that lives: the largest first, each in the smallest slot
+/// that is free all its life. So no slot grows, and none is held by a small tensor that outlives others
+/// while there is a smaller one (Pisarchyk and Lee 2020, greedy by size).
+fn assign_slots(lives: &[Option<Life>]) -> (Vec<u64>, Vec<Option<usize>>) {
+    let mut order: Vec<(usize, Life)> =
+        lives.iter().enumerate().filter_map(|(i, life)| Some((i, (*life)?))).collect();
+    order.sort_by_key(|&(i, life)| (Reverse(life.bytes), i));
+    let mut slots: Vec<u64> = Vec::new();
+    let mut tenants: Vec<Vec<Life>> = Vec::new();
+    let mut slot_of = vec![None; lives.len()];
+    for (i, life) in order {
+        // Slots are made in order of size.
+        let free = |tenants: &Vec<Life>| tenants.iter().all(|&other| !life.overlaps(other));
+        let slot = tenants.iter().rposition(free).unwrap_or_else(|| {
+            slots.push(life.bytes);
+            tenants.push(Vec::new());
+            slots.len() - 1
+        });
+        tenants[slot].push(life);
+        slot_of[i] = Some(slot);
+    }
+    (slots, slot_of)
 }
 
 fn too_large(label: &str, shape: &[usize], bytes: u64, limit: u64) -> Error {
@@ -155,14 +160,32 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_never_share_and_slots_grow() {
+    fn neighbours_never_share() {
         let rec = chain(&[64, 640, 64, 6400]);
         let plan = Plan::new(&rec, 1 << 20).unwrap();
         for op in &rec.recorded {
             let slots: Vec<_> = op.bindings.iter().filter_map(|t| plan.slot_of[t.0]).collect();
             assert!(slots.len() < 2 || slots[0] != slots[1]);
         }
-        assert_eq!(plan.slots.iter().max(), Some(&25_600));
+    }
+
+    #[test]
+    fn what_stays_takes_no_larger_slot_than_it_needs() {
+        let mut rec = Recorder::new(Tier::Gpu, false);
+        let mut x = rec.external("input", [64]);
+        let mut stay = Vec::new();
+        for _ in 0..3 {
+            let [large, small] = [640, 64].map(|n| rec.transient("y", [n]));
+            rec.dispatch("add", &[], &[640], &[x, large], 1);
+            rec.dispatch("add", &[], &[64], &[large, small], 1);
+            stay.push(small);
+            x = small;
+        }
+        for pair in stay.windows(2) {
+            rec.dispatch("add", &[], &[64], pair, 1);
+        }
+        let plan = Plan::new(&rec, 1 << 20).unwrap();
+        assert_eq!(plan.slots, [2560, 256, 256, 256]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! record for it later. Nothing touches a device here.
 
 use std::collections::HashMap;
+use std::mem;
 
 use crate::gpu::shaders::{Access, Shader};
 use crate::gpu::{BINDING_ALIGNMENT, KernelKey, Tier};
@@ -58,7 +59,7 @@ impl Recorded {
     }
 }
 
-type Backward = Box<dyn FnOnce(&mut Recorder)>;
+pub(super) type Backward = Box<dyn FnOnce(&mut Recorder)>;
 
 /// Records a program: tensors, dispatches in order, and the tape for reverse-mode differentiation.
 pub struct Recorder {
@@ -70,7 +71,9 @@ pub struct Recorder {
     pub(super) recorded: Vec<Recorded>,
     pub(super) cleared: Vec<Tensor>,
     params: HashMap<String, Tensor>,
-    tape: Vec<Backward>,
+    pub(super) tape: Vec<Backward>,
+    pub(super) recomputes: bool,
+    pub(super) recomputed_parts: usize,
 }
 
 impl Recorder {
@@ -87,6 +90,8 @@ impl Recorder {
             cleared: Vec::new(),
             params: HashMap::new(),
             tape: Vec::new(),
+            recomputes: false,
+            recomputed_parts: 0,
         }
     }
 
@@ -300,7 +305,13 @@ impl Recorder {
     /// Records the backward pass of everything on the tape, last op first. Ops that compute a loss
     /// have set the first gradients.
     pub fn backward(&mut self) {
-        while let Some(backward) = self.tape.pop() {
+        let tape = mem::take(&mut self.tape);
+        self.backward_of(tape);
+    }
+
+    /// The same of a part's tape.
+    pub(super) fn backward_of(&mut self, tape: Vec<Backward>) {
+        for backward in tape.into_iter().rev() {
             backward(self);
         }
     }

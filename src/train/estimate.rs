@@ -26,6 +26,17 @@ pub struct Limits {
     pub memory: Option<u64>,
 }
 
+/// What a step is asked to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Batches per step.
+    pub grad_accum: usize,
+    /// See [`StepConfig::recompute`].
+    pub recompute: bool,
+}
+
 /// Costs of one optimiser step. FLOPs are those of matrix products and attention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
@@ -33,6 +44,8 @@ pub struct Estimate {
     pub batch_size: usize,
     /// Batches per step.
     pub grad_accum: usize,
+    /// See [`StepConfig::recompute`].
+    pub recompute: bool,
     /// Values in the encoder.
     pub encoder_parameters: u64,
     /// Values in the decoder.
@@ -41,7 +54,7 @@ pub struct Estimate {
     pub trainable_parameters: u64,
     /// FLOPs of one batch's forward pass.
     pub forward_flops: u64,
-    /// FLOPs of a step.
+    /// FLOPs of a step, recomputed ones included.
     pub step_flops: u64,
     /// Bytes of parameters.
     pub parameter_bytes: u64,
@@ -69,11 +82,8 @@ impl Estimate {
     /// # Errors
     /// [`Error::DoesNotFit`] if a tensor has more values than any device can index;
     /// [`Error::Config`] for an invalid model.
-    pub fn new(
-        config: &ModelConfig,
-        [batch_size, grad_accum]: [usize; 2],
-        limits: Limits,
-    ) -> Result<Self> {
+    pub fn new(config: &ModelConfig, request: Request, limits: Limits) -> Result<Self> {
+        let Request { batch_size, grad_accum, recompute } = request;
         config.validate()?;
         indexable(config, batch_size)?;
         let layout = ParamLayout::new(mae_params(config), limits.max_binding);
@@ -89,6 +99,7 @@ impl Estimate {
             grad_accum,
             optimizer: Optimizer::AdamW(optimizer),
             layer_decay: 1.0,
+            recompute,
         };
         // What exceeds a limit is refused later, with all numbers at hand.
         let forward = Plan::new(&forward, u64::MAX)?;
@@ -126,6 +137,7 @@ impl Estimate {
         Ok(Self {
             batch_size,
             grad_accum,
+            recompute,
             encoder_parameters: values(false),
             decoder_parameters: values(true),
             trainable_parameters: layout.trainable() as u64,
@@ -156,40 +168,49 @@ impl Estimate {
 /// [`Error::DoesNotFit`] with the numbers, the largest batch that fits and what else to try.
 pub fn fitting_estimate(
     config: &ModelConfig,
-    sizes: [usize; 2],
+    request: Request,
     limits: Limits,
 ) -> Result<Estimate> {
-    let [batch_size, grad_accum] = sizes;
-    let reason = match Estimate::new(config, sizes, limits) {
+    let reason = match Estimate::new(config, request, limits) {
         Ok(estimate) if estimate.fits(limits) => return Ok(estimate),
         Ok(estimate) => shortage(&estimate, limits),
         Err(Error::DoesNotFit { problem }) => problem,
         Err(other) => return Err(other),
     };
-    let advice = match largest_batch(config, batch_size, limits) {
+    let largest = largest_batch(config, request, limits);
+    let effective = request.batch_size * request.grad_accum;
+    let advice = match largest {
         Some(largest) => format!(
             "the largest batch that fits is {largest}: --batch-size {largest} --grad-accum {} \
-             keeps an effective batch of about {}",
-            (batch_size * grad_accum).div_ceil(largest),
-            batch_size * grad_accum,
+             keeps an effective batch of about {effective}",
+            effective.div_ceil(largest),
         ),
         None => "not even one image fits; try a smaller --preset, --image-size or --decoder-dim, \
                  a larger --patch-size, or a higher --mask-ratio"
             .to_owned(),
     };
-    Err(Error::DoesNotFit { problem: format!("{reason}; {advice}") })
+    let recomputing = largest_batch(config, Request { recompute: true, ..request }, limits);
+    let hint = match recomputing {
+        Some(batch) if batch == request.batch_size => "; with --recompute it fits".to_owned(),
+        Some(batch) if recomputing > largest => {
+            format!("; with --recompute the largest is {batch}")
+        }
+        _ => String::new(),
+    };
+    Err(Error::DoesNotFit { problem: format!("{reason}; {advice}{hint}") })
 }
 
-/// The largest batch below `refused` whose step fits; `None` if no batch does.
-fn largest_batch(config: &ModelConfig, refused: usize, limits: Limits) -> Option<usize> {
-    let fits = |batch: usize| {
-        Estimate::new(config, [batch, 1], limits).is_ok_and(|estimate| estimate.fits(limits))
+/// The largest batch, up to the requested one, whose step fits; `None` if no batch does.
+fn largest_batch(config: &ModelConfig, request: Request, limits: Limits) -> Option<usize> {
+    let fits = |batch_size: usize| {
+        let request = Request { batch_size, ..request };
+        Estimate::new(config, request, limits).is_ok_and(|estimate| estimate.fits(limits))
     };
-    if refused < 2 || !fits(1) {
+    if !fits(1) {
         return None;
     }
-    // Invariant: `low` fits, `high` does not.
-    let (mut low, mut high) = (1, refused);
+    // Invariant: `low` fits, `high` is too large, or more than is asked for.
+    let (mut low, mut high) = (1, request.batch_size + 1);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         if fits(middle) { low = middle } else { high = middle }
@@ -254,9 +275,13 @@ mod tests {
         ModelConfig::preset(name).unwrap()
     }
 
+    fn batch_of(batch_size: usize) -> Request {
+        Request { batch_size, grad_accum: 1, recompute: false }
+    }
+
     #[test]
     fn vit_b_has_the_published_numbers() {
-        let estimate = fitting_estimate(&preset("vit-b"), [64, 1], LIMITS).unwrap();
+        let estimate = fitting_estimate(&preset("vit-b"), batch_of(64), LIMITS).unwrap();
         // ViT-B/16 without a head, and the 512 × 8 decoder.
         assert_eq!(estimate.encoder_parameters, 85_798_656);
         assert_eq!(estimate.decoder_parameters, 26_109_184);
@@ -276,13 +301,13 @@ mod tests {
     #[test]
     fn refusals_name_the_largest_batch_that_fits() {
         let config = preset("vit-b");
-        let error = fitting_estimate(&config, [4096, 1], LIMITS).unwrap_err().to_string();
-        let largest = largest_batch(&config, 4096, LIMITS).unwrap();
+        let error = fitting_estimate(&config, batch_of(4096), LIMITS).unwrap_err().to_string();
+        let largest = largest_batch(&config, batch_of(4096), LIMITS).unwrap();
         assert!(error.contains(&format!("--batch-size {largest}")), "{error}");
-        assert!(fitting_estimate(&config, [largest, 1], LIMITS).is_ok());
-        assert!(fitting_estimate(&config, [largest + 1, 1], LIMITS).is_err());
+        assert!(fitting_estimate(&config, batch_of(largest), LIMITS).is_ok());
+        assert!(fitting_estimate(&config, batch_of(largest + 1), LIMITS).is_err());
         let small = Limits { memory: Some(1 << 30), ..LIMITS };
-        let error = fitting_estimate(&config, [64, 1], small).unwrap_err().to_string();
+        let error = fitting_estimate(&config, batch_of(64), small).unwrap_err().to_string();
         assert!(error.contains("1024.0 MiB") && error.contains("not even one image"), "{error}");
     }
 
@@ -290,7 +315,7 @@ mod tests {
     fn absurd_sizes_are_refused_before_they_overflow() {
         let mut config = preset("vit-h");
         config.image_size = [16_352; 2];
-        let error = fitting_estimate(&config, [65_536, 1], LIMITS).unwrap_err().to_string();
+        let error = fitting_estimate(&config, batch_of(65_536), LIMITS).unwrap_err().to_string();
         assert!(error.contains("not even one image"), "{error}");
     }
 }

@@ -143,6 +143,9 @@ pub struct Recipe {
     pub lr: Option<f64>,
     /// Learning rate in the end.
     pub min_lr: f64,
+    /// See [`StepConfig::recompute`]: the run is the same with and without.
+    #[serde(default)]
+    pub recompute: bool,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Seed of parameters, order, augmentation and masks.
@@ -369,6 +372,7 @@ impl Recipe {
             grad_accum: self.grad_accum,
             optimizer: self.optimizer,
             layer_decay: self.classify.as_ref().map_or(1.0, |classify| classify.layer_decay),
+            recompute: self.recompute,
         }
     }
 

@@ -46,6 +46,9 @@ pub struct StepConfig {
     /// Factor on the learning rate from each of a classifier's blocks to the one before it, the head
     /// having 1 (Clark et al. 2020); for AdamW. 1 is the same rate everywhere.
     pub layer_decay: f32,
+    /// Whether the backward pass computes what lies inside the blocks again instead of keeping it: less
+    /// memory, more time, the same bits.
+    pub recompute: bool,
 }
 
 /// One batch of a step. What the recorded task does not take is not used.
@@ -97,6 +100,7 @@ impl StepConfig {
     /// Records forward, loss and backward of one batch.
     pub fn record_batch(&self, tier: Tier, layout: &ParamLayout) -> Recorder {
         let mut rec = Recorder::new(tier, true);
+        rec.set_recompute(self.recompute);
         layout.declare(&mut rec, true);
         let (batch, accumulated) = (self.batch_size, self.grad_accum);
         let loss = match &self.task {

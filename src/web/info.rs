@@ -57,6 +57,7 @@ pub(super) struct TrainerInfo<'a> {
     pub total_steps: u64,
     pub batch_size: usize,
     pub grad_accum: usize,
+    pub recompute: bool,
     pub lr: f64,
     pub seed: u64,
     pub images: usize,

@@ -42,6 +42,7 @@ test('training lowers the loss', async ({ page }) => {
     totalSteps: 40,
     batchSize: 4,
     gradAccum: 1,
+    recompute: false,
     seed: 7,
     images: 4,
   });

@@ -54,6 +54,7 @@ pub fn adamw(case: &Case) -> Vec<String> {
         }),
         task: Task::Masked { model: model.clone(), masks: MaskSource::Given },
         layer_decay: 1.0,
+        recompute: false,
     };
     let mut step = TrainStep::new(gpu, config, &store).expect("a program");
     let chunk = |name: &str, i: usize| {
@@ -132,6 +133,7 @@ pub fn lars(case: &Case) -> Vec<String> {
         grad_accum: 1,
         optimizer,
         layer_decay: 1.0,
+        recompute: false,
     };
     let mut step = TrainStep::new(gpu, config, &store).expect("a program");
     let features = case.tensor("input.features").data.chunks(batch * dim);

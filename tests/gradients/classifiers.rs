@@ -52,6 +52,7 @@ pub fn step_config(classifier: &ClassifierConfig, input: Input) -> StepConfig {
         grad_accum: 1,
         optimizer: Optimizer::AdamW(OPTIMIZER),
         layer_decay: 1.0,
+        recompute: false,
     }
 }
 
@@ -64,13 +65,18 @@ pub struct Recorded {
 
 impl Recorded {
     pub fn new(config: &ClassifierConfig, input: Input) -> Self {
+        Self::of(config, &step_config(config, input), input)
+    }
+
+    /// That of `step`, whose task `config` and `input` are.
+    pub fn of(config: &ClassifierConfig, step: &StepConfig, input: Input) -> Self {
         config.validate().expect("a valid configuration");
         let specs = config.params();
         let params = moved_params(&specs, config.model.grid());
         let store = ParamStore::new(gpu(), ParamLayout::new(specs, gpu().max_binding()), true);
         let store = store.expect("memory");
         store.load(Role::Value, &params).expect("weights");
-        let rec = step_config(config, input).record_batch(gpu().tier(), store.layout());
+        let rec = step.record_batch(gpu().tier(), store.layout());
         let program = Program::build(gpu(), &rec, store.buffers()).expect("a program");
         let values = match input {
             Input::Images => config.model.image_len(),

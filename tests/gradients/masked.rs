@@ -3,7 +3,7 @@
 use pollster::block_on;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{Optimizer, Scalars};
+use webmae::ops::optim::{Metrics, Optimizer, Scalars};
 use webmae::program::Program;
 use webmae::tensor::TensorMap;
 use webmae::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
@@ -57,7 +57,7 @@ fn predicting(target: PatchTarget, variant: Variant, mask_ratio: f64) -> ModelCo
     ModelConfig { target, ..model(variant, 3, mask_ratio, false) }
 }
 
-fn cases() -> Vec<(&'static str, ModelConfig)> {
+pub fn cases() -> Vec<(&'static str, ModelConfig)> {
     use PatchTarget::{Codebook, Pca, Tokens};
     use Variant::{Paper, Plain, VitPytorch};
     vec![
@@ -76,13 +76,14 @@ fn cases() -> Vec<(&'static str, ModelConfig)> {
     ]
 }
 
-fn step_config(model: &ModelConfig, batch_size: usize, masks: MaskSource) -> StepConfig {
+pub fn step_config(model: &ModelConfig, batch_size: usize, masks: MaskSource) -> StepConfig {
     StepConfig {
         task: Task::Masked { model: model.clone(), masks },
         batch_size,
         grad_accum: 1,
         optimizer: Optimizer::AdamW(OPTIMIZER),
         layer_decay: 1.0,
+        recompute: false,
     }
 }
 
@@ -146,39 +147,45 @@ fn gradients_are_the_loss_slopes() {
     tally.report();
 }
 
+/// One step on four images, `batch_size` at a time: its metrics and gradients.
+pub fn step_of_four(
+    model: &ModelConfig,
+    batch_size: usize,
+    recompute: bool,
+) -> (Metrics, TensorMap) {
+    let images = normal(1, 4 * model.image_len());
+    let tokens = tokens(model, 4);
+    let ids = [3, 1, 4, 1_000_000];
+    let scalars = Scalars { seed: [7, 8], epoch: 2, lr: 0.01, ..Default::default() };
+    let store = store(model, &moved_params(&mae_params(model), model.grid()));
+    let config = StepConfig {
+        grad_accum: 4 / batch_size,
+        recompute,
+        ..step_config(model, batch_size, MaskSource::Generated)
+    };
+    let mut step = TrainStep::new(gpu(), config, &store).expect("a program");
+    for i in 0..4 / batch_size {
+        let part = |len: usize| i * batch_size * len / 4..(i + 1) * batch_size * len / 4;
+        let batch = BatchData {
+            images: &images[part(images.len())],
+            sample_ids: &ids[part(ids.len())],
+            tokens: &tokens[part(tokens.len())],
+            ..Default::default()
+        };
+        step.run_batch(i, scalars, batch);
+    }
+    step.request_metrics();
+    let metrics = block_on(step.metrics(0)).expect("metrics");
+    (metrics[0], block_on(store.read(Role::Grad)).expect("gradients"))
+}
+
 /// Two half batches, with the masks that their samples have in the full one.
 #[test]
 fn two_half_batches_make_one_step() {
     let mut failures = Vec::new();
     for (name, model) in cases() {
-        let params = moved_params(&mae_params(&model), model.grid());
-        let images = normal(1, 4 * model.image_len());
-        let tokens = tokens(&model, 4);
-        let ids = [3, 1, 4, 1_000_000];
-        let scalars = Scalars { seed: [7, 8], epoch: 2, lr: 0.01, ..Default::default() };
-        let run = |batch_size: usize| {
-            let store = store(&model, &params);
-            let config = StepConfig {
-                grad_accum: 4 / batch_size,
-                ..step_config(&model, batch_size, MaskSource::Generated)
-            };
-            let mut step = TrainStep::new(gpu(), config, &store).expect("a program");
-            for i in 0..4 / batch_size {
-                let part = |len: usize| i * batch_size * len / 4..(i + 1) * batch_size * len / 4;
-                let batch = BatchData {
-                    images: &images[part(images.len())],
-                    sample_ids: &ids[part(ids.len())],
-                    tokens: &tokens[part(tokens.len())],
-                    ..Default::default()
-                };
-                step.run_batch(i, scalars, batch);
-            }
-            step.request_metrics();
-            let metrics = block_on(step.metrics(0)).expect("metrics");
-            (metrics[0], block_on(store.read(Role::Grad)).expect("gradients"))
-        };
-        let (full, full_gradients) = run(4);
-        let (halves, half_gradients) = run(2);
+        let (full, full_gradients) = step_of_four(&model, 4, false);
+        let (halves, half_gradients) = step_of_four(&model, 2, false);
         for (what, full, halves) in
             [("loss", full.loss, halves.loss), ("norm", full.grad_norm, halves.grad_norm)]
         {

@@ -191,6 +191,9 @@ export interface TrainerOptions extends CallOptions {
   batchSize?: number;
   /** Batches whose gradients make one step, 1 by default. */
   gradAccum?: number;
+  /** Keep less on the device and compute it again when gradients need it: less memory, more time, the
+   * same results; `false` by default. */
+  recompute?: boolean;
   /** Length of the schedule in steps, 1000 by default; training can go on after it. */
   steps?: number;
   /** Steps in which the learning rate rises, a tenth of `steps` by default. */
@@ -246,6 +249,7 @@ export interface TrainerInfo {
   totalSteps: number;
   batchSize: number;
   gradAccum: number;
+  recompute: boolean;
   lr: number;
   seed: number;
   /** Pictures to learn from. */

@@ -57,8 +57,8 @@ export class Recipe {
   }
 
   /** Shows what a checkpoint says of its recipe. */
-  describe({ config, batchSize, gradAccum, totalSteps, lr, seed }: TrainerInfo): void {
-    const { normPix: _, ...fields } = this.fields;
+  describe({ config, batchSize, gradAccum, recompute, totalSteps, lr, seed }: TrainerInfo): void {
+    const { normPix: _, recompute: __, ...fields } = this.fields;
     this.fields = {
       ...fields,
       preset: FROM_CHECKPOINT,
@@ -70,6 +70,7 @@ export class Recipe {
       maskRatio: String(config.mask_ratio),
       maskStrategy: config.mask_strategy,
       ...(config.norm_pix_loss ? { normPix: 'on' } : {}),
+      ...(recompute ? { recompute: 'on' } : {}),
     };
   }
 
@@ -98,6 +99,7 @@ export class Recipe {
       },
       batchSize: number('batchSize'),
       gradAccum: number('gradAccum'),
+      recompute: fields.recompute !== undefined,
       steps: number('steps'),
       ...(fields.warmupSteps ? { warmupSteps: number('warmupSteps') } : {}),
       lr: number('lr'),
