@@ -35,12 +35,22 @@ fn qkv_index(at: Place, token: u32, part: u32) -> u32 {
     return (((at.sample * params.tokens + token) * 3u + part) * params.heads + at.head) * DIM_HEAD;
 }
 
+/// The same of a block's tokens.
+fn qkv_indices(at: Place, tokens: vec4<u32>, part: u32) -> vec4<u32> {
+    return (((at.sample * params.tokens + tokens) * 3u + part) * params.heads + at.head) * DIM_HEAD;
+}
+
 /// First value of a head in `[B, L, H, d]`.
 fn head_index(at: Place, token: u32) -> u32 {
     return ((at.sample * params.tokens + token) * params.heads + at.head) * DIM_HEAD;
 }
 
-/// VECTORS.
+/// The same of a block's tokens.
+fn head_indices(at: Place, tokens: vec4<u32>) -> vec4<u32> {
+    return ((at.sample * params.tokens + tokens) * params.heads + at.head) * DIM_HEAD;
+}
+
+/// Vectors per head: a constant only where loops over them are to be unrolled.
 fn vectors() -> u32 {
     return select(params.vectors, VECTORS, UNROLL);
 }
@@ -56,7 +66,30 @@ fn weights_in(first: u32, weights: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(), weights, first + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(end));
 }
 
-/// The sum of each argument.
-fn sums(a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(a.x + a.y + a.z + a.w, b.x + b.y + b.z + b.w, c.x + c.y + c.z + c.w, d.x + d.y + d.z + d.w);
+/// The `v`-th vectors of the heads that begin at `firsts` of qkv, those of a block; with BLOCK = 1 only the first.
+fn qkv_block(firsts: vec4<u32>, v: u32) -> mat4x4<f32> {
+    let one = load_qkv(firsts.x, v);
+    if (BLOCK == 1u) { return mat4x4<f32>(one, vec4<f32>(), vec4<f32>(), vec4<f32>()); }
+    return mat4x4<f32>(one, load_qkv(firsts.y, v), load_qkv(firsts.z, v), load_qkv(firsts.w, v));
+}
+
+/// `sums` and the elementwise products of a vector with each of a block.
+fn add_products(sums: mat4x4<f32>, vector: vec4<f32>, block: mat4x4<f32>) -> mat4x4<f32> {
+    let one = sums[0] + vector * block[0];
+    if (BLOCK == 1u) { return mat4x4<f32>(one, vec4<f32>(), vec4<f32>(), vec4<f32>()); }
+    return mat4x4<f32>(
+        one, sums[1] + vector * block[1], sums[2] + vector * block[2], sums[3] + vector * block[3]);
+}
+
+/// `sum` and the weighted vectors of a block.
+fn add_weighted(sum: vec4<f32>, weights: vec4<f32>, block: mat4x4<f32>) -> vec4<f32> {
+    let one = sum + weights.x * block[0];
+    if (BLOCK == 1u) { return one; }
+    return one + (weights.y * block[1] + weights.z * block[2] + weights.w * block[3]);
+}
+
+/// The sum of each vector's elements.
+fn totals(m: mat4x4<f32>) -> vec4<f32> {
+    let t = transpose(m);
+    return t[0] + t[1] + t[2] + t[3];
 }

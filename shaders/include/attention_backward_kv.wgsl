@@ -1,6 +1,20 @@
 // Key and value gradients of attention, one invocation per key: dv = Σ p·dO, dk = scale · Σ ds·q
 // over the queries, with p and ds as in `attention_backward_q`.
 
+/// `qkv_block` of dO.
+fn d_out_block(firsts: vec4<u32>, v: u32) -> mat4x4<f32> {
+    let one = load_d_out(firsts.x, v);
+    if (BLOCK == 1u) { return mat4x4<f32>(one, vec4<f32>(), vec4<f32>(), vec4<f32>()); }
+    return mat4x4<f32>(one, load_d_out(firsts.y, v), load_d_out(firsts.z, v), load_d_out(firsts.w, v));
+}
+
+/// lse and δ of a block's rows.
+fn row_stats_of(rows: vec4<u32>) -> mat2x4<f32> {
+    let one = load_row_stats(rows.x);
+    if (BLOCK == 1u) { return mat2x4<f32>(vec4<f32>(one.x), vec4<f32>(one.y)); }
+    return transpose(mat4x2<f32>(one, load_row_stats(rows.y), load_row_stats(rows.z), load_row_stats(rows.w)));
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
@@ -24,62 +38,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let first_row = at.row - at.token;
     for (var first = 0u; first < params.tokens; first += BLOCK) {
         let tokens = block_tokens(first);
-        let query_a = qkv_index(at, tokens.x, 0u);
-        let query_b = qkv_index(at, tokens.y, 0u);
-        let query_c = qkv_index(at, tokens.z, 0u);
-        let query_d = qkv_index(at, tokens.w, 0u);
-        let o_a = head_index(at, tokens.x);
-        let o_b = head_index(at, tokens.y);
-        let o_c = head_index(at, tokens.z);
-        let o_d = head_index(at, tokens.w);
-        var a = vec4<f32>();
-        var b = vec4<f32>();
-        var c = vec4<f32>();
-        var d = vec4<f32>();
-        var d_a = vec4<f32>();
-        var d_b = vec4<f32>();
-        var d_c = vec4<f32>();
-        var d_d = vec4<f32>();
+        let queries = qkv_indices(at, tokens, 0u);
+        let d_outs = head_indices(at, tokens);
+        var scores = mat4x4<f32>();
+        var d_ps = mat4x4<f32>();
         for (var v = 0u; v < vectors(); v += 1u) {
-            let key = k[v];
-            a += key * load_qkv(query_a, v);
-            if (BLOCK > 1u) {
-                b += key * load_qkv(query_b, v);
-                c += key * load_qkv(query_c, v);
-                d += key * load_qkv(query_d, v);
-            }
-            let own = value[v];
-            d_a += own * load_d_out(o_a, v);
-            if (BLOCK > 1u) {
-                d_b += own * load_d_out(o_b, v);
-                d_c += own * load_d_out(o_c, v);
-                d_d += own * load_d_out(o_d, v);
-            }
+            scores = add_products(scores, k[v], qkv_block(queries, v));
+            d_ps = add_products(d_ps, value[v], d_out_block(d_outs, v));
         }
-        let stats_a = load_row_stats(first_row + tokens.x);
-        var stats_b = vec2<f32>();
-        var stats_c = vec2<f32>();
-        var stats_d = vec2<f32>();
-        if (BLOCK > 1u) {
-            stats_b = load_row_stats(first_row + tokens.y);
-            stats_c = load_row_stats(first_row + tokens.z);
-            stats_d = load_row_stats(first_row + tokens.w);
-        }
-        let lse = vec4<f32>(stats_a.x, stats_b.x, stats_c.x, stats_d.x);
-        let delta = vec4<f32>(stats_a.y, stats_b.y, stats_c.y, stats_d.y);
+        let stats = row_stats_of(first_row + tokens);
         // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
-        let p = weights_in(first, exp(min(sums(a, b, c, d) - lse, vec4<f32>())));
-        let d_scores = p * (sums(d_a, d_b, d_c, d_d) - delta);
+        let p = weights_in(first, exp(min(totals(scores) - stats[0], vec4<f32>())));
+        let d_scores = p * (totals(d_ps) - stats[1]);
         for (var v = 0u; v < vectors(); v += 1u) {
-            var value_sum = d_v[v] + p.x * load_d_out(o_a, v);
-            var key_sum = d_k[v] + d_scores.x * load_qkv(query_a, v);
-            if (BLOCK > 1u) {
-                value_sum += p.y * load_d_out(o_b, v) + p.z * load_d_out(o_c, v) + p.w * load_d_out(o_d, v);
-                key_sum += d_scores.y * load_qkv(query_b, v)
-                    + d_scores.z * load_qkv(query_c, v) + d_scores.w * load_qkv(query_d, v);
-            }
-            d_v[v] = value_sum;
-            d_k[v] = key_sum;
+            d_v[v] = add_weighted(d_v[v], p, d_out_block(d_outs, v));
+            d_k[v] = add_weighted(d_k[v], d_scores, qkv_block(queries, v));
         }
     }
     for (var v = 0u; v < vectors(); v += 1u) {

@@ -27,47 +27,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     let delta = deltas.x + deltas.y + deltas.z + deltas.w;
     let row_lse = lse[at.row];
-    let to_value = params.heads * DIM_HEAD;
     for (var first = 0u; first < params.tokens; first += BLOCK) {
         let tokens = block_tokens(first);
-        let key_a = qkv_index(at, tokens.x, 1u);
-        let key_b = qkv_index(at, tokens.y, 1u);
-        let key_c = qkv_index(at, tokens.z, 1u);
-        let key_d = qkv_index(at, tokens.w, 1u);
-        var a = vec4<f32>();
-        var b = vec4<f32>();
-        var c = vec4<f32>();
-        var d = vec4<f32>();
-        var d_a = vec4<f32>();
-        var d_b = vec4<f32>();
-        var d_c = vec4<f32>();
-        var d_d = vec4<f32>();
+        let keys = qkv_indices(at, tokens, 1u);
+        let values = qkv_indices(at, tokens, 2u);
+        var scores = mat4x4<f32>();
+        var d_ps = mat4x4<f32>();
         for (var v = 0u; v < vectors(); v += 1u) {
-            let query = q[v];
-            a += query * load_qkv(key_a, v);
-            if (BLOCK > 1u) {
-                b += query * load_qkv(key_b, v);
-                c += query * load_qkv(key_c, v);
-                d += query * load_qkv(key_d, v);
-            }
-            let gradient = d_o[v];
-            d_a += gradient * load_qkv(key_a + to_value, v);
-            if (BLOCK > 1u) {
-                d_b += gradient * load_qkv(key_b + to_value, v);
-                d_c += gradient * load_qkv(key_c + to_value, v);
-                d_d += gradient * load_qkv(key_d + to_value, v);
-            }
+            scores = add_products(scores, q[v], qkv_block(keys, v));
+            d_ps = add_products(d_ps, d_o[v], qkv_block(values, v));
         }
         // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
-        let p = exp(min(sums(a, b, c, d) - row_lse, vec4<f32>()));
-        let d_scores = weights_in(first, p * (sums(d_a, d_b, d_c, d_d) - delta));
+        let p = exp(min(totals(scores) - row_lse, vec4<f32>()));
+        let d_scores = weights_in(first, p * (totals(d_ps) - delta));
         for (var v = 0u; v < vectors(); v += 1u) {
-            var sum = d_q[v] + d_scores.x * load_qkv(key_a, v);
-            if (BLOCK > 1u) {
-                sum += d_scores.y * load_qkv(key_b, v)
-                    + d_scores.z * load_qkv(key_c, v) + d_scores.w * load_qkv(key_d, v);
-            }
-            d_q[v] = sum;
+            d_q[v] = add_weighted(d_q[v], d_scores, qkv_block(keys, v));
         }
     }
     for (var v = 0u; v < vectors(); v += 1u) { store_d_qkv(own, v, d_q[v] * params.scale); }

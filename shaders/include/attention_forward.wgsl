@@ -21,28 +21,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     }
     var maximum = -3.0e38;
     var total = 0.0;
-    // From a token's key to its value.
-    let to_value = params.heads * DIM_HEAD;
     for (var first = 0u; first < params.tokens; first += BLOCK) {
         let tokens = block_tokens(first);
-        let key_a = qkv_index(at, tokens.x, 1u);
-        let key_b = qkv_index(at, tokens.y, 1u);
-        let key_c = qkv_index(at, tokens.z, 1u);
-        let key_d = qkv_index(at, tokens.w, 1u);
-        var a = vec4<f32>();
-        var b = vec4<f32>();
-        var c = vec4<f32>();
-        var d = vec4<f32>();
+        let keys = qkv_indices(at, tokens, 1u);
+        var products = mat4x4<f32>();
         for (var v = 0u; v < vectors(); v += 1u) {
-            let query = q[v];
-            a += query * load_qkv(key_a, v);
-            if (BLOCK > 1u) {
-                b += query * load_qkv(key_b, v);
-                c += query * load_qkv(key_c, v);
-                d += query * load_qkv(key_d, v);
-            }
+            products = add_products(products, q[v], qkv_block(keys, v));
         }
-        let scores = sums(a, b, c, d);
+        let scores = totals(products);
         var block_maximum = max(maximum, scores.x);
         if (BLOCK > 1u) {
             block_maximum = max(max(block_maximum, scores.y), max(scores.z, scores.w));
@@ -51,13 +37,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         maximum = block_maximum;
         let weights = weights_in(first, exp(scores - maximum));
         total = total * shrink + (weights.x + weights.y) + (weights.z + weights.w);
+        let values = qkv_indices(at, tokens, 2u);
         for (var v = 0u; v < vectors(); v += 1u) {
-            var sum = acc[v] * shrink + weights.x * load_qkv(key_a + to_value, v);
-            if (BLOCK > 1u) {
-                sum += weights.y * load_qkv(key_b + to_value, v)
-                    + weights.z * load_qkv(key_c + to_value, v) + weights.w * load_qkv(key_d + to_value, v);
-            }
-            acc[v] = sum;
+            acc[v] = add_weighted(acc[v] * shrink, weights, qkv_block(values, v));
         }
     }
     let o = head_index(at, at.token);
