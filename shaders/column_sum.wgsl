@@ -5,7 +5,7 @@
 struct Params { rows: u32, dim: u32, rows_per_chunk: u32, wanted: u32, groups: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // [rows, D]
+@group(0) @binding(1) var<storage, read> x: array<act>; // [rows, D]
 @group(0) @binding(2) var<storage, read> row_kind: array<u32>; // [rows], with FILTER
 @group(0) @binding(3) var<storage, read_write> out: array<f32>; // [chunks, D]
 
@@ -33,7 +33,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             if (FILTER) {
                 if (row_kind[row] != params.wanted) { continue; }
             }
-            sum += x[row * params.dim + d];
+            sum += f32(x[row * params.dim + d]);
         }
     }
     partial[lane] = sum;

@@ -7,7 +7,7 @@ use pollster::block_on;
 
 use crate::config::ModelConfig;
 use crate::error::Result;
-use crate::gpu::{Gpu, Tier};
+use crate::gpu::{Gpu, Precision, Tier};
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
@@ -131,19 +131,22 @@ impl Measurement {
 }
 
 /// Measures `mode` of `config` with random parameters and images; a training step that recomputes if it
-/// says so, see [`StepConfig::recompute`].
+/// says so, see [`StepConfig::recompute`], and keeps weights and activations in `precision`.
 ///
 /// # Errors
-/// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
+/// [`crate::Error::Config`] if the adapter has not that precision, [`crate::Error::DoesNotFit`] or
+/// [`crate::Error::Device`].
 pub fn measure(
     gpu: &Gpu,
     config: &ModelConfig,
     mode: Mode,
     batch_size: usize,
     recompute: bool,
+    precision: Precision,
     repeats: Repeats,
 ) -> Result<Measurement> {
-    let layout = ParamLayout::new(mae_params(config), gpu.max_binding());
+    gpu.check_precision(precision)?;
+    let layout = ParamLayout::with_precision(mae_params(config), gpu.max_binding(), precision);
     let store = ParamStore::new(gpu, layout, mode == Mode::Train)?;
     store.load(Role::Value, &init_params(store.layout().specs(), config.grid(), 0))?;
     let masks = MaskSource::Generated;
@@ -156,6 +159,7 @@ pub fn measure(
         optimizer: Optimizer::AdamW(optimizer),
         layer_decay: 1.0,
         recompute,
+        precision,
     };
     let mut rng = Rng::new(0, [STREAM, 0, 0]);
     let images: Vec<f32> = (0..batch_size * config.image_len()).map(|_| rng.normal()).collect();
@@ -163,7 +167,8 @@ pub fn measure(
     let batch = BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
     match mode {
         Mode::Forward => {
-            forward(EvalStep::new(gpu, config, masks, batch_size, &store)?, batch, repeats)
+            let step = EvalStep::new(gpu, config, masks, batch_size, &store, precision)?;
+            forward(step, batch, repeats)
         }
         Mode::Train => train(TrainStep::new(gpu, step, &store)?, batch, repeats),
     }

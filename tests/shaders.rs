@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
 use webmae::gpu::shaders::SHADERS;
-use webmae::gpu::{DEFAULT_MAX_BINDING, KernelKey, Tier};
+use webmae::gpu::{DEFAULT_MAX_BINDING, KernelKey, Precision, Tier, Types};
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::objective::{masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
 use webmae::ops::optim::{
-    AdamW, Lars, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, lars_param,
+    AdamW, Lars, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, halve, lars_param,
 };
 use webmae::ops::{self, BatchNorm, Target};
 use webmae::program::Recorder;
@@ -23,12 +23,12 @@ const MAX_STORAGE_TEXTURES: u32 = 4;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
 const MAX_INVOCATIONS: u32 = 256;
 
-/// The variants' constants by shader.
-type Variants = BTreeMap<&'static str, BTreeSet<Vec<(&'static str, u32)>>>;
+/// The variants by shader: element types and constants.
+type Variants = BTreeMap<&'static str, BTreeSet<(Types, Vec<(&'static str, u32)>)>>;
 
 fn collect(variants: &mut Variants, rec: &Recorder) {
-    for KernelKey { shader, constants } in rec.kernels() {
-        variants.entry(shader).or_default().insert(constants.clone());
+    for KernelKey { shader, constants, types } in rec.kernels() {
+        variants.entry(shader).or_default().insert((*types, constants.clone()));
     }
 }
 
@@ -55,17 +55,19 @@ fn models() -> Vec<ModelConfig> {
     models
 }
 
-fn record_models(variants: &mut Variants, tier: Tier) {
+fn record_models(variants: &mut Variants, tier: Tier, precision: Precision) {
     let optimizer =
         AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
     for model in models() {
-        let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
+        let layout =
+            ParamLayout::with_precision(mae_params(&model), DEFAULT_MAX_BINDING, precision);
         let masks = MaskSource::Generated;
         let config = StepConfig {
             task: Task::Masked { model: model.clone(), masks },
             batch_size: 3,
             grad_accum: 1,
             recompute: false,
+            precision,
             optimizer: Optimizer::AdamW(optimizer),
             layer_decay: 1.0,
         };
@@ -99,6 +101,7 @@ fn record_classifiers(variants: &mut Variants, tier: Tier) {
             batch_size: 3,
             grad_accum: 1,
             recompute: false,
+            precision: Precision::F32,
             optimizer: Optimizer::Lars(momentum),
             layer_decay: 0.75,
         };
@@ -158,18 +161,33 @@ fn record_rest(variants: &mut Variants, tier: Tier) {
     }
 }
 
+/// What a store records for mixed precision.
+fn record_halves(variants: &mut Variants, tier: Tier) {
+    let mut rec = Recorder::new(tier, false);
+    let values = rec.external("values", [64]);
+    let halves = rec.external_of(Precision::F16, "halves", [64]);
+    halve(&mut rec, values, halves);
+    collect(variants, &rec);
+}
+
 fn variants() -> Variants {
     let mut variants = Variants::new();
     for tier in Tier::ALL {
-        record_models(&mut variants, tier);
+        record_models(&mut variants, tier, Precision::F32);
+        record_models(&mut variants, tier, Precision::F16);
+        record_halves(&mut variants, tier);
         record_classifiers(&mut variants, tier);
         record_rest(&mut variants, tier);
     }
     variants
 }
 
-fn validate(module: &Module) -> Result<ModuleInfo, String> {
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+fn validate(module: &Module, types: Types) -> Result<ModuleInfo, String> {
+    let capabilities = match types.activations {
+        Precision::F32 => Capabilities::empty(),
+        Precision::F16 => Capabilities::SHADER_FLOAT16,
+    };
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.validate(module).map_err(|e| format!("{:?}", e.into_inner()))
 }
 
@@ -210,27 +228,28 @@ fn every_variant_is_valid_and_within_the_default_limits() {
     let mut checked = 0;
     for shader in SHADERS {
         let name = shader.name;
-        let module = match naga::front::wgsl::parse_str(shader.source) {
-            Ok(module) => module,
-            Err(error) => {
-                failures.push(error.emit_to_string_with_path(shader.source, name));
-                continue;
-            }
-        };
-        let info = match validate(&module) {
-            Ok(info) => info,
-            Err(error) => {
-                failures.push(format!("{name}: {error}"));
-                continue;
-            }
-        };
-        assert_eq!(module.entry_points.len(), 1, "{name}: one kernel a file");
         let Some(variants) = variants.get(name) else {
             failures.push(format!("{name}: no op records it"));
             continue;
         };
-        for constants in variants {
-            let what = format!("{name} {constants:?}");
+        for (types, constants) in variants {
+            let what = format!("{name} {types:?} {constants:?}");
+            let text = shader.text(*types);
+            let module = match naga::front::wgsl::parse_str(&text) {
+                Ok(module) => module,
+                Err(error) => {
+                    failures.push(error.emit_to_string_with_path(&text, name));
+                    continue;
+                }
+            };
+            let info = match validate(&module, *types) {
+                Ok(info) => info,
+                Err(error) => {
+                    failures.push(format!("{what}: {error}"));
+                    continue;
+                }
+            };
+            assert_eq!(module.entry_points.len(), 1, "{name}: one kernel a file");
             let values =
                 constants.iter().map(|&(n, value)| (n.to_owned(), f64::from(value))).collect();
             let processed = naga::back::pipeline_constants::process_overrides(
@@ -241,7 +260,7 @@ fn every_variant_is_valid_and_within_the_default_limits() {
             );
             match processed {
                 Ok((module, _)) => {
-                    if let Err(error) = validate(&module) {
+                    if let Err(error) = validate(&module, *types) {
                         failures.push(format!("{what}: {error}"));
                     }
                     check_limits(&module, &mut failures, &what);

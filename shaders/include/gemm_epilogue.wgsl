@@ -25,8 +25,8 @@ override ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> pre: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<output4>;
+@group(0) @binding(6) var<storage, read_write> pre: array<act4>;
 
 /// First row and first vec4 column of a tile; the row lies past M for tiles past the end.
 /// Panels eight tiles wide go down all rows before the next panel: its part of B stays in cache.
@@ -60,7 +60,7 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
         v += bias_col;
     }
     if (GELU) {
-        pre[i] = v;
+        pre[i] = act4(v);
         v = vec4<f32>(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));
     }
     if (GELU_GRAD) {
@@ -71,7 +71,7 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
         v += load_extra(i);
     }
     if (ACCUMULATE) {
-        v += out[i];
+        v += vec4<f32>(out[i]);
     }
-    out[i] = v;
+    out[i] = output4(v);
 }

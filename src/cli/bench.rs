@@ -9,7 +9,7 @@ use crate::bench::{
     GEMM_EXTENT, Measurement, Mode, Repeats, WORKLOADS, Workload, gemm_gflops, measure,
 };
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{Gpu, GpuOptions, Precision};
 
 /// Options of `webmae bench`.
 #[derive(Debug, clap::Args)]
@@ -78,7 +78,8 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
             let batch = workload.batch_size(mode, gpu.tier());
             let batch = args.batch_size.map_or(batch, |n| n as usize);
             let recompute = args.memory.recompute(false);
-            let measured = measure(&gpu, &config, mode, batch, recompute, repeats)?;
+            let precision = args.memory.precision(Precision::F32);
+            let measured = measure(&gpu, &config, mode, batch, recompute, precision, repeats)?;
             if args.json {
                 results.push(to_json(workload, &measured, best));
             } else {

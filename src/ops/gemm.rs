@@ -83,7 +83,7 @@ impl Kernel {
             Layout::Tn => ("gemm_direct_tn", "gemm_texture_tn", 16, whole([m, n])),
         };
         let operands = [m * k, n * k, m * n];
-        let fit = operands.iter().all(|&len| texture::fits(4 * len as u64));
+        let fit = operands.iter().all(|&len| texture::fits(len));
         let shader = if tier == Tier::CpuTextures && fit { textured } else { direct };
         if tier == Tier::Gpu || !vectors {
             let constants = vec![

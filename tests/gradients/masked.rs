@@ -1,6 +1,7 @@
 //! Masked pre-training of every variant and every kind of target.
 
 use pollster::block_on;
+use webmae::gpu::Precision;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optim::{Metrics, Optimizer, Scalars};
@@ -84,6 +85,7 @@ pub fn step_config(model: &ModelConfig, batch_size: usize, masks: MaskSource) ->
         optimizer: Optimizer::AdamW(OPTIMIZER),
         layer_decay: 1.0,
         recompute: false,
+        precision: Precision::F32,
     }
 }
 
@@ -161,6 +163,7 @@ pub fn step_of_four(
     let config = StepConfig {
         grad_accum: 4 / batch_size,
         recompute,
+        precision: Precision::F32,
         ..step_config(model, batch_size, MaskSource::Generated)
     };
     let mut step = TrainStep::new(gpu(), config, &store).expect("a program");
