@@ -212,7 +212,8 @@ fn activations_take_half_the_memory() {
         let plan = |precision| {
             let layout = ParamLayout::with_precision(specs(&task), DEFAULT_MAX_BINDING, precision);
             let step = step_config(task.clone(), 16, precision);
-            let [batch, update] = step.plan(tier, &layout, DEFAULT_MAX_BINDING).expect("it fits");
+            let [batch, update] =
+                step.plan(tier.into(), &layout, DEFAULT_MAX_BINDING).expect("it fits");
             (batch.transient_bytes(), batch.dispatches + update.dispatches)
         };
         let ((single, dispatches), (half, same)) = (plan(Precision::F32), plan(Precision::F16));

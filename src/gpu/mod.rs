@@ -5,16 +5,18 @@ mod adapter;
 mod precision;
 mod run;
 pub mod shaders;
+mod target;
 pub mod texture;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use adapter::{AdapterSummary, list_adapters};
 pub use precision::{Precision, Types};
 pub use run::{CommandList, Dispatch, ReadBack};
 use shaders::{Access, Shader};
+pub use target::{Blocking, KernelTarget, Layout, ProductClass, Products, Tier};
 
 use crate::error::{Error, Result};
 
@@ -41,36 +43,6 @@ pub struct GpuOptions {
     pub without_f16: bool,
 }
 
-/// Which kernels suit an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
-    /// A software driver: SIMD over few lanes, no cheap barriers.
-    Cpu,
-    /// A software driver that reads textures many times faster than storage buffers (Mesa's
-    /// llvmpipe).
-    CpuTextures,
-    /// Anything else.
-    Gpu,
-}
-
-impl Tier {
-    /// All of them; every kernel of every tier runs on every adapter.
-    pub const ALL: [Self; 3] = [Self::Cpu, Self::CpuTextures, Self::Gpu];
-
-    /// Whether the adapter is a processor.
-    pub fn is_cpu(self) -> bool {
-        self != Self::Gpu
-    }
-
-    fn of(info: &wgpu::AdapterInfo) -> Self {
-        match info.device_type {
-            wgpu::DeviceType::Cpu if info.name.contains("llvmpipe") => Self::CpuTextures,
-            wgpu::DeviceType::Cpu => Self::Cpu,
-            _ => Self::Gpu,
-        }
-    }
-}
-
 /// An open device. Cheap to clone; the clones share it.
 #[derive(Clone)]
 pub struct Gpu {
@@ -82,6 +54,7 @@ struct Inner {
     queue: wgpu::Queue,
     summary: AdapterSummary,
     tier: Tier,
+    products: OnceLock<Products>,
     checked: bool,
     f16: bool,
     allocated: Arc<AtomicU64>,
@@ -213,6 +186,7 @@ impl Gpu {
                 queue,
                 summary,
                 tier: options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info())),
+                products: OnceLock::new(),
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
                 allocated: Arc::default(),
@@ -245,6 +219,18 @@ impl Gpu {
             self.inner.summary.name
         );
         Err(Error::config("--precision", problem))
+    }
+
+    /// What programs for this device are recorded for.
+    pub fn target(&self) -> KernelTarget {
+        let products = self.inner.products.get().copied().unwrap_or_default();
+        KernelTarget { tier: self.tier(), products }
+    }
+
+    /// Chooses the tiles of matrix products, once: before the first program is recorded.
+    pub fn set_products(&self, products: Products) {
+        // A second choice would change programs that belong together.
+        let _ = self.inner.products.set(products);
     }
 
     /// Largest storage binding of the open device in bytes.

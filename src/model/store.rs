@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::params::ParamSpec;
 use crate::error::{Error, Result};
-use crate::gpu::{BINDING_ALIGNMENT, Gpu, Precision, Tier};
+use crate::gpu::{BINDING_ALIGNMENT, Gpu, KernelTarget, Precision};
 use crate::ops::optim::{LarsTensors, STATE, SlabTensors, State, halve};
 use crate::program::{Buffers, Program, Recorder, Tensor};
 use crate::tensor::{HostTensor, TensorMap};
@@ -236,8 +236,8 @@ impl ParamLayout {
     }
 
     /// Records the copies in f16.
-    fn record_halves(&self, tier: Tier) -> Recorder {
-        let mut rec = Recorder::new(tier, false);
+    fn record_halves(&self, target: KernelTarget) -> Recorder {
+        let mut rec = Recorder::new(target, false);
         for slab in 0..self.slabs.len() {
             let (values, halves) =
                 (self.whole_slab(&mut rec, Role::Value, slab), self.whole_half(&mut rec, slab));
@@ -325,7 +325,7 @@ impl ParamStore {
         let halving = match layout.precision {
             Precision::F32 => None,
             Precision::F16 => {
-                Some(Program::build(gpu, &layout.record_halves(gpu.tier()), &buffers)?)
+                Some(Program::build(gpu, &layout.record_halves(gpu.target()), &buffers)?)
             }
         };
         let store = Self { gpu: gpu.clone(), layout, buffers, halving };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::mem;
 
 use crate::gpu::shaders::{Access, Element, Shader};
-use crate::gpu::{BINDING_ALIGNMENT, KernelKey, Precision, Tier, Types};
+use crate::gpu::{BINDING_ALIGNMENT, KernelKey, KernelTarget, Precision, Tier, Types};
 
 /// A tensor of 32-bit words (f32 or u32), or of f16, in a [`Recorder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ pub(super) type Backward = Box<dyn FnOnce(&mut Recorder)>;
 
 /// Records a program: tensors, dispatches in order, and the tape for reverse-mode differentiation.
 pub struct Recorder {
-    tier: Tier,
+    target: KernelTarget,
     precision: Precision,
     differentiates: bool,
     scope: String,
@@ -81,11 +81,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// An empty recording for adapters of `tier`; with `differentiates`, ops also put their backward
+    /// An empty recording for devices of a kind; with `differentiates`, ops also put their backward
     /// pass on the tape.
-    pub fn new(tier: Tier, differentiates: bool) -> Self {
+    pub fn new(target: impl Into<KernelTarget>, differentiates: bool) -> Self {
         Self {
-            tier,
+            target: target.into(),
             precision: Precision::F32,
             differentiates,
             scope: String::new(),
@@ -101,8 +101,13 @@ impl Recorder {
     }
 
     /// Which kernels to record.
+    pub fn target(&self) -> KernelTarget {
+        self.target
+    }
+
+    /// Their family.
     pub fn tier(&self) -> Tier {
-        self.tier
+        self.target.tier
     }
 
     /// How weights and activations are kept from now on.

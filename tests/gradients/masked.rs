@@ -125,7 +125,9 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
     program.submit();
     let loss: Vec<f32> = block_on(program.read("loss")).expect("a loss");
     let gradients = block_on(store.read(Role::Grad)).expect("gradients");
-    let eval = EvalStep::new(gpu(), model, MaskSource::Given, BATCH, &store).expect("a program");
+    let masks = MaskSource::Given;
+    let eval = EvalStep::new(gpu(), model, masks, BATCH, &store, Precision::F32);
+    let eval = eval.expect("a program");
     let evaluate = || f64::from(block_on(eval.run(Scalars::default(), batch)).expect("a loss"));
     let evaluated = evaluate();
     if !within((evaluated - f64::from(loss[0])).abs(), 2e-6 * evaluated) {

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use half::f16;
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions, Precision, Tier};
+use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Precision, Products, Tier};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Program, Recorder, Tensor};
 
@@ -15,6 +15,7 @@ use crate::common::{gpu, within};
 pub struct Setup {
     pub gpu: &'static Gpu,
     pub tier: Tier,
+    pub products: Products,
     pub checked: bool,
     pub name: &'static str,
 }
@@ -28,7 +29,7 @@ pub fn setups() -> [Setup; 6] {
     });
     let setup = |checked, tier, name| {
         let gpu = if checked { checked_gpu } else { gpu() };
-        Setup { gpu, tier, checked, name }
+        Setup { gpu, tier, products: Products::default(), checked, name }
     };
     [
         setup(false, Tier::Cpu, "cpu"),
@@ -132,7 +133,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        Self { rec: Recorder::new(setup.tier, true), gpu: setup.gpu, inputs: Vec::new() }
+        let target = KernelTarget { tier: setup.tier, products: setup.products };
+        Self { rec: Recorder::new(target, true), gpu: setup.gpu, inputs: Vec::new() }
     }
 
     pub fn ids(&mut self, name: &str, shape: &[usize], data: &[u32]) -> Tensor {

@@ -2,7 +2,7 @@
 //! that f16 has, so that f64 code sees the same ones. Gradients of parameters are f32 throughout, and as
 //! exact as without f16.
 
-use webmae::gpu::Precision;
+use webmae::gpu::{Blocking, Precision, Products};
 use webmae::ops::{
     self, BatchNorm, DropPath, Flatten, Heads, Layout, MaskIds, assemble_tokens, token_maps,
 };
@@ -33,6 +33,17 @@ fn linear_layers() {
         setups().iter().flat_map(|s| sizes.into_iter().enumerate().map(move |z| (s, z)))
     {
         check_linear(setup, sizes, i % 2 == 0, &mut failures);
+    }
+    failures.report();
+}
+
+/// Every blocking of the GPU's kernel, with as many rows as workgroups need to share a weight gradient's sum.
+#[test]
+fn blocked_linear_layers() {
+    let mut failures = Failures::default();
+    for blocking in 0..Blocking::ALL.len() {
+        let setup = Setup { products: Products::uniform(blocking), ..setups()[2] };
+        check_linear(&setup, [600, 20, 12], blocking % 2 == 0, &mut failures);
     }
     failures.report();
 }
