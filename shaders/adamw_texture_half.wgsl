@@ -7,5 +7,5 @@
 
 fn store_value(i: u32, value: vec4<f32>) {
     values[i] = value;
-    halves[i] = act4(value);
+    halves[i] = to_act4(value);
 }

@@ -10,5 +10,5 @@ struct Params { count: u32 }
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let index = group_index(group, groups) * 64u + lane;
-    if (index < params.count) { out[index] = act(f32(out[index]) + f32(x[index])); }
+    if (index < params.count) { out[index] = to_act(f32(out[index]) + f32(x[index])); }
 }

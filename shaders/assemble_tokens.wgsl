@@ -29,5 +29,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         value = f32(given[(token / params.tokens * params.sources + source) * params.dim + d]);
     }
     if (row != NONE) { value += positions[row * params.dim + d]; }
-    out[index] = act(value);
+    out[index] = to_act(value);
 }

@@ -17,6 +17,6 @@ fn load_qkv(first: u32, v: u32) -> vec4<f32> {
 
 fn store_out(first: u32, v: u32, vector: vec4<f32>) {
     for (var c = 0u; c < min(4u, DIM_HEAD - 4u * v); c += 1u) {
-        out[first + 4u * v + c] = act(vector[c]);
+        out[first + 4u * v + c] = to_act(vector[c]);
     }
 }

@@ -32,6 +32,6 @@ fn load_d_out(first: u32, v: u32) -> vec4<f32> {
 
 fn store_d_qkv(first: u32, v: u32, vector: vec4<f32>) {
     for (var c = 0u; c < min(4u, DIM_HEAD - 4u * v); c += 1u) {
-        d_qkv[first + 4u * v + c] = act(vector[c]);
+        d_qkv[first + 4u * v + c] = to_act(vector[c]);
     }
 }

@@ -21,5 +21,5 @@ fn load_d_out(first: u32, v: u32) -> vec4<f32> {
 }
 
 fn store_d_qkv(first: u32, v: u32, vector: vec4<f32>) {
-    d_qkv[first / 4u + v] = act4(vector);
+    d_qkv[first / 4u + v] = to_act4(vector);
 }

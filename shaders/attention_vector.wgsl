@@ -10,5 +10,5 @@ fn load_qkv(first: u32, v: u32) -> vec4<f32> {
 }
 
 fn store_out(first: u32, v: u32, vector: vec4<f32>) {
-    out[first / 4u + v] = act4(vector);
+    out[first / 4u + v] = to_act4(vector);
 }

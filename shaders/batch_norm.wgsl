@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let rstd = 1.0 / sqrt(variance + params.eps);
     for (var r = 0u; r < params.rows; r += 1u) {
         let i = r * params.dim + d;
-        y[i] = act((f32(x[i]) - mean) * rstd);
+        y[i] = to_act((f32(x[i]) - mean) * rstd);
     }
     stats[2u * d] = mean;
     stats[2u * d + 1u] = rstd;

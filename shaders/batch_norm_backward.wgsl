@@ -22,6 +22,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let means = sums / f32(params.rows);
     for (var r = 0u; r < params.rows; r += 1u) {
         let i = r * params.dim + d;
-        dx[i] = act(stats[2u * d + 1u] * (f32(dy[i]) - means.x - f32(y[i]) * means.y));
+        dx[i] = to_act(stats[2u * d + 1u] * (f32(dy[i]) - means.x - f32(y[i]) * means.y));
     }
 }

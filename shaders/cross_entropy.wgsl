@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let shifted = f32(logits[base + c]) - maximum;
         let t = wanted(row, c);
         loss += t * (log_sum - shifted);
-        d_logits[base + c] = act((exp(shifted) / total.x * total.y - t) * grad_scale);
+        d_logits[base + c] = to_act((exp(shifted) / total.x * total.y - t) * grad_scale);
     }
     let row_total = group_sum(lane, loss);
     if (lane == 0u) { row_loss[row] = row_total; }

@@ -22,5 +22,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (index >= params.count) { return; }
     var value = scales[params.first + index / params.per_sample] * f32(b[index]);
     if (SHORTCUT) { value += f32(a[index]); }
-    out[index] = act(value);
+    out[index] = to_act(value);
 }

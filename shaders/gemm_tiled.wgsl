@@ -81,7 +81,7 @@ fn store(row: u32, col: u32, product: f32) {
         v += bias[col];
     }
     if (GELU) {
-        pre[i] = act(v);
+        pre[i] = to_act(v);
         v = gelu(v);
     }
     if (GELU_GRAD) {
@@ -93,7 +93,7 @@ fn store(row: u32, col: u32, product: f32) {
     if (ACCUMULATE) {
         v += f32(out[i]);
     }
-    out[i] = output(v);
+    out[i] = to_output(v);
 }
 
 @compute @workgroup_size(128)

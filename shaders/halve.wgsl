@@ -10,5 +10,5 @@ struct Params { count: u32 }
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let i = group_index(group, groups) * 64u + lane;
-    if (i < params.count) { halves[i] = act(values[i]); }
+    if (i < params.count) { halves[i] = to_act(values[i]); }
 }

@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let variance = group_sum(lane, squares) / f32(params.dim);
     let rstd = 1.0 / sqrt(variance + params.eps);
     for (var d = lane; d < params.dim; d += WG) {
-        y[base + d] = act((f32(x[base + d]) - mean) * rstd * gamma[d] + beta[d]);
+        y[base + d] = to_act((f32(x[base + d]) - mean) * rstd * gamma[d] + beta[d]);
     }
     if (lane == 0u) {
         stats[2u * row] = mean;

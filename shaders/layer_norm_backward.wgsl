@@ -31,6 +31,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let normalised = (f32(x[base + d]) - mean) * rstd;
         var value = rstd * (f32(dy[base + d]) * gamma[d] - means.x - normalised * means.y);
         if (ACCUMULATE) { value += f32(dx[base + d]); }
-        dx[base + d] = act(value);
+        dx[base + d] = to_act(value);
     }
 }

@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let rstd = 1.0 / sqrt(dot(squares, vec4<f32>(1.0)) / f32(params.dim) + params.eps);
     for (var v = 0u; v < vectors; v += 1u) {
         let normalised = (textureLoad(x, texel(base + v)) - mean) * rstd;
-        y[base + v] = act4(normalised * textureLoad(gamma, texel(v)) + textureLoad(beta, texel(v)));
+        y[base + v] = to_act4(normalised * textureLoad(gamma, texel(v)) + textureLoad(beta, texel(v)));
     }
     stats[row] = vec2<f32>(mean, rstd);
 }

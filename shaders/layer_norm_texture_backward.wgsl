@@ -36,6 +36,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let normalised = (textureLoad(x, texel(base + v)) - mean) * rstd;
         var value = rstd * (g - mean_g - normalised * mean_gx);
         if (ACCUMULATE) { value += vec4<f32>(dx[base + v]); }
-        dx[base + v] = act4(value);
+        dx[base + v] = to_act4(value);
     }
 }

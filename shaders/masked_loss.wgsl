@@ -74,7 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         var difference = 0.0;
         if (is_target) { difference = f32(pred[base + e]) - (pixel(b, source, e) - mean) * rstd; }
         loss += difference * difference;
-        if (BACKWARD) { d_pred[base + e] = act(difference * grad_scale); }
+        if (BACKWARD) { d_pred[base + e] = to_act(difference * grad_scale); }
     }
     let total = group_sum(lane, loss);
     if (lane == 0u) { patch_loss[token] = total / f32(patch_dim); }

@@ -17,5 +17,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var t = params.first; t < params.first + params.pooled; t += 1u) {
         sum += f32(x[(b * params.tokens + t) * params.dim + d]);
     }
-    y[index] = act(sum / f32(params.pooled));
+    y[index] = to_act(sum / f32(params.pooled));
 }

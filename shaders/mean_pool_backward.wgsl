@@ -16,5 +16,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let t = row - b * params.tokens;
     let in_range = t >= params.first && t < params.first + params.pooled;
     let d = index - row * params.dim;
-    dx[index] = act(select(0.0, f32(dy[b * params.dim + d]) / f32(params.pooled), in_range));
+    dx[index] = to_act(select(0.0, f32(dy[b * params.dim + d]) / f32(params.pooled), in_range));
 }

@@ -46,5 +46,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let height = params.patches / params.grid_w * params.patch_h;
     let y = patch_id / params.grid_w * params.patch_h + pixel / params.patch_w;
     let x = patch_id % params.grid_w * params.patch_w + pixel % params.patch_w;
-    out[index] = act(images[((b * params.channels + c) * height + y) * width + x]);
+    out[index] = to_act(images[((b * params.channels + c) * height + y) * width + x]);
 }

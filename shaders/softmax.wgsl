@@ -20,6 +20,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var d = lane; d < params.dim; d += WG) { sum += exp(f32(x[base + d]) - maximum); }
     let scale = 1.0 / group_sum(lane, sum);
     for (var d = lane; d < params.dim; d += WG) {
-        y[base + d] = act(exp(f32(x[base + d]) - maximum) * scale);
+        y[base + d] = to_act(exp(f32(x[base + d]) - maximum) * scale);
     }
 }

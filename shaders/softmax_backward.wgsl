@@ -18,6 +18,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var d = lane; d < params.dim; d += WG) { sum += f32(dy[base + d]) * f32(y[base + d]); }
     let dot = group_sum(lane, sum);
     for (var d = lane; d < params.dim; d += WG) {
-        dx[base + d] = act(f32(y[base + d]) * (f32(dy[base + d]) - dot));
+        dx[base + d] = to_act(f32(y[base + d]) * (f32(dy[base + d]) - dot));
     }
 }

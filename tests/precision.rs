@@ -18,8 +18,8 @@ use webmae::{Error, ModelConfig, StackConfig};
 const BATCH: usize = 8;
 /// Steps after which the two precisions are still near each other.
 const STEPS: u32 = 12;
-/// Relative difference of losses; the design asks for 1e-2.
-const TOLERANCE: f64 = 1e-2;
+/// Relative difference of losses: one rounding of a value to f16, though means of many are nearer.
+const TOLERANCE: f64 = 1.0 / 2048.0;
 
 fn model() -> ModelConfig {
     ModelConfig {
@@ -148,7 +148,7 @@ fn losses_follow_those_of_f32() {
         assert_ne!(single, half, "{tier:?}: nothing was rounded");
         let difference = |(single, half): (&f32, &f32)| f64::from((single - half).abs() / single);
         let worst = single.iter().zip(&half).map(difference).fold(0.0, f64::max);
-        println!("{tier:?} {task:?}: losses differ by at most {worst:.1e}");
+        println!("{tier:?}: losses differ by at most {worst:.1e}");
         assert!(common::within(worst, TOLERANCE), "{tier:?}: {half:?} instead of {single:?}");
     }
 }

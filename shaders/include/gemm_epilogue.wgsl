@@ -46,7 +46,7 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
         v += bias_col;
     }
     if (GELU) {
-        pre[i] = act4(v);
+        pre[i] = to_act4(v);
         v = vec4<f32>(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));
     }
     if (GELU_GRAD) {
@@ -59,5 +59,5 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
     if (ACCUMULATE) {
         v += vec4<f32>(out[i]);
     }
-    out[i] = output4(v);
+    out[i] = to_output4(v);
 }

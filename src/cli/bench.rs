@@ -94,6 +94,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         let json = json!({
             "webmae": env!("CARGO_PKG_VERSION"),
             "adapter": gpu.adapter(),
+            "precision": args.memory.precision(Precision::F32),
             "gemm": { "extent": GEMM_EXTENT, "gflops": best },
             "results": results,
         });

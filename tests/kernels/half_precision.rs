@@ -356,6 +356,26 @@ fn patches_and_tokens() {
     failures.report();
 }
 
+/// What f16 cannot hold becomes infinite, not its largest number, by which nobody would notice.
+#[test]
+fn overflow_is_infinite() {
+    let mut failures = Failures::default();
+    let terms = [65_504.0, 16.0, 15.0, -16.0, f32::NAN, 2.0];
+    for setup in setups() {
+        let mut bench = Bench::new(&setup);
+        let a = bench.half("a", &[6], &[65_504.0, 65_504.0, 65_504.0, -65_504.0, 1.0, 1.0]);
+        let b = bench.half("b", &[6], &terms);
+        let y = ops::residual(&mut bench.rec, a, b);
+        bench.rec.keep(y, "y");
+        let y = bench.run().halves("y", 6);
+        let finite: Vec<bool> = y.iter().map(|y| y.is_finite()).collect();
+        let what = format!("{} overflow {y:?}", setup.name);
+        failures.equal(&what, &finite, &[false, false, true, false, false, true]);
+        failures.equal(&what, &[y[2], y[5]], &[65_504.0, 3.0]);
+    }
+    failures.report();
+}
+
 /// A kernel has no variant for tensors of both kinds where it computes on one.
 #[test]
 #[should_panic(expected = "residual does not take b in F32")]
