@@ -23,7 +23,7 @@ pub use cross_entropy::{Target, cross_entropy};
 pub use discrete::{argmax, gather_labels, gather_rows};
 pub use drop_path::{DropPath, drop_path};
 pub use layer_norm::layer_norm;
-pub use linear::{combine, linear, linear_residual, mlp, residual};
+pub use linear::{combine, linear, linear_residual, mlp, product, residual};
 pub use mask::{MaskIds, argsort, noise};
 pub use masked_loss::{Truth, masked_loss};
 pub use mean_pool::mean_pool;

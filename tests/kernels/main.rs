@@ -18,3 +18,4 @@ mod oracle;
 mod oracle_heads;
 mod patches;
 mod tokens;
+mod tune;
