@@ -5,7 +5,7 @@ use crate::program::{Recorder, Tensor};
 
 /// Which operand is transposed. All matrices are row-major.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+pub enum Layout {
     /// `A[M,K] · B[N,K]ᵀ`: a linear layer's forward pass.
     Nt,
     /// `A[M,K] · B[K,N]`: its input gradient.
@@ -16,7 +16,7 @@ pub(super) enum Layout {
 
 /// What happens to the product before it is stored.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Epilogue {
+pub struct Epilogue {
     /// `[N]`, added to every row.
     pub bias: Option<Tensor>,
     /// Store this pre-activation `[M,N]` and GELU of it in the output.
@@ -30,7 +30,7 @@ pub(super) struct Epilogue {
 }
 
 /// Records `out[M,N] = op(a) · op(b)` with an epilogue.
-pub(super) fn gemm(
+pub fn gemm(
     rec: &mut Recorder,
     layout: Layout,
     [m, n, k]: [usize; 3],
