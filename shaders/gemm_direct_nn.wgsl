@@ -1,4 +1,5 @@
 //! include gemm_operands_buffer
 //! include gemm_epilogue
+//! include gemm_direct
 //! include gemm_direct_nn
 // `out[M,N] = A[M,K]·B[K,N]` for CPU drivers, operands in storage buffers.

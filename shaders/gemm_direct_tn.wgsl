@@ -1,4 +1,5 @@
 //! include gemm_operands_buffer
 //! include gemm_epilogue
+//! include gemm_direct
 //! include gemm_direct_tn
 // `out[M,N] = A[K,M]ᵀ·B[K,N]` for CPU drivers, operands in storage buffers.

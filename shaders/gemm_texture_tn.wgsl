@@ -1,5 +1,6 @@
 //! include texel
 //! include gemm_operands_texture
 //! include gemm_epilogue
+//! include gemm_direct
 //! include gemm_direct_tn
 // `out[M,N] = A[K,M]ᵀ·B[K,N]` for CPU drivers, operands copied into textures.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
 use webmae::gpu::shaders::SHADERS;
-use webmae::gpu::{DEFAULT_MAX_BINDING, KernelKey, Tier};
+use webmae::gpu::{Blocking, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Products, Tier};
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::objective::{masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
@@ -158,6 +158,23 @@ fn record_rest(variants: &mut Variants, tier: Tier) {
     }
 }
 
+/// A linear layer in every blocking; enough rows for workgroups to share a weight gradient's sum.
+fn record_blockings(variants: &mut Variants) {
+    for blocking in 0..Blocking::ALL.len() {
+        let products = Products::uniform(blocking);
+        let mut rec = Recorder::new(KernelTarget { tier: Tier::Gpu, products }, true);
+        let x = rec.external("x", [600, 12]);
+        rec.require_grad(x);
+        let [weight, grad] = ["weight", "d weight"].map(|name| rec.external(name, [20, 12]));
+        rec.add_param("weight", weight, Some(grad));
+        let y = ops::linear(&mut rec, x, weight, None);
+        let dy = rec.external("dy", [600, 20]);
+        rec.set_grad(y, dy);
+        rec.backward();
+        collect(variants, &rec);
+    }
+}
+
 fn variants() -> Variants {
     let mut variants = Variants::new();
     for tier in Tier::ALL {
@@ -165,6 +182,7 @@ fn variants() -> Variants {
         record_classifiers(&mut variants, tier);
         record_rest(&mut variants, tier);
     }
+    record_blockings(&mut variants);
     variants
 }
 

@@ -1,8 +1,8 @@
 //! Single kernels at the sizes that they have in training.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use webmae::gpu::Gpu;
-use webmae::ops::gemm::{Epilogue, Layout, gemm};
+use webmae::gpu::{Gpu, Layout};
+use webmae::ops::gemm::{Epilogue, add_product, gemm};
 use webmae::ops::optim::{
     AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
     StepTensors, adamw,
@@ -60,7 +60,7 @@ pub fn products(criterion: &mut Criterion, gpu: &Gpu) {
 }
 
 fn product(gpu: &Gpu, layout: Layout, [m, n, k]: [usize; 3], ending: Ending) -> Recorder {
-    let mut rec = Recorder::new(gpu.tier(), false);
+    let mut rec = Recorder::new(gpu.target(), false);
     let (a, b) = match layout {
         Layout::Nt => ([m, k], [n, k]),
         Layout::Nn => ([m, k], [k, n]),
@@ -76,8 +76,13 @@ fn product(gpu: &Gpu, layout: Layout, [m, n, k]: [usize; 3], ending: Ending) -> 
     let has_bias = [Ending::Bias, Ending::BiasResidual, Ending::BiasGelu].contains(&ending);
     let bias = has_bias.then(|| rec.external("bias", [n]));
     let accumulate = ending == Ending::Accumulate;
-    let epilogue = Epilogue { bias, gelu, gelu_grad, residual, accumulate };
-    gemm(&mut rec, layout, [m, n, k], operands, epilogue);
+    if accumulate && layout == Layout::Tn {
+        // As gradients of weights are; what is left to add is no part of the product.
+        add_product(&mut rec, layout, [m, n, k], operands);
+    } else {
+        let epilogue = Epilogue { bias, gelu, gelu_grad, residual, accumulate };
+        gemm(&mut rec, layout, [m, n, k], operands, epilogue);
+    }
     rec
 }
 
@@ -89,7 +94,7 @@ pub fn attention_passes(criterion: &mut Criterion, gpu: &Gpu) {
     for (batch, tokens, heads) in cases.into_iter().chain([decoder]) {
         let Heads { count, dim } = heads;
         for backward in [false, true] {
-            let mut rec = Recorder::new(gpu.tier(), backward);
+            let mut rec = Recorder::new(gpu.target(), backward);
             let qkv = rec.external("qkv", [batch, tokens, 3 * count * dim]);
             rec.require_grad(qkv);
             let out = attention(&mut rec, qkv, heads);
@@ -108,7 +113,7 @@ pub fn layer_norm_passes(criterion: &mut Criterion, gpu: &Gpu) {
     let mut group = criterion.benchmark_group("layer_norm");
     for [tokens, dim, _] in layers(gpu) {
         for backward in [false, true] {
-            let mut rec = Recorder::new(gpu.tier(), backward);
+            let mut rec = Recorder::new(gpu.target(), backward);
             let x = rec.external("x", [tokens, dim]);
             let [gamma, beta, d_gamma, d_beta] =
                 ["gamma", "beta", "d gamma", "d beta"].map(|label| rec.external(label, [dim]));
@@ -145,7 +150,7 @@ fn passes(backward: bool) -> &'static str {
 /// A block of ViT-B: the gradients' norm, and the update.
 pub fn adamw_update(criterion: &mut Criterion, gpu: &Gpu) {
     const LEN: usize = 12 * 768 * 768 + 13 * 768;
-    let mut rec = Recorder::new(gpu.tier(), false);
+    let mut rec = Recorder::new(gpu.target(), false);
     let [values, grads, moment1, moment2] =
         ["values", "grads", "moment1", "moment2"].map(|label| rec.external(label, [LEN]));
     let slab = SlabTensors { values, grads, moment1, moment2, decayed: LEN, lr_scale: 1.0 };

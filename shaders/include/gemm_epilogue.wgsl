@@ -1,15 +1,14 @@
-// What the direct GEMM kernels share: out[M,N] = op(A)·op(B), then the epilogue.
-// For drivers that run shaders on the CPU: no workgroup memory and no barriers; every invocation
-// owns a tile of TILE_ROWS rows × 2 vec4 columns in named accumulators, so that a loaded value is
-// used as often as possible. A workgroup is eight such tiles, which need not be neighbours:
-// the list of tiles has no gaps whatever M and N are.
+// What the GEMM kernels for whole vectors share: sizes, bindings, and the epilogue of
+// out[M,N] = op(A)·op(B).
 
 struct Dims {
     m: u32,
     n: u32,
     k: u32,
-    /// Tiles along M: ceil(m / TILE_ROWS).
+    /// Tiles along M.
     groups_m: u32,
+    /// Length of the part of K that one workgroup sums, a multiple of 16; without parts, K or more.
+    k_part: u32,
 }
 
 /// Adds bias[n].
@@ -27,19 +26,6 @@ override ACCUMULATE: bool = false;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> pre: array<vec4<f32>>;
-
-/// First row and first vec4 column of a tile; the row lies past M for tiles past the end.
-/// Panels eight tiles wide go down all rows before the next panel: its part of B stays in cache.
-fn tile_origin(tile: u32, tile_rows: u32) -> vec2<u32> {
-    let tiles_n = (dims.n + 7u) / 8u;
-    let panel = tile / (8u * dims.groups_m);
-    if (panel * 8u >= tiles_n) {
-        return vec2<u32>(dims.m, 0u);
-    }
-    let width = min(8u, tiles_n - panel * 8u);
-    let local = tile - panel * 8u * dims.groups_m;
-    return vec2<u32>(local / width * tile_rows, (panel * 8u + local % width) * 2u);
-}
 
 /// bias[4·col ..], zero where there is none.
 fn load_bias(col: u32) -> vec4<f32> {

@@ -24,7 +24,7 @@ pub fn best_gflops(gpu: &Gpu) -> Result<f64> {
     /// Runs of which the fastest counts.
     const RUNS: usize = 7;
     let shape = [EXTENT; 2];
-    let mut rec = Recorder::new(gpu.tier(), true);
+    let mut rec = Recorder::new(gpu.target(), true);
     let [x, weight, d_weight, dy] =
         ["x", "weight", "d weight", "dy"].map(|label| rec.external(label, shape));
     rec.require_grad(x);

@@ -46,10 +46,10 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
     let config = args.model.config("tiny")?;
     let mut limits =
-        Limits { tier: Tier::Gpu, max_binding: DEFAULT_MAX_BINDING, memory: args.vram };
+        Limits { target: Tier::Gpu.into(), max_binding: DEFAULT_MAX_BINDING, memory: args.vram };
     if options.adapter.is_some() {
         let gpu = open_gpu(options)?;
-        (limits.tier, limits.max_binding) = (gpu.tier(), gpu.max_binding());
+        (limits.target, limits.max_binding) = (gpu.target(), gpu.max_binding());
     }
     let request = Request {
         batch_size: args.batch_size as usize,

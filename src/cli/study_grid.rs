@@ -29,6 +29,8 @@ const LENGTH_AND_RATE: [&str; 7] =
 pub(super) struct Cell {
     /// The case's place in the study.
     pub case: usize,
+    /// The seed of all its runs.
+    pub seed: u64,
     /// The run that pre-trains.
     pub pretrain: Option<usize>,
     /// For each measure of the study the run that takes it.
@@ -124,7 +126,7 @@ impl Builder<'_> {
                 (None, _) => None,
             });
         }
-        Ok(Cell { case: index, pretrain: pretrained, measures })
+        Ok(Cell { case: index, seed, pretrain: pretrained, measures })
     }
 
     /// A run that begins with nothing; `kind` and what is varied among `options` name its folder.

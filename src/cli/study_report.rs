@@ -46,9 +46,9 @@ pub(super) fn write_report(
 
 fn case(study: &StudyFile, grid: &Grid, finished: &[Option<Finished>], index: usize) -> Case {
     let cells = || grid.cells.iter().filter(|cell| cell.case == index);
-    let values = |column: usize| -> Vec<f64> {
-        let runs = cells().filter_map(|cell| cell.measures[column]);
-        runs.filter_map(|run| finished[run].as_ref()?.accuracy).collect()
+    let values = |column: usize| -> BTreeMap<u64, f64> {
+        let value = |cell: &Cell| finished[cell.measures[column]?].as_ref()?.accuracy;
+        cells().filter_map(|cell| Some((cell.seed, value(cell)?))).collect()
     };
     let case = &study.case[index];
     // Measures may share a run.

@@ -4,15 +4,17 @@
 mod adapter;
 mod run;
 pub mod shaders;
+mod target;
 pub mod texture;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use adapter::{AdapterSummary, list_adapters};
 pub use run::{CommandList, Dispatch, ReadBack};
 use shaders::{Access, Shader};
+pub use target::{Blocking, KernelTarget, Layout, ProductClass, Products, Tier};
 
 use crate::error::{Error, Result};
 
@@ -37,36 +39,6 @@ pub struct GpuOptions {
     pub tier: Option<Tier>,
 }
 
-/// Which kernels suit an adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
-    /// A software driver: SIMD over few lanes, no cheap barriers.
-    Cpu,
-    /// A software driver that reads textures many times faster than storage buffers (Mesa's
-    /// llvmpipe).
-    CpuTextures,
-    /// Anything else.
-    Gpu,
-}
-
-impl Tier {
-    /// All of them; every kernel of every tier runs on every adapter.
-    pub const ALL: [Self; 3] = [Self::Cpu, Self::CpuTextures, Self::Gpu];
-
-    /// Whether the adapter is a processor.
-    pub fn is_cpu(self) -> bool {
-        self != Self::Gpu
-    }
-
-    fn of(info: &wgpu::AdapterInfo) -> Self {
-        match info.device_type {
-            wgpu::DeviceType::Cpu if info.name.contains("llvmpipe") => Self::CpuTextures,
-            wgpu::DeviceType::Cpu => Self::Cpu,
-            _ => Self::Gpu,
-        }
-    }
-}
-
 /// An open device. Cheap to clone; the clones share it.
 #[derive(Clone)]
 pub struct Gpu {
@@ -78,6 +50,7 @@ struct Inner {
     queue: wgpu::Queue,
     summary: AdapterSummary,
     tier: Tier,
+    products: OnceLock<Products>,
     checked: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
@@ -204,6 +177,7 @@ impl Gpu {
                 queue,
                 summary,
                 tier: options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info())),
+                products: OnceLock::new(),
                 checked: options.checked,
                 allocated: Arc::default(),
                 fault,
@@ -220,6 +194,18 @@ impl Gpu {
     /// Which kernels suit the adapter.
     pub fn tier(&self) -> Tier {
         self.inner.tier
+    }
+
+    /// What programs for this device are recorded for.
+    pub fn target(&self) -> KernelTarget {
+        let products = self.inner.products.get().copied().unwrap_or_default();
+        KernelTarget { tier: self.tier(), products }
+    }
+
+    /// Chooses the tiles of matrix products, once: before the first program is recorded.
+    pub fn set_products(&self, products: Products) {
+        // A second choice would change programs that belong together.
+        let _ = self.inner.products.set(products);
     }
 
     /// Largest storage binding of the open device in bytes.

@@ -25,7 +25,7 @@ impl AttentionMap {
             let problem = format!("block {number} of {depth}; the last one is {}", depth - 1);
             return Err(Error::config("block", problem));
         }
-        let mut rec = Recorder::new(gpu.tier(), false);
+        let mut rec = Recorder::new(gpu.target(), false);
         store.layout().declare(&mut rec, false);
         let [h, w] = config.image_size;
         let images = rec.external("images", [1, config.channels, h, w]);

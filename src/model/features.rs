@@ -34,7 +34,7 @@ impl Embedder {
         if pool == Pool::Cls && cls == 0 {
             return Err(no_cls_token());
         }
-        let mut rec = Recorder::new(gpu.tier(), false);
+        let mut rec = Recorder::new(gpu.target(), false);
         store.layout().declare(&mut rec, false);
         let [h, w] = config.image_size;
         let images = rec.external("images", [batch, config.channels, h, w]);

@@ -30,7 +30,7 @@ impl Predictor {
         store: &ParamStore,
     ) -> Result<Self> {
         config.validate()?;
-        let mut rec = Recorder::new(gpu.tier(), false);
+        let mut rec = Recorder::new(gpu.target(), false);
         store.layout().declare(&mut rec, false);
         let logits = classify(&mut rec, config, batch, input, false).logits;
         rec.keep(logits, "logits");

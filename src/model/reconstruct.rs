@@ -50,7 +50,7 @@ impl Reconstructor {
                 "this model predicts tokens of another model, which have no pixels to show";
             return Err(Error::config("target", problem));
         }
-        let mut rec = Recorder::new(gpu.tier(), false);
+        let mut rec = Recorder::new(gpu.target(), false);
         store.layout().declare(&mut rec, false);
         let objective = masked_objective(&mut rec, config, batch, masks, 1);
         rec.clear_first(objective.loss);

@@ -1,18 +1,7 @@
 //! Matrix products: which kernel, how many workgroups.
 
-use crate::gpu::{Tier, texture};
+use crate::gpu::{Blocking, KernelTarget, Layout, ProductClass, Tier, texture};
 use crate::program::{Recorder, Tensor};
-
-/// Which operand is transposed. All matrices are row-major.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// `A[M,K] · B[N,K]ᵀ`: a linear layer's forward pass.
-    Nt,
-    /// `A[M,K] · B[K,N]`: its input gradient.
-    Nn,
-    /// `A[K,M]ᵀ · B[K,N]`: its weight gradient.
-    Tn,
-}
 
 /// What happens to the product before it is stored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,14 +22,44 @@ pub struct Epilogue {
 pub fn gemm(
     rec: &mut Recorder,
     layout: Layout,
+    sizes: [usize; 3],
+    operands: [Tensor; 3],
+    epilogue: Epilogue,
+) {
+    let kernel = Kernel::choose(rec.target(), layout, sizes);
+    launch(rec, kernel, sizes, operands, epilogue, 1);
+}
+
+/// Records `out[M,N] += op(a) · op(b)`. Where few tiles would leave a GPU idle, workgroups share the
+/// sum over K: then the parts `[parts, M·N]` are returned, and are still to be added to `out`.
+pub fn add_product(
+    rec: &mut Recorder,
+    layout: Layout,
+    sizes @ [m, n, k]: [usize; 3],
+    [a, b, out]: [Tensor; 3],
+) -> Option<Tensor> {
+    let kernel = Kernel::choose(rec.target(), layout, sizes);
+    let wanted = if kernel.splits { parts_of_k(kernel.groups([m, n]), k) } else { 1 };
+    let parts = k.div_ceil(k_of_part(k, wanted));
+    let epilogue = Epilogue { accumulate: parts == 1, ..Default::default() };
+    let partial = (parts > 1).then(|| rec.transient("partial products", [parts, m * n]));
+    launch(rec, kernel, sizes, [a, b, partial.unwrap_or(out)], epilogue, parts);
+    partial
+}
+
+fn launch(
+    rec: &mut Recorder,
+    kernel: Kernel,
     [m, n, k]: [usize; 3],
     [a, b, out]: [Tensor; 3],
     epilogue: Epilogue,
+    parts: usize,
 ) {
-    let kernel = Kernel::choose(rec.tier(), layout, [m, n, k]);
-    let groups_m = m.div_ceil(kernel.tile[0]);
-    let groups = (groups_m * n.div_ceil(kernel.tile[1])).div_ceil(kernel.tiles_per_group);
+    let groups = kernel.groups([m, n]) * parts;
     let mut constants = kernel.constants;
+    if kernel.splits {
+        constants.push(("SPLIT", u32::from(parts > 1)));
+    }
     constants.extend([
         ("BIAS", u32::from(epilogue.bias.is_some())),
         ("GELU", u32::from(epilogue.gelu.is_some())),
@@ -57,9 +76,27 @@ pub fn gemm(
         out,
         epilogue.gelu.unwrap_or_else(|| rec.unused_out()),
     ];
-    let uniform = [m, n, k, groups_m].map(|size| size as u32);
+    let uniform =
+        [m, n, k, m.div_ceil(kernel.tile[0]), k_of_part(k, parts)].map(|size| size as u32);
     let flops = 2 * m as u64 * n as u64 * k as u64;
     rec.dispatch_with_flops(kernel.shader, &constants, &uniform, &bindings, groups, flops);
+}
+
+/// The share of K of each of `parts` parts.
+fn k_of_part(k: usize, parts: usize) -> usize {
+    k.div_ceil(parts).next_multiple_of(K_STEP)
+}
+
+/// K that a workgroup of `gemm_blocked` takes at once.
+const K_STEP: usize = 16;
+
+/// Into how many parts a sum over `k` is divided, so that a product of few tiles occupies a GPU.
+fn parts_of_k(groups: usize, k: usize) -> usize {
+    /// Workgroups that keep a large GPU busy.
+    const ENOUGH: usize = 256;
+    /// Shorter parts cost more in their final sum than they gain.
+    const SHORTEST: usize = 256;
+    ENOUGH.div_ceil(groups).min(k / SHORTEST).max(1)
 }
 
 /// A kernel of the family.
@@ -70,28 +107,66 @@ struct Kernel {
     tile: [usize; 2],
     /// Tiles of one workgroup.
     tiles_per_group: usize,
+    /// Whether workgroups can share a sum over K.
+    splits: bool,
 }
 
 impl Kernel {
-    /// On CPU drivers the direct kernels, which read vectors along the contiguous dimensions;
-    /// elsewhere, and for sizes that are no whole vectors, the tiled one.
-    fn choose(tier: Tier, layout: Layout, [m, n, k]: [usize; 3]) -> Self {
+    /// Workgroups for an output of `m × n`.
+    fn groups(&self, [m, n]: [usize; 2]) -> usize {
+        let tiles = m.div_ceil(self.tile[0]) * n.div_ceil(self.tile[1]);
+        tiles.div_ceil(self.tiles_per_group)
+    }
+
+    /// On CPU drivers the direct kernels, on GPUs the blocked one: both read vectors along the
+    /// contiguous dimensions. For sizes that are no whole vectors, the tiled one.
+    fn choose(target: KernelTarget, layout: Layout, [m, n, k]: [usize; 3]) -> Self {
         let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
         let (direct, textured, rows, vectors) = match layout {
             Layout::Nt => ("gemm_direct_nt", "gemm_texture_nt", 12, whole([n, k])),
             Layout::Nn => ("gemm_direct_nn", "gemm_texture_nn", 12, whole([n, k])),
             Layout::Tn => ("gemm_direct_tn", "gemm_texture_tn", 16, whole([m, n])),
         };
+        let transposed = [
+            ("TRANS_A", u32::from(layout == Layout::Tn)),
+            ("TRANS_B", u32::from(layout == Layout::Nt)),
+        ];
+        if !vectors {
+            return Self {
+                shader: "gemm_tiled",
+                constants: transposed.to_vec(),
+                tile: [64, 64],
+                tiles_per_group: 1,
+                splits: false,
+            };
+        }
+        if target.tier == Tier::Gpu {
+            let blocking = target.products.blocking(ProductClass::of(layout, [m, n]));
+            return Self {
+                shader: "gemm_blocked",
+                constants: [transposed.as_slice(), &blocking_constants(blocking)].concat(),
+                tile: blocking.tile(),
+                tiles_per_group: 1,
+                splits: true,
+            };
+        }
         let operands = [m * k, n * k, m * n];
         let fit = operands.iter().all(|&len| texture::fits(4 * len as u64));
-        let shader = if tier == Tier::CpuTextures && fit { textured } else { direct };
-        if tier == Tier::Gpu || !vectors {
-            let constants = vec![
-                ("TRANS_A", u32::from(layout == Layout::Tn)),
-                ("TRANS_B", u32::from(layout == Layout::Nt)),
-            ];
-            return Self { shader: "gemm_tiled", constants, tile: [64, 64], tiles_per_group: 1 };
+        Self {
+            shader: if target.tier == Tier::CpuTextures && fit { textured } else { direct },
+            constants: Vec::new(),
+            tile: [rows, 8],
+            tiles_per_group: 8,
+            splits: false,
         }
-        Self { shader, constants: Vec::new(), tile: [rows, 8], tiles_per_group: 8 }
     }
+}
+
+fn blocking_constants(Blocking { threads, vectors }: Blocking) -> [(&'static str, u32); 4] {
+    [
+        ("THREADS_M", threads[0]),
+        ("THREADS_N", threads[1]),
+        ("ROWS", vectors[0]),
+        ("COLS", vectors[1]),
+    ]
 }

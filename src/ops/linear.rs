@@ -1,8 +1,9 @@
 //! Linear layers and the MLP: `y = x·Wᵀ + b`, with residual and GELU fused into the products.
 
-use super::gemm::{Epilogue, Layout, gemm};
+use super::gemm::{Epilogue, add_product, gemm};
 use super::groups_of_lanes;
-use super::reduce::add_column_sums;
+use super::reduce::{add_column_sums, add_two_column_sums};
+use crate::gpu::Layout;
 use crate::program::{Recorder, Tensor};
 
 /// `x [.., K] → x·weightᵀ + bias [.., N]` with `weight [N, ..]` of `N·K` values.
@@ -125,12 +126,16 @@ fn param_grads(
     weight: Tensor,
     bias: Option<Tensor>,
 ) {
+    let mut sums = Vec::with_capacity(2);
     if let Some(d_weight) = rec.param_grad(weight) {
-        let epilogue = Epilogue { accumulate: true, ..Default::default() };
-        gemm(rec, Layout::Tn, [n, k, m], [dy, x, d_weight], epilogue);
+        let parts = add_product(rec, Layout::Tn, [n, k, m], [dy, x, d_weight]);
+        sums.extend(parts.map(|parts| (parts, d_weight)));
     }
-    if let Some(d_bias) = bias.and_then(|bias| rec.param_grad(bias)) {
-        add_column_sums(rec, dy, d_bias, None);
+    sums.extend(bias.and_then(|bias| rec.param_grad(bias)).map(|d_bias| (dy, d_bias)));
+    match sums[..] {
+        [weight, bias] => add_two_column_sums(rec, [weight, bias]),
+        [(x, out)] => add_column_sums(rec, x, out, None),
+        _ => {}
     }
 }
 

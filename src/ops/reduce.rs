@@ -21,39 +21,76 @@ pub(super) fn add_column_sums(
     out: Tensor,
     filter: Option<(Tensor, u32)>,
 ) {
-    let dim = rec.len(out);
-    let rows = rec.len(x) / dim;
-    let per_chunk = rows_per_chunk(rec);
-    if rows <= per_chunk {
-        column_sum(rec, x, out, [rows, dim, rows], filter, true);
-    } else {
-        let chunks = rows.div_ceil(per_chunk);
-        let partial = rec.transient("partial sums", [chunks, dim]);
-        column_sum(rec, x, partial, [rows, dim, per_chunk], filter, false);
-        add_column_sums(rec, partial, out, None);
+    match in_one_chunk(rec, x, out, filter) {
+        Some(partial) => column_sum(rec, Sum::all(rec, partial, out), None, None),
+        None => column_sum(rec, Sum::all(rec, x, out), filter, None),
     }
 }
 
-fn column_sum(
+/// `out [D] += Σ x [rows, D]` of two tensors that have nothing to do with each other.
+pub(super) fn add_two_column_sums(rec: &mut Recorder, sums: [(Tensor, Tensor); 2]) {
+    let [first, second] = sums.map(|(x, out)| {
+        let x = in_one_chunk(rec, x, out, None).unwrap_or(x);
+        Sum::all(rec, x, out)
+    });
+    column_sum(rec, first, None, Some(second));
+}
+
+/// Sums of chunks of rows, if there are too many rows for one.
+fn in_one_chunk(
     rec: &mut Recorder,
     x: Tensor,
     out: Tensor,
-    [rows, dim, per_chunk]: [usize; 3],
     filter: Option<(Tensor, u32)>,
+) -> Option<Tensor> {
+    let dim = rec.len(out);
+    let rows = rec.len(x) / dim;
+    let per_chunk = rows_per_chunk(rec);
+    (rows > per_chunk).then(|| {
+        let partial = rec.transient("partial sums", [rows.div_ceil(per_chunk), dim]);
+        let sum = Sum { x, out: partial, rows, dim, per_chunk, accumulate: false };
+        column_sum(rec, sum, filter, None);
+        partial
+    })
+}
+
+/// `out [chunks, D]` is, or grows by, the sums of chunks of `x [rows, D]`.
+#[derive(Clone, Copy)]
+struct Sum {
+    x: Tensor,
+    out: Tensor,
+    rows: usize,
+    dim: usize,
+    per_chunk: usize,
     accumulate: bool,
-) {
+}
+
+impl Sum {
+    fn all(rec: &Recorder, x: Tensor, out: Tensor) -> Self {
+        let dim = rec.len(out);
+        let rows = rec.len(x) / dim;
+        Self { x, out, rows, dim, per_chunk: rows, accumulate: true }
+    }
+}
+
+fn column_sum(rec: &mut Recorder, sum: Sum, filter: Option<(Tensor, u32)>, second: Option<Sum>) {
+    let Sum { x, out, rows, dim, per_chunk, accumulate } = sum;
     let count = rec.len(out);
-    if filter.is_none() && reads_textures(rec, dim, &[x]) {
+    let accumulates = ("ACCUMULATE", u32::from(accumulate));
+    if filter.is_none() && second.is_none() && reads_textures(rec, dim, &[x]) {
         let uniform = [rows, dim, per_chunk, count].map(|n| n as u32);
-        let constants = [("ACCUMULATE", u32::from(accumulate))];
         let groups = groups_of_eight(count / 4);
-        rec.dispatch("column_sum_texture", &constants, &uniform, &[x, out], groups);
+        rec.dispatch("column_sum_texture", &[accumulates], &uniform, &[x, out], groups);
         return;
     }
-    let constants =
-        [("FILTER", u32::from(filter.is_some())), ("ACCUMULATE", u32::from(accumulate))];
+    let constants = [("FILTER", u32::from(filter.is_some())), accumulates];
     let (kinds, wanted) = filter.unwrap_or((rec.unused(), 0));
     let groups = groups_of_strips(count / dim, dim);
-    let uniform = [rows as u32, dim as u32, per_chunk as u32, wanted, groups as u32];
-    rec.dispatch("column_sum", &constants, &uniform, &[x, kinds, out], groups);
+    let (x2, out2, rows2, dim2, groups2) = match second {
+        Some(Sum { x, out, rows, dim, .. }) => (x, out, rows, dim, groups_of_strips(1, dim)),
+        None => (rec.unused(), rec.unused_out(), 0, 0, 0),
+    };
+    let uniform = [rows, dim, per_chunk, wanted as usize, groups, rows2, dim2, groups2];
+    let bindings = [x, kinds, out, x2, out2];
+    rec.dispatch("column_sum", &constants, &uniform.map(|n| n as u32), &bindings, groups + groups2);
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::mem;
 
 use crate::gpu::shaders::{Access, Shader};
-use crate::gpu::{BINDING_ALIGNMENT, KernelKey, Tier};
+use crate::gpu::{BINDING_ALIGNMENT, KernelKey, KernelTarget, Tier};
 
 /// A tensor of 32-bit words (f32 or u32) in a [`Recorder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ pub(super) type Backward = Box<dyn FnOnce(&mut Recorder)>;
 
 /// Records a program: tensors, dispatches in order, and the tape for reverse-mode differentiation.
 pub struct Recorder {
-    tier: Tier,
+    target: KernelTarget,
     differentiates: bool,
     scope: String,
     pub(super) tensors: Vec<TensorInfo>,
@@ -80,11 +80,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// An empty recording for adapters of `tier`; with `differentiates`, ops also put their backward
+    /// An empty recording for devices of a kind; with `differentiates`, ops also put their backward
     /// pass on the tape.
-    pub fn new(tier: Tier, differentiates: bool) -> Self {
+    pub fn new(target: impl Into<KernelTarget>, differentiates: bool) -> Self {
         Self {
-            tier,
+            target: target.into(),
             differentiates,
             scope: String::new(),
             tensors: Vec::new(),
@@ -99,8 +99,13 @@ impl Recorder {
     }
 
     /// Which kernels to record.
+    pub fn target(&self) -> KernelTarget {
+        self.target
+    }
+
+    /// Their family.
     pub fn tier(&self) -> Tier {
-        self.tier
+        self.target.tier
     }
 
     /// Names the part of the model that is recorded next.

@@ -81,17 +81,17 @@ pub struct Case {
     pub x: Option<f64>,
     /// Whether it is what is used where another setting is varied.
     pub is_default: bool,
-    /// For each measure its value of each seed, as shares in [0, 1], the larger the better. A
-    /// measure may be missing, or have fewer seeds than others, in a study that was interrupted.
-    pub measures: BTreeMap<String, Vec<f64>>,
+    /// For each measure its value by seed, as shares in [0, 1], the larger the better. A measure may
+    /// be missing, or lack seeds that others have, in a study that was interrupted.
+    pub measures: BTreeMap<String, BTreeMap<u64, f64>>,
     /// Time that all seeds together took.
     pub seconds: f64,
 }
 
 impl Case {
     /// What is known of a measure, if it has a value.
-    fn summary(&self, measure: &str) -> Option<Summary<'_>> {
-        Summary::of(self.measures.get(measure)?)
+    fn summary(&self, measure: &str) -> Option<Summary> {
+        Summary::of(self.measures.get(measure)?.values().copied().collect())
     }
 }
 
@@ -139,8 +139,7 @@ impl Study {
     }
 
     /// A table with a row for each value, in the order of cases, measures and seeds: the case's
-    /// label and place (empty if it has none), the number of the seed from 0, the measure, and the
-    /// value as a share.
+    /// label and place (empty if it has none), the seed, the measure, and the value as a share.
     ///
     /// # Errors
     /// [`Error::Config`] when the rows cannot be written.
@@ -157,7 +156,7 @@ impl Study {
             let x = case.x.map(|x| x.to_string()).unwrap_or_default();
             for measure in &self.measures {
                 let values = case.measures.get(measure).into_iter().flatten();
-                for (seed, value) in values.enumerate() {
+                for (seed, value) in values {
                     let [seed, value] = [seed.to_string(), value.to_string()];
                     writer.write_record([&case.label, &x, &seed, measure, &value])?;
                 }
@@ -178,7 +177,7 @@ impl Study {
                 return Err(self.problem(format!("{:?} is at {x}, not on {axis}", case.label)));
             }
             for (measure, values) in &case.measures {
-                if let Some(value) = values.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+                if let Some(value) = values.values().find(|value| !(0.0..=1.0).contains(*value)) {
                     let problem =
                         format!("{measure:?} of {:?} is {value}, not in [0, 1]", case.label);
                     return Err(self.problem(problem));
@@ -188,7 +187,7 @@ impl Study {
         Ok(())
     }
 
-    fn summaries<'a>(&'a self, measure: &'a str) -> impl Iterator<Item = Summary<'a>> {
+    fn summaries(&self, measure: &str) -> impl Iterator<Item = Summary> {
         self.cases.iter().filter_map(move |case| case.summary(measure))
     }
 
@@ -297,7 +296,7 @@ impl Study {
             Place {
                 label,
                 at,
-                values: values.map(|value| 100.0 * value).collect(),
+                values: values.map(|(_, value)| 100.0 * value).collect(),
                 is_default: case.is_default,
             }
         };
@@ -308,13 +307,13 @@ impl Study {
 }
 
 /// The values of a measure, at least one.
-struct Summary<'a> {
-    values: &'a [f64],
+struct Summary {
+    values: Vec<f64>,
     mean: f64,
 }
 
-impl<'a> Summary<'a> {
-    fn of(values: &'a [f64]) -> Option<Self> {
+impl Summary {
+    fn of(values: Vec<f64>) -> Option<Self> {
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         (!values.is_empty()).then_some(Self { values, mean })
     }
@@ -337,7 +336,7 @@ struct Place {
 
 impl Place {
     fn mean(&self) -> Option<f64> {
-        Summary::of(&self.values).map(|summary| summary.mean)
+        Summary::of(self.values.clone()).map(|summary| summary.mean)
     }
 
     fn lowest(&self) -> f64 {
@@ -599,7 +598,7 @@ mod tests {
 
     fn case(label: &str, x: Option<f64>, tuned: &[f64], linear: &[f64]) -> Case {
         let measures = [("fine-tuning", tuned), ("linear", linear)]
-            .map(|(name, values)| (name.to_owned(), values.to_vec()));
+            .map(|(name, values)| (name.to_owned(), (3..).zip(values.iter().copied()).collect()));
         let is_default = label == "75 %";
         Case { label: label.into(), x, is_default, measures: measures.into(), seconds: 90.0 }
     }
@@ -646,7 +645,7 @@ mod tests {
 
     #[test]
     fn the_deviation_is_that_of_a_sample() {
-        let deviation = |values: &[f64]| Summary::of(values).and_then(|s| s.deviation());
+        let deviation = |values: &[f64]| Summary::of(values.to_vec()).and_then(|s| s.deviation());
         assert!((deviation(&[1.0, 2.0, 4.0]).unwrap() - (7.0_f64 / 3.0).sqrt()).abs() < 1e-12);
         assert_eq!([deviation(&[0.5]), deviation(&[])], [None, None]);
     }
@@ -655,7 +654,7 @@ mod tests {
     fn text_is_escaped_everywhere() {
         let bad = "<i a='b' c=\"d\">&";
         let mut study = study(vec![case(bad, None, &[0.5], &[]), case("b", None, &[0.6], &[])]);
-        study.cases[0].measures.insert(bad.into(), vec![0.5]);
+        study.cases[0].measures.insert(bad.into(), [(0, 0.5)].into());
         study.measures.push(bad.into());
         study.notes.push((bad.into(), bad.into()));
         for text in [&mut study.title, &mut study.axis, &mut study.paper] {
@@ -744,9 +743,9 @@ mod tests {
         study.cases[1].x = None;
         let csv = String::from_utf8(study.to_csv().unwrap()).unwrap();
         let expected = "label,x,seed,measure,value\n\
-            75 %,0.75,0,fine-tuning,0.841\n75 %,0.75,1,fine-tuning,0.859\n\
-            75 %,0.75,0,linear,0.7\n75 %,0.75,1,linear,0.7\n\
-            \"90 %, \"\"late\"\"\",,0,fine-tuning,0.85\n";
+            75 %,0.75,3,fine-tuning,0.841\n75 %,0.75,4,fine-tuning,0.859\n\
+            75 %,0.75,3,linear,0.7\n75 %,0.75,4,linear,0.7\n\
+            \"90 %, \"\"late\"\"\",,3,fine-tuning,0.85\n";
         assert_eq!(csv, expected);
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::step::{MaskSource, StepConfig, Task};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::{BINDING_ALIGNMENT, Tier};
+use crate::gpu::{BINDING_ALIGNMENT, KernelTarget};
 use crate::model::objective::masked_objective;
 use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
@@ -19,7 +19,7 @@ use crate::program::{Plan, Recorder};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Which kernels run on it.
-    pub tier: Tier,
+    pub target: KernelTarget,
     /// Largest storage binding in bytes.
     pub max_binding: u64,
     /// Memory in bytes, if it is known.
@@ -87,7 +87,7 @@ impl Estimate {
         config.validate()?;
         indexable(config, batch_size)?;
         let layout = ParamLayout::new(mae_params(config), limits.max_binding);
-        let mut forward = Recorder::new(limits.tier, false);
+        let mut forward = Recorder::new(limits.target, false);
         layout.declare(&mut forward, false);
         masked_objective(&mut forward, config, batch_size, MaskSource::Generated, 1);
         // Only the counts matter, not the optimiser's constants.
@@ -103,7 +103,7 @@ impl Estimate {
         };
         // What exceeds a limit is refused later, with all numbers at hand.
         let forward = Plan::new(&forward, u64::MAX)?;
-        let [batch, update] = step.plan(limits.tier, &layout, u64::MAX)?;
+        let [batch, update] = step.plan(limits.target, &layout, u64::MAX)?;
         let (largest_binding, largest_binding_tensor) = [&batch, &update]
             .map(|plan| (plan.largest_binding, &plan.largest_binding_label))
             .into_iter()
@@ -266,10 +266,11 @@ fn indexable(config: &ModelConfig, batch: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::DEFAULT_MAX_BINDING;
+    use crate::gpu::{DEFAULT_MAX_BINDING, Tier};
 
-    const LIMITS: Limits =
-        Limits { tier: Tier::Gpu, max_binding: DEFAULT_MAX_BINDING, memory: None };
+    fn limits() -> Limits {
+        Limits { target: Tier::Gpu.into(), max_binding: DEFAULT_MAX_BINDING, memory: None }
+    }
 
     fn preset(name: &str) -> ModelConfig {
         ModelConfig::preset(name).unwrap()
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn vit_b_has_the_published_numbers() {
-        let estimate = fitting_estimate(&preset("vit-b"), batch_of(64), LIMITS).unwrap();
+        let estimate = fitting_estimate(&preset("vit-b"), batch_of(64), limits()).unwrap();
         // ViT-B/16 without a head, and the 512 × 8 decoder.
         assert_eq!(estimate.encoder_parameters, 85_798_656);
         assert_eq!(estimate.decoder_parameters, 26_109_184);
@@ -301,12 +302,12 @@ mod tests {
     #[test]
     fn refusals_name_the_largest_batch_that_fits() {
         let config = preset("vit-b");
-        let error = fitting_estimate(&config, batch_of(4096), LIMITS).unwrap_err().to_string();
-        let largest = largest_batch(&config, batch_of(4096), LIMITS).unwrap();
+        let error = fitting_estimate(&config, batch_of(4096), limits()).unwrap_err().to_string();
+        let largest = largest_batch(&config, batch_of(4096), limits()).unwrap();
         assert!(error.contains(&format!("--batch-size {largest}")), "{error}");
-        assert!(fitting_estimate(&config, batch_of(largest), LIMITS).is_ok());
-        assert!(fitting_estimate(&config, batch_of(largest + 1), LIMITS).is_err());
-        let small = Limits { memory: Some(1 << 30), ..LIMITS };
+        assert!(fitting_estimate(&config, batch_of(largest), limits()).is_ok());
+        assert!(fitting_estimate(&config, batch_of(largest + 1), limits()).is_err());
+        let small = Limits { memory: Some(1 << 30), ..limits() };
         let error = fitting_estimate(&config, batch_of(64), small).unwrap_err().to_string();
         assert!(error.contains("1024.0 MiB") && error.contains("not even one image"), "{error}");
     }
@@ -315,7 +316,7 @@ mod tests {
     fn absurd_sizes_are_refused_before_they_overflow() {
         let mut config = preset("vit-h");
         config.image_size = [16_352; 2];
-        let error = fitting_estimate(&config, batch_of(65_536), LIMITS).unwrap_err().to_string();
+        let error = fitting_estimate(&config, batch_of(65_536), limits()).unwrap_err().to_string();
         assert!(error.contains("not even one image"), "{error}");
     }
 }

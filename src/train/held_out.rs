@@ -103,7 +103,7 @@ impl HeldOut {
 
 /// The masks of a batch alone, without the network: each patch's rank in `ids_restore`.
 fn mask_program(gpu: &Gpu, config: &ModelConfig, batch: usize) -> Result<Program> {
-    let mut rec = Recorder::new(gpu.tier(), false);
+    let mut rec = Recorder::new(gpu.target(), false);
     let step = rec.external("step", [STEP_WORDS]);
     let sample_ids = rec.external("sample_ids", [batch]);
     let noise = noise(&mut rec, config, step, sample_ids);

@@ -2,7 +2,7 @@
 
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::Result;
-use crate::gpu::{Gpu, ReadBack, Tier};
+use crate::gpu::{Gpu, KernelTarget, ReadBack};
 use crate::model::classifier::{ClassifierConfig, Input, classification_objective};
 pub use crate::model::objective::MaskSource;
 use crate::model::objective::masked_objective;
@@ -98,8 +98,8 @@ impl Task {
 
 impl StepConfig {
     /// Records forward, loss and backward of one batch.
-    pub fn record_batch(&self, tier: Tier, layout: &ParamLayout) -> Recorder {
-        let mut rec = Recorder::new(tier, true);
+    pub fn record_batch(&self, target: impl Into<KernelTarget>, layout: &ParamLayout) -> Recorder {
+        let mut rec = Recorder::new(target, true);
         rec.set_recompute(self.recompute);
         layout.declare(&mut rec, true);
         let (batch, accumulated) = (self.batch_size, self.grad_accum);
@@ -118,8 +118,8 @@ impl StepConfig {
     }
 
     /// Records the update.
-    pub fn record_update(&self, tier: Tier, layout: &ParamLayout) -> Recorder {
-        let mut rec = Recorder::new(tier, false);
+    pub fn record_update(&self, target: impl Into<KernelTarget>, layout: &ParamLayout) -> Recorder {
+        let mut rec = Recorder::new(target, false);
         rec.set_scope("optimizer");
         let mut slabs = layout.slab_tensors(&mut rec);
         if let Task::Classify { classifier, .. } = &self.task {
@@ -148,10 +148,15 @@ impl StepConfig {
     ///
     /// # Errors
     /// [`crate::Error::DoesNotFit`] if a tensor exceeds `max_binding` bytes.
-    pub fn plan(&self, tier: Tier, layout: &ParamLayout, max_binding: u64) -> Result<[Plan; 2]> {
+    pub fn plan(
+        &self,
+        target: KernelTarget,
+        layout: &ParamLayout,
+        max_binding: u64,
+    ) -> Result<[Plan; 2]> {
         Ok([
-            Plan::new(&self.record_batch(tier, layout), max_binding)?,
-            Plan::new(&self.record_update(tier, layout), max_binding)?,
+            Plan::new(&self.record_batch(target, layout), max_binding)?,
+            Plan::new(&self.record_update(target, layout), max_binding)?,
         ])
     }
 }
@@ -174,7 +179,7 @@ impl EvalStep {
         batch: usize,
         store: &ParamStore,
     ) -> Result<Self> {
-        let mut rec = Recorder::new(gpu.tier(), false);
+        let mut rec = Recorder::new(gpu.target(), false);
         store.layout().declare(&mut rec, false);
         let objective = masked_objective(&mut rec, model, batch, masks, 1);
         rec.clear_first(objective.loss);
@@ -212,9 +217,9 @@ impl TrainStep {
     /// # Errors
     /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
     pub fn new(gpu: &Gpu, config: StepConfig, store: &ParamStore) -> Result<Self> {
-        let batch = config.record_batch(gpu.tier(), store.layout());
+        let batch = config.record_batch(gpu.target(), store.layout());
         let batch = Program::build(gpu, &batch, store.buffers())?;
-        let update = config.record_update(gpu.tier(), store.layout());
+        let update = config.record_update(gpu.target(), store.layout());
         let mut shared = store.buffers().clone();
         shared.insert("loss".to_owned(), batch.buffer("loss").clone());
         if let Task::Masked { masks: MaskSource::Generated, .. } = config.task {

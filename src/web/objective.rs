@@ -40,7 +40,7 @@ impl Objective {
         let layout = ParamLayout::new(mae_params(&config), gpu.max_binding());
         let store = ParamStore::new(gpu, layout, true)?;
         store.load(Role::Value, &converted.tensors)?;
-        let mut rec = Recorder::new(gpu.tier(), true);
+        let mut rec = Recorder::new(gpu.target(), true);
         store.layout().declare(&mut rec, true);
         let objective = masked_objective(&mut rec, &config, batch, MaskSource::Given, 1);
         rec.clear_first(objective.loss);

@@ -74,7 +74,7 @@ fn what_is_frozen_costs_nothing() {
                 let config = ClassifierConfig { trainable, ..whole.clone() };
                 let layout = ParamLayout::new(config.params(), DEFAULT_MAX_BINDING);
                 let step = step_config(&config, Input::Images);
-                let plans = step.plan(tier, &layout, DEFAULT_MAX_BINDING).expect("a plan");
+                let plans = step.plan(tier.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
                 let what = format!("{name} {tier:?} {trainable:?}");
                 let [batch, update] = &plans;
                 let now = [

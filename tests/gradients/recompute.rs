@@ -95,7 +95,8 @@ fn memory_shrinks_more_than_work_grows() {
         let step = masked::step_config(&model, 64, MaskSource::Generated);
         for tier in Tier::ALL {
             let plan = |step: &StepConfig| {
-                let [batch, _] = step.plan(tier, &layout, DEFAULT_MAX_BINDING).expect("a plan");
+                let [batch, _] =
+                    step.plan(tier.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
                 [batch.transient_bytes(), batch.flops].map(|n| n as f64)
             };
             let (kept, again) = (plan(&step), plan(&recomputing(step.clone())));

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions, Tier};
+use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Products, Tier};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Program, Recorder, Tensor};
 
@@ -14,6 +14,7 @@ use crate::common::{gpu, within};
 pub struct Setup {
     pub gpu: &'static Gpu,
     pub tier: Tier,
+    pub products: Products,
     pub checked: bool,
     pub name: &'static str,
 }
@@ -27,7 +28,7 @@ pub fn setups() -> [Setup; 6] {
     });
     let setup = |checked, tier, name| {
         let gpu = if checked { checked_gpu } else { gpu() };
-        Setup { gpu, tier, checked, name }
+        Setup { gpu, tier, products: Products::default(), checked, name }
     };
     [
         setup(false, Tier::Cpu, "cpu"),
@@ -126,7 +127,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        Self { rec: Recorder::new(setup.tier, true), gpu: setup.gpu, inputs: Vec::new() }
+        let target = KernelTarget { tier: setup.tier, products: setup.products };
+        Self { rec: Recorder::new(target, true), gpu: setup.gpu, inputs: Vec::new() }
     }
 
     pub fn ids(&mut self, name: &str, shape: &[usize], data: &[u32]) -> Tensor {

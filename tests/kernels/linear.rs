@@ -1,5 +1,6 @@
 //! Linear layers, residual connections and the MLP.
 
+use webmae::gpu::{Blocking, Products, Tier};
 use webmae::ops;
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, sum, wide};
@@ -33,6 +34,23 @@ fn linear_layers() {
     for setup in setups() {
         for (i, sizes) in SIZES.into_iter().enumerate() {
             check_linear(&setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, &mut failures);
+        }
+    }
+    failures.report();
+}
+
+/// Every blocking, also where workgroups share a weight gradient's sum over the rows.
+#[test]
+fn blocked_products() {
+    /// Fewer than a tile, a tile's edge crossed, and rows enough for two parts.
+    const SIZES: [[usize; 3]; 4] = [[1, 4, 4], [129, 68, 36], [66, 132, 20], [600, 20, 12]];
+    let mut failures = Failures::default();
+    for setup in setups().into_iter().filter(|setup| setup.tier == Tier::Gpu) {
+        for blocking in 0..Blocking::ALL.len() {
+            let setup = Setup { products: Products::uniform(blocking), ..setup };
+            for (i, sizes) in SIZES.into_iter().enumerate() {
+                check_linear(&setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, &mut failures);
+            }
         }
     }
     failures.report();
