@@ -5,7 +5,7 @@ use crate::program::{Recorder, Tensor};
 
 /// What happens to the product before it is stored.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Epilogue {
+pub struct Epilogue {
     /// `[N]`, added to every row.
     pub bias: Option<Tensor>,
     /// Store this pre-activation `[M,N]` and GELU of it in the output.
@@ -19,7 +19,7 @@ pub(crate) struct Epilogue {
 }
 
 /// Records `out[M,N] = op(a) · op(b)` with an epilogue.
-pub(crate) fn gemm(
+pub fn gemm(
     rec: &mut Recorder,
     layout: ProductLayout,
     sizes: [usize; 3],
@@ -32,7 +32,7 @@ pub(crate) fn gemm(
 
 /// Records `out[M,N] += op(a) · op(b)`. Where few tiles would leave a GPU idle, workgroups share the
 /// sum over K: then the parts `[parts, M·N]` are returned, and are still to be added to `out`.
-pub(crate) fn add_product(
+pub fn add_product(
     rec: &mut Recorder,
     layout: ProductLayout,
     sizes @ [m, n, k]: [usize; 3],

@@ -5,7 +5,7 @@ mod batch_norm;
 mod cross_entropy;
 mod discrete;
 mod drop_path;
-mod gemm;
+pub mod gemm;
 mod layer_norm;
 mod linear;
 mod mask;

@@ -39,6 +39,9 @@ pub(super) struct External {
     pub bytes: u64,
 }
 
+/// Labels of the stand-ins for bindings that a kernel's variant does not use.
+pub(super) const UNUSED: [&str; 2] = ["unused", "unused output"];
+
 /// One recorded kernel launch.
 pub(super) struct Recorded {
     pub kernel: KernelKey,
@@ -234,12 +237,12 @@ impl Recorder {
 
     /// Stand-in for a binding that the recorded variant of a kernel does not read.
     pub fn unused(&mut self) -> Tensor {
-        self.external("unused", [4])
+        self.external(UNUSED[0], [4])
     }
 
     /// Stand-in for a binding that the recorded variant of a kernel does not write.
     pub fn unused_out(&mut self) -> Tensor {
-        self.external("unused output", [4])
+        self.external(UNUSED[1], [4])
     }
 
     /// Appends a kernel launch; `bindings` follow the shader's order from binding 1.
