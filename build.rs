@@ -1,18 +1,30 @@
-//! Parses and validates every shader with naga and writes the table that `gpu::shaders` includes:
-//! name, source, and how each binding is accessed. A faulty shader fails the build.
+//! Parses and validates every shader with naga, for each choice of element types, and writes the table
+//! that `gpu::shaders` includes: name, source, how each binding is accessed and what it holds. A faulty
+//! shader fails the build.
 
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
-use naga::{AddressSpace, StorageAccess};
+use naga::{
+    AddressSpace, GlobalVariable, ImageClass, Module, Scalar, ScalarKind, StorageAccess,
+    StorageFormat, TypeInner,
+};
 
 const DIR: &str = "shaders";
 /// Texts that kernels are composed of.
 const INCLUDES: &str = "shaders/include";
 /// The one that stands in front of every kernel.
 const PRELUDE: &str = "common";
+/// Element types, of which one stands in front of that.
+const PRECISIONS: &str = "shaders/precision";
+/// The choices, ordered like `gpu::Types::ALL`, with what they need.
+const VARIANTS: [(&str, Capabilities); 3] = [
+    ("f32", Capabilities::empty()),
+    ("f16", Capabilities::SHADER_FLOAT16),
+    ("f16_to_f32", Capabilities::SHADER_FLOAT16),
+];
 /// First lines of a kernel name further texts like this.
 const INCLUDE: &str = "//! include ";
 
@@ -28,22 +40,34 @@ fn main() {
 
     let mut table =
         String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
+    let preludes = VARIANTS.map(|(precision, _)| read(PRECISIONS, precision));
     for name in &names {
         let source = complete_source(name);
-        let module = naga::front::wgsl::parse_str(&source)
-            .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&source, name)));
-        Validator::new(ValidationFlags::all(), Capabilities::empty())
-            .validate(&module)
-            .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&source, name)));
-        let bindings = bindings(name, &module).join(", ");
+        let mut modules = Vec::new();
+        for (prelude, (precision, capabilities)) in preludes.iter().zip(VARIANTS) {
+            let text = format!("{prelude}{source}");
+            let path = format!("{name} in {precision}");
+            let module = naga::front::wgsl::parse_str(&text)
+                .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &path)));
+            Validator::new(ValidationFlags::all(), capabilities)
+                .validate(&module)
+                .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &path)));
+            modules.push(module);
+        }
+        let bindings = bindings(name, &modules[0]).join(", ");
+        let elements = elements(&modules).join(", ");
         let source = bare(&source);
         writeln!(
             table,
-            "Shader {{ name: {name:?}, source: {source:?}, bindings: &[{bindings}] }},"
+            "Shader {{ name: {name:?}, source: {source:?}, bindings: &[{bindings}], \
+             elements: &[{elements}] }},"
         )
         .expect("a string grows");
     }
     table.push_str("];\n");
+    let preludes = preludes.map(|prelude| bare(&prelude));
+    writeln!(table, "/// Element types.\nstatic PRELUDES: [&str; 3] = {preludes:?};")
+        .expect("a string grows");
     let out = env::var("OUT_DIR").expect("set by cargo");
     fs::write(Path::new(&out).join("shaders.rs"), table).expect("a writable output folder");
 }
@@ -70,26 +94,63 @@ fn complete_source(name: &str) -> String {
     source
 }
 
-/// How each binding from 1 on is accessed, as Rust source. Binding 0 is the uniform.
-fn bindings(name: &str, module: &naga::Module) -> Vec<&'static str> {
-    let mut found: Vec<(u32, &str)> = module
-        .global_variables
-        .iter()
-        .filter_map(|(_, variable)| {
-            let access = match variable.space {
-                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
-                    "Access::Write"
-                }
-                AddressSpace::Storage { .. } => "Access::Read",
-                AddressSpace::Handle => "Access::Texture",
-                _ => return None,
-            };
-            Some((variable.binding.as_ref().expect("a bound variable").binding, access))
-        })
-        .collect();
-    found.sort_unstable();
-    for (i, (binding, _)) in found.iter().enumerate() {
-        assert_eq!(*binding as usize, i + 1, "{name}: bindings must count up from 1");
+/// The variables bound from 1 on, in order. Binding 0 is the uniform.
+fn bound(module: &Module) -> Vec<&GlobalVariable> {
+    let variables = module.global_variables.iter().map(|(_, variable)| variable);
+    let is_bound = |variable: &&GlobalVariable| {
+        matches!(variable.space, AddressSpace::Storage { .. } | AddressSpace::Handle)
+    };
+    let mut bound: Vec<&GlobalVariable> = variables.filter(is_bound).collect();
+    bound.sort_by_key(|variable| number(variable));
+    bound
+}
+
+fn number(variable: &GlobalVariable) -> u32 {
+    variable.binding.as_ref().expect("a bound variable").binding
+}
+
+/// How each binding is accessed, as Rust source.
+fn bindings(name: &str, module: &Module) -> Vec<&'static str> {
+    let bound = bound(module);
+    for (i, variable) in bound.iter().enumerate() {
+        assert_eq!(number(variable) as usize, i + 1, "{name}: bindings must count up from 1");
     }
-    found.into_iter().map(|(_, access)| access).collect()
+    let access = |variable: &GlobalVariable| match variable.space {
+        AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+            "Access::Write"
+        }
+        AddressSpace::Storage { .. } => "Access::Read",
+        _ => "Access::Texture",
+    };
+    bound.into_iter().map(access).collect()
+}
+
+/// What each binding holds, as Rust source: told by what changes between the variants.
+fn elements(variants: &[Module]) -> Vec<&'static str> {
+    let scalars: Vec<Vec<Option<Scalar>>> = variants
+        .iter()
+        .map(|module| bound(module).iter().map(|variable| scalar(module, variable)).collect())
+        .collect();
+    let element = |i: usize| {
+        let [single, half, half_to_single] = [0, 1, 2].map(|variant| scalars[variant][i]);
+        match single {
+            _ if half != half_to_single => "Element::Output",
+            _ if single != half => "Element::Activation",
+            Some(Scalar { kind: ScalarKind::Float, .. }) => "Element::F32",
+            _ => "Element::Word",
+        }
+    };
+    (0..scalars[0].len()).map(element).collect()
+}
+
+/// The scalars in an array or texture; none for structures.
+fn scalar(module: &Module, variable: &GlobalVariable) -> Option<Scalar> {
+    match module.types[variable.ty].inner {
+        TypeInner::Array { base, .. } => module.types[base].inner.scalar(),
+        TypeInner::Image { class: ImageClass::Storage { format, .. }, .. } => match format {
+            StorageFormat::Rgba16Float => Some(Scalar { kind: ScalarKind::Float, width: 2 }),
+            _ => Some(Scalar::F32),
+        },
+        _ => None,
+    }
 }

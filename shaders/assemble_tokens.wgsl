@@ -3,13 +3,13 @@
 struct Params { tokens: u32, sources: u32, dim: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> given: array<f32>; // [B, S, D]
+@group(0) @binding(1) var<storage, read> given: array<act>; // [B, S, D]
 @group(0) @binding(2) var<storage, read> token_source: array<u32>; // [B, T]
 @group(0) @binding(3) var<storage, read> token_row: array<u32>; // [B, T]
 @group(0) @binding(4) var<storage, read> cls_token: array<f32>; // [D]
 @group(0) @binding(5) var<storage, read> mask_token: array<f32>; // [D]
 @group(0) @binding(6) var<storage, read> positions: array<f32>; // [R, D]
-@group(0) @binding(7) var<storage, read_write> out: array<f32>; // [B, T, D]
+@group(0) @binding(7) var<storage, read_write> out: array<act>; // [B, T, D]
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -26,8 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     } else if (source == MASK_TOKEN) {
         value = mask_token[d];
     } else {
-        value = given[(token / params.tokens * params.sources + source) * params.dim + d];
+        value = f32(given[(token / params.tokens * params.sources + source) * params.dim + d]);
     }
     if (row != NONE) { value += positions[row * params.dim + d]; }
-    out[index] = value;
+    out[index] = to_act(value);
 }

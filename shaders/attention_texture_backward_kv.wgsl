@@ -3,10 +3,10 @@
 //! include attention_backward_kv
 // Operands copied into textures, for CPU drivers; heads of whole vectors.
 
-@group(0) @binding(1) var qkv: texture_storage_2d<rgba32float, read>; // [B, L, 3, H, d]
+@group(0) @binding(1) var qkv: act_texture; // [B, L, 3, H, d]
 @group(0) @binding(2) var row_stats: texture_storage_2d<rgba32float, read>; // [B, H, L, 2]
-@group(0) @binding(3) var d_out: texture_storage_2d<rgba32float, read>; // [B, L, H, d]
-@group(0) @binding(4) var<storage, read_write> d_qkv: array<vec4<f32>>; // [B, L, 3, H, d]
+@group(0) @binding(3) var d_out: act_texture; // [B, L, H, d]
+@group(0) @binding(4) var<storage, read_write> d_qkv: array<act4>; // [B, L, 3, H, d]
 
 fn load_qkv(first: u32, v: u32) -> vec4<f32> {
     return textureLoad(qkv, texel(first / 4u + v));
@@ -21,5 +21,5 @@ fn load_d_out(first: u32, v: u32) -> vec4<f32> {
 }
 
 fn store_d_qkv(first: u32, v: u32, vector: vec4<f32>) {
-    d_qkv[first / 4u + v] = vector;
+    d_qkv[first / 4u + v] = to_act4(vector);
 }

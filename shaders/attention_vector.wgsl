@@ -2,13 +2,13 @@
 //! include attention_forward
 // Operands in storage buffers; heads of whole vectors.
 
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>; // [B, L, 3, H, d]
-@group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>; // [B, L, H, d]
+@group(0) @binding(1) var<storage, read> qkv: array<act4>; // [B, L, 3, H, d]
+@group(0) @binding(2) var<storage, read_write> out: array<act4>; // [B, L, H, d]
 
 fn load_qkv(first: u32, v: u32) -> vec4<f32> {
-    return qkv[first / 4u + v];
+    return vec4<f32>(qkv[first / 4u + v]);
 }
 
 fn store_out(first: u32, v: u32, vector: vec4<f32>) {
-    out[first / 4u + v] = vector;
+    out[first / 4u + v] = to_act4(vector);
 }

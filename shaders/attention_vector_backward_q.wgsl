@@ -2,23 +2,23 @@
 //! include attention_backward_q
 // Operands in storage buffers; heads of whole vectors.
 
-@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>; // [B, L, 3, H, d]
-@group(0) @binding(2) var<storage, read> out: array<vec4<f32>>; // [B, L, H, d]
-@group(0) @binding(4) var<storage, read> d_out: array<vec4<f32>>; // [B, L, H, d]
-@group(0) @binding(5) var<storage, read_write> d_qkv: array<vec4<f32>>; // [B, L, 3, H, d]
+@group(0) @binding(1) var<storage, read> qkv: array<act4>; // [B, L, 3, H, d]
+@group(0) @binding(2) var<storage, read> out: array<act4>; // [B, L, H, d]
+@group(0) @binding(4) var<storage, read> d_out: array<act4>; // [B, L, H, d]
+@group(0) @binding(5) var<storage, read_write> d_qkv: array<act4>; // [B, L, 3, H, d]
 
 fn load_qkv(first: u32, v: u32) -> vec4<f32> {
-    return qkv[first / 4u + v];
+    return vec4<f32>(qkv[first / 4u + v]);
 }
 
 fn load_out(first: u32, v: u32) -> vec4<f32> {
-    return out[first / 4u + v];
+    return vec4<f32>(out[first / 4u + v]);
 }
 
 fn load_d_out(first: u32, v: u32) -> vec4<f32> {
-    return d_out[first / 4u + v];
+    return vec4<f32>(d_out[first / 4u + v]);
 }
 
 fn store_d_qkv(first: u32, v: u32, vector: vec4<f32>) {
-    d_qkv[first / 4u + v] = vector;
+    d_qkv[first / 4u + v] = to_act4(vector);
 }

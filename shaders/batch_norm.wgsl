@@ -4,10 +4,10 @@
 struct Params { rows: u32, dim: u32, eps: f32, momentum: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // [B, D]
+@group(0) @binding(1) var<storage, read> x: array<act>; // [B, D]
 @group(0) @binding(2) var<storage, read_write> running_mean: array<f32>; // [D]
 @group(0) @binding(3) var<storage, read_write> running_var: array<f32>; // [D]
-@group(0) @binding(4) var<storage, read_write> y: array<f32>; // [B, D]
+@group(0) @binding(4) var<storage, read_write> y: array<act>; // [B, D]
 @group(0) @binding(5) var<storage, read_write> stats: array<f32>; // [D, 2]: μ, rstd
 
 override TRAIN: bool = false;
@@ -22,11 +22,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (TRAIN) {
         let n = f32(params.rows);
         var sum = 0.0;
-        for (var r = 0u; r < params.rows; r += 1u) { sum += x[r * params.dim + d]; }
+        for (var r = 0u; r < params.rows; r += 1u) { sum += f32(x[r * params.dim + d]); }
         mean = sum / n;
         var squares = 0.0;
         for (var r = 0u; r < params.rows; r += 1u) {
-            let deviation = x[r * params.dim + d] - mean;
+            let deviation = f32(x[r * params.dim + d]) - mean;
             squares += deviation * deviation;
         }
         variance = squares / n;
@@ -37,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let rstd = 1.0 / sqrt(variance + params.eps);
     for (var r = 0u; r < params.rows; r += 1u) {
         let i = r * params.dim + d;
-        y[i] = (x[i] - mean) * rstd;
+        y[i] = to_act((f32(x[i]) - mean) * rstd);
     }
     stats[2u * d] = mean;
     stats[2u * d + 1u] = rstd;

@@ -10,7 +10,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // [rows, D]
+@group(0) @binding(1) var<storage, read> x: array<act>; // [rows, D]
 @group(0) @binding(2) var<storage, read> row_kind: array<u32>; // [rows], with FILTER
 @group(0) @binding(3) var<storage, read_write> out: array<f32>; // [chunks, D]
 @group(0) @binding(4) var<storage, read> x2: array<f32>; // [rows2, D2]
@@ -26,7 +26,7 @@ var<workgroup> partial: array<f32, 256>;
 
 fn load(second: bool, i: u32) -> f32 {
     if (second) { return x2[i]; }
-    return x[i];
+    return f32(x[i]);
 }
 
 @compute @workgroup_size(256)

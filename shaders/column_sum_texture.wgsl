@@ -4,7 +4,7 @@
 struct Params { rows: u32, dim: u32, rows_per_chunk: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>; // [rows, D]
+@group(0) @binding(1) var x: act_texture; // [rows, D]
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>; // [chunks, D]
 
 override ACCUMULATE: bool = false;

@@ -8,10 +8,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>; // [B, ..], with SHORTCUT
-@group(0) @binding(2) var<storage, read> b: array<f32>; // [B, ..]
+@group(0) @binding(1) var<storage, read> a: array<act>; // [B, ..], with SHORTCUT
+@group(0) @binding(2) var<storage, read> b: array<act>; // [B, ..]
 @group(0) @binding(3) var<storage, read> scales: array<f32>; // [connections, B]
-@group(0) @binding(4) var<storage, read_write> out: array<f32>; // [B, ..]
+@group(0) @binding(4) var<storage, read_write> out: array<act>; // [B, ..]
 
 override SHORTCUT: bool = true;
 
@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         @builtin(local_invocation_index) lane: u32) {
     let index = group_index(group, groups) * 64u + lane;
     if (index >= params.count) { return; }
-    var value = scales[params.first + index / params.per_sample] * b[index];
-    if (SHORTCUT) { value += a[index]; }
-    out[index] = value;
+    var value = scales[params.first + index / params.per_sample] * f32(b[index]);
+    if (SHORTCUT) { value += f32(a[index]); }
+    out[index] = to_act(value);
 }

@@ -93,7 +93,7 @@ fn finish(part: u32, row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>
         return;
     }
     if (row < dims.m && col < dims.n / 4u) {
-        out[(part * dims.m + row) * (dims.n / 4u) + col] = product;
+        out[(part * dims.m + row) * (dims.n / 4u) + col] = to_output4(product);
     }
 }
 

@@ -31,12 +31,12 @@ override RESIDUAL: bool = false;
 override ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<act>;
+@group(0) @binding(2) var<storage, read> b: array<act>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read> extra: array<f32>;
-@group(0) @binding(5) var<storage, read_write> out: array<f32>;
-@group(0) @binding(6) var<storage, read_write> pre: array<f32>;
+@group(0) @binding(4) var<storage, read> extra: array<act>;
+@group(0) @binding(5) var<storage, read_write> out: array<output>;
+@group(0) @binding(6) var<storage, read_write> pre: array<act>;
 
 const TILE: u32 = 64u;
 const K_STEP: u32 = 16u;
@@ -52,7 +52,7 @@ fn load_a(row: u32, k: u32) -> f32 {
     if (row >= dims.m || k >= dims.k) {
         return 0.0;
     }
-    return a[select(row * dims.k + k, k * dims.m + row, TRANS_A)];
+    return f32(a[select(row * dims.k + k, k * dims.m + row, TRANS_A)]);
 }
 
 /// op(B)[k, col], zero outside.
@@ -60,7 +60,7 @@ fn load_b(k: u32, col: u32) -> f32 {
     if (col >= dims.n || k >= dims.k) {
         return 0.0;
     }
-    return b[select(k * dims.n + col, col * dims.k + k, TRANS_B)];
+    return f32(b[select(k * dims.n + col, col * dims.k + k, TRANS_B)]);
 }
 
 /// Place in a shared tile, (K row, vec4), that the `i`-th of 256 loads fills: the faster running
@@ -81,19 +81,19 @@ fn store(row: u32, col: u32, product: f32) {
         v += bias[col];
     }
     if (GELU) {
-        pre[i] = v;
+        pre[i] = to_act(v);
         v = gelu(v);
     }
     if (GELU_GRAD) {
-        v *= gelu_grad(extra[i]);
+        v *= gelu_grad(f32(extra[i]));
     }
     if (RESIDUAL) {
-        v += extra[i];
+        v += f32(extra[i]);
     }
     if (ACCUMULATE) {
-        v += out[i];
+        v += f32(out[i]);
     }
-    out[i] = v;
+    out[i] = to_output(v);
 }
 
 @compute @workgroup_size(128)

@@ -5,8 +5,8 @@
 struct Params { rows: u32, dim: u32, rows_per_chunk: u32, groups: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>; // [rows, D]
-@group(0) @binding(2) var<storage, read> x: array<f32>; // [rows, D]
+@group(0) @binding(1) var<storage, read> dy: array<act>; // [rows, D]
+@group(0) @binding(2) var<storage, read> x: array<act>; // [rows, D]
 @group(0) @binding(3) var<storage, read> stats: array<f32>; // [rows, 2]: μ, rstd
 @group(0) @binding(4) var<storage, read_write> d_gamma: array<f32>; // [chunks, D]
 @group(0) @binding(5) var<storage, read_write> d_beta: array<f32>; // [chunks, D]
@@ -30,8 +30,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var sums = vec2<f32>();
     if (d < params.dim) {
         for (var row = first + lane / COLUMNS; row < end; row += SHARES) {
-            let g = dy[row * params.dim + d];
-            let normalised = (x[row * params.dim + d] - stats[2u * row]) * stats[2u * row + 1u];
+            let g = f32(dy[row * params.dim + d]);
+            let normalised = (f32(x[row * params.dim + d]) - stats[2u * row]) * stats[2u * row + 1u];
             sums += vec2<f32>(g * normalised, g);
         }
     }

@@ -5,10 +5,10 @@
 struct Params { rows: u32, dim: u32, eps: f32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var x: texture_storage_2d<rgba32float, read>; // [rows, D]
+@group(0) @binding(1) var x: act_texture; // [rows, D]
 @group(0) @binding(2) var gamma: texture_storage_2d<rgba32float, read>; // [D]
 @group(0) @binding(3) var beta: texture_storage_2d<rgba32float, read>; // [D]
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>; // [rows, D]
+@group(0) @binding(4) var<storage, read_write> y: array<act4>; // [rows, D]
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2<f32>>; // [rows, 2]: μ, rstd
 
 @compute @workgroup_size(8)
@@ -29,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let rstd = 1.0 / sqrt(dot(squares, vec4<f32>(1.0)) / f32(params.dim) + params.eps);
     for (var v = 0u; v < vectors; v += 1u) {
         let normalised = (textureLoad(x, texel(base + v)) - mean) * rstd;
-        y[base + v] = normalised * textureLoad(gamma, texel(v)) + textureLoad(beta, texel(v));
+        y[base + v] = to_act4(normalised * textureLoad(gamma, texel(v)) + textureLoad(beta, texel(v)));
     }
     stats[row] = vec2<f32>(mean, rstd);
 }

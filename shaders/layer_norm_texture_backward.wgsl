@@ -4,11 +4,11 @@
 struct Params { rows: u32, dim: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var dy: texture_storage_2d<rgba32float, read>; // [rows, D]
-@group(0) @binding(2) var x: texture_storage_2d<rgba32float, read>; // [rows, D]
+@group(0) @binding(1) var dy: act_texture; // [rows, D]
+@group(0) @binding(2) var x: act_texture; // [rows, D]
 @group(0) @binding(3) var gamma: texture_storage_2d<rgba32float, read>; // [D]
 @group(0) @binding(4) var<storage, read> stats: array<vec2<f32>>; // [rows, 2]: μ, rstd
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>; // [rows, D]
+@group(0) @binding(5) var<storage, read_write> dx: array<act4>; // [rows, D]
 
 // Add to the gradient that the residual branch left there.
 override ACCUMULATE: bool = false;
@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let g = textureLoad(dy, texel(base + v)) * textureLoad(gamma, texel(v));
         let normalised = (textureLoad(x, texel(base + v)) - mean) * rstd;
         var value = rstd * (g - mean_g - normalised * mean_gx);
-        if (ACCUMULATE) { value += dx[base + v]; }
-        dx[base + v] = value;
+        if (ACCUMULATE) { value += vec4<f32>(dx[base + v]); }
+        dx[base + v] = to_act4(value);
     }
 }

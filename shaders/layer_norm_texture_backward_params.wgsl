@@ -4,8 +4,8 @@
 struct Params { rows: u32, dim: u32, rows_per_chunk: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var dy: texture_storage_2d<rgba32float, read>; // [rows, D]
-@group(0) @binding(2) var x: texture_storage_2d<rgba32float, read>; // [rows, D]
+@group(0) @binding(1) var dy: act_texture; // [rows, D]
+@group(0) @binding(2) var x: act_texture; // [rows, D]
 @group(0) @binding(3) var stats: texture_storage_2d<rgba32float, read>; // [rows, 2]: μ, rstd
 @group(0) @binding(4) var<storage, read_write> d_gamma: array<vec4<f32>>; // [chunks, D]
 @group(0) @binding(5) var<storage, read_write> d_beta: array<vec4<f32>>; // [chunks, D]

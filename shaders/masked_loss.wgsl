@@ -1,4 +1,5 @@
 //! include reduce
+//! include loss_scale
 // Mean squared error on the masked patches, forward and backward at once: one workgroup per decoder
 // token reads its patch's pixels from the image, normalises them by the patch's own mean and
 // unbiased variance if asked (or reads the patch's row of other values, ROWS), and writes the patch's loss and the gradient of its prediction.
@@ -18,9 +19,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> images: array<f32>; // [B, C, H, W]; with ROWS [B, L, P]
 @group(0) @binding(2) var<storage, read> token_target: array<u32>; // [B, T] patch or NONE
-@group(0) @binding(3) var<storage, read> pred: array<f32>; // [B, T, P], pixels (row, column, channel)
+@group(0) @binding(3) var<storage, read> pred: array<act>; // [B, T, P], pixels (row, column, channel)
 @group(0) @binding(4) var<storage, read_write> patch_loss: array<f32>; // [B, T]
-@group(0) @binding(5) var<storage, read_write> d_pred: array<f32>; // [B, T, P]
+@group(0) @binding(5) var<storage, read_write> d_pred: array<act>; // [B, T, P]
 
 // Rows of values, as if each patch were one pixel of P channels.
 override ROWS: bool = false;
@@ -67,12 +68,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let variance = group_sum(lane, squares) / f32(max(patch_dim, 2u) - 1u);
         rstd = 1.0 / sqrt(variance + NORM_PIX_EPS);
     }
+    let grad_scale = params.grad_scale * loss_scale();
     var loss = 0.0;
     for (var e = lane; e < patch_dim; e += WG) {
         var difference = 0.0;
-        if (is_target) { difference = pred[base + e] - (pixel(b, source, e) - mean) * rstd; }
+        if (is_target) { difference = f32(pred[base + e]) - (pixel(b, source, e) - mean) * rstd; }
         loss += difference * difference;
-        if (BACKWARD) { d_pred[base + e] = difference * params.grad_scale; }
+        if (BACKWARD) { d_pred[base + e] = to_act(difference * grad_scale); }
     }
     let total = group_sum(lane, loss);
     if (lane == 0u) { patch_loss[token] = total / f32(patch_dim); }

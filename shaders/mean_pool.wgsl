@@ -3,8 +3,8 @@
 struct Params { tokens: u32, first: u32, pooled: u32, dim: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>; // [B, T, D]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>; // [B, D]
+@group(0) @binding(1) var<storage, read> x: array<act>; // [B, T, D]
+@group(0) @binding(2) var<storage, read_write> y: array<act>; // [B, D]
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -15,7 +15,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let d = index - b * params.dim;
     var sum = 0.0;
     for (var t = params.first; t < params.first + params.pooled; t += 1u) {
-        sum += x[(b * params.tokens + t) * params.dim + d];
+        sum += f32(x[(b * params.tokens + t) * params.dim + d]);
     }
-    y[index] = sum / f32(params.pooled);
+    y[index] = to_act(sum / f32(params.pooled));
 }

@@ -3,8 +3,8 @@
 struct Params { tokens: u32, first: u32, pooled: u32, dim: u32, count: u32 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<f32>; // [B, D]
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>; // [B, T, D]
+@group(0) @binding(1) var<storage, read> dy: array<act>; // [B, D]
+@group(0) @binding(2) var<storage, read_write> dx: array<act>; // [B, T, D]
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -16,5 +16,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let t = row - b * params.tokens;
     let in_range = t >= params.first && t < params.first + params.pooled;
     let d = index - row * params.dim;
-    dx[index] = select(0.0, dy[b * params.dim + d] / f32(params.pooled), in_range);
+    dx[index] = to_act(select(0.0, f32(dy[b * params.dim + d]) / f32(params.pooled), in_range));
 }

@@ -15,7 +15,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> images: array<f32>; // [B, C, H, W]
 @group(0) @binding(2) var<storage, read> ids_shuffle: array<u32>; // [B, L]
-@group(0) @binding(3) var<storage, read_write> out: array<f32>; // [B, rows, patch_dim]
+@group(0) @binding(3) var<storage, read_write> out: array<act>; // [B, rows, patch_dim]
 
 override GATHER: bool = false;
 // Flatten as (channel, row, column), like a convolution's weight; else (row, column, channel).
@@ -46,5 +46,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let height = params.patches / params.grid_w * params.patch_h;
     let y = patch_id / params.grid_w * params.patch_h + pixel / params.patch_w;
     let x = patch_id % params.grid_w * params.patch_w + pixel % params.patch_w;
-    out[index] = images[((b * params.channels + c) * height + y) * width + x];
+    out[index] = to_act(images[((b * params.channels + c) * height + y) * width + x]);
 }

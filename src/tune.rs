@@ -7,7 +7,7 @@ use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::shaders::Shader;
-use crate::gpu::{Blocking, Gpu, KernelTarget, ProductClass, ProductLayout, Products, Tier};
+use crate::gpu::{Blocking, Gpu, KernelTarget, ProductClass, ProductLayout, Products, Tier, Types};
 use crate::ops::product;
 use crate::program::{Buffers, Program, Recorder};
 
@@ -66,7 +66,7 @@ impl Tuning {
 pub fn key(gpu: &Gpu) -> String {
     let adapter = gpu.adapter();
     let mut hasher = DefaultHasher::new();
-    Shader::named("gemm_blocked").source.hash(&mut hasher);
+    Shader::named("gemm_blocked").text(Types::default()).hash(&mut hasher);
     Blocking::ALL.hash(&mut hasher);
     format!(
         "{} / {} / {} / {:016x}",

@@ -93,13 +93,29 @@ fn unknown_words_are_usage_errors() {
 #[test]
 fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     let table = succeeds(&["plan", "--preset", "vit-b", "--batch-size", "64"]);
-    for word in ["111.9 M", "peak memory", "largest binding", "TFLOP", "49 of 196", "--recompute"] {
+    refuses(2, &["plan", "--precision", "f8"], &["--precision", "f32", "f16"]);
+    for word in [
+        "--precision f16",
+        "111.9 M",
+        "peak memory",
+        "largest binding",
+        "TFLOP",
+        "49 of 196",
+        "--recompute",
+    ] {
         assert!(table.contains(word), "{word}: {table}");
     }
     let args = ["plan", "--preset", "small", "--batch-size", "8", "--grad-accum", "4", "--json"];
     let plan = json(&args);
     assert_eq!(plan["estimate"]["batch_size"], 8);
     assert!(plan["estimate"]["largest_binding"].as_u64().unwrap() <= 128 << 20);
+    let halved = json(&[&args[..], &["--precision", "f16"]].concat());
+    let bytes = |plan: &serde_json::Value, part: &str| plan["estimate"][part].as_f64().unwrap();
+    let share = |part| bytes(&halved, part) / bytes(&plan, part);
+    assert!((0.5..0.53).contains(&share("activation_bytes")), "{halved}");
+    // With the copy that products read; gradients and moments stay as they are.
+    assert!((1.49..1.51).contains(&share("parameter_bytes")), "{halved}");
+    assert!((0.99..1.01).contains(&share("moment_bytes")), "{halved}");
     let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
     refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
     let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pollster::block_on;
 use webmae::ModelConfig;
-use webmae::gpu::{DEFAULT_MAX_BINDING, Gpu, GpuOptions, Tier};
+use webmae::gpu::{DEFAULT_MAX_BINDING, Gpu, GpuOptions, Precision, Tier};
 use webmae::model::init::init_params;
 use webmae::model::objective::masked_objective;
 use webmae::model::params::mae_params;
@@ -35,6 +35,7 @@ fn step_config(model: &ModelConfig, batch_size: usize) -> StepConfig {
         optimizer: Optimizer::AdamW(optimizer),
         layer_decay: 1.0,
         recompute: false,
+        precision: Precision::F32,
     }
 }
 

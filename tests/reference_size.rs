@@ -6,6 +6,7 @@ mod common;
 use common::gpu;
 use pollster::block_on;
 use webmae::ModelConfig;
+use webmae::gpu::Precision;
 use webmae::model::init::init_params;
 use webmae::model::objective::MaskSource;
 use webmae::model::params::mae_params;
@@ -24,7 +25,8 @@ fn an_untrained_plain_model_has_the_loss_that_pytorch_prints() {
     let layout = ParamLayout::new(mae_params(&model), gpu.max_binding());
     let store = ParamStore::new(gpu, layout, false).unwrap();
     let batch = 8;
-    let step = EvalStep::new(gpu, &model, MaskSource::Generated, batch, &store).unwrap();
+    let masks = MaskSource::Generated;
+    let step = EvalStep::new(gpu, &model, masks, batch, &store, Precision::F32).unwrap();
     let sample_ids: Vec<u32> = (0..batch as u32).collect();
     let mut losses = Vec::new();
     for seed in 0..5 {

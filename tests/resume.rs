@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::gpu;
 use webmae::data::Augment;
+use webmae::gpu::{Gpu, GpuOptions, Precision};
 use webmae::ops::optim::{AdamW, Optimizer};
 use webmae::tensor::TensorMap;
 use webmae::train::checkpoint::Checkpoint;
@@ -54,6 +55,7 @@ fn recipe(steps: u64) -> Recipe {
         lr: None,
         min_lr: 0.0,
         recompute: false,
+        precision: Precision::F32,
         optimizer: Optimizer::AdamW(OPTIMIZER),
         seed: 7,
         eval_every: 1.0,
@@ -114,6 +116,75 @@ fn twenty_steps_are_ten_and_ten() {
             "not the same bits with {accumulate} batches, recompute {recompute}"
         );
     }
+}
+
+/// The loss's scale and its count are in the checkpoint: it grows at the same step, to the same bits.
+#[test]
+fn mixed_precision_goes_on_with_its_scale() {
+    let folder = tempfile::tempdir().unwrap();
+    let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
+    let recipe = Recipe { precision: Precision::F16, checkpoint_every: 0.5, ..recipe(20) };
+    train(&Recipe { length: Length::Steps(10), ..recipe.clone() }, new(&straight), &mut |_| ())
+        .unwrap();
+    let mut early = checkpoints::read(&step_file(&straight, 10)).unwrap();
+    assert_eq!(early.meta.loss_scale, Some(65_536.0));
+    let mut state = early.meta.state();
+    assert_eq!((state.good_steps, state.updates), (10, 10));
+    // Five steps before it grows.
+    (state.good_steps, state.loss_scale) = (1995, 4096.0);
+    (early.meta.optimizer_state, early.meta.loss_scale) =
+        webmae::train::checkpoint::Meta::words_of(state, &recipe);
+    train(&recipe, Start::Resume(straight.clone(), Box::new(early)), &mut |_| ()).unwrap();
+    let middle = checkpoints::read(&step_file(&straight, 15)).unwrap();
+    assert_eq!((middle.meta.loss_scale, middle.meta.state().good_steps), (Some(8192.0), 0));
+    fs::create_dir_all(checkpoints::folder_of(&resumed)).unwrap();
+    fs::copy(step_file(&straight, 15), step_file(&resumed, 15)).unwrap();
+    train(&recipe, resume(&resumed), &mut |_| ()).unwrap();
+    let last = |run| without_time(checkpoints::read(&step_file(run, 20)).unwrap());
+    assert!(last(&straight) == last(&resumed), "not the same bits");
+    assert_eq!(last(&straight).meta.state().good_steps, 5);
+    let records = webmae::report::metrics::read(straight.join("metrics.jsonl")).unwrap();
+    let scales: Vec<f64> = records.iter().filter_map(|record| record.loss_scale).collect();
+    assert_eq!(scales, [[65_536.0; 10].as_slice(), &[4096.0; 5], &[8192.0; 5]].concat());
+}
+
+/// A run in mixed precision may meet steps that overflow: it stops only where the scale is not to blame.
+#[test]
+fn mixed_precision_stops_when_nothing_is_left_to_halve() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let recipe = |steps| Recipe { precision: Precision::F16, ..recipe(steps) };
+    train(&recipe(10), new(&run), &mut |_| ()).unwrap();
+    let mut bad = checkpoints::read(&step_file(&run, 10)).unwrap();
+    let weight = bad.params.get_mut("blocks.1.mlp.fc1.weight").unwrap();
+    // Finite in f32, and beyond f16.
+    weight.data[0] = 1e6;
+    let mut scales = Vec::new();
+    let error = train(&recipe(40), Start::Resume(run, Box::new(bad)), &mut |event| {
+        if let Event::Skipped { loss_scale, .. } = event {
+            scales.push(loss_scale.unwrap());
+        }
+    })
+    .unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, Error::Diverged { .. }), "{message}");
+    for words in ["17 steps in a row up to step 27", "blocks.1.mlp", "--precision f32"] {
+        assert!(message.contains(words), "{words} is missing in: {message}");
+    }
+    assert_eq!(scales, (0..=16).map(|n| 65_536.0 / f64::from(1 << n)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_device_without_f16_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let options = GpuOptions { without_f16: true, ..Default::default() };
+    let gpu = pollster::block_on(Gpu::new(&options)).unwrap();
+    let recipe = Recipe { precision: Precision::F16, ..recipe(10) };
+    let stop = AtomicBool::new(false);
+    let error = run::train(&gpu, &recipe, new(&run), &stop, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().starts_with("--precision: f16 needs"), "{error}");
+    assert!(!run.exists());
 }
 
 #[test]

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
 use webmae::gpu::shaders::SHADERS;
-use webmae::gpu::{Blocking, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Products, Tier};
+use webmae::gpu::{
+    Blocking, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Products, Tier, Types,
+};
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::objective::{masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
 use webmae::ops::optim::{
-    AdamW, Lars, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, lars_param,
+    AdamW, Lars, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, halve, lars_param,
 };
 use webmae::ops::{self, BatchNorm, Target};
 use webmae::program::Recorder;
@@ -23,12 +25,12 @@ const MAX_STORAGE_TEXTURES: u32 = 4;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
 const MAX_INVOCATIONS: u32 = 256;
 
-/// The variants' constants by shader.
-type Variants = BTreeMap<&'static str, BTreeSet<Vec<(&'static str, u32)>>>;
+/// The variants by shader: element types and constants.
+type Variants = BTreeMap<&'static str, BTreeSet<(Types, Vec<(&'static str, u32)>)>>;
 
 fn collect(variants: &mut Variants, rec: &Recorder) {
-    for KernelKey { shader, constants } in rec.kernels() {
-        variants.entry(shader).or_default().insert(constants.clone());
+    for KernelKey { shader, constants, types } in rec.kernels() {
+        variants.entry(shader).or_default().insert((*types, constants.clone()));
     }
 }
 
@@ -55,17 +57,19 @@ fn models() -> Vec<ModelConfig> {
     models
 }
 
-fn record_models(variants: &mut Variants, tier: Tier) {
+fn record_models(variants: &mut Variants, tier: Tier, precision: Precision) {
     let optimizer =
         AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
     for model in models() {
-        let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
+        let layout =
+            ParamLayout::with_precision(mae_params(&model), DEFAULT_MAX_BINDING, precision);
         let masks = MaskSource::Generated;
         let config = StepConfig {
             task: Task::Masked { model: model.clone(), masks },
             batch_size: 3,
             grad_accum: 1,
             recompute: false,
+            precision,
             optimizer: Optimizer::AdamW(optimizer),
             layer_decay: 1.0,
         };
@@ -99,6 +103,7 @@ fn record_classifiers(variants: &mut Variants, tier: Tier) {
             batch_size: 3,
             grad_accum: 1,
             recompute: false,
+            precision: Precision::F32,
             optimizer: Optimizer::Lars(momentum),
             layer_decay: 0.75,
         };
@@ -158,17 +163,27 @@ fn record_rest(variants: &mut Variants, tier: Tier) {
     }
 }
 
+/// What a store records for mixed precision.
+fn record_halves(variants: &mut Variants, tier: Tier) {
+    let mut rec = Recorder::new(tier, false);
+    let values = rec.external("values", [64]);
+    let halves = rec.external_of(Precision::F16, "halves", [64]);
+    halve(&mut rec, values, halves);
+    collect(variants, &rec);
+}
+
 /// A linear layer in every blocking; enough rows for workgroups to share a weight gradient's sum.
-fn record_blockings(variants: &mut Variants) {
+fn record_blockings(variants: &mut Variants, precision: Precision) {
     for blocking in 0..Blocking::ALL.len() {
         let products = Products::uniform(blocking);
         let mut rec = Recorder::new(KernelTarget { tier: Tier::Gpu, products }, true);
-        let x = rec.external("x", [600, 12]);
+        let x = rec.external_of(precision, "x", [600, 12]);
         rec.require_grad(x);
-        let [weight, grad] = ["weight", "d weight"].map(|name| rec.external(name, [20, 12]));
+        let weight = rec.external_of(precision, "weight", [20, 12]);
+        let grad = rec.external("d weight", [20, 12]);
         rec.add_param("weight", weight, Some(grad));
         let y = ops::linear(&mut rec, x, weight, None);
-        let dy = rec.external("dy", [600, 20]);
+        let dy = rec.external_of(precision, "dy", [600, 20]);
         rec.set_grad(y, dy);
         rec.backward();
         collect(variants, &rec);
@@ -178,16 +193,23 @@ fn record_blockings(variants: &mut Variants) {
 fn variants() -> Variants {
     let mut variants = Variants::new();
     for tier in Tier::ALL {
-        record_models(&mut variants, tier);
+        record_models(&mut variants, tier, Precision::F32);
+        record_models(&mut variants, tier, Precision::F16);
+        record_halves(&mut variants, tier);
         record_classifiers(&mut variants, tier);
         record_rest(&mut variants, tier);
     }
-    record_blockings(&mut variants);
+    record_blockings(&mut variants, Precision::F32);
+    record_blockings(&mut variants, Precision::F16);
     variants
 }
 
-fn validate(module: &Module) -> Result<ModuleInfo, String> {
-    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+fn validate(module: &Module, types: Types) -> Result<ModuleInfo, String> {
+    let capabilities = match types.activations {
+        Precision::F32 => Capabilities::empty(),
+        Precision::F16 => Capabilities::SHADER_FLOAT16,
+    };
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.validate(module).map_err(|e| format!("{:?}", e.into_inner()))
 }
 
@@ -228,27 +250,28 @@ fn every_variant_is_valid_and_within_the_default_limits() {
     let mut checked = 0;
     for shader in SHADERS {
         let name = shader.name;
-        let module = match naga::front::wgsl::parse_str(shader.source) {
-            Ok(module) => module,
-            Err(error) => {
-                failures.push(error.emit_to_string_with_path(shader.source, name));
-                continue;
-            }
-        };
-        let info = match validate(&module) {
-            Ok(info) => info,
-            Err(error) => {
-                failures.push(format!("{name}: {error}"));
-                continue;
-            }
-        };
-        assert_eq!(module.entry_points.len(), 1, "{name}: one kernel a file");
         let Some(variants) = variants.get(name) else {
             failures.push(format!("{name}: no op records it"));
             continue;
         };
-        for constants in variants {
-            let what = format!("{name} {constants:?}");
+        for (types, constants) in variants {
+            let what = format!("{name} {types:?} {constants:?}");
+            let text = shader.text(*types);
+            let module = match naga::front::wgsl::parse_str(&text) {
+                Ok(module) => module,
+                Err(error) => {
+                    failures.push(error.emit_to_string_with_path(&text, name));
+                    continue;
+                }
+            };
+            let info = match validate(&module, *types) {
+                Ok(info) => info,
+                Err(error) => {
+                    failures.push(format!("{what}: {error}"));
+                    continue;
+                }
+            };
+            assert_eq!(module.entry_points.len(), 1, "{name}: one kernel a file");
             let values =
                 constants.iter().map(|&(n, value)| (n.to_owned(), f64::from(value))).collect();
             let processed = naga::back::pipeline_constants::process_overrides(
@@ -259,7 +282,7 @@ fn every_variant_is_valid_and_within_the_default_limits() {
             );
             match processed {
                 Ok((module, _)) => {
-                    if let Err(error) = validate(&module) {
+                    if let Err(error) = validate(&module, *types) {
                         failures.push(format!("{what}: {error}"));
                     }
                     check_limits(&module, &mut failures, &what);

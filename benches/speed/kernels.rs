@@ -1,7 +1,7 @@
 //! Single kernels at the sizes that they have in training.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use webmae::gpu::{Gpu, Layout};
+use webmae::gpu::{Gpu, ProductLayout};
 use webmae::ops::gemm::{Epilogue, add_product, gemm};
 use webmae::ops::optim::{
     AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
@@ -36,17 +36,17 @@ enum Ending {
 /// input gradient, `Aᵀ·B` its weight gradient.
 pub fn products(criterion: &mut Criterion, gpu: &Gpu) {
     let cases = [
-        (Layout::Nt, "A·Bᵀ", &[Ending::Bias, Ending::BiasResidual, Ending::BiasGelu][..]),
-        (Layout::Nn, "A·B", &[Ending::GeluGrad, Ending::Accumulate]),
-        (Layout::Tn, "Aᵀ·B", &[Ending::Accumulate]),
+        (ProductLayout::Nt, "A·Bᵀ", &[Ending::Bias, Ending::BiasResidual, Ending::BiasGelu][..]),
+        (ProductLayout::Nn, "A·B", &[Ending::GeluGrad, Ending::Accumulate]),
+        (ProductLayout::Tn, "Aᵀ·B", &[Ending::Accumulate]),
     ];
     let mut group = criterion.benchmark_group("gemm");
     for [tokens, dim, hidden] in layers(gpu) {
         for (layout, name, endings) in cases {
             let sizes @ [m, n, k] = match layout {
-                Layout::Nt => [tokens, hidden, dim],
-                Layout::Nn => [tokens, dim, hidden],
-                Layout::Tn => [hidden, dim, tokens],
+                ProductLayout::Nt => [tokens, hidden, dim],
+                ProductLayout::Nn => [tokens, dim, hidden],
+                ProductLayout::Tn => [hidden, dim, tokens],
             };
             for &ending in [Ending::Plain].iter().chain(endings) {
                 let timed = Timed::new(gpu, &product(gpu, layout, sizes, ending));
@@ -59,12 +59,12 @@ pub fn products(criterion: &mut Criterion, gpu: &Gpu) {
     group.finish();
 }
 
-fn product(gpu: &Gpu, layout: Layout, [m, n, k]: [usize; 3], ending: Ending) -> Recorder {
+fn product(gpu: &Gpu, layout: ProductLayout, [m, n, k]: [usize; 3], ending: Ending) -> Recorder {
     let mut rec = Recorder::new(gpu.target(), false);
     let (a, b) = match layout {
-        Layout::Nt => ([m, k], [n, k]),
-        Layout::Nn => ([m, k], [k, n]),
-        Layout::Tn => ([k, m], [k, n]),
+        ProductLayout::Nt => ([m, k], [n, k]),
+        ProductLayout::Nn => ([m, k], [k, n]),
+        ProductLayout::Tn => ([k, m], [k, n]),
     };
     let operands = [rec.external("a", a), rec.external("b", b), rec.external("out", [m, n])];
     let mut matrix = |name: &str, wanted: &[Ending]| -> Option<Tensor> {
@@ -76,7 +76,7 @@ fn product(gpu: &Gpu, layout: Layout, [m, n, k]: [usize; 3], ending: Ending) -> 
     let has_bias = [Ending::Bias, Ending::BiasResidual, Ending::BiasGelu].contains(&ending);
     let bias = has_bias.then(|| rec.external("bias", [n]));
     let accumulate = ending == Ending::Accumulate;
-    if accumulate && layout == Layout::Tn {
+    if accumulate && layout == ProductLayout::Tn {
         // As gradients of weights are; what is left to add is no part of the product.
         add_product(&mut rec, layout, [m, n, k], operands);
     } else {
@@ -153,7 +153,8 @@ pub fn adamw_update(criterion: &mut Criterion, gpu: &Gpu) {
     let mut rec = Recorder::new(gpu.target(), false);
     let [values, grads, moment1, moment2] =
         ["values", "grads", "moment1", "moment2"].map(|label| rec.external(label, [LEN]));
-    let slab = SlabTensors { values, grads, moment1, moment2, decayed: LEN, lr_scale: 1.0 };
+    let slab =
+        SlabTensors { values, grads, moment1, moment2, decayed: LEN, lr_scale: 1.0, halves: None };
     let tensors = StepTensors {
         step: rec.external("step", [STEP_WORDS]),
         state: rec.external("state", [STATE_WORDS]),

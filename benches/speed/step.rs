@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use webmae::ModelConfig;
 use webmae::bench::step::{BenchStep, StepSpec};
 use webmae::bench::workload::{Mode, WORKLOADS};
-use webmae::gpu::Gpu;
+use webmae::gpu::{Gpu, Precision};
 
 use super::program::QUEUED;
 
@@ -17,7 +17,8 @@ pub fn steps(criterion: &mut Criterion, gpu: &Gpu) {
     for mode in Mode::ALL {
         let model = ModelConfig::preset(workload.preset).expect("a preset");
         let batch_size = workload.batch_size(mode, gpu.tier());
-        let spec = StepSpec { model, mode, batch_size, recompute: false };
+        let spec =
+            StepSpec { model, mode, batch_size, recompute: false, precision: Precision::F32 };
         let mut step = BenchStep::new(gpu, &spec).expect("a step");
         group.throughput(Throughput::Elements(step.flops()));
         let id = BenchmarkId::new(format!("{} {}", workload.name, mode.name()), batch_size);

@@ -23,6 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let i = group_index(group, groups) * 64u + lane;
     if (i >= params.count || state.apply == 0u) { return; }
     let lr = step.lr * params.lr_scale;
+    // The factor undoes a scaled loss, too.
     let g = load_grad(i) * state.clip;
     let m = params.beta1 * load_moment1(i) + (1.0 - params.beta1) * g;
     let v = params.beta2 * load_moment2(i) + (1.0 - params.beta2) * g * g;
@@ -32,5 +33,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (i < params.decay_count) { value *= 1.0 - lr * params.weight_decay; }
     let m_hat = m / (1.0 - state.beta1_power);
     let v_hat = v / (1.0 - state.beta2_power);
-    values[i] = value - lr * m_hat / (sqrt(v_hat) + params.eps);
+    store_value(i, value - lr * m_hat / (sqrt(v_hat) + params.eps));
 }

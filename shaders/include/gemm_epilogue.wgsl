@@ -24,8 +24,8 @@ override ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> dims: Dims;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
-@group(0) @binding(6) var<storage, read_write> pre: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> out: array<output4>;
+@group(0) @binding(6) var<storage, read_write> pre: array<act4>;
 
 /// bias[4·col ..], zero where there is none.
 fn load_bias(col: u32) -> vec4<f32> {
@@ -46,7 +46,7 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
         v += bias_col;
     }
     if (GELU) {
-        pre[i] = v;
+        pre[i] = to_act4(v);
         v = vec4<f32>(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));
     }
     if (GELU_GRAD) {
@@ -57,7 +57,7 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
         v += load_extra(i);
     }
     if (ACCUMULATE) {
-        v += out[i];
+        v += vec4<f32>(out[i]);
     }
-    out[i] = v;
+    out[i] = to_output4(v);
 }

@@ -5,9 +5,9 @@
 // (copyBufferToTexture, a plain memcpy there) therefore makes these kernels some twelve times
 // faster.
 
-@group(0) @binding(1) var a: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(2) var b: texture_storage_2d<rgba32float, read>;
-@group(0) @binding(4) var extra: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(1) var a: act_texture;
+@group(0) @binding(2) var b: act_texture;
+@group(0) @binding(4) var extra: act_texture;
 
 fn load_a(i: u32) -> vec4<f32> {
     return textureLoad(a, texel(i));

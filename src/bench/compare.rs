@@ -69,6 +69,8 @@ pub fn differences(saved: &Record, now: &Record) -> Vec<String> {
         note(&what("batch"), &batch, &now_batch);
         let kept = |result: &WorkloadResult| if result.recompute { "on" } else { "off" };
         note(&what("recomputation"), kept(before), kept(result));
+        let width = |result: &WorkloadResult| format!("{} bits", 8 * result.precision.bytes());
+        note(&what("precision"), &width(before), &width(result));
         if before.model != result.model {
             note(&what("model"), "other options", "these options");
         }
@@ -80,6 +82,7 @@ pub fn differences(saved: &Record, now: &Record) -> Vec<String> {
 mod tests {
     use super::super::record::tests::record;
     use super::*;
+    use crate::gpu::Precision;
 
     #[test]
     fn faster_is_above_one() {
@@ -113,12 +116,14 @@ mod tests {
         now.adapter.name = "Other GPU".to_owned();
         now.adapter.driver = "some 1.3".to_owned();
         now.results[0].recompute = true;
+        now.results[0].precision = Precision::F16;
         now.results[0].model.mask_ratio = 0.5;
         let found = differences(&saved, &now);
         let expected = [
             "adapter differs: Some GPU saved, Other GPU now",
             "driver differs: some 1.2 saved, some 1.3 now",
             "recomputation of W1 train differs: off saved, on now",
+            "precision of W1 train differs: 32 bits saved, 16 bits now",
             "model of W1 train differs: other options saved, these options now",
         ];
         assert_eq!(found, expected);

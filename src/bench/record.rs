@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::workload::Mode;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::AdapterSummary;
+use crate::gpu::{AdapterSummary, Precision};
 use crate::weights::atomic_write;
 
 /// How to make a file that [`Record::load`] reads, for messages.
@@ -64,6 +64,9 @@ pub struct WorkloadResult {
     pub batch_size: usize,
     /// Whether the training step recomputed.
     pub recompute: bool,
+    /// How weights and activations were kept.
+    #[serde(default)]
+    pub precision: Precision,
     /// Median milliseconds per step.
     pub ms_per_step: f64,
     /// Half the distance between the quartiles.
@@ -173,6 +176,7 @@ impl WorkloadResult {
             model: spec.model.clone(),
             batch_size: spec.batch_size,
             recompute: spec.recompute,
+            precision: spec.precision,
             ms_per_step: measured.milliseconds.median(),
             ms_spread: measured.milliseconds.spread(),
             ms_samples: measured.milliseconds.values().to_vec(),
@@ -200,6 +204,7 @@ pub(super) mod tests {
             model: ModelConfig::preset("tiny").unwrap(),
             batch_size: 64,
             recompute: false,
+            precision: Precision::F32,
             ms_per_step,
             ms_spread: 0.03 * ms_per_step,
             ms_samples: vec![ms_per_step],

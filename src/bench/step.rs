@@ -6,7 +6,7 @@ use super::STREAM;
 use super::workload::Mode;
 use crate::config::ModelConfig;
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
@@ -26,6 +26,8 @@ pub struct StepSpec {
     pub batch_size: usize,
     /// Whether a training step recomputes, see [`StepConfig::recompute`].
     pub recompute: bool,
+    /// How weights and activations are kept.
+    pub precision: Precision,
 }
 
 /// A step on a device with everything it needs.
@@ -46,10 +48,13 @@ impl BenchStep {
     /// Records and builds what `spec` says.
     ///
     /// # Errors
-    /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
+    /// [`crate::Error::Config`] if the adapter lacks the precision, [`crate::Error::DoesNotFit`] or
+    /// [`crate::Error::Device`].
     pub fn new(gpu: &Gpu, spec: &StepSpec) -> Result<Self> {
-        let StepSpec { model, mode, batch_size, recompute } = spec.clone();
-        let layout = ParamLayout::new(mae_params(&model), gpu.max_binding());
+        let StepSpec { model, mode, batch_size, recompute, precision } = spec.clone();
+        gpu.check_precision(precision)?;
+        let specs = mae_params(&model);
+        let layout = ParamLayout::with_precision(specs, gpu.max_binding(), precision);
         let store = ParamStore::new(gpu, layout, mode == Mode::Train)?;
         store.load(Role::Value, &init_params(store.layout().specs(), model.grid(), 0))?;
         let mut rng = Rng::new(0, [STREAM, 0, 0]);
@@ -58,7 +63,7 @@ impl BenchStep {
         let masks = MaskSource::Generated;
         let recorded = match mode {
             Mode::Forward => {
-                let step = EvalStep::new(gpu, &model, masks, batch_size, &store)?;
+                let step = EvalStep::new(gpu, &model, masks, batch_size, &store, precision)?;
                 // Uploads everything once: a forward pass alone is what is timed.
                 let batch =
                     BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
@@ -74,9 +79,15 @@ impl BenchStep {
                     clip_norm: 0.0,
                 });
                 let task = Task::Masked { model, masks };
-                let (grad_accum, layer_decay) = (1, 1.0);
-                let config =
-                    StepConfig { task, batch_size, grad_accum, optimizer, layer_decay, recompute };
+                let config = StepConfig {
+                    task,
+                    batch_size,
+                    grad_accum: 1,
+                    optimizer,
+                    layer_decay: 1.0,
+                    recompute,
+                    precision,
+                };
                 Recorded::Train(Box::new(TrainStep::new(gpu, config, &store)?))
             }
         };

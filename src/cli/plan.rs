@@ -6,7 +6,7 @@ use super::model_args::{ModelArgs, size};
 use super::open_gpu;
 use crate::config::{ModelConfig, StackConfig};
 use crate::error::{Error, Result};
-use crate::gpu::{DEFAULT_MAX_BINDING, GpuOptions, Tier};
+use crate::gpu::{DEFAULT_MAX_BINDING, GpuOptions, Precision, Tier};
 use crate::train::estimate::{Estimate, Limits, Request, fitting_estimate};
 
 /// Options of `webmae plan`.
@@ -19,7 +19,7 @@ batch that does.
 Examples:
   webmae plan --preset vit-b --batch-size 64
   webmae plan --preset vit-l --batch-size 64 --vram 8GiB
-  webmae plan --preset vit-l --batch-size 64 --vram 8GiB --recompute
+  webmae plan --preset vit-l --batch-size 64 --vram 8GiB --recompute --precision f16
   webmae plan --preset small --image-size 96x160 --batch-size 32 --grad-accum 8 --json")]
 pub(super) struct Args {
     #[command(flatten)]
@@ -49,12 +49,14 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         Limits { target: Tier::Gpu.into(), max_binding: DEFAULT_MAX_BINDING, memory: args.vram };
     if options.adapter.is_some() {
         let gpu = open_gpu(options)?;
+        gpu.check_precision(args.memory.precision(Precision::F32))?;
         (limits.target, limits.max_binding) = (gpu.target(), gpu.max_binding());
     }
     let request = Request {
         batch_size: args.batch_size as usize,
         grad_accum: args.grad_accum as usize,
         recompute: args.memory.recompute(false),
+        precision: args.memory.precision(Precision::F32),
     };
     let estimate = fitting_estimate(&config, request, limits)?;
     if args.json {
@@ -65,6 +67,11 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
     } else {
         print_table(&config, &estimate, limits);
+        if request.precision == Precision::F32 {
+            let other = Request { precision: Precision::F16, ..request };
+            let other = Estimate::new(&config, other, limits)?;
+            line("--precision f16", format!("{} at the peak", bytes(other.peak_bytes)));
+        }
         if !request.recompute {
             let other = Estimate::new(&config, Request { recompute: true, ..request }, limits)?;
             let [memory, work] = [bytes(other.peak_bytes), flops(other.step_flops)];
@@ -107,7 +114,11 @@ fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
     let per_image = estimate.forward_flops / estimate.batch_size as u64;
     line("forward", format!("{} ({} an image)", flops(estimate.forward_flops), flops(per_image)));
     line("step", format!("{} in {} dispatches", flops(estimate.step_flops), estimate.dispatches));
-    line("peak memory", bytes(estimate.peak_bytes));
+    let precision = match estimate.precision {
+        Precision::F32 => "",
+        Precision::F16 => " with weights and activations in f16",
+    };
+    line("peak memory", format!("{}{precision}", bytes(estimate.peak_bytes)));
     for (name, size) in [
         ("parameters", estimate.parameter_bytes),
         ("gradients", estimate.gradient_bytes),

@@ -8,7 +8,7 @@ use super::run_args::{CommonArgs, execute};
 use crate::config::ModelConfig;
 use crate::data::{Augment, Normalization, SourceOptions, open_split};
 use crate::error::Result;
-use crate::gpu::GpuOptions;
+use crate::gpu::{GpuOptions, Precision};
 use crate::model::classifier::Pool;
 use crate::ops::optim::{AdamW, Optimizer};
 use crate::tensor::TensorMap;
@@ -177,6 +177,7 @@ impl Args {
             lr: rate.lr.or((is_synthetic && rate.blr.is_none()).then_some(1.5e-3)),
             min_lr: rate.min_lr,
             recompute: self.memory.recompute(false),
+            precision: self.memory.precision(Precision::F32),
             optimizer: Optimizer::AdamW(AdamW {
                 beta1: masked.beta1,
                 beta2: masked.beta2,

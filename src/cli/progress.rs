@@ -85,9 +85,15 @@ impl Progress {
                 });
             }
             Event::Step(report) => self.step(report),
-            Event::Skipped { step, in_a_row } => self.line(&format!(
-                "step {step} skipped: its loss or gradients are not finite ({in_a_row} in a row)"
-            )),
+            Event::Skipped { step, in_a_row, loss_scale } => {
+                let scale = loss_scale.map_or(String::new(), |scale| {
+                    format!("; the loss was scaled by {scale}, from now on by {}", scale / 2.0)
+                });
+                self.line(&format!(
+                    "step {step} skipped: its loss or gradients are not finite ({in_a_row} in a \
+                     row{scale})"
+                ));
+            }
             Event::Unreadable { files } => {
                 for file in files.iter().take(NAMED_FILES) {
                     self.line(&format!("skipped {file}"));

@@ -192,6 +192,7 @@ impl RunArgs {
             recipe.length = length;
         }
         recipe.recompute = memory.recompute(recipe.recompute);
+        recipe.precision = memory.precision(recipe.precision);
         say!("going on from {} (step {})", path.display(), checkpoint.meta.step);
         Ok((recipe, Start::Resume(folder.to_path_buf(), Box::new(checkpoint))))
     }

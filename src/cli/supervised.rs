@@ -10,7 +10,7 @@ use super::weights_arg::OverrideArgs;
 use crate::config::ModelConfig;
 use crate::data::{Augment, SourceOptions, open_split};
 use crate::error::{Error, Result};
-use crate::gpu::GpuOptions;
+use crate::gpu::{GpuOptions, Precision};
 use crate::model::classifier::{Pool, Trainable};
 use crate::model::params::is_decoder;
 use crate::ops::optim::Optimizer;
@@ -137,6 +137,7 @@ struct Plan {
     augment: Augment,
     optimizer: Optimizer,
     recompute: bool,
+    precision: Precision,
     batch_size: usize,
     epochs: f64,
     /// By the number of training pictures.
@@ -194,6 +195,7 @@ impl LinprobeArgs {
             augment: self.common.data.augment(Augment::classify().crop),
             optimizer: Optimizer::Lars(PROBE_LARS),
             recompute: false,
+            precision: Precision::F32,
             batch_size: 256,
             epochs: 90.0,
             blr: probe_blr,
@@ -237,6 +239,7 @@ impl FinetuneArgs {
             augment: regular.augment(&self.common.data),
             optimizer: regular.optimizer(0.05, 0.999),
             recompute: self.memory.recompute(false),
+            precision: self.memory.precision(Precision::F32),
             batch_size: 64,
             epochs: if depth < 24 { 100.0 } else { 50.0 },
             blr: |_| 5e-4,
@@ -270,6 +273,7 @@ impl TrainArgs {
                 regular.optimizer(0.05, 0.999)
             },
             recompute: self.memory.recompute(false),
+            precision: self.memory.precision(Precision::F32),
             batch_size: 64,
             epochs: 100.0,
             blr: if strong { |_| 1e-4 } else { |_| 5e-4 },
@@ -353,6 +357,7 @@ impl Plan {
             lr: rate.lr,
             min_lr: rate.min_lr,
             recompute: self.recompute,
+            precision: self.precision,
             optimizer: self.optimizer,
             seed: rate.seed,
             eval_every: output.eval_every.unwrap_or(1.0),

@@ -2,6 +2,7 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+mod precision;
 mod run;
 pub mod shaders;
 mod target;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
+pub use precision::{Precision, Types};
 pub use run::{CommandList, Dispatch, ReadBack};
 use shaders::{Access, Shader};
 pub use target::{Blocking, KernelTarget, ProductClass, ProductLayout, Products, Tier};
@@ -37,6 +39,8 @@ pub struct GpuOptions {
     pub checked: bool,
     /// Kernels of this tier instead of those that suit the adapter, to test them.
     pub tier: Option<Tier>,
+    /// Leave `shader-f16` aside where the adapter offers it, to test what follows.
+    pub without_f16: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -52,6 +56,7 @@ struct Inner {
     tier: Tier,
     products: Mutex<Products>,
     checked: bool,
+    f16: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
@@ -90,6 +95,8 @@ pub struct KernelKey {
     pub shader: &'static str,
     /// Override constants; `bool`s are 0 or 1.
     pub constants: Vec<(&'static str, u32)>,
+    /// Element types.
+    pub types: Types,
 }
 
 /// A compiled kernel.
@@ -140,7 +147,9 @@ impl Gpu {
         let instance = adapter::new_instance();
         let adapter = adapter::choose(&instance, options.adapter.as_deref()).await?;
         let summary = adapter::summarize(&adapter);
-        let timestamps = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
+        wanted.set(wgpu::Features::SHADER_F16, !options.without_f16);
+        let features = adapter.features() & wanted;
         let mut limits = wgpu::Limits::default();
         if !options.default_limits {
             let offered = adapter.limits();
@@ -149,7 +158,7 @@ impl Gpu {
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("webmae"),
-            required_features: timestamps,
+            required_features: features,
             required_limits: limits,
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -179,6 +188,7 @@ impl Gpu {
                 tier: options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info())),
                 products: Mutex::default(),
                 checked: options.checked,
+                f16: features.contains(wgpu::Features::SHADER_F16),
                 allocated: Arc::default(),
                 fault,
                 kernels: Mutex::default(),
@@ -194,6 +204,21 @@ impl Gpu {
     /// Which kernels suit the adapter.
     pub fn tier(&self) -> Tier {
         self.inner.tier
+    }
+
+    /// Checks that kernels can compute in `precision`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the adapter has not what it takes.
+    pub fn check_precision(&self, precision: Precision) -> Result<()> {
+        if precision == Precision::F32 || self.inner.f16 {
+            return Ok(());
+        }
+        let problem = format!(
+            "f16 needs `shader-f16`, which {} does not offer; take f32, or an adapter that offers it",
+            self.inner.summary.name
+        );
+        Err(Error::config("--precision", problem))
     }
 
     /// What programs for this device are recorded for.
@@ -288,7 +313,7 @@ impl Gpu {
         };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.source.into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text(key.types).into()),
         };
         // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
         // tests run every one of them with the checks on as well.
@@ -298,10 +323,10 @@ impl Gpu {
             has_dynamic_offset: false,
             min_binding_size: None,
         };
-        let bindings = shader.bindings.iter().map(|access| match access {
+        let bindings = shader.operands(key.types).map(|(access, precision)| match access {
             Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
             Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
-            Access::Texture => texture::BINDING,
+            Access::Texture => texture::binding(precision),
         });
         let entries: Vec<wgpu::BindGroupLayoutEntry> =
             std::iter::once(buffer(wgpu::BufferBindingType::Uniform))

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use futures_channel::oneshot::{Receiver, channel};
 
 use super::shaders::{Access, Shader};
-use super::texture::{self, Scratch};
-use super::{BINDING_ALIGNMENT, Buffer, Gpu, Kernel, KernelKey, MAX_GROUPS_PER_DIMENSION};
+use super::texture::Scratch;
+use super::{
+    BINDING_ALIGNMENT, Buffer, Gpu, Kernel, KernelKey, MAX_GROUPS_PER_DIMENSION, Precision,
+};
 use crate::error::{Error, Result};
 
 /// One kernel launch before its bind group is made.
@@ -38,8 +40,8 @@ pub struct CommandList {
     /// Buffers zeroed before the first dispatch.
     cleared: Vec<(wgpu::Buffer, u64, u64)>,
     launches: Vec<Launch>,
-    /// Textures for operands, the `i`-th for the `i`-th texture binding of any kernel.
-    scratch: Vec<Scratch>,
+    /// Textures for operands, by [`scratch_index`]; none where no kernel has such an operand.
+    scratch: Vec<Option<Scratch>>,
 }
 
 impl CommandList {
@@ -126,7 +128,8 @@ impl CommandList {
 
     fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, launch: &Launch) {
         for (buffer, first, bytes, texture) in &launch.copies {
-            texture::encode_copy(encoder, buffer, *first, *bytes, self.scratch[*texture].raw());
+            let texture = self.scratch[*texture].as_ref().expect("a texture per operand");
+            texture.encode_copy(encoder, buffer, *first, *bytes);
         }
     }
 
@@ -190,27 +193,35 @@ impl CommandList {
     }
 }
 
+/// Where the texture for the `i`-th texture binding of any kernel is, if that has `precision`.
+fn scratch_index(i: usize, precision: Precision) -> usize {
+    2 * i + usize::from(precision == Precision::F16)
+}
+
 /// Textures large enough for every operand that a kernel takes as one.
-fn scratch_textures(gpu: &Gpu, dispatches: &[Dispatch<'_>]) -> Vec<Scratch> {
-    let mut sizes: Vec<u64> = Vec::new();
+fn scratch_textures(gpu: &Gpu, dispatches: &[Dispatch<'_>]) -> Vec<Option<Scratch>> {
+    let mut sizes: Vec<Option<(Precision, u64)>> = Vec::new();
     for dispatch in dispatches {
-        for (i, &(_, _, bytes)) in dispatch.texture_operands().enumerate() {
-            sizes.resize(sizes.len().max(i + 1), 0);
-            sizes[i] = sizes[i].max(bytes);
+        for (i, (precision, &(_, _, bytes))) in dispatch.texture_operands().enumerate() {
+            let index = scratch_index(i, precision);
+            sizes.resize(sizes.len().max(index + 1), None);
+            let before = sizes[index].map_or(0, |(_, bytes)| bytes);
+            sizes[index] = Some((precision, bytes.max(before)));
         }
     }
-    sizes.into_iter().map(|bytes| Scratch::new(gpu, bytes)).collect()
+    let scratch = |(precision, bytes)| Scratch::new(gpu, precision, bytes);
+    sizes.into_iter().map(|size| size.map(scratch)).collect()
 }
 
 impl<'a> Dispatch<'a> {
-    fn accesses(&self) -> impl Iterator<Item = (Access, &(&'a Buffer, u64, u64))> {
-        let accesses = Shader::named(self.kernel.shader).bindings;
-        accesses.iter().copied().zip(&self.bindings)
+    fn operands(&self) -> impl Iterator<Item = ((Access, Precision), &(&'a Buffer, u64, u64))> {
+        let KernelKey { shader, types, .. } = self.kernel;
+        Shader::named(shader).operands(types).zip(&self.bindings)
     }
 
-    fn texture_operands(&self) -> impl Iterator<Item = &(&'a Buffer, u64, u64)> {
-        let textures = self.accesses().filter(|&(access, _)| access == Access::Texture);
-        textures.map(|(_, binding)| binding)
+    fn texture_operands(&self) -> impl Iterator<Item = (Precision, &(&'a Buffer, u64, u64))> {
+        let textures = self.operands().filter(|&((access, _), _)| access == Access::Texture);
+        textures.map(|((_, precision), binding)| (precision, binding))
     }
 }
 
@@ -220,16 +231,20 @@ impl Launch {
         dispatch: &Dispatch<'_>,
         uniforms: &Buffer,
         offset: u64,
-        scratch: &[Scratch],
+        scratch: &[Option<Scratch>],
     ) -> Self {
         let kernel = gpu.kernel(&dispatch.kernel);
         let operands = dispatch.texture_operands();
         let copies: Vec<_> = operands
             .enumerate()
-            .map(|(i, &(buffer, first, bytes))| (buffer.raw.clone(), first, bytes, i))
+            .map(|(i, (precision, &(buffer, first, bytes)))| {
+                (buffer.raw.clone(), first, bytes, scratch_index(i, precision))
+            })
             .collect();
-        let views: Vec<wgpu::TextureView> =
-            copies.iter().map(|&(.., texture)| scratch[texture].view()).collect();
+        let view = |&(.., texture): &(_, _, _, usize)| {
+            scratch[texture].as_ref().expect("a texture per operand").view()
+        };
+        let views: Vec<wgpu::TextureView> = copies.iter().map(view).collect();
         let range = |buffer, offset, bytes| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer,
@@ -238,12 +253,13 @@ impl Launch {
             })
         };
         let mut views = views.iter();
-        let storage = dispatch.accesses().map(|(access, &(buffer, first, bytes))| match access {
-            Access::Texture => {
-                wgpu::BindingResource::TextureView(views.next().expect("a view per operand"))
-            }
-            Access::Read | Access::Write => range(&buffer.raw, first, bytes),
-        });
+        let storage =
+            dispatch.operands().map(|((access, _), &(buffer, first, bytes))| match access {
+                Access::Texture => {
+                    wgpu::BindingResource::TextureView(views.next().expect("a view per operand"))
+                }
+                Access::Read | Access::Write => range(&buffer.raw, first, bytes),
+            });
         let entries: Vec<wgpu::BindGroupEntry<'_>> =
             std::iter::once(range(&uniforms.raw, offset, BINDING_ALIGNMENT))
                 .chain(storage)

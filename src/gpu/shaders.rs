@@ -1,14 +1,18 @@
 //! The table of kernels that `build.rs` makes from `shaders/`.
 
-/// One kernel: a WGSL file with its preludes.
+use super::precision::{Precision, Types};
+
+/// One kernel: a WGSL file with its includes.
 #[derive(Debug)]
 pub struct Shader {
     /// File name without its ending.
     pub name: &'static str,
-    /// Complete WGSL source, without comments.
-    pub source: &'static str,
+    /// WGSL without comments, to be put behind the element types; see [`Self::text`].
+    source: &'static str,
     /// How each binding from 1 on is accessed. Binding 0 is the uniform.
     pub bindings: &'static [Access],
+    /// What each of them holds.
+    pub elements: &'static [Element],
 }
 
 /// How a kernel accesses a binding.
@@ -22,7 +26,31 @@ pub enum Access {
     Texture,
 }
 
-// `SHADERS`, ordered by name.
+/// What a binding holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// Weights or activations, in the kernel's [`Types::activations`].
+    Activation,
+    /// A product of matrices, in the kernel's [`Types::output`].
+    Output,
+    /// f32 in every variant: parameters, statistics, sums.
+    F32,
+    /// Indices, or a structure.
+    Word,
+}
+
+impl Element {
+    /// How its numbers are kept in a kernel of `types`.
+    pub fn precision(self, types: Types) -> Precision {
+        match self {
+            Self::Activation => types.activations,
+            Self::Output => types.output,
+            Self::F32 | Self::Word => Precision::F32,
+        }
+    }
+}
+
+// `SHADERS`, ordered by name, and `PRELUDES`, ordered like `Types::ALL`.
 include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 impl Shader {
@@ -33,5 +61,21 @@ impl Shader {
     pub fn named(name: &str) -> &'static Shader {
         let found = SHADERS.binary_search_by(|shader| shader.name.cmp(name));
         &SHADERS[found.unwrap_or_else(|_| panic!("no shader {name}.wgsl"))]
+    }
+
+    /// Its complete WGSL for the element types `types`.
+    ///
+    /// # Panics
+    /// If they are none of [`Types::ALL`].
+    pub fn text(&self, types: Types) -> String {
+        let variant = Types::ALL.iter().position(|&known| known == types);
+        let variant = variant.unwrap_or_else(|| panic!("{} has no variant {types:?}", self.name));
+        format!("{}{}", PRELUDES[variant], self.source)
+    }
+
+    /// Bindings with how they are accessed and how their numbers are kept.
+    pub(super) fn operands(&self, types: Types) -> impl Iterator<Item = (Access, Precision)> {
+        let precisions = self.elements.iter().map(move |element| element.precision(types));
+        self.bindings.iter().copied().zip(precisions)
     }
 }

@@ -2,30 +2,40 @@
 //! one through memory, tens of times slower than they read texels; copying a tensor into a texture
 //! first costs next to nothing there. Kernels with texture operands are for those drivers.
 
-use super::{Allocation, Gpu};
+use super::{Allocation, Gpu, Precision};
 
-/// Vectors of four f32 in a row of a texture; the kernels' `texel` has the same number.
+/// Vectors of four values in a row of a texture; the kernels' `texel` has the same number.
 const WIDTH: u64 = 1024;
-/// Bytes of a texel.
-const TEXEL: u64 = 16;
+/// Values of a texel.
+const TEXEL: u64 = 4;
 /// Most rows on every adapter (WebGPU's default limit).
 const MAX_ROWS: u64 = 8192;
 
-/// What a kernel binds.
-pub(super) const BINDING: wgpu::BindingType = wgpu::BindingType::StorageTexture {
-    access: wgpu::StorageTextureAccess::ReadOnly,
-    format: wgpu::TextureFormat::Rgba32Float,
-    view_dimension: wgpu::TextureViewDimension::D2,
-};
+/// What a kernel binds for an operand of `precision`.
+pub(super) fn binding(precision: Precision) -> wgpu::BindingType {
+    wgpu::BindingType::StorageTexture {
+        access: wgpu::StorageTextureAccess::ReadOnly,
+        format: format(precision),
+        view_dimension: wgpu::TextureViewDimension::D2,
+    }
+}
 
-/// Whether a tensor of so many bytes can be copied into a texture: whole vectors, and not too many.
-pub fn fits(bytes: u64) -> bool {
-    bytes.is_multiple_of(TEXEL) && bytes <= MAX_ROWS * WIDTH * TEXEL
+fn format(precision: Precision) -> wgpu::TextureFormat {
+    match precision {
+        Precision::F32 => wgpu::TextureFormat::Rgba32Float,
+        Precision::F16 => wgpu::TextureFormat::Rgba16Float,
+    }
+}
+
+/// Whether a tensor of so many values can be copied into a texture: whole vectors, and not too many.
+pub fn fits(values: usize) -> bool {
+    (values as u64).is_multiple_of(TEXEL) && values as u64 <= MAX_ROWS * WIDTH * TEXEL
 }
 
 /// A texture that one binding of many kernels uses in turn.
 pub(super) struct Scratch {
     raw: wgpu::Texture,
+    precision: Precision,
     _allocation: Allocation,
 }
 
@@ -37,62 +47,60 @@ impl Drop for Scratch {
 
 impl Scratch {
     /// Room for tensors of up to `bytes` bytes.
-    pub fn new(gpu: &Gpu, bytes: u64) -> Self {
-        let height = bytes.div_ceil(WIDTH * TEXEL).max(1);
+    pub fn new(gpu: &Gpu, precision: Precision, bytes: u64) -> Self {
+        let row = WIDTH * TEXEL * precision.bytes();
+        let height = bytes.div_ceil(row).max(1);
         let raw = gpu.inner.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("operand"),
             size: extent(WIDTH, height),
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
-            format: wgpu::TextureFormat::Rgba32Float,
+            format: format(precision),
             usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::STORAGE_BINDING,
             view_formats: &[],
         });
-        Self { raw, _allocation: gpu.account(height * WIDTH * TEXEL) }
+        Self { raw, precision, _allocation: gpu.account(height * row) }
     }
 
     pub fn view(&self) -> wgpu::TextureView {
         self.raw.create_view(&wgpu::TextureViewDescriptor::default())
     }
 
-    pub fn raw(&self) -> &wgpu::Texture {
-        &self.raw
-    }
-}
-
-/// Copies `bytes` bytes from byte `offset` of `source` into `target`: whole rows, then the rest of
-/// the last one.
-pub(super) fn encode_copy(
-    encoder: &mut wgpu::CommandEncoder,
-    source: &wgpu::Buffer,
-    offset: u64,
-    bytes: u64,
-    target: &wgpu::Texture,
-) {
-    let row = WIDTH * TEXEL;
-    let (rows, rest) = (bytes / row, bytes % row / TEXEL);
-    for (first_row, width, height) in [(0, WIDTH, rows), (rows, rest, 1)] {
-        if width * height == 0 {
-            continue;
-        }
-        encoder.copy_buffer_to_texture(
-            wgpu::TexelCopyBufferInfo {
-                buffer: source,
-                layout: wgpu::TexelCopyBufferLayout {
-                    offset: offset + first_row * row,
-                    bytes_per_row: Some(row as u32),
-                    rows_per_image: None,
+    /// Copies `bytes` bytes from byte `offset` of `source` into it: whole rows, then the rest of the last
+    /// one.
+    pub fn encode_copy(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        offset: u64,
+        bytes: u64,
+    ) {
+        let texel = TEXEL * self.precision.bytes();
+        let row = WIDTH * texel;
+        let (rows, rest) = (bytes / row, bytes % row / texel);
+        for (first_row, width, height) in [(0, WIDTH, rows), (rows, rest, 1)] {
+            if width * height == 0 {
+                continue;
+            }
+            encoder.copy_buffer_to_texture(
+                wgpu::TexelCopyBufferInfo {
+                    buffer: source,
+                    layout: wgpu::TexelCopyBufferLayout {
+                        offset: offset + first_row * row,
+                        bytes_per_row: Some(row as u32),
+                        rows_per_image: None,
+                    },
                 },
-            },
-            wgpu::TexelCopyTextureInfo {
-                texture: target,
-                mip_level: 0,
-                origin: wgpu::Origin3d { x: 0, y: first_row as u32, z: 0 },
-                aspect: wgpu::TextureAspect::All,
-            },
-            extent(width, height),
-        );
+                wgpu::TexelCopyTextureInfo {
+                    texture: &self.raw,
+                    mip_level: 0,
+                    origin: wgpu::Origin3d { x: 0, y: first_row as u32, z: 0 },
+                    aspect: wgpu::TextureAspect::All,
+                },
+                extent(width, height),
+            );
+        }
     }
 }
 

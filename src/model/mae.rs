@@ -108,7 +108,7 @@ fn patch_embed(
     } else {
         Flatten::ChannelLast
     };
-    let mut x = patchify(rec, config, images, flatten, visible);
+    let mut x = patchify(rec, config, images, flatten, rec.precision(), visible);
     if config.variant.patch_norms() {
         x = norm(rec, "patch_embed.norm_pre", eps, x);
     }

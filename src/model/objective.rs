@@ -3,6 +3,7 @@
 
 use super::mae::{Decoded, Forward, decode, encode};
 use crate::config::{ModelConfig, PatchTarget};
+use crate::gpu::Precision;
 use crate::ops::optim::STEP_WORDS;
 use crate::ops::{
     Flatten, Target, Truth, argmax, combine, cross_entropy, gather_labels, gather_rows, linear,
@@ -97,7 +98,8 @@ fn target_loss(
 /// Products of every patch of `pixels` with the rows of the fixed parameter `table`, plus the target's
 /// bias: `[B, L, rows]`.
 fn scores(rec: &mut Recorder, config: &ModelConfig, pixels: Tensor, table: &str) -> Tensor {
-    let patches = patchify(rec, config, pixels, Flatten::ChannelLast, None);
+    // Targets are exact.
+    let patches = patchify(rec, config, pixels, Flatten::ChannelLast, Precision::F32, None);
     let (table, bias) = (rec.param(table), rec.param("target.bias"));
     linear(rec, patches, table, Some(bias))
 }

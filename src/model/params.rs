@@ -56,6 +56,11 @@ impl ParamSpec {
         self.shape.iter().product()
     }
 
+    /// Whether it is the matrix of a linear map, which products read in f16 in mixed precision.
+    pub fn is_matrix(&self) -> bool {
+        self.shape.len() > 1 && self.name.ends_with(".weight")
+    }
+
     /// Whether it holds no value at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,19 +1,15 @@
 //! Parameters on the device, in slabs: one buffer per block for values, gradients and each moment,
-//! so that the optimiser is one dispatch per slab and no binding grows with the model's depth.
+//! so that the optimiser is one dispatch per slab and no binding grows with the model's depth. In mixed
+//! precision matrix products read a copy in f16, which follows the values.
 
 use std::sync::Arc;
 
 use super::params::ParamSpec;
 use crate::error::{Error, Result};
-use crate::gpu::{BINDING_ALIGNMENT, Gpu};
-use crate::ops::optim::{LarsTensors, SlabTensors, State};
-use crate::program::{Buffers, Recorder, Tensor};
+use crate::gpu::{BINDING_ALIGNMENT, Gpu, KernelTarget, Precision};
+use crate::ops::optim::{LarsTensors, STATE, SlabTensors, State, halve};
+use crate::program::{Buffers, Program, Recorder, Tensor};
 use crate::tensor::{HostTensor, TensorMap};
-
-/// Words to which a parameter's place is aligned, as bindings ask for.
-const ALIGNMENT: usize = BINDING_ALIGNMENT as usize / 4;
-/// Buffer of the optimiser's state that is not per parameter.
-pub const STATE: &str = "optimizer state";
 
 /// What a slab's buffers hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +39,8 @@ impl Role {
 #[derive(Debug, Clone)]
 pub struct ParamLayout {
     specs: Vec<ParamSpec>,
-    /// Per parameter: slab and first word; `None` for fixed ones, which have buffers of their own.
+    precision: Precision,
+    /// Per parameter: slab and first value; `None` for fixed ones, which have buffers of their own.
     places: Vec<Option<(usize, usize)>>,
     slabs: Vec<Slab>,
     /// Frozen parameters of another store that these stand on.
@@ -60,6 +57,13 @@ impl ParamLayout {
     /// Lays trainable parameters out by group, decayed ones first. A group that exceeds
     /// `max_binding` bytes is split over several slabs.
     pub fn new(specs: Vec<ParamSpec>, max_binding: u64) -> Self {
+        Self::with_precision(specs, max_binding, Precision::F32)
+    }
+
+    /// [`Self::new`] for recordings in `precision`, and in f32.
+    pub fn with_precision(specs: Vec<ParamSpec>, max_binding: u64, precision: Precision) -> Self {
+        // Places begin where bindings may, those of the copy as well.
+        let alignment = (BINDING_ALIGNMENT / precision.bytes()) as usize;
         let mut order: Vec<usize> = (0..specs.len()).filter(|&i| specs[i].trainable).collect();
         order.sort_by_key(|&i| (specs[i].group, !specs[i].decayed, i));
         let limit = max_binding as usize / 4;
@@ -68,7 +72,7 @@ impl ParamLayout {
         let mut group = None;
         for i in order {
             let spec = &specs[i];
-            let len = spec.len().next_multiple_of(ALIGNMENT);
+            let len = spec.len().next_multiple_of(alignment);
             let full = slabs.last().is_some_and(|slab| slab.len + len > limit);
             if group != Some(spec.group) || full {
                 slabs.push(Slab::default());
@@ -82,7 +86,7 @@ impl ParamLayout {
                 slab.decayed = slab.len;
             }
         }
-        Self { specs, places, slabs, base: None }
+        Self { specs, precision, places, slabs, base: None }
     }
 
     /// The parameter table.
@@ -95,24 +99,41 @@ impl ParamLayout {
         self.specs.iter().filter(|spec| spec.trainable).map(ParamSpec::len).sum()
     }
 
-    /// Declares all parameters in a recording; with `train`, their gradients too, which a run
-    /// accumulates and the program clears first. What they stand on is declared as well, frozen.
+    /// Declares all parameters in a recording, matrices in its precision; with `train`, their gradients too,
+    /// in f32, which a run accumulates and the program clears first. What they stand on is declared as well,
+    /// frozen.
+    ///
+    /// # Panics
+    /// If the recording is in f16 and the layout is not for that.
     pub fn declare(&self, rec: &mut Recorder, train: bool) {
         if let Some(base) = &self.base {
             base.declare(rec, false);
         }
+        let mixed = rec.precision() == Precision::F16;
+        assert!(!mixed || self.precision == Precision::F16, "there is no copy in f16");
         for (spec, place) in self.specs.iter().zip(&self.places) {
+            let halved = mixed && spec.is_matrix();
             let Some((slab, first)) = *place else {
-                let tensor = rec.external(&fixed_label(&spec.name), spec.shape.clone());
+                let tensor = if halved {
+                    let label = fixed_half_label(&spec.name);
+                    rec.external_of(Precision::F16, &label, spec.shape.clone())
+                } else {
+                    rec.external(&fixed_label(&spec.name), spec.shape.clone())
+                };
                 rec.add_param(&spec.name, tensor, None);
                 continue;
             };
-            let bytes = 4 * self.slabs[slab].len as u64;
-            let mut range = |role: Role, name: String| {
-                rec.external_range(&self.label(role, slab), bytes, first, &name, &spec.shape)
+            let len = self.slabs[slab].len;
+            let value = if halved {
+                let slab = (&*self.half_label(slab), len);
+                rec.external_range(Precision::F16, slab, first, &spec.name, &spec.shape)
+            } else {
+                self.range(rec, Role::Value, (slab, first), &spec.name, &spec.shape)
             };
-            let value = range(Role::Value, spec.name.clone());
-            let grad = train.then(|| range(Role::Grad, format!("gradient of {}", spec.name)));
+            let grad = train.then(|| {
+                let name = format!("gradient of {}", spec.name);
+                self.range(rec, Role::Grad, (slab, first), &name, &spec.shape)
+            });
             rec.add_param(&spec.name, value, grad);
         }
         if train {
@@ -131,6 +152,7 @@ impl ParamLayout {
             grads: self.whole_slab(rec, Role::Grad, slab),
             moment1: self.whole_slab(rec, Role::Moment1, slab),
             moment2: self.whole_slab(rec, Role::Moment2, slab),
+            halves: (self.precision == Precision::F16).then(|| self.whole_half(rec, slab)),
             decayed: self.slabs[slab].decayed,
             lr_scale: 1.0,
         });
@@ -149,21 +171,35 @@ impl ParamLayout {
     }
 
     fn whole_slab(&self, rec: &mut Recorder, role: Role, slab: usize) -> Tensor {
-        let len = self.slabs[slab].len;
+        let name = self.label(role, slab);
+        self.range(rec, role, (slab, 0), &name, &[self.slabs[slab].len])
+    }
+
+    fn whole_half(&self, rec: &mut Recorder, slab: usize) -> Tensor {
+        let (label, len) = (self.half_label(slab), self.slabs[slab].len);
+        rec.external_range(Precision::F16, (&label, len), 0, &label, &[len])
+    }
+
+    /// What is at a parameter's place in a slab of `role`.
+    fn range(
+        &self,
+        rec: &mut Recorder,
+        role: Role,
+        (slab, first): (usize, usize),
+        name: &str,
+        shape: &[usize],
+    ) -> Tensor {
         let label = self.label(role, slab);
-        rec.external_range(&label, 4 * len as u64, 0, &label, &[len])
+        let slab = (&*label, self.slabs[slab].len);
+        rec.external_range(Precision::F32, slab, first, name, shape)
     }
 
     /// Every trained parameter for LARS, whose momentum takes the place of the first moment.
     pub fn lars_tensors(&self, rec: &mut Recorder) -> Vec<LarsTensors> {
         let trained =
             self.specs.iter().zip(&self.places).filter_map(|(s, place)| Some((s, (*place)?)));
-        let tensors = trained.map(|(spec, (slab, first))| {
-            let bytes = 4 * self.slabs[slab].len as u64;
-            let mut range = |role: Role| {
-                let label = self.label(role, slab);
-                rec.external_range(&label, bytes, first, &spec.name, &spec.shape)
-            };
+        let tensors = trained.map(|(spec, place)| {
+            let mut range = |role: Role| self.range(rec, role, place, &spec.name, &spec.shape);
             LarsTensors {
                 grad: range(Role::Grad),
                 value: range(Role::Value),
@@ -175,8 +211,45 @@ impl ParamLayout {
 
     /// Label of a slab's buffer; another store's parameters below have labels of their own.
     fn label(&self, role: Role, slab: usize) -> String {
+        self.slab_label(role.name(), slab)
+    }
+
+    /// Label of the buffer with a slab's copy in f16.
+    fn half_label(&self, slab: usize) -> String {
+        self.slab_label("half", slab)
+    }
+
+    fn slab_label(&self, kind: &str, slab: usize) -> String {
         let level = if self.base.is_some() { "top " } else { "" };
-        format!("{level}{}.{slab}", role.name())
+        format!("{level}{kind}.{slab}")
+    }
+
+    /// Buffers with copies in f16: label and values.
+    fn halves(&self) -> Vec<(String, usize)> {
+        if self.precision == Precision::F32 {
+            return Vec::new();
+        }
+        let slabs = self.slabs.iter().enumerate();
+        let slabs = slabs.map(|(i, slab)| (self.half_label(i), slab.len));
+        let fixed = self.specs.iter().filter(|spec| !spec.trainable && spec.is_matrix());
+        slabs.chain(fixed.map(|spec| (fixed_half_label(&spec.name), spec.len()))).collect()
+    }
+
+    /// Records the copies in f16.
+    fn record_halves(&self, target: KernelTarget) -> Recorder {
+        let mut rec = Recorder::new(target, false);
+        for slab in 0..self.slabs.len() {
+            let (values, halves) =
+                (self.whole_slab(&mut rec, Role::Value, slab), self.whole_half(&mut rec, slab));
+            halve(&mut rec, values, halves);
+        }
+        for spec in self.specs.iter().filter(|spec| !spec.trainable && spec.is_matrix()) {
+            let values = rec.external(&fixed_label(&spec.name), [spec.len()]);
+            let label = fixed_half_label(&spec.name);
+            let halves = rec.external_of(Precision::F16, &label, [spec.len()]);
+            halve(&mut rec, values, halves);
+        }
+        rec
     }
 }
 
@@ -184,11 +257,17 @@ fn fixed_label(name: &str) -> String {
     format!("fixed {name}")
 }
 
+fn fixed_half_label(name: &str) -> String {
+    format!("half {name}")
+}
+
 /// Parameters, and while training also gradients and moments, on a device.
 pub struct ParamStore {
     gpu: Gpu,
     layout: ParamLayout,
     buffers: Buffers,
+    /// Makes the copy in f16, where there is one.
+    halving: Option<Program>,
 }
 
 impl ParamStore {
@@ -236,11 +315,20 @@ impl ParamStore {
         for spec in layout.specs.iter().filter(|spec| !spec.trainable) {
             add(fixed_label(&spec.name), 4 * spec.len() as u64)?;
         }
+        for (label, len) in layout.halves() {
+            add(label, Precision::F16.bytes() * len as u64)?;
+        }
         if train {
             add(STATE.to_owned(), size_of::<State>() as u64)?;
         }
         gpu.check()?;
-        let store = Self { gpu: gpu.clone(), layout, buffers };
+        let halving = match layout.precision {
+            Precision::F32 => None,
+            Precision::F16 => {
+                Some(Program::build(gpu, &layout.record_halves(gpu.target()), &buffers)?)
+            }
+        };
+        let store = Self { gpu: gpu.clone(), layout, buffers, halving };
         if train {
             store.set_state(State::default());
         }
@@ -276,7 +364,17 @@ impl ParamStore {
                 self.gpu.write(&self.buffers[&label], first, bytemuck::cast_slice(&tensor.data));
             }
         }
+        if role == Role::Value {
+            self.halve();
+        }
         Ok(())
+    }
+
+    /// Makes the copy in f16 follow the values, by the device's own rounding, as the optimiser does.
+    fn halve(&self) {
+        if let Some(halving) = &self.halving {
+            halving.submit();
+        }
     }
 
     /// Sets some values of the parameter `name`, from the value `first` on.
@@ -291,6 +389,7 @@ impl ParamStore {
         let (label, start) = place.expect("every parameter has a value");
         let offset = start + 4 * first as u64;
         self.gpu.write(&self.buffers[&label], offset, bytemuck::cast_slice(values));
+        self.halve();
     }
 
     /// Waits until everything written has arrived.

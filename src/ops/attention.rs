@@ -39,7 +39,7 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     // One product of queries with keys, or of weights with values.
     let product_flops = 2 * (batch * count * tokens * tokens * dim) as u64;
 
-    let out = rec.transient("attention", [batch, tokens, count * dim]);
+    let out = rec.transient_like(qkv, "attention", [batch, tokens, count * dim]);
     let lse = rec.transient("lse", [batch, count, tokens]);
     let kernels = Kernels::choose(rec, qkv, batch * count * tokens, dim);
     let bindings = [qkv, out, lse];

@@ -21,7 +21,7 @@ pub struct BatchNorm {
 /// `x [B, D] → (x − μ) / √(σ² + eps)` per feature.
 pub fn batch_norm(rec: &mut Recorder, x: Tensor, norm: BatchNorm) -> Tensor {
     let (rows, dim) = rec.rows_and_dim(x);
-    let y = rec.transient("batch_norm", [rows, dim]);
+    let y = rec.transient_like(x, "batch_norm", [rows, dim]);
     let stats = rec.transient("stats", [dim, 2]);
     let sizes = [rows as u32, dim as u32];
     let uniform = [sizes[0], sizes[1], norm.eps.to_bits(), norm.momentum.to_bits()];

@@ -1,6 +1,7 @@
 //! Cross entropy with its gradient.
 
 use super::masked_loss::add_loss;
+use super::optim::loss_scale;
 use super::row_lanes;
 use crate::program::{Recorder, Tensor};
 
@@ -20,7 +21,7 @@ pub enum Target {
 }
 
 /// Adds to `loss [1]` the cross entropy of `logits [.., C]`, summed over rows and divided by `count`,
-/// and sets their gradient. Returns each row's own `[rows]`.
+/// and sets their gradient, of a scaled loss in mixed precision. Returns each row's own `[rows]`.
 pub fn cross_entropy(
     rec: &mut Recorder,
     logits: Tensor,
@@ -37,8 +38,11 @@ pub fn cross_entropy(
     let (d_logits, _) = rec.grad_target(logits);
     let scale = 1.0 / count as f32;
     let uniform = [rows as u32, classes as u32, smoothing.to_bits(), scale.to_bits()];
-    let constants = [("SOFT", soft), ("WG", row_lanes(rec, classes))];
-    let bindings = [logits, labels, targets, row_loss, d_logits];
+    let factor = loss_scale(rec);
+    let scaled = u32::from(factor.is_some());
+    let constants = [("SOFT", soft), ("SCALED", scaled), ("WG", row_lanes(rec, classes))];
+    let factor = factor.unwrap_or_else(|| rec.unused());
+    let bindings = [logits, labels, targets, row_loss, d_logits, factor];
     rec.dispatch("cross_entropy", &constants, &uniform, &bindings, rows);
     add_loss(rec, row_loss, scale, loss);
     row_loss

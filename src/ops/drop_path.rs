@@ -14,7 +14,7 @@ pub struct DropPath {
 
 /// `shortcut + scale of the sample · branch`, both `[B, ..]`.
 pub fn drop_path(rec: &mut Recorder, shortcut: Tensor, branch: Tensor, drop: DropPath) -> Tensor {
-    let y = rec.transient("drop_path", rec.shape(shortcut).to_vec());
+    let y = rec.transient_like(shortcut, "drop_path", rec.shape(shortcut).to_vec());
     let &[_, batch] = rec.shape(drop.scales) else { panic!("scales are [connections, B]") };
     let count = rec.len(y);
     let uniform = [count, count / batch, drop.connection * batch].map(|n| n as u32);

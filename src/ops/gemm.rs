@@ -151,7 +151,7 @@ impl Kernel {
             };
         }
         let operands = [m * k, n * k, m * n];
-        let fit = operands.iter().all(|&len| texture::fits(4 * len as u64));
+        let fit = operands.iter().all(|&len| texture::fits(len));
         Self {
             shader: if target.tier == Tier::CpuTextures && fit { textured } else { direct },
             constants: Vec::new(),

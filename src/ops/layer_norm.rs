@@ -7,7 +7,7 @@ use crate::program::{Recorder, Tensor};
 /// `x [.., D] → (x − μ) / √(σ² + eps) · gamma + beta`, variance biased.
 pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, eps: f32) -> Tensor {
     let (rows, dim) = rec.rows_and_dim(x);
-    let y = rec.transient("norm", rec.shape(x).to_vec());
+    let y = rec.transient_like(x, "norm", rec.shape(x).to_vec());
     let stats = rec.transient("stats", [rows, 2]);
     let lanes = [("WG", row_lanes(rec, dim))];
     let uniform = [rows as u32, dim as u32, eps.to_bits()];

@@ -28,7 +28,7 @@ pub fn combine(rec: &mut Recorder, x: Tensor, basis: Tensor, offset: Tensor) -> 
     let (_, n) = rec.rows_and_dim(basis);
     let mut shape = rec.shape(x).to_vec();
     *shape.last_mut().expect("a tensor with a dimension") = n;
-    let y = rec.transient("combined", shape);
+    let y = rec.transient_like(x, "combined", shape);
     let epilogue = Epilogue { bias: Some(offset), ..Default::default() };
     gemm(rec, ProductLayout::Nn, [m, n, k], [x, basis, y], epilogue);
     y
@@ -44,7 +44,7 @@ fn record(
     let sizes @ [m, n, k] = sizes(rec, x, weight);
     let mut shape = rec.shape(x).to_vec();
     *shape.last_mut().expect("a tensor with a dimension") = n;
-    let y = rec.transient("linear", shape);
+    let y = rec.transient_like(x, "linear", shape);
     let epilogue = Epilogue { bias, residual, ..Default::default() };
     gemm(rec, ProductLayout::Nt, sizes, [x, weight, y], epilogue);
     let inputs: Vec<Tensor> =
@@ -70,21 +70,21 @@ pub fn mlp(
     let [m, hidden, dim] = sizes(rec, x, w1);
     let mut shape = rec.shape(x).to_vec();
     *shape.last_mut().expect("a tensor with a dimension") = hidden;
-    let pre = rec.transient("fc1", shape.clone());
-    let activation = rec.transient("gelu", shape.clone());
+    let pre = rec.transient_like(x, "fc1", shape.clone());
+    let activation = rec.transient_like(x, "gelu", shape.clone());
     let epilogue = Epilogue { bias: Some(b1), gelu: Some(pre), ..Default::default() };
     gemm(rec, ProductLayout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
     let sizes2 @ [_, out, _] = sizes(rec, activation, w2);
     let mut out_shape = shape.clone();
     *out_shape.last_mut().expect("a tensor with a dimension") = out;
-    let y = rec.transient("fc2", out_shape);
+    let y = rec.transient_like(x, "fc2", out_shape);
     let epilogue = Epilogue { bias: Some(b2), residual, ..Default::default() };
     gemm(rec, ProductLayout::Nt, sizes2, [activation, w2, y], epilogue);
     let inputs: Vec<Tensor> = [x, w1, b1, w2, b2].into_iter().chain(residual).collect();
     rec.on_backward(y, &inputs, move |rec, dy| {
         param_grads(rec, sizes2, activation, dy, w2, Some(b2));
         if [x, w1, b1].iter().any(|&t| rec.needs_grad(t)) {
-            let d_pre = rec.transient("d fc1", shape);
+            let d_pre = rec.transient_like(pre, "d fc1", shape);
             let epilogue = Epilogue { gelu_grad: Some(pre), ..Default::default() };
             gemm(rec, ProductLayout::Nn, [m, hidden, out], [dy, w2, d_pre], epilogue);
             param_grads(rec, [m, hidden, dim], x, d_pre, w1, Some(b1));
@@ -99,7 +99,7 @@ pub fn mlp(
 
 /// `a + b`, for a residual branch that ends without a projection.
 pub fn residual(rec: &mut Recorder, a: Tensor, b: Tensor) -> Tensor {
-    let y = rec.transient("residual", rec.shape(a).to_vec());
+    let y = rec.transient_like(a, "residual", rec.shape(a).to_vec());
     let count = rec.len(y);
     rec.dispatch("residual", &[], &[count as u32], &[a, b, y], groups_of_lanes(count));
     rec.on_backward(y, &[a, b], move |rec, dy| {
@@ -142,14 +142,14 @@ fn param_grads(
     weight: Tensor,
     bias: Option<Tensor>,
 ) {
-    let mut sums = Vec::with_capacity(2);
+    let d_bias = bias.and_then(|bias| rec.param_grad(bias));
+    let mut sums: Vec<_> = d_bias.map(|d_bias| (dy, d_bias)).into_iter().collect();
     if let Some(d_weight) = rec.param_grad(weight) {
         let parts = add_product(rec, ProductLayout::Tn, [n, k, m], [dy, x, d_weight]);
         sums.extend(parts.map(|parts| (parts, d_weight)));
     }
-    sums.extend(bias.and_then(|bias| rec.param_grad(bias)).map(|d_bias| (dy, d_bias)));
     match sums[..] {
-        [weight, bias] => add_two_column_sums(rec, [weight, bias]),
+        [bias, weight] => add_two_column_sums(rec, [bias, weight]),
         [(x, out)] => add_column_sums(rec, x, out, None),
         _ => {}
     }

@@ -1,5 +1,6 @@
 //! The masked autoencoder's loss with its gradient, and sums of losses.
 
+use super::optim::loss_scale;
 use super::row_lanes;
 use crate::config::ModelConfig;
 use crate::program::{Recorder, Tensor};
@@ -15,7 +16,7 @@ pub struct Truth {
 
 /// Adds to `loss [1]` the squared error of `pred [B, T, P]` on the patches that `target [B, T]`
 /// names, averaged over a patch's values, then over masked patches, divided by the number of accumulated
-/// batches; and sets the gradient of `pred`. Returns the loss per token `[B, T]`.
+/// batches; and sets the gradient of `pred`, of a scaled loss in mixed precision. Returns the loss per token `[B, T]`.
 pub fn masked_loss(
     rec: &mut Recorder,
     config: &ModelConfig,
@@ -36,13 +37,16 @@ pub fn masked_loss(
     let sizes = [tokens, grid_w, grid_h, patch_h, patch_w, channels, batch * tokens];
     let mut uniform = sizes.map(|n| n as u32).to_vec();
     uniform.push((2.0 / (patch_dim as f32 * masked)).to_bits());
+    let scale = if backward { loss_scale(rec) } else { None };
     let constants = [
         ("ROWS", u32::from(is_rows)),
         ("NORM_PIX", u32::from(config.norm_pix_loss)),
         ("BACKWARD", u32::from(backward)),
+        ("SCALED", u32::from(scale.is_some())),
         ("WG", row_lanes(rec, patch_dim)),
     ];
-    let bindings = [truth.values, target, pred, patch_loss, d_pred];
+    let scale = scale.unwrap_or_else(|| rec.unused());
+    let bindings = [truth.values, target, pred, patch_loss, d_pred, scale];
     rec.dispatch("masked_loss", &constants, &uniform, &bindings, batch * tokens);
     add_loss(rec, patch_loss, 1.0 / masked, loss);
     patch_loss

@@ -7,7 +7,7 @@ use crate::program::{Recorder, Tensor};
 pub fn mean_pool(rec: &mut Recorder, x: Tensor, range: std::ops::Range<usize>) -> Tensor {
     let &[batch, tokens, dim] = rec.shape(x) else { panic!("tokens are [B, T, D]") };
     assert!(range.end <= tokens && !range.is_empty(), "{range:?} of {tokens} tokens");
-    let y = rec.transient("pool", [batch, dim]);
+    let y = rec.transient_like(x, "pool", [batch, dim]);
     let uniform =
         move |count: usize| [tokens, range.start, range.len(), dim, count].map(|n| n as u32);
     let count = batch * dim;

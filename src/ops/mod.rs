@@ -56,7 +56,7 @@ fn groups_of_lanes(count: usize) -> usize {
 /// Whether to record a kernel that reads these tensors from textures, as vectors along their last
 /// dimension of `dim` values.
 fn reads_textures(rec: &Recorder, dim: usize, tensors: &[Tensor]) -> bool {
-    let fits = |&tensor: &Tensor| texture::fits(4 * rec.len(tensor) as u64);
+    let fits = |&tensor: &Tensor| texture::fits(rec.len(tensor));
     rec.tier() == Tier::CpuTextures && dim.is_multiple_of(4) && tensors.iter().all(fits)
 }
 

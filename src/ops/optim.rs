@@ -1,6 +1,7 @@
-//! The end of a step: gradient norm, clipping, skipping of what is not finite, AdamW or LARS.
+//! The end of a step: gradient norm, clipping, skipping of what is not finite, loss scaling, AdamW or LARS.
 
 use super::{groups_of_eight, groups_of_lanes, reads_textures, row_lanes};
+use crate::gpu::Precision;
 use crate::program::{Recorder, Tensor};
 
 /// Gradients per partial sum of squares; `grad_norm.wgsl` has the same number.
@@ -8,11 +9,15 @@ const CHUNK: usize = 4096;
 /// Steps whose metrics are kept on the device until they are read.
 pub const METRICS_RING: usize = 64;
 /// Words of one step's [`Metrics`].
-pub const METRICS_WORDS: usize = 8;
+pub const METRICS_WORDS: usize = 9;
 /// Words of the scalars that are written before every step, see [`Scalars`].
 pub const STEP_WORDS: usize = 8;
 /// Words of the optimiser's state, see `step_end.wgsl`.
-pub const STATE_WORDS: usize = 8;
+pub const STATE_WORDS: usize = 9;
+/// Label of the buffer with the optimiser's state.
+pub const STATE: &str = "optimizer state";
+/// Factor of the loss with which mixed precision begins: torch.amp.GradScaler's.
+pub const INITIAL_LOSS_SCALE: f32 = 65_536.0;
 
 /// Scalars of one step, uploaded before it.
 #[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
@@ -57,6 +62,8 @@ pub struct Metrics {
     pub skipped_in_a_row: u32,
     /// Updates made so far.
     pub updates: u32,
+    /// Factor of the loss of which the gradients were computed; 1 in f32. The norm is without it.
+    pub loss_scale: f32,
 }
 
 /// State of the optimiser that is not per parameter.
@@ -77,8 +84,10 @@ pub struct State {
     pub skipped: u32,
     /// Steps skipped in a row.
     pub skipped_in_a_row: u32,
-    /// Fills the buffer.
-    pub padding: u32,
+    /// Mixed precision: steps made since the scale of the loss changed.
+    pub good_steps: u32,
+    /// Mixed precision: factor of the loss of which gradients are computed.
+    pub loss_scale: f32,
 }
 
 impl Default for State {
@@ -91,7 +100,8 @@ impl Default for State {
             updates: 0,
             skipped: 0,
             skipped_in_a_row: 0,
-            padding: 0,
+            good_steps: 0,
+            loss_scale: INITIAL_LOSS_SCALE,
         }
     }
 }
@@ -122,6 +132,8 @@ pub struct SlabTensors {
     pub moment1: Tensor,
     /// Second moments.
     pub moment2: Tensor,
+    /// Mixed precision: the parameters in f16, which follow them.
+    pub halves: Option<Tensor>,
     /// Leading values that are decayed; a multiple of 4.
     pub decayed: usize,
     /// Factor on the learning rate.
@@ -139,6 +151,11 @@ pub struct StepTensors {
     pub loss: Tensor,
     /// Ring of [`Metrics`].
     pub metrics: Tensor,
+}
+
+/// The state that holds the factor of the loss, where the recording is in mixed precision.
+pub(super) fn loss_scale(rec: &mut Recorder) -> Option<Tensor> {
+    (rec.precision() == Precision::F16).then(|| rec.external(STATE, [STATE_WORDS]))
 }
 
 /// Records the gradient norm, the decision to apply the step, and its metrics. `betas` are AdamW's;
@@ -167,9 +184,10 @@ fn end_step(
     }
     let uniform =
         [total as u32, METRICS_RING as u32, clip_norm.to_bits(), beta1.to_bits(), beta2.to_bits()];
-    let lanes = [("WG", row_lanes(rec, total))];
+    let mixed = u32::from(rec.precision() == Precision::F16);
+    let constants = [("MIXED", mixed), ("WG", row_lanes(rec, total))];
     let StepTensors { step, state, loss, metrics } = tensors;
-    rec.dispatch("step_end", &lanes, &uniform, &[step, partials, loss, state, metrics], 1);
+    rec.dispatch("step_end", &constants, &uniform, &[step, partials, loss, state, metrics], 1);
 }
 
 /// Records the end of a step with AdamW on every slab.
@@ -187,16 +205,27 @@ pub fn adamw(rec: &mut Recorder, config: AdamW, slabs: &[SlabTensors], tensors: 
             config.eps.to_bits(),
             config.weight_decay.to_bits(),
         ];
-        let SlabTensors { values, grads, moment1, moment2, .. } = *slab;
-        let groups = groups_of_lanes(count);
-        if reads_textures(rec, rec.len(values), &[values]) {
-            let bindings = [step, state, grads, values, moment1, moment2, values, moment1, moment2];
-            rec.dispatch("adamw_texture", &[], &uniform, &bindings, groups);
-        } else {
-            let bindings = [step, state, grads, values, moment1, moment2];
-            rec.dispatch("adamw", &[], &uniform, &bindings, groups);
+        let SlabTensors { values, grads, moment1, moment2, halves, .. } = *slab;
+        let mut bindings = vec![step, state, grads, values, moment1, moment2];
+        let textured = reads_textures(rec, rec.len(values), &[values]);
+        if textured {
+            bindings.extend([values, moment1, moment2]);
         }
+        bindings.extend(halves);
+        let kernel = match (textured, halves.is_some()) {
+            (false, false) => "adamw",
+            (false, true) => "adamw_half",
+            (true, false) => "adamw_texture",
+            (true, true) => "adamw_texture_half",
+        };
+        rec.dispatch(kernel, &[], &uniform, &bindings, groups_of_lanes(count));
     }
+}
+
+/// Records the copy of `values` in `halves`, as many f16.
+pub fn halve(rec: &mut Recorder, values: Tensor, halves: Tensor) {
+    let count = rec.len(values);
+    rec.dispatch("halve", &[], &[count as u32], &[values, halves], groups_of_lanes(count));
 }
 
 /// LARS' constants.

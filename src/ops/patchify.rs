@@ -2,6 +2,7 @@
 
 use super::groups_of_lanes;
 use crate::config::ModelConfig;
+use crate::gpu::Precision;
 use crate::program::{Recorder, Tensor};
 
 /// Order of a patch's values.
@@ -13,19 +14,20 @@ pub enum Flatten {
     ChannelLast,
 }
 
-/// `images [B, C, H, W] → [B, L, P]`; with `visible = (ids_shuffle, first, n)` only the `n` patches
-/// from rank `first` on, in that order.
+/// `images [B, C, H, W] → [B, L, P]`, kept in `precision`; with `visible = (ids_shuffle, first, n)` only
+/// the `n` patches from rank `first` on, in that order.
 pub fn patchify(
     rec: &mut Recorder,
     config: &ModelConfig,
     images: Tensor,
     flatten: Flatten,
+    precision: Precision,
     visible: Option<(Tensor, usize, usize)>,
 ) -> Tensor {
     let batch = rec.len(images) / config.image_len();
     let patches = config.num_patches();
     let (ids, first, rows) = visible.unwrap_or((rec.unused(), 0, patches));
-    let out = rec.transient("patches", [batch, rows, config.patch_dim()]);
+    let out = rec.transient_of(precision, "patches", [batch, rows, config.patch_dim()]);
     let count = rec.len(out);
     let constants = [
         ("GATHER", u32::from(visible.is_some())),

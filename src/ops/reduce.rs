@@ -27,7 +27,7 @@ pub(super) fn add_column_sums(
     }
 }
 
-/// `out [D] += Σ x [rows, D]` of two tensors that have nothing to do with each other.
+/// `out [D] += Σ x [rows, D]` of two tensors that have nothing to do with each other, the second in f32.
 pub(super) fn add_two_column_sums(rec: &mut Recorder, sums: [(Tensor, Tensor); 2]) {
     let [first, second] = sums.map(|(x, out)| {
         let x = in_one_chunk(rec, x, out, None).unwrap_or(x);

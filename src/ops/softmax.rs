@@ -6,7 +6,7 @@ use crate::program::{Recorder, Tensor};
 /// `x [.., D] → exp(x) / Σ exp(x)`.
 pub fn softmax(rec: &mut Recorder, x: Tensor) -> Tensor {
     let (rows, dim) = rec.rows_and_dim(x);
-    let y = rec.transient("softmax", rec.shape(x).to_vec());
+    let y = rec.transient_like(x, "softmax", rec.shape(x).to_vec());
     let lanes = [("WG", row_lanes(rec, dim))];
     let uniform = [rows as u32, dim as u32];
     rec.dispatch("softmax", &lanes, &uniform, &[x, y], rows);

@@ -94,7 +94,7 @@ pub fn assemble_tokens(
     let &[batch, tokens] = rec.shape(maps.source) else { panic!("a map is [B, T]") };
     let &[_, sources] = rec.shape(maps.source_token) else { panic!("a map is [B, S]") };
     let dim = rec.rows_and_dim(given).1;
-    let out = rec.transient("tokens", [batch, tokens, dim]);
+    let out = rec.transient_like(given, "tokens", [batch, tokens, dim]);
     let count = rec.len(out);
     let unused = rec.unused();
     let bindings = [

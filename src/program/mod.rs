@@ -17,7 +17,8 @@ pub use timing::DispatchTime;
 use timing::Work;
 
 use crate::error::Result;
-use crate::gpu::{Buffer, CommandList, Dispatch, Gpu};
+use crate::gpu::shaders::{Element, Shader};
+use crate::gpu::{Buffer, CommandList, Dispatch, Gpu, Precision};
 
 /// Buffers by label, shared between programs (parameters, optimiser state).
 pub type Buffers = HashMap<String, Arc<Buffer>>;
@@ -43,6 +44,8 @@ struct Written {
     buffer: Arc<Buffer>,
     first: u64,
     bytes: u64,
+    /// None for indices.
+    precision: Option<Precision>,
 }
 
 impl Program {
@@ -70,10 +73,12 @@ impl Program {
         gpu.check()?;
         let range = |tensor: Tensor| -> (&Arc<Buffer>, u64, u64) {
             let info = &recorder.tensors[tensor.0];
-            let bytes = info.bytes().max(4);
+            // Bindings are whole words.
+            let bytes = info.bytes().max(4).next_multiple_of(4);
             match info.place {
                 Place::External { buffer, first } => {
-                    (&externals[&recorder.externals[buffer].label], 4 * first as u64, bytes)
+                    let first = info.precision.bytes() * first as u64;
+                    (&externals[&recorder.externals[buffer].label], first, bytes)
                 }
                 Place::Transient => {
                     (&slots[plan.slot_of[tensor.0].expect("planned: it is bound")], 0, bytes)
@@ -101,16 +106,19 @@ impl Program {
             work: Work::of(recorder, op),
             writes: op
                 .accesses()
-                .filter(|&(_, writes)| writes)
-                .map(|(tensor, _)| {
+                .zip(Shader::named(op.kernel.shader).elements)
+                .filter(|&((_, writes), _)| writes)
+                .map(|((tensor, _), &element)| {
                     let info = &recorder.tensors[tensor.0];
-                    let (buffer, first, bytes) = range(tensor);
+                    let (buffer, first, _) = range(tensor);
                     let label = if op.scope.is_empty() || info.label.contains(&op.scope) {
                         info.label.clone()
                     } else {
                         format!("{} ({})", info.label, op.scope)
                     };
-                    Written { label, buffer: Arc::clone(buffer), first, bytes }
+                    let precision = (element != Element::Word).then_some(info.precision);
+                    let bytes = info.bytes();
+                    Written { label, buffer: Arc::clone(buffer), first, bytes, precision }
                 })
                 .collect(),
         });
@@ -195,16 +203,25 @@ impl Program {
         for (i, step) in self.steps.iter().enumerate() {
             self.list.submit_range(i..i + 1, i == 0);
             for written in &step.writes {
-                let bytes = self.gpu.read(&written.buffer, written.first, written.bytes).await?;
-                let words: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
                 // Index maps hold marks whose bits would read as NaN.
-                let is_index =
-                    matches!(step.kernel, "argmax" | "argsort" | "gather_labels" | "token_maps");
-                if !is_index && words.iter().any(|&w| !f32::from_bits(w).is_finite()) {
+                let Some(precision) = written.precision else { continue };
+                let bytes = self.gpu.read(&written.buffer, written.first, written.bytes).await?;
+                if has_non_finite(&bytes[..written.bytes as usize], precision) {
                     return Ok(Some(written.label.clone()));
                 }
             }
         }
         Ok(None)
+    }
+}
+
+fn has_non_finite(bytes: &[u8], precision: Precision) -> bool {
+    match precision {
+        Precision::F32 => {
+            bytemuck::pod_collect_to_vec::<u8, f32>(bytes).iter().any(|x| !x.is_finite())
+        }
+        Precision::F16 => {
+            bytemuck::pod_collect_to_vec::<u8, half::f16>(bytes).iter().any(|x| !x.is_finite())
+        }
     }
 }

@@ -4,17 +4,17 @@
 use std::collections::HashMap;
 use std::mem;
 
-use crate::gpu::shaders::{Access, Shader};
-use crate::gpu::{BINDING_ALIGNMENT, KernelKey, KernelTarget, Tier};
+use crate::gpu::shaders::{Access, Element, Shader};
+use crate::gpu::{BINDING_ALIGNMENT, KernelKey, KernelTarget, Precision, Tier, Types};
 
-/// A tensor of 32-bit words (f32 or u32) in a [`Recorder`].
+/// A tensor of 32-bit words (f32 or u32), or of f16, in a [`Recorder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tensor(pub(super) usize);
 
 /// Where a tensor lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In memory that outlives the program's runs: which buffer, and the first word.
+    /// In memory that outlives the program's runs: which buffer, and the first value.
     External { buffer: usize, first: usize },
     /// In memory that the planner may give to others before and after.
     Transient,
@@ -24,13 +24,16 @@ pub(super) struct TensorInfo {
     pub label: String,
     pub shape: Vec<usize>,
     pub place: Place,
+    pub precision: Precision,
+    /// Whether it stands in for one that the kernel does not touch, of whatever precision.
+    pub is_unused: bool,
     needs_grad: bool,
     grad: Option<Tensor>,
 }
 
 impl TensorInfo {
     pub fn bytes(&self) -> u64 {
-        4 * self.shape.iter().product::<usize>() as u64
+        self.precision.bytes() * self.shape.iter().product::<usize>() as u64
     }
 }
 
@@ -38,9 +41,6 @@ pub(super) struct External {
     pub label: String,
     pub bytes: u64,
 }
-
-/// Labels of the stand-ins for bindings that a kernel's variant does not use.
-pub(super) const UNUSED: [&str; 2] = ["unused", "unused output"];
 
 /// One recorded kernel launch.
 pub(super) struct Recorded {
@@ -67,6 +67,7 @@ pub(super) type Backward = Box<dyn FnOnce(&mut Recorder)>;
 /// Records a program: tensors, dispatches in order, and the tape for reverse-mode differentiation.
 pub struct Recorder {
     target: KernelTarget,
+    precision: Precision,
     differentiates: bool,
     scope: String,
     pub(super) tensors: Vec<TensorInfo>,
@@ -85,6 +86,7 @@ impl Recorder {
     pub fn new(target: impl Into<KernelTarget>, differentiates: bool) -> Self {
         Self {
             target: target.into(),
+            precision: Precision::F32,
             differentiates,
             scope: String::new(),
             tensors: Vec::new(),
@@ -106,6 +108,17 @@ impl Recorder {
     /// Their family.
     pub fn tier(&self) -> Tier {
         self.target.tier
+    }
+
+    /// How weights and activations are kept from now on.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
+    }
+
+    /// How weights and activations are kept. In f16 gradients are computed from a scaled loss, lest
+    /// small ones vanish.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Names the part of the model that is recorded next.
@@ -144,23 +157,68 @@ impl Recorder {
         (leading.iter().product(), *dim)
     }
 
-    fn push(&mut self, label: String, shape: Vec<usize>, place: Place) -> Tensor {
-        self.tensors.push(TensorInfo { label, shape, place, needs_grad: false, grad: None });
+    fn push(
+        &mut self,
+        label: String,
+        shape: Vec<usize>,
+        place: Place,
+        precision: Precision,
+    ) -> Tensor {
+        self.tensors.push(TensorInfo {
+            label,
+            shape,
+            place,
+            precision,
+            is_unused: false,
+            needs_grad: false,
+            grad: None,
+        });
         Tensor(self.tensors.len() - 1)
     }
 
-    /// A tensor that lives from its first write to its last use.
+    /// A tensor of words that lives from its first write to its last use.
     pub fn transient(&mut self, name: &str, shape: impl Into<Vec<usize>>) -> Tensor {
-        let label =
-            if self.scope.is_empty() { name.into() } else { format!("{}.{name}", self.scope) };
-        self.push(label, shape.into(), Place::Transient)
+        self.transient_of(Precision::F32, name, shape)
     }
 
-    /// A buffer of its own, found under `label` when the program is built.
+    /// The same of values that are kept like those of `like`.
+    pub fn transient_like(
+        &mut self,
+        like: Tensor,
+        name: &str,
+        shape: impl Into<Vec<usize>>,
+    ) -> Tensor {
+        self.transient_of(self.tensors[like.0].precision, name, shape)
+    }
+
+    /// The same of values that are kept in `precision`.
+    pub fn transient_of(
+        &mut self,
+        precision: Precision,
+        name: &str,
+        shape: impl Into<Vec<usize>>,
+    ) -> Tensor {
+        let label =
+            if self.scope.is_empty() { name.into() } else { format!("{}.{name}", self.scope) };
+        self.push(label, shape.into(), Place::Transient, precision)
+    }
+
+    /// A buffer of words of its own, found under `label` when the program is built.
     pub fn external(&mut self, label: &str, shape: impl Into<Vec<usize>>) -> Tensor {
+        self.external_of(Precision::F32, label, shape)
+    }
+
+    /// The same of values that are kept in `precision`.
+    pub fn external_of(
+        &mut self,
+        precision: Precision,
+        label: &str,
+        shape: impl Into<Vec<usize>>,
+    ) -> Tensor {
         let shape = shape.into();
-        let buffer = self.external_buffer(label, 4 * shape.iter().product::<usize>() as u64);
-        self.push(label.to_owned(), shape, Place::External { buffer, first: 0 })
+        let bytes = precision.bytes() * shape.iter().product::<usize>() as u64;
+        let buffer = self.external_buffer(label, bytes);
+        self.push(label.to_owned(), shape, Place::External { buffer, first: 0 }, precision)
     }
 
     fn external_buffer(&mut self, label: &str, bytes: u64) -> usize {
@@ -171,21 +229,24 @@ impl Recorder {
         self.externals.len() - 1
     }
 
-    /// A range of the external buffer `label`, which holds `bytes` bytes in all.
+    /// Values from the value `first` on of the external buffer `label`, which holds `len` values in all,
+    /// kept in `precision`.
     ///
     /// # Panics
     /// If the range does not begin where bindings may.
     pub fn external_range(
         &mut self,
-        label: &str,
-        bytes: u64,
+        precision: Precision,
+        (label, len): (&str, usize),
         first: usize,
         name: &str,
         shape: &[usize],
     ) -> Tensor {
-        assert_eq!(4 * first as u64 % BINDING_ALIGNMENT, 0, "{name} is not aligned in {label}");
-        let buffer = self.external_buffer(label, bytes);
-        self.push(name.to_owned(), shape.to_vec(), Place::External { buffer, first })
+        let bytes = |values: usize| precision.bytes() * values as u64;
+        assert_eq!(bytes(first) % BINDING_ALIGNMENT, 0, "{name} is not aligned in {label}");
+        let buffer = self.external_buffer(label, bytes(len));
+        let place = Place::External { buffer, first };
+        self.push(name.to_owned(), shape.to_vec(), place, precision)
     }
 
     /// Keeps a transient tensor's value after the run, in a buffer called `label`.
@@ -237,18 +298,26 @@ impl Recorder {
 
     /// Stand-in for a binding that the recorded variant of a kernel does not read.
     pub fn unused(&mut self) -> Tensor {
-        self.external(UNUSED[0], [4])
+        self.stand_in("unused")
     }
 
     /// Stand-in for a binding that the recorded variant of a kernel does not write.
     pub fn unused_out(&mut self) -> Tensor {
-        self.external(UNUSED[1], [4])
+        self.stand_in("unused output")
     }
 
-    /// Appends a kernel launch; `bindings` follow the shader's order from binding 1.
+    fn stand_in(&mut self, label: &str) -> Tensor {
+        let tensor = self.external(label, [4]);
+        self.tensors[tensor.0].is_unused = true;
+        tensor
+    }
+
+    /// Appends a kernel launch; `bindings` follow the shader's order from binding 1, and decide its
+    /// element types.
     ///
     /// # Panics
-    /// If the number of bindings is not the shader's, or a written tensor is bound twice.
+    /// If the number of bindings is not the shader's, a written tensor is bound twice, or no variant of the
+    /// kernel has their element types.
     pub fn dispatch(
         &mut self,
         shader: &'static str,
@@ -270,15 +339,15 @@ impl Recorder {
         groups: usize,
         flops: u64,
     ) {
+        let types = self.types(Shader::named(shader), bindings);
         let entry = Recorded {
-            kernel: KernelKey { shader, constants: constants.to_vec() },
+            kernel: KernelKey { shader, constants: constants.to_vec(), types },
             uniform: uniform.to_vec(),
             bindings: bindings.to_vec(),
             groups: u32::try_from(groups).expect("at most u32::MAX workgroups"),
             flops,
             scope: self.scope.clone(),
         };
-        assert_eq!(bindings.len(), Shader::named(shader).bindings.len(), "bindings of {shader}");
         let accesses = Shader::named(shader).bindings;
         for (i, (&tensor, &access)) in bindings.iter().zip(accesses).enumerate() {
             // A texture holds a copy: the tensor itself may be written meanwhile.
@@ -288,6 +357,30 @@ impl Recorder {
             assert!(!clash, "{shader} writes a tensor that it also binds elsewhere");
         }
         self.recorded.push(entry);
+    }
+
+    /// The variant of a kernel that takes `bindings`.
+    fn types(&self, shader: &Shader, bindings: &[Tensor]) -> Types {
+        let name = shader.name;
+        assert_eq!(bindings.len(), shader.bindings.len(), "bindings of {name}");
+        let used = || {
+            let pairs = bindings.iter().zip(shader.elements);
+            let pairs = pairs.map(|(&tensor, &element)| (&self.tensors[tensor.0], element));
+            pairs.filter(|(tensor, _)| !tensor.is_unused)
+        };
+        let precision_of = |wanted: Element| {
+            let found = used().find(|&(_, element)| element == wanted);
+            found.map_or(Precision::F32, |(tensor, _)| tensor.precision)
+        };
+        let types = Types {
+            activations: precision_of(Element::Activation),
+            output: precision_of(Element::Output),
+        };
+        for (tensor, element) in used() {
+            let fits = tensor.precision == element.precision(types);
+            assert!(fits, "{name} does not take {} in {:?}", tensor.label, tensor.precision);
+        }
+        types
     }
 
     /// Marks `output` as depending on `inputs` and, if one of them is trained, puts `backward` on
@@ -342,8 +435,8 @@ impl Recorder {
             return (grad, true);
         }
         let label = format!("d {}", self.tensors[tensor.0].label);
-        let shape = self.tensors[tensor.0].shape.clone();
-        let grad = self.push(label, shape, Place::Transient);
+        let TensorInfo { shape, precision, .. } = &self.tensors[tensor.0];
+        let grad = self.push(label, shape.clone(), Place::Transient, *precision);
         self.tensors[tensor.0].grad = Some(grad);
         (grad, false)
     }

@@ -1,6 +1,6 @@
 //! What a dispatch costs: its time, and the work to hold that against.
 
-use super::recorder::{Recorded, Recorder, UNUSED};
+use super::recorder::{Recorded, Recorder};
 use crate::gpu::shaders::{Access, Shader};
 
 /// Time and work of one dispatch of a program.
@@ -50,7 +50,7 @@ impl Work {
         let accesses = Shader::named(op.kernel.shader).bindings;
         for (&tensor, &access) in op.bindings.iter().zip(accesses) {
             let info = &recorder.tensors[tensor.0];
-            if UNUSED.contains(&info.label.as_str()) {
+            if info.is_unused {
                 continue;
             }
             bytes += info.bytes();

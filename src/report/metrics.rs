@@ -32,6 +32,9 @@ pub struct Record {
     /// Global L2 norm of the gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grad_norm: Option<f64>,
+    /// Factor of the loss of which gradients were computed, in mixed precision.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
     /// Images per second since the line before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images_per_second: Option<f64>,

@@ -9,9 +9,10 @@ use super::recipe::Recipe;
 use crate::config::ModelConfig;
 use crate::data::{Cursor, Normalization};
 use crate::error::{Error, Result};
-use crate::ops::optim::State;
+use crate::gpu::Precision;
+use crate::ops::optim::{STATE_WORDS, State};
 use crate::tensor::TensorMap;
-use crate::weights::safetensors::{self, Precision};
+use crate::weights::safetensors;
 
 /// Key in the file's metadata under which [`Meta`] is kept.
 pub const META: &str = "webmae.checkpoint";
@@ -33,8 +34,11 @@ pub struct Meta {
     pub step: u64,
     /// The batch that comes next.
     pub cursor: Cursor,
-    /// Words of the optimiser's [`State`].
-    pub optimizer_state: [u32; 8],
+    /// Words of the optimiser's [`State`] but the last.
+    pub optimizer_state: [u32; STATE_WORDS - 1],
+    /// The last, which only mixed precision has: the factor of the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f32>,
     /// Seconds of training so far.
     pub seconds: f64,
     /// The run's recipe, seeds included.
@@ -58,7 +62,17 @@ impl Meta {
 
     /// The optimiser's state.
     pub fn state(&self) -> State {
-        bytemuck::cast(self.optimizer_state)
+        let mut words: [u32; STATE_WORDS] = bytemuck::cast(State::default());
+        words[..STATE_WORDS - 1].copy_from_slice(&self.optimizer_state);
+        let state: State = bytemuck::cast(words);
+        State { loss_scale: self.loss_scale.unwrap_or(state.loss_scale), ..state }
+    }
+
+    /// [`Self::optimizer_state`] and [`Self::loss_scale`] of `state` in a run of `recipe`.
+    pub fn words_of(state: State, recipe: &Recipe) -> ([u32; STATE_WORDS - 1], Option<f32>) {
+        let words: [u32; STATE_WORDS] = bytemuck::cast(state);
+        let first = std::array::from_fn(|i| words[i]);
+        (first, (recipe.precision == Precision::F16).then_some(state.loss_scale))
     }
 }
 
@@ -88,7 +102,7 @@ impl Checkpoint {
             .map_err(|e| Error::BadWeights { problem: format!("its description: {e}") })?;
         let tensors = self.into_tensors();
         let metadata = BTreeMap::from([(META.to_owned(), text)]);
-        safetensors::to_bytes(&tensors, &metadata, Precision::F32)
+        safetensors::to_bytes(&tensors, &metadata, safetensors::Precision::F32)
     }
 
     fn into_tensors(self) -> TensorMap {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::step::{MaskSource, StepConfig, Task};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::{BINDING_ALIGNMENT, KernelTarget};
+use crate::gpu::{BINDING_ALIGNMENT, KernelTarget, Precision};
 use crate::model::objective::masked_objective;
 use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
@@ -35,6 +35,8 @@ pub struct Request {
     pub grad_accum: usize,
     /// See [`StepConfig::recompute`].
     pub recompute: bool,
+    /// See [`StepConfig::precision`].
+    pub precision: Precision,
 }
 
 /// Costs of one optimiser step. FLOPs are those of matrix products and attention.
@@ -46,6 +48,8 @@ pub struct Estimate {
     pub grad_accum: usize,
     /// See [`StepConfig::recompute`].
     pub recompute: bool,
+    /// See [`StepConfig::precision`].
+    pub precision: Precision,
     /// Values in the encoder.
     pub encoder_parameters: u64,
     /// Values in the decoder.
@@ -56,7 +60,7 @@ pub struct Estimate {
     pub forward_flops: u64,
     /// FLOPs of a step, recomputed ones included.
     pub step_flops: u64,
-    /// Bytes of parameters.
+    /// Bytes of parameters, in mixed precision with their copy in f16.
     pub parameter_bytes: u64,
     /// Bytes of gradients.
     pub gradient_bytes: u64,
@@ -83,11 +87,13 @@ impl Estimate {
     /// [`Error::DoesNotFit`] if a tensor has more values than any device can index;
     /// [`Error::Config`] for an invalid model.
     pub fn new(config: &ModelConfig, request: Request, limits: Limits) -> Result<Self> {
-        let Request { batch_size, grad_accum, recompute } = request;
+        let Request { batch_size, grad_accum, recompute, precision } = request;
         config.validate()?;
         indexable(config, batch_size)?;
-        let layout = ParamLayout::new(mae_params(config), limits.max_binding);
+        let specs = mae_params(config);
+        let layout = ParamLayout::with_precision(specs, limits.max_binding, precision);
         let mut forward = Recorder::new(limits.target, false);
+        forward.set_precision(precision);
         layout.declare(&mut forward, false);
         masked_objective(&mut forward, config, batch_size, MaskSource::Generated, 1);
         // Only the counts matter, not the optimiser's constants.
@@ -100,6 +106,7 @@ impl Estimate {
             optimizer: Optimizer::AdamW(optimizer),
             layer_decay: 1.0,
             recompute,
+            precision,
         };
         // What exceeds a limit is refused later, with all numbers at hand.
         let forward = Plan::new(&forward, u64::MAX)?;
@@ -124,7 +131,8 @@ impl Estimate {
             }
             sum
         };
-        let (parameters, gradients) = (labelled(&["param.", "fixed "]), labelled(&["grad."]));
+        let (parameters, gradients) =
+            (labelled(&["param.", "fixed ", "half"]), labelled(&["grad."]));
         let moments = labelled(&["moment1.", "moment2."]);
         let activations = batch.transient_bytes() + update.transient_bytes();
         let uniforms = (batch.dispatches + update.dispatches) as u64 * BINDING_ALIGNMENT;
@@ -138,6 +146,7 @@ impl Estimate {
             batch_size,
             grad_accum,
             recompute,
+            precision,
             encoder_parameters: values(false),
             decoder_parameters: values(true),
             trainable_parameters: layout.trainable() as u64,
@@ -277,7 +286,7 @@ mod tests {
     }
 
     fn batch_of(batch_size: usize) -> Request {
-        Request { batch_size, grad_accum: 1, recompute: false }
+        Request { batch_size, grad_accum: 1, recompute: false, precision: Precision::F32 }
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub enum Event<'a> {
         step: u64,
         /// How many in a row.
         in_a_row: u32,
+        /// Mixed precision: the scale of the loss that it had; the next one is half of that.
+        loss_scale: Option<f64>,
     },
     /// Features of a frozen encoder are being extracted, so that training need not repeat it.
     Extracting {

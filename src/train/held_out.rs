@@ -8,7 +8,7 @@ use super::trainer::data;
 use crate::config::ModelConfig;
 use crate::data::{Batch, ImageSource, Normalization, Skipped, fixed_batch};
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::model::store::ParamStore;
 use crate::ops::optim::{STEP_WORDS, Scalars};
 use crate::ops::{argsort, noise};
@@ -42,7 +42,8 @@ impl HeldOut {
     ) -> Result<Self> {
         let model = &recipe.model;
         let batch_size = recipe.batch_size.min(indices.len());
-        let step = EvalStep::new(gpu, model, MaskSource::Generated, batch_size, store)?;
+        let masks = MaskSource::Generated;
+        let step = EvalStep::new(gpu, model, masks, batch_size, store, Precision::F32)?;
         let (mut batches, mut skipped) = (Vec::new(), Vec::new());
         for indices in indices.chunks_exact(batch_size) {
             let (batch, bad) = fixed_batch(source, normalization, model.image_size, indices)?;

@@ -8,6 +8,7 @@ use crate::config::{ModelConfig, PatchTarget};
 use crate::data::mix::Mix;
 use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
+use crate::gpu::Precision;
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Input, Pool, Trainable};
 use crate::ops::optim::{Lars, Optimizer};
 
@@ -146,6 +147,9 @@ pub struct Recipe {
     /// See [`StepConfig::recompute`]: the run is the same with and without.
     #[serde(default)]
     pub recompute: bool,
+    /// See [`StepConfig::precision`].
+    #[serde(default)]
+    pub precision: Precision,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Seed of parameters, order, augmentation and masks.
@@ -271,6 +275,10 @@ impl Recipe {
                 return Err(Error::config(option, problem));
             }
         }
+        if self.precision == Precision::F16 && matches!(self.optimizer, Optimizer::Lars(_)) {
+            let problem = "f16 is for training with AdamW; LARS trains a linear layer in f32";
+            return Err(Error::config("--precision", problem));
+        }
         if let Some(classify) = &self.classify {
             return classify.validate(&self.model);
         }
@@ -304,7 +312,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// The recipe of a probe beside this run: the same model and seed, its own pictures and rate.
+    /// The recipe of a probe beside this run: the same model and seed, its own pictures and rate, in f32.
     pub fn probe_recipe(&self, probe: &OnlineProbe) -> Self {
         Self {
             data: DataRecipe {
@@ -320,6 +328,7 @@ impl Recipe {
             grad_accum: 1,
             blr: probe.blr,
             lr: None,
+            precision: Precision::F32,
             optimizer: Optimizer::Lars(PROBE_LARS),
             classify: Some(Classify {
                 class_names: probe.class_names.clone(),
@@ -373,6 +382,7 @@ impl Recipe {
             optimizer: self.optimizer,
             layer_decay: self.classify.as_ref().map_or(1.0, |classify| classify.layer_decay),
             recompute: self.recompute,
+            precision: self.precision,
         }
     }
 

@@ -17,10 +17,10 @@ use super::prepare::{Prepared, prepare};
 use super::recipe::{Derived, Recipe};
 use super::run_folder::{RunConfig, RunFolder};
 use super::schedule::Schedule;
-use super::trainer::{MAX_SKIPPED_IN_A_ROW, Trainer};
+use super::trainer::{Trainer, gives_up};
 use crate::data::Skipped;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::ops::optim::{METRICS_RING, Metrics};
 use crate::report::metrics::Record;
 use crate::tensor::TensorMap;
@@ -36,7 +36,7 @@ pub enum Start {
 /// Trains as `recipe` says until its end or until `stop` is set, and reports to `observe`.
 ///
 /// # Errors
-/// [`Error::Diverged`] after [`MAX_SKIPPED_IN_A_ROW`] steps that were not finite; otherwise what
+/// [`Error::Diverged`] after several steps in a row that were not finite; otherwise what
 /// the data, the device or the disk refuses. Checkpoints written before stay valid.
 pub fn train(
     gpu: &Gpu,
@@ -46,6 +46,7 @@ pub fn train(
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Outcome> {
     recipe.validate()?;
+    gpu.check_precision(recipe.precision)?;
     let mut run = Run::prepare(gpu, recipe, start, observe)?;
     run.report_unreadable(observe)?;
     observe(Event::Started {
@@ -203,20 +204,23 @@ impl<'a> Run<'a> {
         self.uncollected = step;
         let epoch = step as f64 / self.derived.steps_per_epoch as f64;
         self.skipped = line.skipped;
+        let loss_scale =
+            (self.recipe.precision == Precision::F16).then_some(f64::from(line.loss_scale));
         self.folder.record(&Record {
             step,
             epoch,
             loss: Some(f64::from(line.loss)),
             learning_rate: Some(f64::from(line.lr)),
             grad_norm: Some(f64::from(line.grad_norm)),
+            loss_scale,
             images_per_second: Some(images_per_second),
             seconds: Some(self.seconds()),
             ..Default::default()
         })?;
         if line.applied == 0 {
-            observe(Event::Skipped { step, in_a_row: line.skipped_in_a_row });
-            if line.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW {
-                return Err(self.diverged(step)?);
+            observe(Event::Skipped { step, in_a_row: line.skipped_in_a_row, loss_scale });
+            if gives_up(line) {
+                return Err(self.diverged(line)?);
             }
         }
         observe(Event::Step(StepReport {
@@ -231,12 +235,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn diverged(&self, step: u64) -> Result<Error> {
+    fn diverged(&self, line: &Metrics) -> Result<Error> {
         let kept = match &self.last_saved {
             Some((step, path)) => format!("the checkpoint of step {step} is {}", path.display()),
             None => "no checkpoint was written yet".to_owned(),
         };
-        block_on(self.trainer.diverged(step, &kept))
+        block_on(self.trainer.diverged(line, &kept))
     }
 
     /// Names pictures that could not be read and were not named before.

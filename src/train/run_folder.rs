@@ -100,6 +100,7 @@ impl RunFolder {
             ("learning_rate", record.learning_rate),
             ("accuracy/held_out", record.accuracy),
             ("grad_norm", record.grad_norm),
+            ("loss_scale", record.loss_scale),
             ("images_per_second", record.images_per_second),
         ];
         for (tag, value) in scalars {

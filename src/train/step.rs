@@ -2,14 +2,14 @@
 
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::Result;
-use crate::gpu::{Gpu, KernelTarget, ReadBack};
+use crate::gpu::{Gpu, KernelTarget, Precision, ReadBack};
 use crate::model::classifier::{ClassifierConfig, Input, classification_objective};
 pub use crate::model::objective::MaskSource;
 use crate::model::objective::masked_objective;
-use crate::model::store::{ParamLayout, ParamStore, STATE};
+use crate::model::store::{ParamLayout, ParamStore};
 use crate::ops::optim::{
-    METRICS_RING, METRICS_WORDS, Metrics, Optimizer, STATE_WORDS, STEP_WORDS, Scalars, StepTensors,
-    adamw, lars,
+    METRICS_RING, METRICS_WORDS, Metrics, Optimizer, STATE, STATE_WORDS, STEP_WORDS, Scalars,
+    StepTensors, adamw, lars,
 };
 use crate::program::{Plan, Program, Recorder};
 
@@ -49,6 +49,9 @@ pub struct StepConfig {
     /// Whether the backward pass computes what lies inside the blocks again instead of keeping it: less
     /// memory, more time, the same bits.
     pub recompute: bool,
+    /// How weights and activations are kept in the computation; parameters, their gradients and moments are
+    /// kept in f32.
+    pub precision: Precision,
 }
 
 /// One batch of a step. What the recorded task does not take is not used.
@@ -101,6 +104,7 @@ impl StepConfig {
     pub fn record_batch(&self, target: impl Into<KernelTarget>, layout: &ParamLayout) -> Recorder {
         let mut rec = Recorder::new(target, true);
         rec.set_recompute(self.recompute);
+        rec.set_precision(self.precision);
         layout.declare(&mut rec, true);
         let (batch, accumulated) = (self.batch_size, self.grad_accum);
         let loss = match &self.task {
@@ -120,6 +124,7 @@ impl StepConfig {
     /// Records the update.
     pub fn record_update(&self, target: impl Into<KernelTarget>, layout: &ParamLayout) -> Recorder {
         let mut rec = Recorder::new(target, false);
+        rec.set_precision(self.precision);
         rec.set_scope("optimizer");
         let mut slabs = layout.slab_tensors(&mut rec);
         if let Task::Classify { classifier, .. } = &self.task {
@@ -168,7 +173,7 @@ pub struct EvalStep {
 }
 
 impl EvalStep {
-    /// Records and builds it for `batch` images.
+    /// Records and builds it for `batch` images in `precision`, which must be the store's if it is f16.
     ///
     /// # Errors
     /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
@@ -178,8 +183,10 @@ impl EvalStep {
         masks: MaskSource,
         batch: usize,
         store: &ParamStore,
+        precision: Precision,
     ) -> Result<Self> {
         let mut rec = Recorder::new(gpu.target(), false);
+        rec.set_precision(precision);
         store.layout().declare(&mut rec, false);
         let objective = masked_objective(&mut rec, model, batch, masks, 1);
         rec.clear_first(objective.loss);

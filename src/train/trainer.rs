@@ -7,7 +7,7 @@ use super::recipe::Recipe;
 use super::step::{BatchData, Task, TrainStep};
 use crate::data::{Batch, Cursor, Normalization};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::model::init::init_params;
 use crate::model::params::{ParamSpec, mae_params};
 use crate::model::store::{ParamLayout, ParamStore, Role};
@@ -15,7 +15,13 @@ use crate::ops::optim::{Metrics, Scalars};
 use crate::tensor::TensorMap;
 
 /// Steps skipped in a row after which a run stops.
-pub const MAX_SKIPPED_IN_A_ROW: u32 = 5;
+const MAX_SKIPPED_IN_A_ROW: u32 = 5;
+
+/// Whether a run stops after the step of `line`: too many were skipped in a row, and in mixed precision it was
+/// not the loss's scale that made their gradients overflow.
+pub fn gives_up(line: &Metrics) -> bool {
+    line.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW && line.loss_scale <= 1.0
+}
 
 /// What is trained, and how far.
 pub struct Trainer {
@@ -49,15 +55,18 @@ impl Trainer {
     /// What `recipe` trains, with the parameters of `beginning`.
     ///
     /// # Errors
-    /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough,
-    /// [`Error::BadWeights`] if the parameters are of another model.
+    /// [`Error::Config`] if the adapter has not the recipe's precision, [`Error::DoesNotFit`] or
+    /// [`Error::Device`] if the device has not enough, [`Error::BadWeights`] if the parameters are of another
+    /// model.
     pub fn new(gpu: &Gpu, recipe: &Recipe, beginning: Beginning<'_>) -> Result<Self> {
-        let layout = ParamLayout::new(params(recipe), gpu.max_binding());
+        gpu.check_precision(recipe.precision)?;
+        let (specs, limit) = (params(recipe), gpu.max_binding());
+        let layout = ParamLayout::with_precision(specs, limit, recipe.precision);
         let store = ParamStore::new(gpu, layout, true)?;
         Self::with_store(gpu, recipe, store, beginning)
     }
 
-    /// A trainer whose frozen parameters are those of `base`, as they are at any time; `recipe` trains
+    /// A trainer in f32 whose frozen parameters are those of `base`, as they are at any time; `recipe` trains
     /// what `base` has not.
     ///
     /// # Errors
@@ -171,13 +180,15 @@ impl Trainer {
         cursor: Cursor,
         seconds: f64,
     ) -> Result<Checkpoint> {
+        let (optimizer_state, loss_scale) = Meta::words_of(self.store.state().await?, &self.recipe);
         Ok(Checkpoint {
             meta: Meta {
                 model: self.recipe.model.clone(),
                 normalization: normalization.clone(),
                 step: self.step,
                 cursor,
-                optimizer_state: bytemuck::cast(self.store.state().await?),
+                optimizer_state,
+                loss_scale,
                 seconds,
                 recipe: self.recipe.clone(),
                 probe: None,
@@ -189,12 +200,12 @@ impl Trainer {
         })
     }
 
-    /// The error that ends a run after [`MAX_SKIPPED_IN_A_ROW`] skipped steps up to `step`: names the
-    /// first tensor that is not finite, in the order of the computation. `kept` says what is saved.
+    /// The error that ends a run after the skipped step of `line`, see [`gives_up`]: names the first tensor
+    /// that is not finite, in the order of the computation. `kept` says what is saved.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
-    pub async fn diverged(&self, step: u64, kept: &str) -> Result<Error> {
+    pub async fn diverged(&self, line: &Metrics, kept: &str) -> Result<Error> {
         let params = self.store.read(Role::Value).await?;
         let bad_param = params.iter().find(|(_, t)| t.data.iter().any(|x| !x.is_finite()));
         let mut first = bad_param.map(|(name, _)| format!("the parameter {name}"));
@@ -202,10 +213,16 @@ impl Trainer {
             first = self.train.programs()[0].first_non_finite().await?;
         }
         let first = first.unwrap_or_else(|| "the sum of squares of all gradients".to_owned());
+        let more = match self.recipe.precision {
+            Precision::F32 => "",
+            Precision::F16 => ", or --precision f32",
+        };
         let problem = format!(
-            "{MAX_SKIPPED_IN_A_ROW} steps in a row up to step {step} had a loss or gradient that is \
-             not finite; the first such tensor is {first}. Try a smaller learning rate, a longer \
-             warm-up or --clip-grad 1; {kept}"
+            "{} steps in a row up to step {} had a loss or gradient that is not finite; the first such \
+             tensor is {first}. Try a smaller learning rate, a longer warm-up or --clip-grad 1{more}; \
+             {kept}",
+            line.skipped_in_a_row,
+            line.step + 1,
         );
         Ok(Error::Diverged { problem })
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::config::ModelConfig;
 use crate::data::Normalization;
+use crate::gpu::Precision;
 use crate::weights::{FileKind, Metadata};
 
 #[derive(Serialize)]
@@ -58,6 +59,7 @@ pub(super) struct TrainerInfo<'a> {
     pub batch_size: usize,
     pub grad_accum: usize,
     pub recompute: bool,
+    pub precision: Precision,
     pub lr: f64,
     pub seed: u64,
     pub images: usize,
@@ -75,6 +77,8 @@ pub(super) struct StepMetrics {
     pub lr: f32,
     pub grad_norm: f32,
     pub applied: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f32>,
 }
 
 pub(super) fn kind_name(kind: FileKind) -> &'static str {

@@ -14,16 +14,16 @@ use crate::data::color::ColorJitter;
 use crate::data::resize::{resize, shorter_side_to};
 use crate::data::{Augment, Crop, Cursor, Normalization};
 use crate::error::Error;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Precision};
 use crate::model::store::Role;
 use crate::ops::optim::{AdamW, Optimizer};
 use crate::program::Plan;
 use crate::tensor::TensorMap;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
-use crate::train::trainer::{Beginning, MAX_SKIPPED_IN_A_ROW, Trainer as Core};
+use crate::train::trainer::{Beginning, Trainer as Core, gives_up};
 use crate::weights::describe;
-use crate::weights::safetensors::{self, Precision};
+use crate::weights::safetensors;
 
 /// Mean and deviation of grey pixels: those of ImageNet's photographs, averaged over colours.
 const GREY: (f32, f32) = (0.449, 0.226);
@@ -48,6 +48,7 @@ struct Options {
     batch_size: usize,
     grad_accum: usize,
     recompute: bool,
+    precision: Precision,
     steps: u64,
     warmup_steps: Option<u64>,
     lr: f64,
@@ -69,6 +70,7 @@ impl Default for Options {
             batch_size: 16,
             grad_accum: 1,
             recompute: false,
+            precision: Precision::F32,
             steps: 1000,
             warmup_steps: None,
             lr: 1.5e-3,
@@ -143,6 +145,7 @@ impl Options {
             lr: Some(self.lr),
             min_lr: self.min_lr,
             recompute: self.recompute,
+            precision: self.precision,
             optimizer: Optimizer::AdamW(AdamW {
                 beta1: self.betas[0],
                 beta2: self.betas[1],
@@ -223,6 +226,7 @@ impl Trainer {
             batch_size: recipe.batch_size,
             grad_accum: recipe.grad_accum,
             recompute: recipe.recompute,
+            precision: recipe.precision,
             lr: recipe.peak_lr(),
             seed: recipe.seed,
             images: self.feed.len(),
@@ -305,7 +309,8 @@ impl Trainer {
     pub async fn export_weights(&self, half: bool) -> JsResult<Vec<u8>> {
         let metadata = describe(&self.core.recipe().model, &self.normalization, None)?;
         let tensors = self.core.store().read(Role::Value).await?;
-        let precision = if half { Precision::F16 } else { Precision::F32 };
+        let precision =
+            if half { safetensors::Precision::F16 } else { safetensors::Precision::F32 };
         Ok(safetensors::to_bytes(&tensors, &metadata, precision)?)
     }
 }
@@ -331,8 +336,8 @@ impl Trainer {
         let line = lines.last().ok_or_else(|| Error::Device {
             problem: "the step reported nothing; go on from the last checkpoint".to_owned(),
         })?;
-        if line.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW {
-            return Err(core.diverged(done + 1, "what was saved before is good").await?.into());
+        if gives_up(line) {
+            return Err(core.diverged(line, "what was saved before is good").await?.into());
         }
         Ok(StepMetrics {
             step: done + 1,
@@ -341,6 +346,7 @@ impl Trainer {
             lr: line.lr,
             grad_norm: line.grad_norm,
             applied: line.applied != 0,
+            loss_scale: (core.recipe().precision == Precision::F16).then_some(line.loss_scale),
         })
     }
 }

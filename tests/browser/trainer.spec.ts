@@ -43,6 +43,7 @@ test('training lowers the loss', async ({ page }) => {
     batchSize: 4,
     gradAccum: 1,
     recompute: false,
+    precision: 'f32',
     seed: 7,
     images: 4,
   });

@@ -1,6 +1,7 @@
 //! Single ops with random upstream gradients against float64.
 
 use pollster::block_on;
+use webmae::gpu::Precision;
 use webmae::model::position::sin_cos_2d;
 use webmae::ops::{
     BatchNorm, Flatten, Heads, Target, argsort, attention, batch_norm, cross_entropy, layer_norm,
@@ -323,7 +324,7 @@ impl Group<'_> {
         for (name, flatten) in orders {
             let mut rec = Recorder::new(gpu().tier(), false);
             let images = rec.external("images", image.shape.clone());
-            let out = patchify(&mut rec, &config, images, flatten, None);
+            let out = patchify(&mut rec, &config, images, flatten, Precision::F32, None);
             rec.keep(out, "out");
             let program = Program::build(gpu(), &rec, &Buffers::new()).expect("a program");
             program.write("images", &image.data);

@@ -2,6 +2,7 @@
 
 use pollster::block_on;
 use webmae::data::mix::soft_targets;
+use webmae::gpu::Precision;
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
@@ -55,6 +56,7 @@ pub fn adamw(case: &Case) -> Vec<String> {
         task: Task::Masked { model: model.clone(), masks: MaskSource::Given },
         layer_decay: 1.0,
         recompute: false,
+        precision: Precision::F32,
     };
     let mut step = TrainStep::new(gpu, config, &store).expect("a program");
     let chunk = |name: &str, i: usize| {
@@ -134,6 +136,7 @@ pub fn lars(case: &Case) -> Vec<String> {
         optimizer,
         layer_decay: 1.0,
         recompute: false,
+        precision: Precision::F32,
     };
     let mut step = TrainStep::new(gpu, config, &store).expect("a program");
     let features = case.tensor("input.features").data.chunks(batch * dim);

@@ -3,6 +3,7 @@
 use pollster::block_on;
 use webmae::Variant;
 use webmae::data::mix::soft_targets;
+use webmae::gpu::Precision;
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable};
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optim::Optimizer;
@@ -53,6 +54,7 @@ pub fn step_config(classifier: &ClassifierConfig, input: Input) -> StepConfig {
         optimizer: Optimizer::AdamW(OPTIMIZER),
         layer_decay: 1.0,
         recompute: false,
+        precision: Precision::F32,
     }
 }
 

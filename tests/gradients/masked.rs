@@ -1,6 +1,7 @@
 //! Masked pre-training of every variant and every kind of target.
 
 use pollster::block_on;
+use webmae::gpu::Precision;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optim::{Metrics, Optimizer, Scalars};
@@ -84,6 +85,7 @@ pub fn step_config(model: &ModelConfig, batch_size: usize, masks: MaskSource) ->
         optimizer: Optimizer::AdamW(OPTIMIZER),
         layer_decay: 1.0,
         recompute: false,
+        precision: Precision::F32,
     }
 }
 
@@ -123,7 +125,9 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
     program.submit();
     let loss: Vec<f32> = block_on(program.read("loss")).expect("a loss");
     let gradients = block_on(store.read(Role::Grad)).expect("gradients");
-    let eval = EvalStep::new(gpu(), model, MaskSource::Given, BATCH, &store).expect("a program");
+    let masks = MaskSource::Given;
+    let eval = EvalStep::new(gpu(), model, masks, BATCH, &store, Precision::F32);
+    let eval = eval.expect("a program");
     let evaluate = || f64::from(block_on(eval.run(Scalars::default(), batch)).expect("a loss"));
     let evaluated = evaluate();
     if !within((evaluated - f64::from(loss[0])).abs(), 2e-6 * evaluated) {
@@ -161,6 +165,7 @@ pub fn step_of_four(
     let config = StepConfig {
         grad_accum: 4 / batch_size,
         recompute,
+        precision: Precision::F32,
         ..step_config(model, batch_size, MaskSource::Generated)
     };
     let mut step = TrainStep::new(gpu(), config, &store).expect("a program");

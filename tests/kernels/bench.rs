@@ -2,8 +2,9 @@
 
 use std::sync::OnceLock;
 
+use half::f16;
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Products, Tier};
+use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Precision, Products, Tier};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Program, Recorder, Tensor};
 
@@ -110,6 +111,11 @@ pub fn normal(stream: u32, count: usize) -> Vec<f32> {
     (0..count).map(|_| rng.normal()).collect()
 }
 
+/// The values rounded to those that f16 has.
+pub fn halves(values: &[f32]) -> Vec<f32> {
+    values.iter().map(|&x| f16::from_f32(x).to_f32()).collect()
+}
+
 pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&x| f64::from(x)).collect()
 }
@@ -122,7 +128,7 @@ pub fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
 pub struct Bench {
     pub rec: Recorder,
     gpu: &'static Gpu,
-    inputs: Vec<(String, Vec<u32>)>,
+    inputs: Vec<(String, Vec<u8>)>,
 }
 
 impl Bench {
@@ -133,8 +139,47 @@ impl Bench {
 
     pub fn ids(&mut self, name: &str, shape: &[usize], data: &[u32]) -> Tensor {
         assert_eq!(shape.iter().product::<usize>(), data.len(), "{name}");
-        self.inputs.push((name.to_owned(), data.to_vec()));
+        self.inputs.push((name.to_owned(), bytemuck::cast_slice(data).to_vec()));
         self.rec.external(name, shape)
+    }
+
+    /// An input in f16; found as such. Give it values that f16 has, see [`halves`].
+    pub fn half(&mut self, name: &str, shape: &[usize], data: &[f32]) -> Tensor {
+        assert_eq!(shape.iter().product::<usize>(), data.len(), "{name}");
+        let mut values: Vec<f16> = data.iter().map(|&x| f16::from_f32(x)).collect();
+        // Uploads are whole words.
+        values.resize(data.len().next_multiple_of(2), f16::ZERO);
+        self.inputs.push((name.to_owned(), bytemuck::cast_slice(&values).to_vec()));
+        self.rec.external_of(Precision::F16, name, shape)
+    }
+
+    /// The same whose gradient is wanted.
+    pub fn half_variable(&mut self, name: &str, shape: &[usize], data: &[f32]) -> Tensor {
+        let tensor = self.half(name, shape, data);
+        self.rec.require_grad(tensor);
+        tensor
+    }
+
+    /// A matrix in f16 whose gradient, in f32, is added to `existing`; found as `d name`.
+    pub fn half_param(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        data: &[f32],
+        existing: &[f32],
+    ) -> Tensor {
+        let tensor = self.half(name, shape, data);
+        let grad = self.input(&format!("d {name}"), shape, existing);
+        self.rec.add_param(name, tensor, Some(grad));
+        tensor
+    }
+
+    /// Sends `dy`, in f16, back from `y`.
+    pub fn half_backward(&mut self, y: Tensor, dy: &[f32]) {
+        let shape = self.rec.shape(y).to_vec();
+        let dy = self.half("dy", &shape, dy);
+        self.rec.set_grad(y, dy);
+        self.rec.backward();
     }
 
     pub fn input(&mut self, name: &str, shape: &[usize], data: &[f32]) -> Tensor {
@@ -202,6 +247,13 @@ pub struct Results {
 impl Results {
     pub fn f32(&self, name: &str) -> Vec<f32> {
         block_on(self.program.read(name)).expect("a result")
+    }
+
+    /// The `count` values of a result in f16.
+    pub fn halves(&self, name: &str, count: usize) -> Vec<f32> {
+        let mut values: Vec<f16> = block_on(self.program.read(name)).expect("a result");
+        values.truncate(count);
+        values.into_iter().map(f32::from).collect()
     }
 
     pub fn u32(&self, name: &str) -> Vec<u32> {

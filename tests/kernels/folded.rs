@@ -1,6 +1,7 @@
 //! More workgroups than one dimension of a grid holds (65,535): every kernel finds its place in the
 //! second one, and the surplus groups at the end do no harm.
 
+use webmae::gpu::Precision;
 use webmae::ops::optim::{
     AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
     StepTensors, adamw,
@@ -233,7 +234,14 @@ fn patches_tokens_and_masks() {
         let images = bench.input("images", &[1, 1, 2049, 2048], &x);
         let order = bench.ids("order", &[1, patches], &reversed);
         let gathered = Some((order, 0, patches));
-        let out = ops::patchify(&mut bench.rec, &config, images, Flatten::ChannelLast, gathered);
+        let out = ops::patchify(
+            &mut bench.rec,
+            &config,
+            images,
+            Flatten::ChannelLast,
+            Precision::F32,
+            gathered,
+        );
         bench.rec.keep(out, "gathered");
         // Reversing is its own inverse.
         let ids = MaskIds { shuffle: order, restore: order };
@@ -346,6 +354,7 @@ fn a_large_slab() {
         grads: bench.input("grads", &[len], &grads),
         moment1: bench.rec.external("m", [len]),
         moment2: bench.rec.external("v", [len]),
+        halves: None,
         decayed: 0,
         lr_scale: 1.0,
     };

@@ -8,6 +8,8 @@ mod common;
 mod discrete;
 mod drop_path;
 mod folded;
+mod half_precision;
+mod half_training;
 mod heads;
 mod linear;
 mod loss;

@@ -37,6 +37,7 @@ fn record(setup: &Setup, config: AdamW, slabs: &[(usize, usize, f32)], scale: f3
             grads: bench.input(&format!("grad {i}"), &[len], &grads),
             moment1: bench.input(&format!("m {i}"), &[len], &zeros),
             moment2: bench.input(&format!("v {i}"), &[len], &zeros),
+            halves: None,
             decayed,
             lr_scale,
         });

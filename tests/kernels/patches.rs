@@ -1,6 +1,7 @@
 //! Images to patches: exact, in both orders, whole or gathered.
 
 use webmae::ModelConfig;
+use webmae::gpu::Precision;
 use webmae::ops::{Flatten, patchify};
 use webmae::philox::Rng;
 
@@ -50,10 +51,17 @@ fn patches() {
             let [height, width] = config.image_size;
             let input = bench.input("images", &[batch, channels, height, width], &images);
             let ids = bench.ids("ids", &[batch, patches], &order);
-            let all = patchify(&mut bench.rec, &config, input, flatten, None);
+            let all = patchify(&mut bench.rec, &config, input, flatten, Precision::F32, None);
             bench.rec.keep(all, "all");
             let (first, n) = (patches / 3, patches - patches / 3 - patches / 4);
-            let some = patchify(&mut bench.rec, &config, input, flatten, Some((ids, first, n)));
+            let some = patchify(
+                &mut bench.rec,
+                &config,
+                input,
+                flatten,
+                Precision::F32,
+                Some((ids, first, n)),
+            );
             bench.rec.keep(some, "some");
             let run = bench.run();
             let expected = oracle_heads::patchify(&config, &images, flatten);

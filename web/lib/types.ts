@@ -194,6 +194,9 @@ export interface TrainerOptions extends CallOptions {
   /** Keep less on the device and compute it again when gradients need it: less memory, more time, the
    * same results; `false` by default. */
   recompute?: boolean;
+  /** How weights and activations are kept in the computation: `f16` takes half the memory and needs an adapter
+   * with `shader-f16`; parameters, their gradients and the optimiser stay in `f32`, the default. */
+  precision?: 'f32' | 'f16';
   /** Length of the schedule in steps, 1000 by default; training can go on after it. */
   steps?: number;
   /** Steps in which the learning rate rises, a tenth of `steps` by default. */
@@ -231,6 +234,8 @@ export interface StepMetrics {
   gradNorm: number;
   /** False where the step was left out because its numbers were not finite. */
   applied: boolean;
+  /** With `precision: 'f16'`: factor of the loss of which gradients were computed. */
+  lossScale?: number;
   /** Milliseconds since the last step's end. */
   milliseconds: number;
   imagesPerSecond: number;
@@ -250,6 +255,7 @@ export interface TrainerInfo {
   batchSize: number;
   gradAccum: number;
   recompute: boolean;
+  precision: 'f32' | 'f16';
   lr: number;
   seed: number;
   /** Pictures to learn from. */

@@ -67,7 +67,7 @@ pub(super) struct Args {
     /// Measure how fast batches of these pictures are prepared, instead of the workloads: anything
     /// that `webmae pretrain --data` takes, at 224 × 224 unless model options say otherwise
     #[arg(long, value_name = "PATH", help_heading = "Loader")]
-    #[arg(conflicts_with_all = ["workloads", "forward", "train", "save", "compare", "recompute"])]
+    #[arg(conflicts_with_all = ["workloads", "forward", "train", "save", "compare", "recompute", "precision"])]
     data: Option<String>,
     /// Keep the run in this file, as JSON
     #[arg(long, value_name = "FILE", help_heading = "Comparison")]
@@ -131,7 +131,8 @@ fn measure_all(args: &Args, gpu: &Gpu, runs: &[runs::Run]) -> Result<Record> {
         let model = args.model.config(run.workload.preset)?;
         let batch_size =
             run.batch_size.unwrap_or_else(|| run.workload.batch_size(run.mode, gpu.tier()));
-        let spec = StepSpec { model, mode: run.mode, batch_size, recompute: run.recompute };
+        let runs::Run { mode, recompute, precision, .. } = *run;
+        let spec = StepSpec { model, mode, batch_size, recompute, precision };
         let measured = measure(gpu, spec, args.repeats(), args.profile)?;
         let result = WorkloadResult::new(run.workload.name, &measured, record.gemm.gflops);
         if !args.json {

@@ -4,6 +4,7 @@ use super::Args;
 use crate::bench::record::Record;
 use crate::bench::workload::{Mode, WORKLOADS, Workload};
 use crate::error::{Error, Result};
+use crate::gpu::Precision;
 
 /// One workload in one mode.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,6 +14,7 @@ pub(super) struct Run {
     /// Images per batch, unless the workload's own number.
     pub batch_size: Option<usize>,
     pub recompute: bool,
+    pub precision: Precision,
 }
 
 /// The runs that `args` ask for; of a `saved` run all that it has, as it was, unless `args` say
@@ -46,6 +48,9 @@ pub(super) fn choose(args: &Args, saved: Option<&Record>) -> Result<Vec<Run>> {
             mode,
             batch_size: given.or(result.map(|result| result.batch_size)),
             recompute: args.memory.recompute(result.is_some_and(|result| result.recompute)),
+            precision: args
+                .memory
+                .precision(result.map_or(Precision::F32, |result| result.precision)),
         });
     }
     match saved {
