@@ -1,16 +1,5 @@
-import { spawnSync } from 'node:child_process';
 import { defineConfig } from '@playwright/test';
-
-/** A Chromium that is installed: `CHROME`, or by name. */
-function chromium(): string {
-  if (process.env.CHROME) return process.env.CHROME;
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
-  for (const name of names) {
-    const found = spawnSync('which', [name], { encoding: 'utf8' });
-    if (found.status === 0) return found.stdout.trim();
-  }
-  throw new Error('the browser tests need Chromium or Chrome: install it, or name it in CHROME');
-}
+import { args, executablePath } from './web/build/chromium.mjs';
 
 export default defineConfig({
   testDir: 'tests/browser',
@@ -24,17 +13,8 @@ export default defineConfig({
     baseURL: 'http://localhost:4173',
     trace: 'retain-on-failure',
     launchOptions: {
-      executablePath: chromium(),
-      args: [
-        ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-        '--enable-unsafe-webgpu',
-        '--use-webgpu-adapter=swiftshader',
-      ],
+      executablePath: executablePath(),
+      args: args('swiftshader'),
     },
   },
   webServer: {

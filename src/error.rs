@@ -70,6 +70,12 @@ pub enum Error {
         /// The tensor's name, expected and found shapes, the kind of file needed.
         problem: String,
     },
+    /// A benchmark was slower than a saved one.
+    #[error("slower than the saved run: {problem}")]
+    Slower {
+        /// The workloads, their ratios and the limit.
+        problem: String,
+    },
     /// Training produced NaN or infinity several times in a row.
     #[error("training diverged: {problem}")]
     Diverged {

@@ -33,6 +33,7 @@ pub mod program;
 pub mod report;
 pub mod tensor;
 pub mod train;
+pub mod tune;
 #[cfg(target_family = "wasm")]
 pub mod web;
 pub mod weights;

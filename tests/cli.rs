@@ -303,24 +303,114 @@ fn export_round_trips() {
     refuses(2, &lone_mean, &["--std"]);
 }
 
+/// A workload that takes no time.
+const SMALL_BENCH: &str = "--depth 1 --decoder-depth 1 --dim 16 --heads 1 --decoder-dim 16 \
+                           --decoder-heads 1 --steps 2 --warmup 0";
+
+fn bench<'a>(args: &[&'a str]) -> Vec<&'a str> {
+    [&["bench"], args].concat().into_iter().chain(SMALL_BENCH.split_whitespace()).collect()
+}
+
 #[test]
 fn bench_measures_and_names_workloads() {
-    let small =
-        ["--dim", "48", "--depth", "1", "--batch-size", "2", "--steps", "2", "--warmup", "0"];
-    let args = [&["bench", "W1", "--json", "--profile"], &small[..]].concat();
-    let result = json(&args);
+    let result = json(&bench(&["W1", "--json", "--profile", "--batch-size", "2"]));
     assert!(result["gemm"]["gflops"].as_f64() > Some(0.0));
     let results = result["results"].as_array().unwrap();
     assert_eq!(results.len(), 2);
     for result in results {
         assert!(result["ms_per_step"].as_f64() > Some(0.0), "{result}");
         assert_eq!(result["submits"], 1);
-        if let Some(kernels) = result["kernels"].as_array() {
-            let shares: f64 = kernels.iter().map(|k| k["share"].as_f64().unwrap()).sum();
-            assert!((shares - 1.0).abs() < 1e-6);
+        let Some(kernels) = result["kernels"].as_array() else { continue };
+        let shares: f64 = kernels.iter().map(|k| k["share"].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-6);
+        let slowest = result["slowest"].as_array().unwrap();
+        assert_eq!(slowest.len(), 10);
+        for pair in slowest.windows(2) {
+            assert!(pair[0]["milliseconds"].as_f64() >= pair[1]["milliseconds"].as_f64());
+        }
+        for dispatch in slowest {
+            assert!(dispatch["sizes"].as_str().unwrap().contains(" → "), "{dispatch}");
+            assert!(dispatch["gigabytes_per_second"].as_f64() > Some(0.0), "{dispatch}");
+            assert!(!dispatch["computes"].as_str().unwrap().is_empty(), "{dispatch}");
         }
     }
     refuses(2, &["bench", "W9"], &["W9", "W1, W2, W3, W4"]);
+}
+
+#[test]
+fn bench_compares_with_a_saved_run() {
+    let (_guard, dir) = folder();
+    let file = text(&dir.join("before.json"));
+    let saved = bench(&["W1", "--train", "--batch-size", "2", "--json", "--save", &file]);
+    let saved = json(&saved);
+    let on_disk: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(on_disk, saved);
+
+    // What was not saved cannot be compared.
+    refuses(2, &["bench", "W2", "--compare", &file], &["--compare", "only W1 train"]);
+    refuses(2, &["bench", "--forward", "--compare", &file], &["--compare", "only W1 train"]);
+
+    // The same workload, mode and batch without being told; any speed is enough.
+    let again = ["--compare", &file, "--json", "--fail-below", "1e-9"];
+    let compared = json(&bench(&again));
+    assert_eq!(compared["results"].as_array().unwrap().len(), 1);
+    assert_eq!(compared["results"][0]["batch_size"], 2);
+    let ratio = &compared["compared"][0];
+    let figure = |key: &str| ratio[key].as_f64().unwrap();
+    assert_eq!((ratio["workload"].as_str(), ratio["mode"].as_str()), (Some("W1"), Some("train")));
+    assert_eq!(ratio["saved_ms"], saved["results"][0]["ms_per_step"]);
+    assert!((figure("ratio") - figure("saved_ms") / figure("ms")).abs() < 1e-9, "{ratio}");
+
+    // No speed is enough; a different batch is told.
+    let output = command::webmae(&bench(&[
+        "W1",
+        "--compare",
+        &file,
+        "--batch-size",
+        "1",
+        "--fail-below",
+        "1e9",
+    ]));
+    let (table, error) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("warning: batch of W1 train differs: 2 saved, 1 now"), "{error}");
+    assert!(error.contains("error: slower than the saved run: W1 train"), "{error}");
+    assert!(table.contains("compared with webmae") && table.contains("ratio"), "{table}");
+}
+
+#[test]
+fn bench_names_files_that_it_cannot_use() {
+    let (_guard, dir) = folder();
+    let missing = text(&dir.join("missing.json"));
+    refuses(1, &["bench", "--compare", &missing], &["missing.json", "--save FILE"]);
+    let foreign = text(&dir.join("package.json"));
+    std::fs::write(&foreign, r#"{"name": "something else"}"#).unwrap();
+    refuses(1, &["bench", "--compare", &foreign], &["package.json", "is no saved run", "--save"]);
+    refuses(1, &["bench", "--save", &text(&dir)], &["is a folder"]);
+    let nowhere = text(&dir.join("no/run.json"));
+    refuses(1, &["bench", "--save", &nowhere], &["run.json", "cannot be written", "give a folder"]);
+    refuses(2, &["bench", "--fail-below", "0.9"], &["--compare"]);
+    refuses(2, &["bench", "--compare", &foreign, "--fail-below", "0"], &["--fail-below", "0.95"]);
+}
+
+#[test]
+fn bench_measures_the_loader() {
+    let (_guard, dir) = folder();
+    let data = classes(&dir.join("pictures"), 2);
+    std::fs::write(dir.join("pictures/train/dark/broken.png"), "no picture").unwrap();
+    let options = ["--image-size", "32", "--batch-size", "4", "--steps", "1", "--warmup", "1"];
+    let args = [&["bench", "--data", &data], &options[..]].concat();
+    let result = json(&[&args[..], &["--json", "--profile"]].concat());
+    let first = &result["results"][0];
+    assert_eq!((first["workers"].as_u64(), first["unreadable"].as_u64()), (Some(1), Some(1)));
+    assert!(first["images_per_second"].as_f64() > Some(0.0), "{result}");
+    assert_eq!(result["stages"]["images"], 4);
+    let table = succeeds(&args);
+    assert!(table.contains("1 worker ") && table.contains("1 unreadable"), "{table}");
+    succeeds(&["bench", "--data", "synthetic:4", "--image-size", "16", "--steps", "1"]);
+    refuses(1, &["bench", "--data", "no-such-folder"], &["no-such-folder", "does not exist"]);
+    refuses(2, &["bench", "W1", "--data", &data], &["--data"]);
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod study_options;
 mod study_report;
 mod study_run;
 mod supervised;
+mod tune;
 mod weights_arg;
 
 use std::ffi::OsString;
@@ -43,7 +44,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{Gpu, GpuOptions, Tier};
 
 /// Masked Autoencoders on WebGPU.
 #[derive(Debug, Parser)]
@@ -70,6 +71,9 @@ struct Cli {
     /// GPU to use: a number of `webmae info`, or a part of its name
     #[arg(long, global = true, value_name = "NAME|NUMBER", help_heading = "Device")]
     adapter: Option<String>,
+    /// Kernels of another tier (cpu, cpu-textures, gpu) than the adapter's, to compare them
+    #[arg(long, global = true, hide = true, value_name = "TIER")]
+    tier: Option<Tier>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,6 +88,8 @@ enum Command {
     Info(info::Args),
     /// Measure the speed of the reference workloads on this GPU
     Bench(bench::Args),
+    /// Measure anew which tiles suit this GPU (done by itself the first time a GPU is used)
+    Tune(tune::Args),
     /// Write a run's weights as a Hugging Face folder or a single file
     Export(export::Args),
     /// Write the features of pictures: never masked, one row a picture
@@ -125,13 +131,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<()> {
-    let gpu = GpuOptions { adapter: cli.adapter, ..GpuOptions::default() };
+    let gpu = GpuOptions { adapter: cli.adapter, tier: cli.tier, ..GpuOptions::default() };
     match cli.command {
         Command::Pretrain(args) => pretrain::run(&args, &gpu),
         Command::Reconstruct(args) => reconstruct::run(&args, &gpu),
         Command::Plan(args) => plan::run(&args, &gpu),
         Command::Info(args) => info::run(&args),
         Command::Bench(args) => bench::run(&args, &gpu),
+        Command::Tune(args) => tune::run(&args, &gpu),
         Command::Export(args) => export::run(&args),
         Command::Embed(args) => embed::run(&args, &gpu),
         Command::Knn(args) => knn::run(&args, &gpu),
@@ -165,9 +172,11 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     args
 }
 
-/// Opens the device that `options` ask for.
+/// Opens the device that `options` ask for, with the tiles that suit it.
 fn open_gpu(options: &GpuOptions) -> Result<Gpu> {
-    pollster::block_on(Gpu::new(options))
+    let gpu = pollster::block_on(Gpu::new(options))?;
+    tune::apply(&gpu)?;
+    Ok(gpu)
 }
 
 #[cfg(test)]

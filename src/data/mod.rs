@@ -4,6 +4,7 @@
 
 mod affine;
 pub mod batch;
+mod bicubic;
 mod change;
 #[cfg(feature = "native")]
 pub mod cifar;

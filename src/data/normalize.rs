@@ -98,8 +98,15 @@ impl Normalization {
         for (channel, plane) in out.chunks_exact_mut(size).enumerate() {
             let (mean, std) = (self.mean[channel], self.std[channel]);
             let table: [f32; 256] = std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std);
-            let bytes = picture.data.iter().skip(channel).step_by(channels);
-            plane.iter_mut().zip(bytes).for_each(|(out, &byte)| *out = table[usize::from(byte)]);
+            match channels {
+                1 => look_up::<1>(&picture.data, channel, &table, plane),
+                3 => look_up::<3>(&picture.data, channel, &table, plane),
+                4 => look_up::<4>(&picture.data, channel, &table, plane),
+                _ => {
+                    let bytes = picture.data.iter().skip(channel).step_by(channels);
+                    plane.iter_mut().zip(bytes).for_each(|(out, &b)| *out = table[usize::from(b)]);
+                }
+            }
         }
     }
 
@@ -138,6 +145,13 @@ impl Normalization {
             bytes.zip(plane).for_each(|(byte, &value)| *byte = back(value));
         }
         picture
+    }
+}
+
+/// What `table` says of the byte of one channel of each pixel of `C`.
+fn look_up<const C: usize>(data: &[u8], channel: usize, table: &[f32; 256], out: &mut [f32]) {
+    for (out, pixel) in out.iter_mut().zip(data.as_chunks::<C>().0) {
+        *out = table[usize::from(pixel[channel])];
     }
 }
 

@@ -42,7 +42,8 @@ impl Pixels {
         let height = height.min(self.height - top);
         let rows = self.data.chunks_exact(self.width * self.channels).skip(top).take(height);
         let columns = left * self.channels..(left + width) * self.channels;
-        let data = rows.flat_map(|row| &row[columns.clone()]).copied().collect();
+        let mut data = Vec::with_capacity(height * columns.len());
+        rows.for_each(|row| data.extend_from_slice(&row[columns.clone()]));
         Self::new(width, height, self.channels, data)
     }
 
@@ -50,9 +51,15 @@ impl Pixels {
     pub fn flip_horizontal(&mut self) {
         let channels = self.channels;
         for row in self.data.chunks_exact_mut(self.width * channels) {
-            for x in 0..self.width / 2 {
-                let (left, right) = row.split_at_mut((self.width - 1 - x) * channels);
-                left[x * channels..(x + 1) * channels].swap_with_slice(&mut right[..channels]);
+            match channels {
+                1 => row.reverse(),
+                3 => row.as_chunks_mut::<3>().0.reverse(),
+                4 => row.as_chunks_mut::<4>().0.reverse(),
+                _ => {
+                    // All bytes, then those of each pixel back.
+                    row.reverse();
+                    row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+                }
             }
         }
     }

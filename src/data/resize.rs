@@ -1,20 +1,50 @@
-//! PIL's bicubic resize of 8-bit pictures, bit by bit: a = −0.5, widened when shrinking
-//! (antialiased), horizontal pass first, rounded to 8 bits after each pass.
+//! PIL's bicubic resize of 8-bit pictures, bit by bit: horizontal pass first, rounded to 8 bits after
+//! each pass.
 //!
 //! Faster crates round their weights to 16 bits or take the vertical pass first, and so end up
 //! two levels off on noise.
+//!
+//! Both passes are one loop, [`blend`]: weighted sums of whole lines of bytes, which processors compute
+//! many at a time. The lines of the vertical pass are the picture's rows; for the horizontal one, some
+//! rows at once are turned so that their columns are lines.
 
+#[cfg(feature = "native")]
+use multiversion::multiversion;
+
+use super::bicubic::{Axis, HALF, level};
 use super::pixels::Pixels;
+use super::rectangle::Rectangle;
 
-/// Fraction bits of the weights: 32 − 8 for the samples − 2 for overshoot, as in PIL.
-const BITS: u32 = 22;
+/// Rows that are turned at once: enough for long lines, few enough to stay in the nearest cache.
+const TURNED_ROWS: usize = 32;
 
 /// `picture` resized to `width` × `height` (both at least 1), each channel on its own: alpha is a
 /// band like the others.
 pub fn resize(picture: &Pixels, width: usize, height: usize) -> Pixels {
-    let wide = if width == picture.width { None } else { Some(resize_rows(picture, width)) };
-    let wide = wide.as_ref().unwrap_or(picture);
-    if height == picture.height { wide.clone() } else { resize_columns(wide, height) }
+    let whole = |width, height| Rectangle { left: 0, top: 0, width, height };
+    let part = whole(picture.width, picture.height);
+    resize_part(picture, part, [width, height], whole(width, height))
+}
+
+/// The rectangle `kept` of what `part` of `picture` is when resized to `[width, height]`, computing no
+/// more than that. Both lie inside and are not empty.
+pub(super) fn resize_part(
+    picture: &Pixels,
+    part: Rectangle,
+    [width, height]: [usize; 2],
+    kept: Rectangle,
+) -> Pixels {
+    let columns = Axis::new(part.width, width, kept.left..kept.left + kept.width);
+    let rows = Axis::new(part.height, height, kept.top..kept.top + kept.height);
+    let (across, down) = (columns.reach(), rows.reach());
+    let (left, top) = (part.left + across.start, part.top + down.start);
+    let wide = if part.width == width {
+        picture.crop(left, top, across.len(), down.len())
+    } else {
+        let needed = Rectangle { left, top, width: across.len(), height: down.len() };
+        resize_rows(picture, needed, &columns)
+    };
+    if part.height == height { wide } else { resize_columns(&wide, &rows) }
 }
 
 /// The size whose shorter side is `side`, as torchvision's `Resize(side)`: the longer one is
@@ -24,119 +54,95 @@ pub fn shorter_side_to(side: usize, (width, height): (usize, usize)) -> (usize, 
     if width <= height { (side, long(height, width)) } else { (long(width, height), side) }
 }
 
-/// The samples that one result is made of.
-struct Window {
-    first: usize,
-    weights: Vec<i32>,
-}
-
-fn cubic(x: f64) -> f64 {
-    match x.abs() {
-        x if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
-        x if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5,
-        _ => 0.0,
-    }
-}
-
-/// The window of each of `to` results along an axis of `from` samples.
-fn windows(from: usize, to: usize) -> Vec<Window> {
-    let scale = from as f64 / to as f64;
-    let stretch = scale.max(1.0);
-    let (support, shrink) = (2.0 * stretch, 1.0 / stretch);
-    let window = |index: usize| {
-        let center = (index as f64 + 0.5) * scale;
-        let first = (center - support + 0.5).max(0.0) as usize;
-        let end = ((center + support + 0.5) as usize).min(from);
-        let weight = |x: usize| cubic((x as f64 - center + 0.5) * shrink);
-        let weights: Vec<f64> = (first..end).map(weight).collect();
-        let sum: f64 = weights.iter().sum();
-        let fixed = |weight: &f64| (weight / sum * f64::from(1 << BITS)).round() as i32;
-        Window { first, weights: weights.iter().map(fixed).collect() }
-    };
-    (0..to).map(window).collect()
-}
-
-/// Half a level, so that the shift in [`level`] rounds.
-const HALF: i32 = 1 << (BITS - 1);
-
-fn level(sum: i32) -> u8 {
-    (sum >> BITS).clamp(0, 255) as u8
-}
-
-fn resize_rows(picture: &Pixels, width: usize) -> Pixels {
-    let windows = windows(picture.width, width);
-    let mut result = Pixels::zeros(width, picture.height, picture.channels);
-    match picture.channels {
-        1 => fill_rows::<1>(picture, &windows, &mut result),
-        3 => fill_rows::<3>(picture, &windows, &mut result),
-        4 => fill_rows::<4>(picture, &windows, &mut result),
-        _ => fill_rows_of_any(picture, &windows, &mut result),
+/// The rows of `needed`, whose columns are those that `columns` reaches.
+fn resize_rows(picture: &Pixels, needed: Rectangle, columns: &Axis) -> Pixels {
+    let channels = picture.channels;
+    let mut result = Pixels::zeros(columns.len(), needed.height, channels);
+    let row_len = columns.len() * channels;
+    let (mut turned, mut blended) = (Vec::new(), Vec::new());
+    let mut top = needed.top;
+    for rows in result.data.chunks_mut(TURNED_ROWS * row_len) {
+        let line = rows.len() / row_len * channels;
+        turned.resize(needed.width * line, 0);
+        blended.resize(columns.len() * line, 0);
+        for first in (0..line).step_by(channels) {
+            let start = (top * picture.width + needed.left) * channels;
+            let from = &picture.data[start..start + needed.width * channels];
+            copy_pixels(channels, from, channels, &mut turned[first..], line);
+            top += 1;
+        }
+        blend(&turned, line, columns, &mut blended);
+        for (row, first) in rows.chunks_exact_mut(row_len).zip((0..).step_by(channels)) {
+            copy_pixels(channels, &blended[first..], line, row, channels);
+        }
     }
     result
 }
 
-fn fill_rows<const C: usize>(picture: &Pixels, windows: &[Window], result: &mut Pixels) {
-    let rows = picture.data.chunks_exact(picture.width * C);
-    for (to, from) in result.data.chunks_exact_mut(windows.len() * C).zip(rows) {
-        let from = from.as_chunks::<C>().0;
-        for (to, window) in to.as_chunks_mut::<C>().0.iter_mut().zip(windows) {
-            let mut sums = [HALF; C];
-            for (pixel, weight) in from[window.first..].iter().zip(&window.weights) {
-                for c in 0..C {
-                    sums[c] += i32::from(pixel[c]) * weight;
-                }
-            }
-            *to = sums.map(level);
-        }
-    }
+/// All columns of `picture`, whose rows are those that `rows` reaches.
+fn resize_columns(picture: &Pixels, rows: &Axis) -> Pixels {
+    let mut result = Pixels::zeros(picture.width, rows.len(), picture.channels);
+    blend(&picture.data, picture.width * picture.channels, rows, &mut result.data);
+    result
 }
 
-fn fill_rows_of_any(picture: &Pixels, windows: &[Window], result: &mut Pixels) {
-    let channels = picture.channels;
-    let rows = picture.data.chunks_exact(picture.width * channels);
-    for (to, from) in result.data.chunks_exact_mut(windows.len() * channels).zip(rows) {
-        for (to, window) in to.chunks_exact_mut(channels).zip(windows) {
-            for (c, to) in to.iter_mut().enumerate() {
-                let samples = from[window.first * channels + c..].iter().step_by(channels);
-                let terms = samples.zip(&window.weights).map(|(&s, weight)| i32::from(s) * weight);
-                *to = level(HALF + terms.sum::<i32>());
-            }
-        }
-    }
-}
-
-fn resize_columns(picture: &Pixels, height: usize) -> Pixels {
-    let row_len = picture.width * picture.channels;
-    let mut result = Pixels::zeros(picture.width, height, picture.channels);
-    let mut sums = vec![0; row_len];
-    let windows = windows(picture.height, height);
-    for (to, window) in result.data.chunks_exact_mut(row_len).zip(windows) {
+/// Each line of `to` is the sum of the lines of `from` in its window, weighted and rounded. Lines have
+/// `line` bytes; the first of `from` is the first that `axis` reaches.
+#[cfg_attr(feature = "native", multiversion(targets("x86_64+avx2")))]
+fn blend(from: &[u8], line: usize, axis: &Axis, to: &mut [u8]) {
+    let mut sums = vec![0; line];
+    let origin = axis.reach().start;
+    for ((first, weights), to) in axis.windows().zip(to.chunks_exact_mut(line)) {
         sums.fill(HALF);
-        let rows = picture.data.chunks_exact(row_len).skip(window.first);
-        for (row, weight) in rows.zip(window.weights) {
-            sums.iter_mut().zip(row).for_each(|(sum, &s)| *sum += i32::from(s) * weight);
+        let mut lines = from[(first - origin) * line..].chunks_exact(line);
+        // Two lines at a time, so that sums are loaded and stored half as often.
+        let (pairs, last) = weights.as_chunks::<2>();
+        for (&[w, v], (a, b)) in
+            pairs.iter().zip(std::iter::from_fn(|| lines.next().zip(lines.next())))
+        {
+            for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
+                *sum += i32::from(a) * w + i32::from(b) * v;
+            }
+        }
+        for (&weight, samples) in last.iter().zip(lines) {
+            for (sum, &sample) in sums.iter_mut().zip(samples) {
+                *sum += i32::from(sample) * weight;
+            }
         }
         to.iter_mut().zip(&sums).for_each(|(to, &sum)| *to = level(sum));
     }
-    result
+}
+
+/// Copies pixels that lie `from_step` bytes apart to where they lie `to_step` bytes apart.
+fn copy_pixels(channels: usize, from: &[u8], from_step: usize, to: &mut [u8], to_step: usize) {
+    match channels {
+        3 => copy_strided::<3>(from, from_step, to, to_step),
+        4 => copy_strided::<4>(from, from_step, to, to_step),
+        _ => {
+            for band in 0..channels {
+                copy_strided::<1>(&from[band..], from_step, &mut to[band..], to_step);
+            }
+        }
+    }
+}
+
+fn copy_strided<const N: usize>(from: &[u8], from_step: usize, to: &mut [u8], to_step: usize) {
+    for (to, from) in to.chunks_mut(to_step).zip(from.chunks(from_step)) {
+        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
+            *to = *from;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::bicubic::reference;
     use super::*;
     use crate::philox::Rng;
 
-    /// One axis in f64: `line` resized to `to` samples, rounded and clamped.
-    fn axis(line: &[u8], to: usize) -> Vec<u8> {
-        let scale = line.len() as f64 / to as f64;
-        let sample = |index: usize| {
-            let weight =
-                |x: usize| cubic((x as f64 + 0.5 - (index as f64 + 0.5) * scale) / scale.max(1.0));
-            let weights = (0..line.len()).map(weight);
-            let sum: f64 = weights.clone().zip(line).map(|(w, &s)| w * f64::from(s)).sum();
-            (sum / weights.sum::<f64>()).round() as u8
-        };
-        (0..to).map(sample).collect()
+    fn noise(rng: &mut Rng, width: usize, height: usize, channels: usize) -> Pixels {
+        let data = (0..width * height * channels).map(|_| (rng.next_u32() & 255) as u8);
+        Pixels::new(width, height, channels, data.collect())
     }
 
     #[test]
@@ -147,16 +153,16 @@ mod tests {
             let mut size = |limit: u32| 1 + rng.below(limit) as usize;
             let (width, height, to_width, to_height) = (size(90), size(90), size(70), size(70));
             let channels = 1 + trial % 5;
-            let data = (0..width * height * channels).map(|_| (rng.next_u32() & 255) as u8);
-            let picture = Pixels::new(width, height, channels, data.collect());
+            let picture = noise(&mut rng, width, height, channels);
             let ours = resize(&picture, to_width, to_height);
             for c in 0..channels {
                 let value = |x, y| picture.at(x, y)[c];
-                let row = |y| axis(&(0..width).map(|x| value(x, y)).collect::<Vec<_>>(), to_width);
+                let row =
+                    |y| reference(&(0..width).map(|x| value(x, y)).collect::<Vec<_>>(), to_width);
                 let wide: Vec<Vec<u8>> = (0..height).map(row).collect();
                 for x in 0..to_width {
                     let column: Vec<u8> = wide.iter().map(|row| row[x]).collect();
-                    let expected = axis(&column, to_height);
+                    let expected = reference(&column, to_height);
                     let got: Vec<u8> = (0..to_height).map(|y| ours.at(x, y)[c]).collect();
                     for (a, b) in got.iter().zip(expected) {
                         assert!(a.abs_diff(b) <= 1, "{width}×{height} → {to_width}×{to_height}");
@@ -168,6 +174,33 @@ mod tests {
         }
         // Only values halfway between two levels may fall to either side.
         assert!(levels * 2000 < samples, "{levels} of {samples} differ");
+    }
+
+    #[test]
+    fn a_part_is_read_and_made_in_place() {
+        let mut rng = Rng::new(6, [0; 3]);
+        for trial in 0..40 {
+            let mut within = |limit: usize| {
+                let len = 1 + rng.below(limit as u32) as usize;
+                (rng.below((limit - len + 1) as u32) as usize, len)
+            };
+            let mut rectangle = |[width, height]: [usize; 2]| {
+                let ((left, width), (top, height)) = (within(width), within(height));
+                Rectangle { left, top, width, height }
+            };
+            let part = rectangle([90, 70]);
+            // Some keep an axis as it is.
+            let width = if trial % 4 == 0 { part.width } else { 75 };
+            let height = if trial % 4 == 1 { part.height } else { 41 };
+            let kept = rectangle([width, height]);
+            let picture = noise(&mut rng, 90, 70, 1 + trial % 5);
+            let crop = |picture: &Pixels, of: Rectangle| {
+                picture.crop(of.left, of.top, of.width, of.height)
+            };
+            let expected = crop(&resize(&crop(&picture, part), width, height), kept);
+            let got = resize_part(&picture, part, [width, height], kept);
+            assert!(got == expected, "{part:?} to {width}×{height}, {kept:?}");
+        }
     }
 
     #[test]

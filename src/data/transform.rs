@@ -7,7 +7,7 @@ use super::erasing::RandomErasing;
 use super::pixels::Pixels;
 use super::rand_augment::RandAugment;
 use super::rectangle::Rectangle;
-use super::resize::{resize, shorter_side_to};
+use super::resize::{resize, resize_part, shorter_side_to};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 
@@ -119,20 +119,24 @@ impl Augment {
     /// more than [`MAX_RESIZED`] pixels.
     pub fn apply(&self, picture: &Pixels, size: [usize; 2], rng: &mut Rng) -> Result<Pixels> {
         let [height, width] = size;
+        let whole = Rectangle { left: 0, top: 0, width: picture.width, height: picture.height };
         let mut sample = match self.crop {
             Crop::RandomResized { scale, ratio } => {
                 let part = random_part(picture, scale, ratio, rng);
-                resize(&picture.crop(part.left, part.top, part.width, part.height), width, height)
+                let kept = Rectangle { left: 0, top: 0, width, height };
+                resize_part(picture, part, [width, height], kept)
             }
             Crop::RandomFixed => {
                 let covering = cover(picture, size)?;
-                let left = rng.below((covering.width - width + 1) as u32) as usize;
-                let top = rng.below((covering.height - height + 1) as u32) as usize;
-                covering.crop(left, top, width, height)
+                let left = rng.below((covering[0] - width + 1) as u32) as usize;
+                let top = rng.below((covering[1] - height + 1) as u32) as usize;
+                let kept = Rectangle { left, top, width, height };
+                resize_part(picture, whole, covering, kept)
             }
             Crop::Center { margin } => {
                 let grow = |extent: usize| ((extent as f64 * margin).round() as usize).max(extent);
-                center_crop(&cover(picture, [grow(height), grow(width)])?, size)
+                let covering = cover(picture, [grow(height), grow(width)])?;
+                resize_part(picture, whole, covering, center(covering, size))
             }
             Crop::None => resize(picture, width, height),
         };
@@ -157,16 +161,21 @@ pub const MAX_RESIZED: u64 = 1 << 26;
 
 /// `picture` cut to its central `[height, width]` pixels; the offset is half the difference,
 /// rounded half to even, as in torchvision. A picture that is smaller stays as it is there.
-pub fn center_crop(picture: &Pixels, [height, width]: [usize; 2]) -> Pixels {
+pub fn center_crop(picture: &Pixels, size: [usize; 2]) -> Pixels {
+    let part = center([picture.width, picture.height], size);
+    picture.crop(part.left, part.top, part.width, part.height)
+}
+
+/// The central `[height, width]` of `[full width, full height]` pixels.
+fn center(full: [usize; 2], [height, width]: [usize; 2]) -> Rectangle {
     let offset = |have: usize, want: usize| {
         (have.saturating_sub(want) as f64 / 2.0).round_ties_even() as usize
     };
-    let (left, top) = (offset(picture.width, width), offset(picture.height, height));
-    picture.crop(left, top, width, height)
+    Rectangle { left: offset(full[0], width), top: offset(full[1], height), width, height }
 }
 
-/// `picture` resized, in proportion, to the smallest size that covers `[height, width]`.
-fn cover(picture: &Pixels, [height, width]: [usize; 2]) -> Result<Pixels> {
+/// The smallest `[width, height]`, in proportion to `picture`'s, that covers `[height, width]`.
+fn cover(picture: &Pixels, [height, width]: [usize; 2]) -> Result<[usize; 2]> {
     let (to_width, to_height) = if height == width {
         shorter_side_to(width, (picture.width, picture.height))
     } else if picture.width as u64 * height as u64 <= picture.height as u64 * width as u64 {
@@ -182,7 +191,7 @@ fn cover(picture: &Pixels, [height, width]: [usize; 2]) -> Result<Pixels> {
         );
         return Err(Error::config("picture", problem));
     }
-    Ok(resize(picture, to_width, to_height))
+    Ok([to_width, to_height])
 }
 
 /// The rectangle of torchvision's `RandomResizedCrop`: ten tries, then the largest central part

@@ -10,13 +10,13 @@ pub mod texture;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
 pub use precision::{Precision, Types};
 pub use run::{CommandList, Dispatch, ReadBack};
 use shaders::{Access, Shader};
-pub use target::{Blocking, KernelTarget, Layout, ProductClass, Products, Tier};
+pub use target::{Blocking, KernelTarget, ProductClass, ProductLayout, Products, Tier};
 
 use crate::error::{Error, Result};
 
@@ -54,7 +54,7 @@ struct Inner {
     queue: wgpu::Queue,
     summary: AdapterSummary,
     tier: Tier,
-    products: OnceLock<Products>,
+    products: Mutex<Products>,
     checked: bool,
     f16: bool,
     allocated: Arc<AtomicU64>,
@@ -186,7 +186,7 @@ impl Gpu {
                 queue,
                 summary,
                 tier: options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info())),
-                products: OnceLock::new(),
+                products: Mutex::default(),
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
                 allocated: Arc::default(),
@@ -223,14 +223,12 @@ impl Gpu {
 
     /// What programs for this device are recorded for.
     pub fn target(&self) -> KernelTarget {
-        let products = self.inner.products.get().copied().unwrap_or_default();
-        KernelTarget { tier: self.tier(), products }
+        KernelTarget { tier: self.tier(), products: *self.inner.products.lock().unwrap() }
     }
 
-    /// Chooses the tiles of matrix products, once: before the first program is recorded.
+    /// Chooses the tiles of matrix products in programs that are recorded from now on.
     pub fn set_products(&self, products: Products) {
-        // A second choice would change programs that belong together.
-        let _ = self.inner.products.set(products);
+        *self.inner.products.lock().unwrap() = products;
     }
 
     /// Largest storage binding of the open device in bytes.

@@ -32,6 +32,19 @@ impl Tier {
     }
 }
 
+impl std::str::FromStr for Tier {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "cpu" => Ok(Self::Cpu),
+            "cpu-textures" => Ok(Self::CpuTextures),
+            "gpu" => Ok(Self::Gpu),
+            other => Err(format!("there is no tier {other:?}: cpu, cpu-textures or gpu")),
+        }
+    }
+}
+
 /// What a program is recorded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelTarget {
@@ -49,7 +62,7 @@ impl From<Tier> for KernelTarget {
 
 /// Which operand of a matrix product is transposed. All matrices are row-major.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum ProductLayout {
     /// `A[M,K] · B[N,K]ᵀ`: a linear layer's forward pass.
     Nt,
     /// `A[M,K] · B[K,N]`: its input gradient.
@@ -62,7 +75,7 @@ pub enum Layout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProductClass {
     /// How the operands lie.
-    pub layout: Layout,
+    pub layout: ProductLayout,
     /// Whether the output is large enough to fill a GPU with the largest tiles.
     pub large: bool,
 }
@@ -70,21 +83,21 @@ pub struct ProductClass {
 impl ProductClass {
     /// All of them, in the order of [`Products`].
     pub const ALL: [Self; 6] = {
-        const fn of(layout: Layout, large: bool) -> ProductClass {
+        const fn of(layout: ProductLayout, large: bool) -> ProductClass {
             ProductClass { layout, large }
         }
         [
-            of(Layout::Nt, false),
-            of(Layout::Nt, true),
-            of(Layout::Nn, false),
-            of(Layout::Nn, true),
-            of(Layout::Tn, false),
-            of(Layout::Tn, true),
+            of(ProductLayout::Nt, false),
+            of(ProductLayout::Nt, true),
+            of(ProductLayout::Nn, false),
+            of(ProductLayout::Nn, true),
+            of(ProductLayout::Tn, false),
+            of(ProductLayout::Tn, true),
         ]
     };
 
     /// The class of products with an output of `m × n`.
-    pub fn of(layout: Layout, [m, n]: [usize; 2]) -> Self {
+    pub fn of(layout: ProductLayout, [m, n]: [usize; 2]) -> Self {
         /// 64 tiles of 128×128.
         const LARGE: usize = 64 * 128 * 128;
         Self { layout, large: m * n >= LARGE }
@@ -96,7 +109,7 @@ impl ProductClass {
 }
 
 /// How `gemm_blocked` divides a product: see the constants in `shaders/gemm_blocked.wgsl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Blocking {
     /// Threads along M and N.
     pub threads: [u32; 2],

@@ -1,11 +1,11 @@
 //! Matrix products: which kernel, how many workgroups.
 
-use crate::gpu::{Blocking, KernelTarget, Layout, ProductClass, Tier, texture};
+use crate::gpu::{Blocking, KernelTarget, ProductClass, ProductLayout, Tier, texture};
 use crate::program::{Recorder, Tensor};
 
 /// What happens to the product before it is stored.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Epilogue {
+pub struct Epilogue {
     /// `[N]`, added to every row.
     pub bias: Option<Tensor>,
     /// Store this pre-activation `[M,N]` and GELU of it in the output.
@@ -19,9 +19,9 @@ pub(crate) struct Epilogue {
 }
 
 /// Records `out[M,N] = op(a) · op(b)` with an epilogue.
-pub(crate) fn gemm(
+pub fn gemm(
     rec: &mut Recorder,
-    layout: Layout,
+    layout: ProductLayout,
     sizes: [usize; 3],
     operands: [Tensor; 3],
     epilogue: Epilogue,
@@ -32,9 +32,9 @@ pub(crate) fn gemm(
 
 /// Records `out[M,N] += op(a) · op(b)`. Where few tiles would leave a GPU idle, workgroups share the
 /// sum over K: then the parts `[parts, M·N]` are returned, and are still to be added to `out`.
-pub(crate) fn add_product(
+pub fn add_product(
     rec: &mut Recorder,
-    layout: Layout,
+    layout: ProductLayout,
     sizes @ [m, n, k]: [usize; 3],
     [a, b, out]: [Tensor; 3],
 ) -> Option<Tensor> {
@@ -120,16 +120,16 @@ impl Kernel {
 
     /// On CPU drivers the direct kernels, on GPUs the blocked one: both read vectors along the
     /// contiguous dimensions. For sizes that are no whole vectors, the tiled one.
-    fn choose(target: KernelTarget, layout: Layout, [m, n, k]: [usize; 3]) -> Self {
+    fn choose(target: KernelTarget, layout: ProductLayout, [m, n, k]: [usize; 3]) -> Self {
         let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
         let (direct, textured, rows, vectors) = match layout {
-            Layout::Nt => ("gemm_direct_nt", "gemm_texture_nt", 12, whole([n, k])),
-            Layout::Nn => ("gemm_direct_nn", "gemm_texture_nn", 12, whole([n, k])),
-            Layout::Tn => ("gemm_direct_tn", "gemm_texture_tn", 16, whole([m, n])),
+            ProductLayout::Nt => ("gemm_direct_nt", "gemm_texture_nt", 12, whole([n, k])),
+            ProductLayout::Nn => ("gemm_direct_nn", "gemm_texture_nn", 12, whole([n, k])),
+            ProductLayout::Tn => ("gemm_direct_tn", "gemm_texture_tn", 16, whole([m, n])),
         };
         let transposed = [
-            ("TRANS_A", u32::from(layout == Layout::Tn)),
-            ("TRANS_B", u32::from(layout == Layout::Nt)),
+            ("TRANS_A", u32::from(layout == ProductLayout::Tn)),
+            ("TRANS_B", u32::from(layout == ProductLayout::Nt)),
         ];
         if !vectors {
             return Self {

@@ -3,7 +3,7 @@
 use super::gemm::{Epilogue, add_product, gemm};
 use super::groups_of_lanes;
 use super::reduce::{add_column_sums, add_two_column_sums};
-use crate::gpu::Layout;
+use crate::gpu::ProductLayout;
 use crate::program::{Recorder, Tensor};
 
 /// `x [.., K] → x·weightᵀ + bias [.., N]` with `weight [N, ..]` of `N·K` values.
@@ -30,7 +30,7 @@ pub fn combine(rec: &mut Recorder, x: Tensor, basis: Tensor, offset: Tensor) -> 
     *shape.last_mut().expect("a tensor with a dimension") = n;
     let y = rec.transient_like(x, "combined", shape);
     let epilogue = Epilogue { bias: Some(offset), ..Default::default() };
-    gemm(rec, Layout::Nn, [m, n, k], [x, basis, y], epilogue);
+    gemm(rec, ProductLayout::Nn, [m, n, k], [x, basis, y], epilogue);
     y
 }
 
@@ -46,7 +46,7 @@ fn record(
     *shape.last_mut().expect("a tensor with a dimension") = n;
     let y = rec.transient_like(x, "linear", shape);
     let epilogue = Epilogue { bias, residual, ..Default::default() };
-    gemm(rec, Layout::Nt, sizes, [x, weight, y], epilogue);
+    gemm(rec, ProductLayout::Nt, sizes, [x, weight, y], epilogue);
     let inputs: Vec<Tensor> =
         [Some(x), Some(weight), bias, residual].into_iter().flatten().collect();
     rec.on_backward(y, &inputs, move |rec, dy| {
@@ -73,20 +73,20 @@ pub fn mlp(
     let pre = rec.transient_like(x, "fc1", shape.clone());
     let activation = rec.transient_like(x, "gelu", shape.clone());
     let epilogue = Epilogue { bias: Some(b1), gelu: Some(pre), ..Default::default() };
-    gemm(rec, Layout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
+    gemm(rec, ProductLayout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
     let sizes2 @ [_, out, _] = sizes(rec, activation, w2);
     let mut out_shape = shape.clone();
     *out_shape.last_mut().expect("a tensor with a dimension") = out;
     let y = rec.transient_like(x, "fc2", out_shape);
     let epilogue = Epilogue { bias: Some(b2), residual, ..Default::default() };
-    gemm(rec, Layout::Nt, sizes2, [activation, w2, y], epilogue);
+    gemm(rec, ProductLayout::Nt, sizes2, [activation, w2, y], epilogue);
     let inputs: Vec<Tensor> = [x, w1, b1, w2, b2].into_iter().chain(residual).collect();
     rec.on_backward(y, &inputs, move |rec, dy| {
         param_grads(rec, sizes2, activation, dy, w2, Some(b2));
         if [x, w1, b1].iter().any(|&t| rec.needs_grad(t)) {
             let d_pre = rec.transient_like(pre, "d fc1", shape);
             let epilogue = Epilogue { gelu_grad: Some(pre), ..Default::default() };
-            gemm(rec, Layout::Nn, [m, hidden, out], [dy, w2, d_pre], epilogue);
+            gemm(rec, ProductLayout::Nn, [m, hidden, out], [dy, w2, d_pre], epilogue);
             param_grads(rec, [m, hidden, dim], x, d_pre, w1, Some(b1));
             input_grad(rec, [m, hidden, dim], x, d_pre, w1);
         }
@@ -110,6 +110,22 @@ pub fn residual(rec: &mut Recorder, a: Tensor, b: Tensor) -> Tensor {
     y
 }
 
+/// `out[M,N] = op(a) · op(b)` alone, for measuring; weight gradients (`Tn`) are added to `out`.
+pub fn product(
+    rec: &mut Recorder,
+    layout: ProductLayout,
+    sizes: [usize; 3],
+    operands: [Tensor; 3],
+) {
+    if layout == ProductLayout::Tn {
+        if let Some(parts) = add_product(rec, layout, sizes, operands) {
+            add_column_sums(rec, parts, operands[2], None);
+        }
+    } else {
+        gemm(rec, layout, sizes, operands, Epilogue::default());
+    }
+}
+
 /// `[M, N, K]` of `x [.., K]` and `weight [N, K]`.
 fn sizes(rec: &Recorder, x: Tensor, weight: Tensor) -> [usize; 3] {
     let (m, k) = rec.rows_and_dim(x);
@@ -129,7 +145,7 @@ fn param_grads(
     let d_bias = bias.and_then(|bias| rec.param_grad(bias));
     let mut sums: Vec<_> = d_bias.map(|d_bias| (dy, d_bias)).into_iter().collect();
     if let Some(d_weight) = rec.param_grad(weight) {
-        let parts = add_product(rec, Layout::Tn, [n, k, m], [dy, x, d_weight]);
+        let parts = add_product(rec, ProductLayout::Tn, [n, k, m], [dy, x, d_weight]);
         sums.extend(parts.map(|parts| (parts, d_weight)));
     }
     match sums[..] {
@@ -143,6 +159,6 @@ fn input_grad(rec: &mut Recorder, [m, n, k]: [usize; 3], x: Tensor, dy: Tensor, 
     if rec.needs_grad(x) {
         let (dx, accumulate) = rec.grad_target(x);
         let epilogue = Epilogue { accumulate, ..Default::default() };
-        gemm(rec, Layout::Nn, [m, k, n], [dy, weight, dx], epilogue);
+        gemm(rec, ProductLayout::Nn, [m, k, n], [dy, weight, dx], epilogue);
     }
 }

@@ -5,13 +5,16 @@
 mod plan;
 mod recompute;
 mod recorder;
+mod timing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use plan::Plan;
 use recorder::Place;
 pub use recorder::{Recorder, Tensor};
+pub use timing::DispatchTime;
+use timing::Work;
 
 use crate::error::Result;
 use crate::gpu::shaders::{Element, Shader};
@@ -26,13 +29,13 @@ pub struct Program {
     list: CommandList,
     plan: Plan,
     externals: Buffers,
-    /// Per dispatch: kernel, scope, matrix FLOPs, and what it writes.
+    /// One per dispatch.
     steps: Vec<Step>,
 }
 
 struct Step {
     kernel: &'static str,
-    flops: u64,
+    work: Work,
     writes: Vec<Written>,
 }
 
@@ -43,19 +46,6 @@ struct Written {
     bytes: u64,
     /// None for indices.
     precision: Option<Precision>,
-}
-
-/// Time and work of all launches of one kernel in a program.
-#[derive(Debug, Clone)]
-pub struct KernelTime {
-    /// Shader's name.
-    pub kernel: &'static str,
-    /// Number of launches.
-    pub launches: usize,
-    /// Sum of their times in nanoseconds.
-    pub nanoseconds: f64,
-    /// Sum of their matrix FLOPs.
-    pub flops: u64,
 }
 
 impl Program {
@@ -113,7 +103,7 @@ impl Program {
         let list = CommandList::new(gpu, &dispatches, &cleared)?;
         let steps = recorder.recorded.iter().map(|op| Step {
             kernel: op.kernel.shader,
-            flops: op.flops,
+            work: Work::of(recorder, op),
             writes: op
                 .accesses()
                 .zip(Shader::named(op.kernel.shader).elements)
@@ -185,28 +175,23 @@ impl Program {
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    /// Runs the program once and returns the time spent in each kernel, longest first; `None` where
-    /// the adapter has no timestamps.
+    /// Runs the program once and returns the time of every dispatch, in order; `None` where the adapter
+    /// has no timestamps.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub async fn time(&self) -> Result<Option<Vec<KernelTime>>> {
+    pub async fn time(&self) -> Result<Option<Vec<DispatchTime>>> {
         let Some(times) = self.list.time().await? else { return Ok(None) };
-        let mut sums: BTreeMap<&'static str, KernelTime> = BTreeMap::new();
-        for (step, nanoseconds) in self.steps.iter().zip(times) {
-            let sum = sums.entry(step.kernel).or_insert(KernelTime {
-                kernel: step.kernel,
-                launches: 0,
-                nanoseconds: 0.0,
-                flops: 0,
-            });
-            sum.launches += 1;
-            sum.nanoseconds += nanoseconds;
-            sum.flops += step.flops;
-        }
-        let mut sums: Vec<_> = sums.into_values().collect();
-        sums.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
-        Ok(Some(sums))
+        let with_work = |(step, nanoseconds): (&Step, f64)| DispatchTime {
+            kernel: step.kernel,
+            computes: step.writes.first().map_or_else(String::new, |w| w.label.clone()),
+            sizes: step.work.sizes.clone(),
+            nanoseconds,
+            flops: step.work.flops,
+            bytes: step.work.bytes,
+            copied_bytes: step.work.copied_bytes,
+        };
+        Ok(Some(self.steps.iter().zip(times).map(with_work).collect()))
     }
 
     /// Runs the program dispatch by dispatch and returns the label of the first tensor that is

@@ -26,7 +26,7 @@ pub(super) struct TensorInfo {
     pub place: Place,
     pub precision: Precision,
     /// Whether it stands in for one that the kernel does not touch, of whatever precision.
-    is_unused: bool,
+    pub is_unused: bool,
     needs_grad: bool,
     grad: Option<Tensor>,
 }

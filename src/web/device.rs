@@ -4,7 +4,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{JsResult, json, named};
 use super::info::AdapterInfo;
-use crate::gpu::{Gpu, GpuOptions, Tier};
+use crate::gpu::{Gpu, GpuOptions, Products};
+use crate::tune::{Tuning, is_tunable, key};
 
 /// An open device. Everything made with it shares it.
 #[wasm_bindgen]
@@ -20,16 +21,33 @@ impl Device {
     /// # Errors
     /// `WebGPUUnavailable` if there is none, `InvalidOption` for another tier.
     pub async fn open(tier: Option<String>) -> JsResult<Self> {
-        let tier = match tier.as_deref() {
-            None => None,
-            Some("cpu") => Some(Tier::Cpu),
-            Some("cpu-textures") => Some(Tier::CpuTextures),
-            Some("gpu") => Some(Tier::Gpu),
-            Some(other) => {
-                return Err(named("InvalidOption", &format!("There is no tier {other}.")));
-            }
-        };
+        let tier = tier.as_deref().map(str::parse).transpose();
+        let tier = tier.map_err(|problem: String| named("InvalidOption", &problem))?;
         Ok(Self { gpu: Gpu::new(&GpuOptions { tier, ..Default::default() }).await? })
+    }
+
+    /// What a choice of tiles for this device is kept under; nothing if there is none to make.
+    #[wasm_bindgen(getter, js_name = tilesKey)]
+    pub fn tiles_key(&self) -> Option<String> {
+        is_tunable(&self.gpu).then(|| key(&self.gpu))
+    }
+
+    /// Measures which tiles of matrix products suit the device and takes them; a second or two. Returns
+    /// them for [`Self::set_tiles`].
+    ///
+    /// # Errors
+    /// `DeviceLost` or `OutOfMemory` if the device failed.
+    pub async fn tune(&self) -> JsResult<String> {
+        let products = Tuning::measure(&self.gpu).await?.products();
+        self.gpu.set_products(products);
+        Ok(json(&products))
+    }
+
+    /// Takes tiles that [`Self::tune`] returned once; says whether they are such.
+    #[wasm_bindgen(js_name = setTiles)]
+    pub fn set_tiles(&self, tiles: &str) -> bool {
+        let products = serde_json::from_str::<Products>(tiles);
+        products.map(|products| self.gpu.set_products(products)).is_ok()
     }
 
     /// JSON of `AdapterInfo`.

@@ -11,6 +11,7 @@ mod picture;
 mod reconstruction;
 mod trainer;
 mod weights;
+mod workload;
 
 pub use device::Device;
 pub use model::{Attention, Model};
@@ -18,3 +19,4 @@ pub use objective::Objective;
 pub use reconstruction::Reconstruction;
 pub use trainer::Trainer;
 pub use weights::WeightsLoader;
+pub use workload::Workload;

@@ -5,6 +5,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::device::Device;
 use super::error::{JsResult, options};
 use crate::config::ModelConfig;
+use crate::gpu::Gpu;
+use crate::model::init::init_params;
 use crate::model::objective::{MaskSource, masked_objective};
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
@@ -12,6 +14,32 @@ use crate::program::{Program, Recorder};
 use crate::tensor::{HostTensor, TensorMap, shapes};
 use crate::weights::safetensors::{self, Precision};
 use crate::weights::{FileKind, Metadata, Missing, detect, to_internal};
+
+/// A model for training with the weights of a whole safetensors file, or as it is initialised.
+///
+/// # Errors
+/// `BadWeights`, `InvalidOption`, `OutOfMemory`.
+pub(super) fn load(
+    gpu: &Gpu,
+    weights: Option<&[u8]>,
+    config: &ModelConfig,
+) -> JsResult<ParamStore> {
+    config.validate()?;
+    let layout = ParamLayout::new(mae_params(config), gpu.max_binding());
+    let store = ParamStore::new(gpu, layout, true)?;
+    let values = match weights {
+        None => init_params(store.layout().specs(), config.grid(), 0),
+        Some(weights) => {
+            let tensors = safetensors::from_bytes(weights)?.tensors;
+            let format = detect(&shapes(&tensors))?;
+            let converted = to_internal(format, config, &tensors, Missing::Refused)?;
+            converted.kind.require(FileKind::Mae)?;
+            converted.tensors
+        }
+    };
+    store.load(Role::Value, &values)?;
+    Ok(store)
+}
 
 /// A forward and backward pass of a fixed number of images.
 #[wasm_bindgen]
@@ -30,16 +58,9 @@ impl Objective {
     /// `BadWeights`, `InvalidOption`, `OutOfMemory`.
     #[wasm_bindgen(constructor)]
     pub fn new(device: &Device, weights: &[u8], config: &str, batch: usize) -> JsResult<Self> {
-        let config: ModelConfig = options(config)?;
-        config.validate()?;
         let gpu = &device.gpu;
-        let tensors = safetensors::from_bytes(weights)?.tensors;
-        let format = detect(&shapes(&tensors))?;
-        let converted = to_internal(format, &config, &tensors, Missing::Refused)?;
-        converted.kind.require(FileKind::Mae)?;
-        let layout = ParamLayout::new(mae_params(&config), gpu.max_binding());
-        let store = ParamStore::new(gpu, layout, true)?;
-        store.load(Role::Value, &converted.tensors)?;
+        let config = options(config)?;
+        let store = load(gpu, Some(weights), &config)?;
         let mut rec = Recorder::new(gpu.target(), true);
         store.layout().declare(&mut rec, true);
         let objective = masked_objective(&mut rec, &config, batch, MaskSource::Given, 1);

@@ -20,3 +20,4 @@ mod oracle;
 mod oracle_heads;
 mod patches;
 mod tokens;
+mod tune;

@@ -4,6 +4,7 @@ import { Device, type Model, type Trainer } from '../../wasm/webmae.js';
 import { Closed, DeviceLost, typed, WebGPUUnavailable } from '../errors.ts';
 import type { Handle } from '../protocol.ts';
 import { whyNoWebGPU } from '../why.ts';
+import { applyKnown } from './tiles.ts';
 
 /** How long a device that fails may take to tell that it is lost, in milliseconds. */
 const LOSS_DELAY = 100;
@@ -35,6 +36,7 @@ export class Devices {
     if (!navigator.gpu) throw new WebGPUUnavailable(whyNoWebGPU().join(' '));
     const old = this.#device;
     this.#device = await Device.open();
+    await applyKnown(this.#device);
     if (old) this.#freeUnused(old);
     return this.#device;
   }

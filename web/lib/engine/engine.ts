@@ -24,6 +24,7 @@ import { Queue } from './queue.ts';
 import { unpack } from './results.ts';
 import { Run } from './run.ts';
 import { Saver } from './saver.ts';
+import { choose } from './tiles.ts';
 import { loadModel, readWhole } from './weights.ts';
 
 /** Never aborted: what must be done. */
@@ -200,7 +201,12 @@ export class Engine implements EngineApi {
     return this.#calls.track(call, async (signal) => {
       const make = await prepare(signal);
       const device = await this.#device(signal);
-      const trainer = await this.#queue.run(signal, () => guarded(device, () => make(device)));
+      const trainer = await this.#queue.run(signal, () =>
+        guarded(device, async () => {
+          await choose(device);
+          return make(device);
+        }),
+      );
       const info = infoOf(trainer);
       const handle = this.#devices.add(trainer, device);
       this.#savers.set(handle, new Saver(info.parameters));

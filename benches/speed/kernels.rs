@@ -1,0 +1,176 @@
+//! Single kernels at the sizes that they have in training.
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use webmae::gpu::{Gpu, ProductLayout};
+use webmae::ops::gemm::{Epilogue, add_product, gemm};
+use webmae::ops::optim::{
+    AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
+    StepTensors, adamw,
+};
+use webmae::ops::{Heads, attention, layer_norm};
+use webmae::program::{Recorder, Tensor};
+
+use super::program::Timed;
+
+/// Tokens and widths of an MLP's first layer, in W1 and in ViT-B with the batch of W3.
+fn layers(gpu: &Gpu) -> [[usize; 3]; 2] {
+    [[64 * 17, 192, 768], [vit_b_batch(gpu) * 50, 768, 3072]]
+}
+
+fn vit_b_batch(gpu: &Gpu) -> usize {
+    if gpu.tier().is_cpu() { 4 } else { 64 }
+}
+
+/// What of an [`Epilogue`] is used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Ending {
+    Plain,
+    Bias,
+    BiasResidual,
+    BiasGelu,
+    GeluGrad,
+    Accumulate,
+}
+
+/// Every layout with the endings that training gives it: `A·Bᵀ` is a layer's forward pass, `A·B` its
+/// input gradient, `Aᵀ·B` its weight gradient.
+pub fn products(criterion: &mut Criterion, gpu: &Gpu) {
+    let cases = [
+        (ProductLayout::Nt, "A·Bᵀ", &[Ending::Bias, Ending::BiasResidual, Ending::BiasGelu][..]),
+        (ProductLayout::Nn, "A·B", &[Ending::GeluGrad, Ending::Accumulate]),
+        (ProductLayout::Tn, "Aᵀ·B", &[Ending::Accumulate]),
+    ];
+    let mut group = criterion.benchmark_group("gemm");
+    for [tokens, dim, hidden] in layers(gpu) {
+        for (layout, name, endings) in cases {
+            let sizes @ [m, n, k] = match layout {
+                ProductLayout::Nt => [tokens, hidden, dim],
+                ProductLayout::Nn => [tokens, dim, hidden],
+                ProductLayout::Tn => [hidden, dim, tokens],
+            };
+            for &ending in [Ending::Plain].iter().chain(endings) {
+                let timed = Timed::new(gpu, &product(gpu, layout, sizes, ending));
+                group.throughput(Throughput::Elements(timed.program.plan().flops));
+                let id = BenchmarkId::new(format!("{name} {ending:?}"), format!("{m}x{n}x{k}"));
+                group.bench_function(id, |b| b.iter_custom(|runs| timed.run(runs)));
+            }
+        }
+    }
+    group.finish();
+}
+
+fn product(gpu: &Gpu, layout: ProductLayout, [m, n, k]: [usize; 3], ending: Ending) -> Recorder {
+    let mut rec = Recorder::new(gpu.target(), false);
+    let (a, b) = match layout {
+        ProductLayout::Nt => ([m, k], [n, k]),
+        ProductLayout::Nn => ([m, k], [k, n]),
+        ProductLayout::Tn => ([k, m], [k, n]),
+    };
+    let operands = [rec.external("a", a), rec.external("b", b), rec.external("out", [m, n])];
+    let mut matrix = |name: &str, wanted: &[Ending]| -> Option<Tensor> {
+        wanted.contains(&ending).then(|| rec.external(name, [m, n]))
+    };
+    let gelu = matrix("pre-activation", &[Ending::BiasGelu]);
+    let gelu_grad = matrix("pre-activation", &[Ending::GeluGrad]);
+    let residual = matrix("residual", &[Ending::BiasResidual]);
+    let has_bias = [Ending::Bias, Ending::BiasResidual, Ending::BiasGelu].contains(&ending);
+    let bias = has_bias.then(|| rec.external("bias", [n]));
+    let accumulate = ending == Ending::Accumulate;
+    if accumulate && layout == ProductLayout::Tn {
+        // As gradients of weights are; what is left to add is no part of the product.
+        add_product(&mut rec, layout, [m, n, k], operands);
+    } else {
+        let epilogue = Epilogue { bias, gelu, gelu_grad, residual, accumulate };
+        gemm(&mut rec, layout, [m, n, k], operands, epilogue);
+    }
+    rec
+}
+
+/// W1's encoder and ViT-B's decoder.
+pub fn attention_passes(criterion: &mut Criterion, gpu: &Gpu) {
+    let mut group = criterion.benchmark_group("attention");
+    let cases = [(64, 17, Heads { count: 3, dim: 64 })];
+    let decoder = (vit_b_batch(gpu), 197, Heads { count: 16, dim: 32 });
+    for (batch, tokens, heads) in cases.into_iter().chain([decoder]) {
+        let Heads { count, dim } = heads;
+        for backward in [false, true] {
+            let mut rec = Recorder::new(gpu.target(), backward);
+            let qkv = rec.external("qkv", [batch, tokens, 3 * count * dim]);
+            rec.require_grad(qkv);
+            let out = attention(&mut rec, qkv, heads);
+            differentiate(&mut rec, out, backward);
+            let timed = Timed::new(gpu, &rec);
+            group.throughput(Throughput::Elements(timed.program.plan().flops));
+            let id = BenchmarkId::new(passes(backward), format!("{batch}x{tokens}x{count}x{dim}"));
+            group.bench_function(id, |b| b.iter_custom(|runs| timed.run(runs)));
+        }
+    }
+    group.finish();
+}
+
+/// All tokens of a layer.
+pub fn layer_norm_passes(criterion: &mut Criterion, gpu: &Gpu) {
+    let mut group = criterion.benchmark_group("layer_norm");
+    for [tokens, dim, _] in layers(gpu) {
+        for backward in [false, true] {
+            let mut rec = Recorder::new(gpu.target(), backward);
+            let x = rec.external("x", [tokens, dim]);
+            let [gamma, beta, d_gamma, d_beta] =
+                ["gamma", "beta", "d gamma", "d beta"].map(|label| rec.external(label, [dim]));
+            if backward {
+                rec.require_grad(x);
+                rec.add_param("gamma", gamma, Some(d_gamma));
+                rec.add_param("beta", beta, Some(d_beta));
+            }
+            let y = layer_norm(&mut rec, x, gamma, beta, 1e-6);
+            differentiate(&mut rec, y, backward);
+            let timed = Timed::new(gpu, &rec);
+            group.throughput(Throughput::Elements((tokens * dim) as u64));
+            let id = BenchmarkId::new(passes(backward), format!("{tokens}x{dim}"));
+            group.bench_function(id, |b| b.iter_custom(|runs| timed.run(runs)));
+        }
+    }
+    group.finish();
+}
+
+/// Sends a gradient back from `y`, if `backward`.
+fn differentiate(rec: &mut Recorder, y: Tensor, backward: bool) {
+    rec.keep(y, "y");
+    if backward {
+        let dy = rec.external("dy", rec.shape(y).to_vec());
+        rec.set_grad(y, dy);
+        rec.backward();
+    }
+}
+
+fn passes(backward: bool) -> &'static str {
+    if backward { "forward and backward" } else { "forward" }
+}
+
+/// A block of ViT-B: the gradients' norm, and the update.
+pub fn adamw_update(criterion: &mut Criterion, gpu: &Gpu) {
+    const LEN: usize = 12 * 768 * 768 + 13 * 768;
+    let mut rec = Recorder::new(gpu.target(), false);
+    let [values, grads, moment1, moment2] =
+        ["values", "grads", "moment1", "moment2"].map(|label| rec.external(label, [LEN]));
+    let slab =
+        SlabTensors { values, grads, moment1, moment2, decayed: LEN, lr_scale: 1.0, halves: None };
+    let tensors = StepTensors {
+        step: rec.external("step", [STEP_WORDS]),
+        state: rec.external("state", [STATE_WORDS]),
+        loss: rec.external("loss", [1]),
+        metrics: rec.external("metrics", [METRICS_RING, METRICS_WORDS]),
+    };
+    let config = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
+    adamw(&mut rec, config, &[slab], tensors);
+    let timed = Timed::new(gpu, &rec);
+    timed.program.write("moment2", &vec![0.01f32; LEN]);
+    timed.program.write("step", &[Scalars { lr: 1e-4, ..Scalars::default() }]);
+    timed.program.write("state", &[State::default()]);
+    let mut group = criterion.benchmark_group("adamw");
+    group.throughput(Throughput::Elements(LEN as u64));
+    group.bench_function(BenchmarkId::new("update", LEN), |b| {
+        b.iter_custom(|runs| timed.run(runs));
+    });
+    group.finish();
+}

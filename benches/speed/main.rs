@@ -1,0 +1,36 @@
+//! `cargo bench`: kernels, steps and the preparation of pictures, by Criterion. `cargo bench -- gemm`
+//! runs what has that in its name. Rates in elements are FLOP of products and attention (`gemm`,
+//! `attention`, `step`), values (`layer_norm`, `adamw`) or pixels (`data`).
+
+mod data;
+mod kernels;
+mod program;
+mod step;
+
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use pollster::block_on;
+use webmae::gpu::{Gpu, GpuOptions};
+
+fn all(criterion: &mut Criterion) {
+    let gpu = block_on(Gpu::new(&GpuOptions::default())).expect("a graphics adapter");
+    println!("{} ({})", gpu.adapter().name, gpu.adapter().driver);
+    kernels::products(criterion, &gpu);
+    kernels::attention_passes(criterion, &gpu);
+    kernels::layer_norm_passes(criterion, &gpu);
+    kernels::adamw_update(criterion, &gpu);
+    step::steps(criterion, &gpu);
+    data::preparation(criterion);
+}
+
+criterion_group! {
+    name = speed;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3))
+        .without_plots();
+    targets = all
+}
+criterion_main!(speed);

@@ -1,0 +1,142 @@
+//! A step on random parameters and images, run again and again.
+
+use pollster::block_on;
+
+use super::STREAM;
+use super::workload::Mode;
+use crate::config::ModelConfig;
+use crate::error::Result;
+use crate::gpu::{Gpu, Precision};
+use crate::model::init::init_params;
+use crate::model::params::mae_params;
+use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::ops::optim::{AdamW, Optimizer, Scalars};
+use crate::philox::Rng;
+use crate::program::Program;
+use crate::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
+
+/// Which step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepSpec {
+    /// The model.
+    pub model: ModelConfig,
+    /// Forward pass or training step.
+    pub mode: Mode,
+    /// Images per batch, at least 1.
+    pub batch_size: usize,
+    /// Whether a training step recomputes, see [`StepConfig::recompute`].
+    pub recompute: bool,
+    /// How weights and activations are kept.
+    pub precision: Precision,
+}
+
+/// A step on a device with everything it needs.
+pub struct BenchStep {
+    recorded: Recorded,
+    images: Vec<f32>,
+    sample_ids: Vec<u32>,
+    /// Steps submitted so far.
+    submitted: u32,
+}
+
+enum Recorded {
+    Forward(Box<EvalStep>),
+    Train(Box<TrainStep>),
+}
+
+impl BenchStep {
+    /// Records and builds what `spec` says.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] if the adapter lacks the precision, [`crate::Error::DoesNotFit`] or
+    /// [`crate::Error::Device`].
+    pub fn new(gpu: &Gpu, spec: &StepSpec) -> Result<Self> {
+        let StepSpec { model, mode, batch_size, recompute, precision } = spec.clone();
+        gpu.check_precision(precision)?;
+        let specs = mae_params(&model);
+        let layout = ParamLayout::with_precision(specs, gpu.max_binding(), precision);
+        let store = ParamStore::new(gpu, layout, mode == Mode::Train)?;
+        store.load(Role::Value, &init_params(store.layout().specs(), model.grid(), 0))?;
+        let mut rng = Rng::new(0, [STREAM, 0, 0]);
+        let images: Vec<f32> = (0..batch_size * model.image_len()).map(|_| rng.normal()).collect();
+        let sample_ids: Vec<u32> = (0..batch_size as u32).collect();
+        let masks = MaskSource::Generated;
+        let recorded = match mode {
+            Mode::Forward => {
+                let step = EvalStep::new(gpu, &model, masks, batch_size, &store, precision)?;
+                // Uploads everything once: a forward pass alone is what is timed.
+                let batch =
+                    BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
+                block_on(step.run(Scalars::default(), batch))?;
+                Recorded::Forward(Box::new(step))
+            }
+            Mode::Train => {
+                let optimizer = Optimizer::AdamW(AdamW {
+                    beta1: 0.9,
+                    beta2: 0.95,
+                    eps: 1e-8,
+                    weight_decay: 0.05,
+                    clip_norm: 0.0,
+                });
+                let task = Task::Masked { model, masks };
+                let config = StepConfig {
+                    task,
+                    batch_size,
+                    grad_accum: 1,
+                    optimizer,
+                    layer_decay: 1.0,
+                    recompute,
+                    precision,
+                };
+                Recorded::Train(Box::new(TrainStep::new(gpu, config, &store)?))
+            }
+        };
+        Ok(Self { recorded, images, sample_ids, submitted: 0 })
+    }
+
+    /// Runs it once, a training step with the upload of its images; returns at once.
+    pub fn submit(&mut self) {
+        match &self.recorded {
+            Recorded::Forward(step) => step.program().submit(),
+            Recorded::Train(step) => {
+                let number = self.submitted;
+                let scalars =
+                    Scalars { epoch: number, step: number, lr: 1e-4, ..Scalars::default() };
+                let (images, sample_ids) = (&self.images, &self.sample_ids);
+                let batch = BatchData { images, sample_ids, ..Default::default() };
+                step.run_batch(0, scalars, batch);
+            }
+        }
+        self.submitted += 1;
+    }
+
+    /// Waits for the result of everything submitted.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub fn wait(&mut self) -> Result<()> {
+        match &mut self.recorded {
+            Recorded::Forward(step) => {
+                block_on(step.program().read::<f32>("loss"))?;
+            }
+            Recorded::Train(step) => {
+                step.request_metrics();
+                block_on(step.metrics(self.submitted.saturating_sub(1)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The programs of a step, in order.
+    pub fn programs(&self) -> Vec<&Program> {
+        match &self.recorded {
+            Recorded::Forward(step) => vec![step.program()],
+            Recorded::Train(step) => step.programs().to_vec(),
+        }
+    }
+
+    /// FLOPs of the matrix products and attention of a step.
+    pub fn flops(&self) -> u64 {
+        self.programs().iter().map(|program| program.plan().flops).sum()
+    }
+}

@@ -1,0 +1,75 @@
+//! The tables of measured workloads.
+
+use crate::bench::profile::Profile;
+use crate::bench::record::{Record, WorkloadResult};
+use crate::cli::format::bytes;
+
+/// What was measured on, and the columns' names.
+pub(super) fn head(record: &Record) {
+    let (adapter, gemm) = (&record.adapter, record.gemm);
+    say!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
+    say!("best matrix product: {:.1} GFLOP/s ({}³)\n", gemm.gflops, gemm.extent);
+    say!(
+        "{:<11}{:>6}{:>18}{:>11}{:>10}{:>9}{:>9}{:>11}{:>9}",
+        "workload",
+        "batch",
+        "ms/step",
+        "images/s",
+        "GFLOP/s",
+        "of best",
+        "CPU ms",
+        "dispatches",
+        "submits"
+    );
+}
+
+/// A workload's line.
+pub(super) fn row(result: &WorkloadResult) {
+    say!(
+        "{:<11}{:>6}{:>18}{:>11.1}{:>10.1}{:>8.0}%{:>9.2}{:>11}{:>9}",
+        format!("{} {}", result.workload, result.mode.name()),
+        result.batch_size,
+        format!("{:.2} ± {:.2}", result.ms_per_step, result.ms_spread),
+        result.images_per_second,
+        result.gflops,
+        100.0 * result.share_of_best_gemm,
+        result.cpu_ms_per_step,
+        result.dispatches,
+        result.submits,
+    );
+}
+
+/// Where its time goes.
+pub(super) fn profile(profile: Option<&Profile>) {
+    let Some(Profile { kernels, slowest }) = profile else {
+        say!("    this adapter has no timestamp queries");
+        return;
+    };
+    for time in kernels {
+        say!(
+            "    {:<34}{:>6.1} %{:>10.3} ms{:>6} launches{:>9.1} GFLOP/s",
+            time.kernel,
+            100.0 * time.share,
+            time.milliseconds,
+            time.launches,
+            time.gflops,
+        );
+    }
+    say!("    the {} most expensive dispatches:", slowest.len());
+    for time in slowest {
+        let copied = match time.copied_bytes {
+            0 => String::new(),
+            count => format!(", {} copied before", bytes(count)),
+        };
+        say!(
+            "    {:<34}{:>6.1} %{:>10.3} ms{:>9.1} GFLOP/s{:>8.1} GB/s  {}: {}{copied}",
+            time.kernel,
+            100.0 * time.share,
+            time.milliseconds,
+            time.gflops,
+            time.gigabytes_per_second,
+            time.computes,
+            time.sizes,
+        );
+    }
+}

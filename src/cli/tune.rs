@@ -1,0 +1,156 @@
+//! `webmae tune`: which tiles of matrix products suit a GPU. Kept in the user's cache folder, from which
+//! every command takes them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pollster::block_on;
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Blocking, Gpu, GpuOptions, ProductClass, ProductLayout, Products};
+use crate::tune::{Tuning, is_tunable, key};
+use crate::weights::atomic_write;
+
+/// Options of `webmae tune`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures, prints and keeps the result.
+pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+    let gpu = block_on(Gpu::new(options))?;
+    let name = &gpu.adapter().name;
+    if !is_tunable(&gpu) {
+        let problem = format!("{name} is a processor: its kernels have no tiles to choose");
+        return Err(Error::config("tune", problem));
+    }
+    let tuning = block_on(Tuning::measure(&gpu))?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&to_json(&tuning));
+        say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
+    } else {
+        print(name, &tuning);
+    }
+    match file() {
+        Some(path) => keep(&path, &key(&gpu), tuning.products()),
+        None => Ok(()),
+    }
+}
+
+/// Gives the device the tiles that suit it: those that were measured before, or measured now.
+///
+/// # Errors
+/// [`Error::Device`] if the device failed.
+pub(super) fn apply(gpu: &Gpu) -> Result<()> {
+    if !is_tunable(gpu) {
+        return Ok(());
+    }
+    let (path, key) = (file(), key(gpu));
+    let known = path.as_deref().and_then(|path| read(path).remove(&key));
+    let products = match known {
+        Some(products) => products,
+        None => {
+            eprintln!("choosing tiles for {} (once)", gpu.adapter().name);
+            let products = block_on(Tuning::measure(gpu))?.products();
+            if let Some(path) = path {
+                // Without the file the next command measures again: no reason to stop this one.
+                if let Err(error) = keep(&path, &key, products) {
+                    eprintln!("note: the choice could not be kept: {error}");
+                }
+            }
+            products
+        }
+    };
+    gpu.set_products(products);
+    Ok(())
+}
+
+/// Where choices are kept, if the system has a place for such files.
+fn file() -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("webmae").join("tiles.json"))
+}
+
+/// The choices by device; none if there is no file, or one of another form.
+fn read(path: &Path) -> BTreeMap<String, Products> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn keep(path: &Path, key: &str, products: Products) -> Result<()> {
+    let mut all = read(path);
+    all.insert(key.to_owned(), products);
+    let folder = path.parent().expect("a file in a folder");
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    atomic_write(path, |file| Ok(serde_json::to_writer_pretty(file, &all)?))
+}
+
+fn tile_name(blocking: Blocking) -> String {
+    let [m, n] = blocking.tile();
+    let [rows, columns] = blocking.vectors.map(|n| 4 * n);
+    format!("{m}×{n}/{rows}×{columns}")
+}
+
+fn class_name(class: ProductClass) -> String {
+    let layout = match class.layout {
+        ProductLayout::Nt => "A·Bᵀ",
+        ProductLayout::Nn => "A·B",
+        ProductLayout::Tn => "Aᵀ·B",
+    };
+    format!("{layout}, {}", if class.large { "large" } else { "small" })
+}
+
+fn print(name: &str, tuning: &Tuning) {
+    say!("{name}: GFLOP/s by tile/values of a thread\n");
+    let heads = Blocking::ALL.map(|blocking| format!("{:>14}", tile_name(blocking)));
+    say!("{:<12}{}", "product", heads.concat());
+    for (class, rates) in ProductClass::ALL.into_iter().zip(&tuning.gflops) {
+        let best = rates.iter().copied().fold(0.0, f64::max);
+        let cells = rates.map(|rate| {
+            format!("{:>14}", format!("{rate:.1}{}", if rate == best { "*" } else { " " }))
+        });
+        say!("{:<12}{}", class_name(class), cells.concat());
+    }
+}
+
+fn to_json(tuning: &Tuning) -> serde_json::Value {
+    let classes = ProductClass::ALL.into_iter().zip(&tuning.gflops).map(|(class, rates)| {
+        let rates = Blocking::ALL.into_iter().zip(rates);
+        let rates: BTreeMap<String, f64> = rates.map(|(b, &rate)| (tile_name(b), rate)).collect();
+        (class_name(class), json!(rates))
+    });
+    serde_json::Value::Object(classes.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_kept_by_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/tiles.json");
+        assert!(read(&path).is_empty());
+        keep(&path, "a", Products::uniform(1)).unwrap();
+        keep(&path, "b", Products::uniform(5)).unwrap();
+        keep(&path, "a", Products::uniform(3)).unwrap();
+        let all = read(&path);
+        assert_eq!(all["a"], Products::uniform(3));
+        assert_eq!(all["b"], Products::uniform(5));
+    }
+
+    #[test]
+    fn a_file_of_another_form_counts_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiles.json");
+        for text in ["", "{", "[]", r#"{"a":[9,9,9,9,9,9]}"#] {
+            std::fs::write(&path, text).unwrap();
+            assert!(read(&path).is_empty(), "{text}");
+        }
+        keep(&path, "a", Products::default()).unwrap();
+        assert_eq!(read(&path).len(), 1);
+    }
+}

@@ -1,0 +1,89 @@
+//! What a dispatch costs: its time, and the work to hold that against.
+
+use super::recorder::{Recorded, Recorder};
+use crate::gpu::shaders::{Access, Shader};
+
+/// Time and work of one dispatch of a program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DispatchTime {
+    /// Shader's name.
+    pub kernel: &'static str,
+    /// The tensor that it writes first, with the part of the model.
+    pub computes: String,
+    /// Extents of the tensors that it reads → writes, e.g. `64×17×192, 576×192 → 64×17×576`.
+    pub sizes: String,
+    /// Time between two timestamps around it.
+    pub nanoseconds: f64,
+    /// Its matrix FLOPs.
+    pub flops: u64,
+    /// Bytes of all that it binds; what is read and written counts once.
+    pub bytes: u64,
+    /// Bytes copied into textures before it, outside of its time.
+    pub copied_bytes: u64,
+}
+
+impl DispatchTime {
+    /// GFLOP per second of matrix work.
+    pub fn gflops(&self) -> f64 {
+        self.flops as f64 / self.nanoseconds.max(1.0)
+    }
+
+    /// Gigabytes (10⁹) per second of what it binds.
+    pub fn gigabytes_per_second(&self) -> f64 {
+        self.bytes as f64 / self.nanoseconds.max(1.0)
+    }
+}
+
+/// A dispatch's work, known when it is recorded; the fields are those of [`DispatchTime`].
+pub(super) struct Work {
+    pub sizes: String,
+    pub flops: u64,
+    pub bytes: u64,
+    pub copied_bytes: u64,
+}
+
+impl Work {
+    /// The work of `op`, one of `recorder`'s.
+    pub fn of(recorder: &Recorder, op: &Recorded) -> Self {
+        let (mut bytes, mut copied_bytes) = (0, 0);
+        let (mut read, mut written) = (Vec::new(), Vec::new());
+        let accesses = Shader::named(op.kernel.shader).bindings;
+        for (&tensor, &access) in op.bindings.iter().zip(accesses) {
+            let info = &recorder.tensors[tensor.0];
+            if info.is_unused {
+                continue;
+            }
+            bytes += info.bytes();
+            if access == Access::Texture {
+                copied_bytes += info.bytes();
+            }
+            let extents: Vec<String> = info.shape.iter().map(ToString::to_string).collect();
+            let side = if access == Access::Write { &mut written } else { &mut read };
+            side.push(extents.join("×"));
+        }
+        let sizes = format!("{} → {}", read.join(", "), written.join(", "));
+        Self { sizes, flops: op.flops, bytes, copied_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Tier;
+    use crate::ops::linear;
+
+    #[test]
+    fn work_is_that_of_the_tensors_bound() {
+        let of = |tier| {
+            let mut rec = Recorder::new(tier, false);
+            let (x, weight) = (rec.external("x", [5, 8]), rec.external("weight", [16, 8]));
+            linear(&mut rec, x, weight, None);
+            Work::of(&rec, &rec.recorded[0])
+        };
+        let work = of(Tier::Gpu);
+        assert_eq!(work.sizes, "5×8, 16×8 → 5×16");
+        assert_eq!((work.flops, work.bytes), (2 * 5 * 8 * 16, 4 * (40 + 128 + 80)));
+        assert_eq!(work.copied_bytes, 0);
+        assert_eq!(of(Tier::CpuTextures).copied_bytes, 4 * (40 + 128));
+    }
+}
