@@ -263,7 +263,7 @@ pub(super) mod tests {
         }
         for (results, words) in [
             (vec![], "holds no results"),
-            (vec![(Mode::Train, 0.0)], "W1 train takes 0 ± 0 ms for 64"),
+            (vec![(Mode::Train, -1.0)], "W1 train takes -1 ± "),
         ] {
             record(&results).save(&path).unwrap();
             refused(&path, words);
