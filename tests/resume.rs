@@ -175,6 +175,14 @@ fn mixed_precision_stops_when_nothing_is_left_to_halve() {
 }
 
 #[test]
+fn lars_is_refused_in_mixed_precision() {
+    let optimizer = Optimizer::Lars(webmae::train::recipe::PROBE_LARS);
+    let recipe = Recipe { precision: Precision::F16, optimizer, ..recipe(1) };
+    let error = recipe.validate().unwrap_err().to_string();
+    assert!(error.starts_with("--precision: f16 is for training with AdamW"), "{error}");
+}
+
+#[test]
 fn a_device_without_f16_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
