@@ -15,6 +15,9 @@ use crate::philox::Rng;
 
 /// Batches are timed in groups that last at least this long.
 const GROUP: Duration = Duration::from_millis(250);
+/// Batches whose time says how many a group has: well more than are prepared ahead, some of which are
+/// ready at once.
+const TRIAL: usize = 12;
 /// Pictures whose stages are timed one by one, at most.
 const STAGED: usize = 512;
 
@@ -72,7 +75,7 @@ pub fn loader_speed(
         Ok(began.elapsed())
     };
     group(repeats.warmup.max(1))?;
-    let once = group(1)?.as_secs_f64();
+    let once = group(TRIAL)?.as_secs_f64() / TRIAL as f64;
     let batches = (GROUP.as_secs_f64() / once).ceil().clamp(1.0, 1e6) as usize;
     let mut rates = Vec::new();
     for _ in 0..repeats.samples.max(1) {

@@ -56,8 +56,25 @@ pub fn shorter_side_to(side: usize, (width, height): (usize, usize)) -> (usize, 
 
 /// The rows of `needed`, whose columns are those that `columns` reaches.
 fn resize_rows(picture: &Pixels, needed: Rectangle, columns: &Axis) -> Pixels {
-    let channels = picture.channels;
-    let mut result = Pixels::zeros(columns.len(), needed.height, channels);
+    let mut result = Pixels::zeros(columns.len(), needed.height, picture.channels);
+    // Compiled anew for each usual number, so that pixels are moved without a loop.
+    match picture.channels {
+        1 => fill_rows(picture, 1, needed, columns, &mut result),
+        3 => fill_rows(picture, 3, needed, columns, &mut result),
+        4 => fill_rows(picture, 4, needed, columns, &mut result),
+        any => fill_rows(picture, any, needed, columns, &mut result),
+    }
+    result
+}
+
+#[inline(always)]
+fn fill_rows(
+    picture: &Pixels,
+    channels: usize,
+    needed: Rectangle,
+    columns: &Axis,
+    result: &mut Pixels,
+) {
     let row_len = columns.len() * channels;
     let (mut turned, mut blended) = (Vec::new(), Vec::new());
     let mut top = needed.top;
@@ -67,16 +84,20 @@ fn resize_rows(picture: &Pixels, needed: Rectangle, columns: &Axis) -> Pixels {
         blended.resize(columns.len() * line, 0);
         for first in (0..line).step_by(channels) {
             let start = (top * picture.width + needed.left) * channels;
-            let from = &picture.data[start..start + needed.width * channels];
-            copy_pixels(channels, from, channels, &mut turned[first..], line);
+            let row = picture.data[start..].chunks_exact(channels);
+            for (column, pixel) in turned.chunks_exact_mut(line).zip(row) {
+                column[first..first + channels].copy_from_slice(pixel);
+            }
             top += 1;
         }
         blend(&turned, line, columns, &mut blended);
         for (row, first) in rows.chunks_exact_mut(row_len).zip((0..).step_by(channels)) {
-            copy_pixels(channels, &blended[first..], line, row, channels);
+            let row = row.chunks_exact_mut(channels);
+            for (column, pixel) in blended.chunks_exact(line).zip(row) {
+                pixel.copy_from_slice(&column[first..first + channels]);
+            }
         }
     }
-    result
 }
 
 /// All columns of `picture`, whose rows are those that `rows` reaches.
@@ -110,27 +131,6 @@ fn blend(from: &[u8], line: usize, axis: &Axis, to: &mut [u8]) {
             }
         }
         to.iter_mut().zip(&sums).for_each(|(to, &sum)| *to = level(sum));
-    }
-}
-
-/// Copies pixels that lie `from_step` bytes apart to where they lie `to_step` bytes apart.
-fn copy_pixels(channels: usize, from: &[u8], from_step: usize, to: &mut [u8], to_step: usize) {
-    match channels {
-        3 => copy_strided::<3>(from, from_step, to, to_step),
-        4 => copy_strided::<4>(from, from_step, to, to_step),
-        _ => {
-            for band in 0..channels {
-                copy_strided::<1>(&from[band..], from_step, &mut to[band..], to_step);
-            }
-        }
-    }
-}
-
-fn copy_strided<const N: usize>(from: &[u8], from_step: usize, to: &mut [u8], to_step: usize) {
-    for (to, from) in to.chunks_mut(to_step).zip(from.chunks(from_step)) {
-        if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
-            *to = *from;
-        }
     }
 }
 
