@@ -208,7 +208,7 @@ pub(super) mod tests {
             ms_per_step,
             ms_spread: 0.03 * ms_per_step,
             ms_samples: vec![ms_per_step],
-            images_per_second: 64e3 / ms_per_step,
+            images_per_second: 100.0,
             gflops: 10.0,
             share_of_best_gemm: 0.5,
             cpu_ms_per_step: 1.0,
