@@ -17,7 +17,7 @@ impl From<Error> for JsValue {
             Error::BadWeights { .. } | Error::BadFile { .. } => "BadWeights",
             Error::Config { .. } => "InvalidOption",
             Error::Diverged { .. } => "Diverged",
-            Error::Device { .. } | Error::Io { .. } => "Internal",
+            Error::Device { .. } | Error::Io { .. } | Error::Slower { .. } => "Internal",
         };
         named(name, &error.to_string())
     }

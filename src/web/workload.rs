@@ -6,6 +6,7 @@ use super::device::Device;
 use super::error::{JsResult, options};
 use super::objective::load;
 use crate::config::ModelConfig;
+use crate::gpu::Precision;
 use crate::model::objective::{MaskSource, masked_objective};
 use crate::ops::optim::{AdamW, Optimizer, Scalars};
 use crate::program::{Program, Recorder};
@@ -76,6 +77,7 @@ impl Workload {
                     optimizer: Optimizer::AdamW(adam),
                     layer_decay: 1.0,
                     recompute: false,
+                    precision: Precision::F32,
                 };
                 let step = Box::new(TrainStep::new(gpu, config, &store)?);
                 Pass::Train { step, lr, done: 0 }
