@@ -110,19 +110,28 @@ impl ModelArgs {
         self.preset.as_deref().unwrap_or(default_preset)
     }
 
+    /// `[height, width]` and channels of the pictures that the model takes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a preset that does not exist.
+    pub(super) fn picture(&self, default_preset: &str) -> Result<([usize; 2], usize)> {
+        let preset = ModelConfig::preset(self.preset_name(default_preset))?;
+        let channels = self.channels.map_or(preset.channels, |n| n as usize);
+        Ok((self.image_size.unwrap_or(preset.image_size), channels))
+    }
+
     /// The model that they describe.
     ///
     /// # Errors
     /// [`Error::Config`] names the option, its value and what would be accepted.
     pub(super) fn config(&self, default_preset: &str) -> Result<ModelConfig> {
-        let mut config = ModelConfig::preset(self.preset.as_deref().unwrap_or(default_preset))?;
+        let mut config = ModelConfig::preset(self.preset_name(default_preset))?;
         if let Some(variant) = self.variant {
             config.variant = variant;
             config.layer_norm_eps = variant.layer_norm_eps();
         }
-        config.image_size = self.image_size.unwrap_or(config.image_size);
+        (config.image_size, config.channels) = self.picture(default_preset)?;
         config.patch_size = self.patch_size.unwrap_or(config.patch_size);
-        config.channels = self.channels.map_or(config.channels, |n| n as usize);
         config.mask_ratio = self.mask_ratio.unwrap_or(config.mask_ratio);
         config.mask_strategy = self.mask_strategy.unwrap_or(config.mask_strategy);
         config.norm_pix_loss |= self.norm_pix_loss;

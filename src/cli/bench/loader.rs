@@ -13,9 +13,10 @@ const BATCH: usize = 64;
 /// Measures with one worker and with one per core, and prints.
 pub(super) fn run(args: &Args, data: &str) -> Result<()> {
     // ViT-B is what 224 × 224 pictures are for.
-    let model = args.model.config("vit-b")?;
-    let source = open(data, &SourceOptions::for_model(&model, None))?;
-    let (size, batch) = (model.image_size, args.batch_size.map_or(BATCH, |n| n as usize));
+    let (size, channels) = args.model.picture("vit-b")?;
+    let options = SourceOptions { channels, image_size: size, ..SourceOptions::default() };
+    let source = open(data, &options)?;
+    let batch = args.batch_size.map_or(BATCH, |n| n as usize);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if !args.json {
         say!("{}", source.describe());
