@@ -221,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn channels_become_planes() {
+        for channels in 1..=5 {
+            let picture = Pixels::new(2, 2, channels, (0..4 * channels as u8).collect());
+            let means = (0..channels).map(|c| c as f32).collect();
+            let given = Normalization::new(means, vec![0.5; channels]).unwrap();
+            let mut values = vec![0.0; 4 * channels];
+            given.normalise(&picture, &mut values);
+            for (i, value) in values.iter().enumerate() {
+                let (channel, pixel) = (i / 4, i % 4);
+                let byte = (pixel * channels + channel) as f32;
+                assert_eq!(*value, (byte / 255.0 - channel as f32) / 0.5, "{channels} channels");
+            }
+        }
+    }
+
+    #[test]
     fn figures_are_checked() {
         assert!(Normalization::new(vec![0.5], vec![0.0]).is_err());
         assert!(Normalization::new(vec![0.5], vec![]).is_err());

@@ -100,6 +100,18 @@ mod tests {
     }
 
     #[test]
+    fn flips_keep_pixels_whole() {
+        for channels in 1..=5 {
+            let picture = Pixels::new(5, 2, channels, (0..10 * channels as u8).collect());
+            let mut flipped = picture.clone();
+            flipped.flip_horizontal();
+            for (x, y) in (0..5).flat_map(|x| [(x, 0), (x, 1)]) {
+                assert_eq!(flipped.at(x, y), picture.at(4 - x, y), "{channels} channels");
+            }
+        }
+    }
+
+    #[test]
     fn luma_is_that_of_pil() {
         assert_eq!(luma([255; 3]), 255);
         assert_eq!([luma([255, 0, 0]), luma([0, 255, 0]), luma([0, 0, 255])], [76, 150, 29]);
