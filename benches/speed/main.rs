@@ -12,10 +12,15 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use pollster::block_on;
 use webmae::gpu::{Gpu, GpuOptions};
+use webmae::tune::{Tuning, is_tunable};
 
 fn all(criterion: &mut Criterion) {
     let gpu = block_on(Gpu::new(&GpuOptions::default())).expect("a graphics adapter");
     println!("{} ({})", gpu.adapter().name, gpu.adapter().driver);
+    if is_tunable(&gpu) {
+        let tuning = block_on(Tuning::measure(&gpu)).expect("tiles");
+        gpu.set_products(tuning.products());
+    }
     kernels::products(criterion, &gpu);
     kernels::attention_passes(criterion, &gpu);
     kernels::layer_norm_passes(criterion, &gpu);
