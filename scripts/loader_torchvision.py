@@ -89,7 +89,7 @@ def measure(dataset, workers: int, arguments: argparse.Namespace) -> list[float]
         persistent_workers=True,
     )
     if len(loader) == 0:
-        fail(f"--batch-size: {arguments.batch_size} images are more than the {len(dataset)} there are")
+        fail(f"--batch-size: {arguments.batch_size} images are more than the {len(dataset)} there are; give fewer")
     batches = endless(loader)
 
     def seconds(count: int) -> float:

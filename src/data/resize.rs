@@ -4,7 +4,7 @@
 //! Faster crates round their weights to 16 bits or take the vertical pass first, and so end up
 //! two levels off on noise.
 //!
-//! Both passes are one loop, [`blend`]: weighted sums of whole lines of bytes, which processors compute
+//! Both passes are one loop, `blend`: weighted sums of whole lines of bytes, which processors compute
 //! many at a time. The lines of the vertical pass are the picture's rows; for the horizontal one, some
 //! rows at once are turned so that their columns are lines.
 
