@@ -2,6 +2,7 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+mod operands;
 mod precision;
 mod run;
 pub mod shaders;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_channel::oneshot::{Receiver, channel};
 
+use super::operands::{self, Part, Place, Uses};
 use super::shaders::{Access, Shader};
 use super::texture::Scratch;
 use super::{
@@ -40,8 +41,8 @@ pub struct CommandList {
     /// Buffers zeroed before the first dispatch.
     cleared: Vec<(wgpu::Buffer, u64, u64)>,
     launches: Vec<Launch>,
-    /// Textures for operands, by [`scratch_index`]; none where no kernel has such an operand.
-    scratch: Vec<Option<Scratch>>,
+    /// Textures for operands.
+    scratch: Vec<Scratch>,
 }
 
 impl CommandList {
@@ -64,11 +65,19 @@ impl CommandList {
             slot[..words.len()].copy_from_slice(words);
         }
         gpu.write(&uniforms, 0, &bytes);
-        let scratch = scratch_textures(gpu, dispatches);
+        let uses: Vec<Uses> = dispatches.iter().map(Dispatch::uses).collect();
+        let (textures, places) = operands::place(&uses);
+        let scratch: Vec<Scratch> = textures
+            .into_iter()
+            .map(|(precision, bytes)| Scratch::new(gpu, precision, bytes))
+            .collect();
         let launches = dispatches
             .iter()
+            .zip(&places)
             .zip((0..).step_by(stride))
-            .map(|(dispatch, offset)| Launch::new(gpu, dispatch, &uniforms, offset, &scratch))
+            .map(|((dispatch, places), offset)| {
+                Launch::new(gpu, dispatch, (&uniforms, offset), (&scratch, places))
+            })
             .collect();
         gpu.check()?;
         let cleared = cleared.iter().map(|&(b, first, n)| (b.raw.clone(), first, n)).collect();
@@ -78,6 +87,11 @@ impl CommandList {
     /// Number of dispatches.
     pub fn len(&self) -> usize {
         self.launches.len()
+    }
+
+    /// Bytes copied into textures before the `i`-th dispatch.
+    pub fn copied_bytes(&self, i: usize) -> u64 {
+        self.launches[i].copies.iter().map(|&(_, _, bytes, _)| bytes).sum()
     }
 
     /// Whether there is nothing to run.
@@ -128,8 +142,7 @@ impl CommandList {
 
     fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, launch: &Launch) {
         for (buffer, first, bytes, texture) in &launch.copies {
-            let texture = self.scratch[*texture].as_ref().expect("a texture per operand");
-            texture.encode_copy(encoder, buffer, *first, *bytes);
+            self.scratch[*texture].encode_copy(encoder, buffer, *first, *bytes);
         }
     }
 
@@ -193,26 +206,6 @@ impl CommandList {
     }
 }
 
-/// Where the texture for the `i`-th texture binding of any kernel is, if that has `precision`.
-fn scratch_index(i: usize, precision: Precision) -> usize {
-    2 * i + usize::from(precision == Precision::F16)
-}
-
-/// Textures large enough for every operand that a kernel takes as one.
-fn scratch_textures(gpu: &Gpu, dispatches: &[Dispatch<'_>]) -> Vec<Option<Scratch>> {
-    let mut sizes: Vec<Option<(Precision, u64)>> = Vec::new();
-    for dispatch in dispatches {
-        for (i, (precision, &(_, _, bytes))) in dispatch.texture_operands().enumerate() {
-            let index = scratch_index(i, precision);
-            sizes.resize(sizes.len().max(index + 1), None);
-            let before = sizes[index].map_or(0, |(_, bytes)| bytes);
-            sizes[index] = Some((precision, bytes.max(before)));
-        }
-    }
-    let scratch = |(precision, bytes)| Scratch::new(gpu, precision, bytes);
-    sizes.into_iter().map(|size| size.map(scratch)).collect()
-}
-
 impl<'a> Dispatch<'a> {
     fn operands(&self) -> impl Iterator<Item = ((Access, Precision), &(&'a Buffer, u64, u64))> {
         let KernelKey { shader, types, .. } = self.kernel;
@@ -223,28 +216,36 @@ impl<'a> Dispatch<'a> {
         let textures = self.operands().filter(|&((access, _), _)| access == Access::Texture);
         textures.map(|((_, precision), binding)| (precision, binding))
     }
+
+    fn uses(&self) -> Uses {
+        let part = |&(buffer, first, bytes): &(&Buffer, u64, u64)| {
+            // A buffer lives as long as the list that is made.
+            Part { buffer: std::ptr::from_ref(buffer).addr(), first, bytes }
+        };
+        let written = self.operands().filter(|&((access, _), _)| access == Access::Write);
+        Uses {
+            operands: self.texture_operands().map(|(kind, range)| (kind, part(range))).collect(),
+            writes: written.map(|(_, range)| part(range)).collect(),
+        }
+    }
 }
 
 impl Launch {
     fn new(
         gpu: &Gpu,
         dispatch: &Dispatch<'_>,
-        uniforms: &Buffer,
-        offset: u64,
-        scratch: &[Option<Scratch>],
+        (uniforms, offset): (&Buffer, u64),
+        (scratch, places): (&[Scratch], &[Place]),
     ) -> Self {
         let kernel = gpu.kernel(&dispatch.kernel);
-        let operands = dispatch.texture_operands();
-        let copies: Vec<_> = operands
-            .enumerate()
-            .map(|(i, (precision, &(buffer, first, bytes)))| {
-                (buffer.raw.clone(), first, bytes, scratch_index(i, precision))
+        let views: Vec<wgpu::TextureView> =
+            places.iter().map(|place| scratch[place.texture].view()).collect();
+        let copied = dispatch.texture_operands().zip(places).filter(|(_, place)| place.copied);
+        let copies = copied
+            .map(|((_, &(buffer, first, bytes)), place)| {
+                (buffer.raw.clone(), first, bytes, place.texture)
             })
             .collect();
-        let view = |&(.., texture): &(_, _, _, usize)| {
-            scratch[texture].as_ref().expect("a texture per operand").view()
-        };
-        let views: Vec<wgpu::TextureView> = copies.iter().map(view).collect();
         let range = |buffer, offset, bytes| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer,

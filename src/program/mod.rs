@@ -182,16 +182,16 @@ impl Program {
     /// [`crate::Error::Device`] if the device failed.
     pub async fn time(&self) -> Result<Option<Vec<DispatchTime>>> {
         let Some(times) = self.list.time().await? else { return Ok(None) };
-        let with_work = |(step, nanoseconds): (&Step, f64)| DispatchTime {
+        let with_work = |(i, (step, nanoseconds)): (usize, (&Step, f64))| DispatchTime {
             kernel: step.kernel,
             computes: step.writes.first().map_or_else(String::new, |w| w.label.clone()),
             sizes: step.work.sizes.clone(),
             nanoseconds,
             flops: step.work.flops,
             bytes: step.work.bytes,
-            copied_bytes: step.work.copied_bytes,
+            copied_bytes: self.list.copied_bytes(i),
         };
-        Ok(Some(self.steps.iter().zip(times).map(with_work).collect()))
+        Ok(Some(self.steps.iter().zip(times).enumerate().map(with_work).collect()))
     }
 
     /// Runs the program dispatch by dispatch and returns the label of the first tensor that is

@@ -39,13 +39,12 @@ pub(super) struct Work {
     pub sizes: String,
     pub flops: u64,
     pub bytes: u64,
-    pub copied_bytes: u64,
 }
 
 impl Work {
     /// The work of `op`, one of `recorder`'s.
     pub fn of(recorder: &Recorder, op: &Recorded) -> Self {
-        let (mut bytes, mut copied_bytes) = (0, 0);
+        let mut bytes = 0;
         let (mut read, mut written) = (Vec::new(), Vec::new());
         let accesses = Shader::named(op.kernel.shader).bindings;
         for (&tensor, &access) in op.bindings.iter().zip(accesses) {
@@ -54,15 +53,12 @@ impl Work {
                 continue;
             }
             bytes += info.bytes();
-            if access == Access::Texture {
-                copied_bytes += info.bytes();
-            }
             let extents: Vec<String> = info.shape.iter().map(ToString::to_string).collect();
             let side = if access == Access::Write { &mut written } else { &mut read };
             side.push(extents.join("×"));
         }
         let sizes = format!("{} → {}", read.join(", "), written.join(", "));
-        Self { sizes, flops: op.flops, bytes, copied_bytes }
+        Self { sizes, flops: op.flops, bytes }
     }
 }
 
@@ -83,7 +79,6 @@ mod tests {
         let work = of(Tier::Gpu);
         assert_eq!(work.sizes, "5×8, 16×8 → 5×16");
         assert_eq!((work.flops, work.bytes), (2 * 5 * 8 * 16, 4 * (40 + 128 + 80)));
-        assert_eq!(work.copied_bytes, 0);
-        assert_eq!(of(Tier::CpuTextures).copied_bytes, 4 * (40 + 128));
+        assert_eq!(of(Tier::CpuTextures).bytes, work.bytes);
     }
 }
