@@ -86,8 +86,7 @@ pub fn is_tunable(gpu: &Gpu) -> bool {
 fn typical(class: ProductClass) -> [usize; 3] {
     let [tokens, width, hidden] = [if class.large { 3136 } else { 196 }, 768, 3072];
     match class.layout {
-        ProductLayout::Nt => [tokens, width, width],
-        ProductLayout::Nn => [tokens, width, width],
+        ProductLayout::Nt | ProductLayout::Nn => [tokens, width, width],
         ProductLayout::Tn => [if class.large { hidden } else { 192 }, width, 3136],
     }
 }

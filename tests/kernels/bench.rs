@@ -169,9 +169,7 @@ impl Bench {
         existing: &[f32],
     ) -> Tensor {
         let tensor = self.half(name, shape, data);
-        let grad = self.input(&format!("d {name}"), shape, existing);
-        self.rec.add_param(name, tensor, Some(grad));
-        tensor
+        self.add_param(name, tensor, existing)
     }
 
     /// Sends `dy`, in f16, back from `y`.
@@ -210,7 +208,12 @@ impl Bench {
     /// A parameter whose gradient is added to `existing`; found as `d name`.
     pub fn param(&mut self, name: &str, shape: &[usize], data: &[f32], existing: &[f32]) -> Tensor {
         let tensor = self.input(name, shape, data);
-        let grad = self.input(&format!("d {name}"), shape, existing);
+        self.add_param(name, tensor, existing)
+    }
+
+    fn add_param(&mut self, name: &str, tensor: Tensor, existing: &[f32]) -> Tensor {
+        let shape = self.rec.shape(tensor).to_vec();
+        let grad = self.input(&format!("d {name}"), &shape, existing);
         self.rec.add_param(name, tensor, Some(grad));
         tensor
     }
