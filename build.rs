@@ -12,6 +12,9 @@ use naga::{
     StorageFormat, TypeInner,
 };
 
+#[path = "src/gpu/unroll.rs"]
+mod unroll;
+
 const DIR: &str = "shaders";
 /// Texts that kernels are composed of.
 const INCLUDES: &str = "shaders/include";
@@ -30,6 +33,7 @@ const INCLUDE: &str = "//! include ";
 
 fn main() {
     println!("cargo::rerun-if-changed={DIR}");
+    println!("cargo::rerun-if-changed=src/gpu/unroll.rs");
     let mut names: Vec<String> = fs::read_dir(DIR)
         .expect("the shaders folder")
         .map(|entry| entry.expect("a shader file").path())
@@ -45,7 +49,7 @@ fn main() {
         let source = complete_source(name);
         let mut modules = Vec::new();
         for (prelude, (precision, capabilities)) in preludes.iter().zip(VARIANTS) {
-            let text = format!("{prelude}{source}");
+            let text = format!("{prelude}{}", unroll::unroll(&source, &[]));
             let path = format!("{name} in {precision}");
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &path)));
@@ -57,10 +61,11 @@ fn main() {
         let bindings = bindings(name, &modules[0]).join(", ");
         let elements = elements(&modules).join(", ");
         let source = bare(&source);
+        let counts: Vec<&str> = unroll::counts(&source).into_iter().map(|(name, _)| name).collect();
         writeln!(
             table,
-            "Shader {{ name: {name:?}, source: {source:?}, bindings: &[{bindings}], \
-             elements: &[{elements}] }},"
+            "Shader {{ name: {name:?}, source: {source:?}, counts: &{counts:?}, \
+             bindings: &[{bindings}], elements: &[{elements}] }},"
         )
         .expect("a string grows");
     }

@@ -66,7 +66,7 @@ impl Tuning {
 pub fn key(gpu: &Gpu) -> String {
     let adapter = gpu.adapter();
     let mut hasher = DefaultHasher::new();
-    Shader::named("gemm_blocked").text(Types::default()).hash(&mut hasher);
+    Shader::named("gemm_blocked").text(Types::default(), &[]).hash(&mut hasher);
     Blocking::ALL.hash(&mut hasher);
     format!(
         "{} / {} / {} / {:016x}",

@@ -256,7 +256,7 @@ fn every_variant_is_valid_and_within_the_default_limits() {
         };
         for (types, constants) in variants {
             let what = format!("{name} {types:?} {constants:?}");
-            let text = shader.text(*types);
+            let text = shader.text(*types, constants);
             let module = match naga::front::wgsl::parse_str(&text) {
                 Ok(module) => module,
                 Err(error) => {
@@ -272,8 +272,8 @@ fn every_variant_is_valid_and_within_the_default_limits() {
                 }
             };
             assert_eq!(module.entry_points.len(), 1, "{name}: one kernel a file");
-            let values =
-                constants.iter().map(|&(n, value)| (n.to_owned(), f64::from(value))).collect();
+            let overrides = shader.overrides(constants);
+            let values = overrides.map(|(n, value)| (n.to_owned(), f64::from(value))).collect();
             let processed = naga::back::pipeline_constants::process_overrides(
                 &module,
                 &info,

@@ -8,6 +8,7 @@ mod run;
 pub mod shaders;
 mod target;
 pub mod texture;
+mod unroll;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -94,7 +95,7 @@ impl Fault {
 pub struct KernelKey {
     /// File name in `shaders/`.
     pub shader: &'static str,
-    /// Override constants; `bool`s are 0 or 1.
+    /// Override constants, `bool`s as 0 or 1, and numbers that the text declares for what it repeats.
     pub constants: Vec<(&'static str, u32)>,
     /// Element types.
     pub types: Types,
@@ -314,7 +315,7 @@ impl Gpu {
         };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.text(key.types).into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text(key.types, &key.constants).into()),
         };
         // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
         // tests run every one of them with the checks on as well.
@@ -349,8 +350,9 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
+        let overrides = shader.overrides(&key.constants);
         let constants: Vec<(&str, f64)> =
-            key.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+            overrides.map(|(name, value)| (name, f64::from(value))).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(shader.name),
             layout: Some(&pipeline_layout),

@@ -1,6 +1,7 @@
 //! The table of kernels that `build.rs` makes from `shaders/`.
 
 use super::precision::{Precision, Types};
+use super::unroll::unroll;
 
 /// One kernel: a WGSL file with its includes.
 #[derive(Debug)]
@@ -9,6 +10,8 @@ pub struct Shader {
     pub name: &'static str,
     /// WGSL without comments, to be put behind the element types; see [`Self::text`].
     source: &'static str,
+    /// Names of the numbers that a launch may choose for what the text repeats.
+    counts: &'static [&'static str],
     /// How each binding from 1 on is accessed. Binding 0 is the uniform.
     pub bindings: &'static [Access],
     /// What each of them holds.
@@ -63,14 +66,22 @@ impl Shader {
         &SHADERS[found.unwrap_or_else(|_| panic!("no shader {name}.wgsl"))]
     }
 
-    /// Its complete WGSL for the element types `types`.
+    /// Its complete WGSL for the element types `types`; `constants` may be any of a [`super::KernelKey`].
     ///
     /// # Panics
-    /// If they are none of [`Types::ALL`].
-    pub fn text(&self, types: Types) -> String {
+    /// If the types are none of [`Types::ALL`].
+    pub fn text(&self, types: Types, constants: &[(&'static str, u32)]) -> String {
         let variant = Types::ALL.iter().position(|&known| known == types);
         let variant = variant.unwrap_or_else(|| panic!("{} has no variant {types:?}", self.name));
-        format!("{}{}", PRELUDES[variant], self.source)
+        format!("{}{}", PRELUDES[variant], unroll(self.source, constants))
+    }
+
+    /// Those of a variant's constants that are WGSL's `override`s.
+    pub fn overrides(
+        &self,
+        constants: &[(&'static str, u32)],
+    ) -> impl Iterator<Item = (&'static str, u32)> {
+        constants.iter().copied().filter(|(name, _)| !self.counts.contains(name))
     }
 
     /// Bindings with how they are accessed and how their numbers are kept.

@@ -122,10 +122,10 @@ impl Kernel {
     /// contiguous dimensions. For sizes that are no whole vectors, the tiled one.
     fn choose(target: KernelTarget, layout: ProductLayout, [m, n, k]: [usize; 3]) -> Self {
         let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
-        let (direct, textured, rows, vectors) = match layout {
-            ProductLayout::Nt => ("gemm_direct_nt", "gemm_texture_nt", 12, whole([n, k])),
-            ProductLayout::Nn => ("gemm_direct_nn", "gemm_texture_nn", 12, whole([n, k])),
-            ProductLayout::Tn => ("gemm_direct_tn", "gemm_texture_tn", 16, whole([m, n])),
+        let (direct, textured, vectors) = match layout {
+            ProductLayout::Nt => ("gemm_direct_nt", "gemm_texture_nt", whole([n, k])),
+            ProductLayout::Nn => ("gemm_direct_nn", "gemm_texture_nn", whole([n, k])),
+            ProductLayout::Tn => ("gemm_direct_tn", "gemm_texture_tn", whole([m, n])),
         };
         let transposed = [
             ("TRANS_A", u32::from(layout == ProductLayout::Tn)),
@@ -151,12 +151,21 @@ impl Kernel {
             };
         }
         let operands = [m * k, n * k, m * n];
-        let fit = operands.iter().all(|&len| texture::fits(len));
+        let textures =
+            target.tier == Tier::CpuTextures && operands.iter().all(|&len| texture::fits(len));
+        // A tile's loads are paid for by its area. Texels are cheap and registers are AVX's; elsewhere
+        // a load costs as much as eight multiplications.
+        let (lanes, rows, cols) = match (textures, layout) {
+            (true, ProductLayout::Tn) => (8, 16, 2),
+            (true, _) => (8, 12, 2),
+            (false, _) => (4, 16, 4),
+        };
+        let named_rows = if layout == ProductLayout::Tn { rows / 4 } else { rows };
         Self {
-            shader: if target.tier == Tier::CpuTextures && fit { textured } else { direct },
-            constants: Vec::new(),
-            tile: [rows, 8],
-            tiles_per_group: 8,
+            shader: if textures { textured } else { direct },
+            constants: vec![("LANES", lanes), ("ROWS", named_rows), ("COLS", cols)],
+            tile: [rows, 4 * cols].map(|extent| extent as usize),
+            tiles_per_group: lanes as usize,
             splits: false,
         }
     }
