@@ -24,9 +24,9 @@ const PRELUDE: &str = "common";
 const PRECISIONS: &str = "shaders/precision";
 /// The choices, ordered like `gpu::Types::ALL`, with what they need.
 const VARIANTS: [(&str, Capabilities); 3] = [
-    ("f32", Capabilities::empty()),
-    ("f16", Capabilities::SHADER_FLOAT16),
-    ("f16_to_f32", Capabilities::SHADER_FLOAT16),
+    ("f32", Capabilities::SUBGROUP),
+    ("f16", Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP)),
+    ("f16_to_f32", Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP)),
 ];
 /// First lines of a kernel name further texts like this.
 const INCLUDE: &str = "//! include ";
@@ -61,10 +61,11 @@ fn main() {
         let bindings = bindings(name, &modules[0]).join(", ");
         let elements = elements(&modules).join(", ");
         let source = bare(&source);
+        let subgroups = source.contains("subgroup");
         let counts: Vec<&str> = unroll::counts(&source).into_iter().map(|(name, _)| name).collect();
         writeln!(
             table,
-            "Shader {{ name: {name:?}, source: {source:?}, counts: &{counts:?}, \
+            "Shader {{ name: {name:?}, source: {source:?}, subgroups: {subgroups}, counts: &{counts:?}, \
              bindings: &[{bindings}], elements: &[{elements}] }},"
         )
         .expect("a string grows");

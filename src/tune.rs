@@ -98,7 +98,7 @@ async fn rate_of(
     layout: ProductLayout,
     sizes @ [m, n, k]: [usize; 3],
 ) -> Result<f64> {
-    let mut rec = Recorder::new(KernelTarget { tier: Tier::Gpu, products }, false);
+    let mut rec = Recorder::new(KernelTarget { products, ..Tier::Gpu.into() }, false);
     let [a, b, out] = [("a", m * k), ("b", n * k), ("out", m * n)]
         .map(|(label, count)| rec.external(label, [count]));
     product(&mut rec, layout, sizes, [a, b, out]);

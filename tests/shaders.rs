@@ -57,7 +57,11 @@ fn models() -> Vec<ModelConfig> {
     models
 }
 
-fn record_models(variants: &mut Variants, tier: Tier, precision: Precision) {
+fn record_models(
+    variants: &mut Variants,
+    target: impl Into<KernelTarget> + Copy,
+    precision: Precision,
+) {
     let optimizer =
         AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
     for model in models() {
@@ -73,9 +77,9 @@ fn record_models(variants: &mut Variants, tier: Tier, precision: Precision) {
             optimizer: Optimizer::AdamW(optimizer),
             layer_decay: 1.0,
         };
-        collect(variants, &config.record_batch(tier, &layout));
-        collect(variants, &config.record_update(tier, &layout));
-        let mut rec = Recorder::new(tier, false);
+        collect(variants, &config.record_batch(target, &layout));
+        collect(variants, &config.record_update(target, &layout));
+        let mut rec = Recorder::new(target, false);
         layout.declare(&mut rec, false);
         let objective = masked_objective(&mut rec, &model, 3, masks, 1);
         predicted_pixels(&mut rec, &model, objective.decoded.pred);
@@ -176,7 +180,7 @@ fn record_halves(variants: &mut Variants, tier: Tier) {
 fn record_blockings(variants: &mut Variants, precision: Precision) {
     for blocking in 0..Blocking::ALL.len() {
         let products = Products::uniform(blocking);
-        let mut rec = Recorder::new(KernelTarget { tier: Tier::Gpu, products }, true);
+        let mut rec = Recorder::new(KernelTarget { products, ..Tier::Gpu.into() }, true);
         let x = rec.external_of(precision, "x", [600, 12]);
         rec.require_grad(x);
         let weight = rec.external_of(precision, "weight", [20, 12]);
@@ -199,16 +203,18 @@ fn variants() -> Variants {
         record_classifiers(&mut variants, tier);
         record_rest(&mut variants, tier);
     }
+    let with_subgroups = KernelTarget { subgroups: true, ..Tier::Cpu.into() };
+    for precision in [Precision::F32, Precision::F16] {
+        record_models(&mut variants, with_subgroups, precision);
+    }
     record_blockings(&mut variants, Precision::F32);
     record_blockings(&mut variants, Precision::F16);
     variants
 }
 
 fn validate(module: &Module, types: Types) -> Result<ModuleInfo, String> {
-    let capabilities = match types.activations {
-        Precision::F32 => Capabilities::empty(),
-        Precision::F16 => Capabilities::SHADER_FLOAT16,
-    };
+    let mut capabilities = Capabilities::SUBGROUP;
+    capabilities.set(Capabilities::SHADER_FLOAT16, types.activations == Precision::F16);
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.validate(module).map_err(|e| format!("{:?}", e.into_inner()))
 }

@@ -1,5 +1,5 @@
-// Query gradient of attention, one invocation per query: with p = exp(s − lse), δ = Σ dO·O and
-// ds = p·(dO·v − δ), dq = scale · Σ ds·k. lse and δ are kept together for the keys' gradient.
+// Query gradient of attention: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dq = scale · Σ ds·k.
+// lse and δ are kept together for the keys' gradient.
 
 @group(0) @binding(3) var<storage, read> lse: array<f32>; // [B, H, L]
 @group(0) @binding(6) var<storage, read_write> row_stats: array<f32>; // [B, H, L, 2]: lse, δ
@@ -12,39 +12,60 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let at = place(id, lane);
     if (at.token >= params.tokens) { return; }
 
-    var q: array<vec4<f32>, 32>;
-    var d_o: array<vec4<f32>, 32>;
-    var d_q: array<vec4<f32>, 32>;
-    let own = qkv_index(at, at.token, 0u);
-    let o = head_index(at, at.token);
-    var deltas = vec4<f32>();
-    for (var v = 0u; v < vectors(); v += 1u) {
-        q[v] = load_qkv(own, v) * params.scale;
-        let gradient = load_d_out(o, v);
-        d_o[v] = gradient;
-        d_q[v] = vec4<f32>();
-        deltas += gradient * load_out(o, v);
-    }
-    let delta = deltas.x + deltas.y + deltas.z + deltas.w;
-    let row_lse = lse[at.row];
-    for (var first = 0u; first < params.tokens; first += BLOCK) {
-        let tokens = block_tokens(first);
-        let keys = qkv_indices(at, tokens, 1u);
-        let values = qkv_indices(at, tokens, 2u);
-        var scores = mat4x4<f32>();
-        var d_ps = mat4x4<f32>();
-        for (var v = 0u; v < vectors(); v += 1u) {
-            scores = add_products(scores, q[v], qkv_block(keys, v));
-            d_ps = add_products(d_ps, d_o[v], qkv_block(values, v));
-        }
+#each o < OWN
+    let query{o} = existing(at.token + {o}u);
+    let own{o} = qkv_index(at, query{o}, 0u);
+    let out{o} = head_index(at, query{o});
+    var deltas{o} = vec4<f32>();
+#each v < VECTORS
+    let q{o}_{v} = load_qkv(own{o}, {v}u) * params.scale;
+    let d_o{o}_{v} = load_d_out(out{o}, {v}u);
+    deltas{o} += d_o{o}_{v} * load_out(out{o}, {v}u);
+    var d_q{o}_{v} = vec4<f32>();
+#end
+    let delta{o} = sum(deltas{o});
+    let lse{o} = lse[at.first_row + query{o}];
+#end
+    for (var first = 0u; first < params.tokens; first += {BLOCK}u) {
+#each t < BLOCK
+        let token{t} = existing(first + {t}u);
+        let key{t} = qkv_index(at, token{t}, 1u);
+        let value{t} = qkv_index(at, token{t}, 2u);
+#end
+#each o < OWN, t < BLOCK
+        var score{o}_{t} = vec4<f32>();
+        var d_p{o}_{t} = vec4<f32>();
+#end
+#each v < VECTORS
+#each t < BLOCK
+        let k{t}_{v} = load_qkv(key{t}, {v}u);
+        let v{t}_{v} = load_qkv(value{t}, {v}u);
+#end
+#each o < OWN, t < BLOCK
+        score{o}_{t} += q{o}_{v} * k{t}_{v};
+        d_p{o}_{t} += d_o{o}_{v} * v{t}_{v};
+#end
+#end
+#each o < OWN, t < BLOCK
         // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
-        let p = exp(min(totals(scores) - row_lse, vec4<f32>()));
-        let d_scores = weights_in(first, p * (totals(d_ps) - delta));
-        for (var v = 0u; v < vectors(); v += 1u) {
-            d_q[v] = add_weighted(d_q[v], d_scores, qkv_block(keys, v));
-        }
+        let p{o}_{t} = exp(min(sum(score{o}_{t}) - lse{o}, 0.0));
+        let d_s{o}_{t} = select(0.0, p{o}_{t} * (sum(d_p{o}_{t}) - delta{o}), first + {t}u < params.tokens);
+#end
+#each o < OWN, v < VECTORS
+        d_q{o}_{v} = d_q{o}_{v}
+#each t < BLOCK
+            + d_s{o}_{t} * k{t}_{v}
+#end
+        ;
+#end
     }
-    for (var v = 0u; v < vectors(); v += 1u) { store_d_qkv(own, v, d_q[v] * params.scale); }
-    row_stats[2u * at.row] = row_lse;
-    row_stats[2u * at.row + 1u] = delta;
+#each o < OWN
+    if (at.token + {o}u < params.tokens) {
+#each v < VECTORS
+        store_d_qkv(own{o}, {v}u, d_q{o}_{v} * params.scale);
+#end
+        row_stats[2u * (at.first_row + query{o})] = lse{o};
+        row_stats[2u * (at.first_row + query{o}) + 1u] = delta{o};
+    }
+#end
 }

@@ -1,6 +1,6 @@
 // Streamed softmax attention: o = softmax(q·kᵀ/√d)·v, without an L×L matrix in memory (Dao et al.
-// 2022). One invocation owns one query; the running maximum and the accumulated output are rescaled once per
-// block of keys. The log-sum-exp is kept for the backward pass.
+// 2022). The running maximum and the accumulated output of a query are rescaled once per block of keys. The
+// log-sum-exp is kept for the backward pass.
 
 @group(0) @binding(3) var<storage, read_write> lse: array<f32>; // [B, H, L]
 
@@ -12,37 +12,67 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let at = place(id, lane);
     if (at.token >= params.tokens) { return; }
 
-    var q: array<vec4<f32>, 32>;
-    var acc: array<vec4<f32>, 32>;
-    let own = qkv_index(at, at.token, 0u);
-    for (var v = 0u; v < vectors(); v += 1u) {
-        q[v] = load_qkv(own, v) * params.scale;
-        acc[v] = vec4<f32>();
+#each o < OWN
+    let query{o} = existing(at.token + {o}u);
+    let own{o} = qkv_index(at, query{o}, 0u);
+    var maximum{o} = -3.0e38;
+    var total{o} = 0.0;
+#each v < VECTORS
+    let q{o}_{v} = load_qkv(own{o}, {v}u) * params.scale;
+    var acc{o}_{v} = vec4<f32>();
+#end
+#end
+    for (var first = 0u; first < params.tokens; first += {BLOCK}u) {
+#each t < BLOCK
+        let token{t} = existing(first + {t}u);
+        let key{t} = qkv_index(at, token{t}, 1u);
+        let value{t} = qkv_index(at, token{t}, 2u);
+#end
+#each o < OWN, t < BLOCK
+        var product{o}_{t} = vec4<f32>();
+#end
+#each v < VECTORS
+#each t < BLOCK
+        let k{t}_{v} = load_qkv(key{t}, {v}u);
+#end
+#each o < OWN, t < BLOCK
+        product{o}_{t} += q{o}_{v} * k{t}_{v};
+#end
+#end
+#each o < OWN
+        var highest{o} = maximum{o};
+#each t < BLOCK
+        let score{o}_{t} = sum(product{o}_{t});
+        highest{o} = max(highest{o}, score{o}_{t});
+#end
+        let shrink{o} = exp(maximum{o} - highest{o});
+        maximum{o} = highest{o};
+        total{o} *= shrink{o};
+#each t < BLOCK
+        let weight{o}_{t} = select(0.0, exp(score{o}_{t} - highest{o}), first + {t}u < params.tokens);
+        total{o} += weight{o}_{t};
+#end
+#end
+#each v < VECTORS
+#each t < BLOCK
+        let v{t}_{v} = load_qkv(value{t}, {v}u);
+#end
+#each o < OWN
+        acc{o}_{v} = acc{o}_{v} * shrink{o}
+#each t < BLOCK
+            + weight{o}_{t} * v{t}_{v}
+#end
+        ;
+#end
+#end
     }
-    var maximum = -3.0e38;
-    var total = 0.0;
-    for (var first = 0u; first < params.tokens; first += BLOCK) {
-        let tokens = block_tokens(first);
-        let keys = qkv_indices(at, tokens, 1u);
-        var products = mat4x4<f32>();
-        for (var v = 0u; v < vectors(); v += 1u) {
-            products = add_products(products, q[v], qkv_block(keys, v));
-        }
-        let scores = totals(products);
-        var block_maximum = max(maximum, scores.x);
-        if (BLOCK > 1u) {
-            block_maximum = max(max(block_maximum, scores.y), max(scores.z, scores.w));
-        }
-        let shrink = exp(maximum - block_maximum);
-        maximum = block_maximum;
-        let weights = weights_in(first, exp(scores - maximum));
-        total = total * shrink + (weights.x + weights.y) + (weights.z + weights.w);
-        let values = qkv_indices(at, tokens, 2u);
-        for (var v = 0u; v < vectors(); v += 1u) {
-            acc[v] = add_weighted(acc[v] * shrink, weights, qkv_block(values, v));
-        }
+#each o < OWN
+    if (at.token + {o}u < params.tokens) {
+        let out{o} = head_index(at, query{o});
+#each v < VECTORS
+        store_out(out{o}, {v}u, acc{o}_{v} / total{o});
+#end
+        lse[at.first_row + query{o}] = maximum{o} + log(total{o});
     }
-    let o = head_index(at, at.token);
-    for (var v = 0u; v < vectors(); v += 1u) { store_out(o, v, acc[v] / total); }
-    lse[at.row] = maximum + log(total);
+#end
 }

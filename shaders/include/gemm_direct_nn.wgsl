@@ -1,7 +1,8 @@
 // out[M,N] = A[M,K]·B[K,N]: the input gradient of a linear layer, dy·W. K % 4 = 0, N % 4 = 0.
 // Rows and columns past the edge are read at the last valid place and dropped by `store`.
 
-#count ROWS = 12
+/// Rows of a tile, in fours.
+#count ROWS = 3
 
 @compute @workgroup_size({LANES}, 1)
 fn main(
@@ -9,7 +10,7 @@ fn main(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = tile_origin(group_index(wid, nwg) * {LANES}u + lane, {ROWS}u);
+    let origin = tile_origin(group_index(wid, nwg), lane, 4u * {ROWS}u);
     let row = origin.x;
     let col = origin.y;
     if (row >= dims.m) {
@@ -18,40 +19,46 @@ fn main(
     let k4 = dims.k / 4u;
     let n4 = dims.n / 4u;
 #each r < ROWS
-    let row{r} = min(row + {r}u, dims.m - 1u) * k4;
+    let rows{r} = four(row + 4u * {r}u, dims.m, k4, lane);
 #end
 #each c < COLS
     let col{c} = min(col + {c}u, n4 - 1u);
 #end
 #each r < ROWS, c < COLS
-    var c{r}_{c} = vec4<f32>();
+    var x{r}_{c} = vec4<f32>();
+    var y{r}_{c} = vec4<f32>();
+    var z{r}_{c} = vec4<f32>();
+    var w{r}_{c} = vec4<f32>();
 #end
 
     for (var k = 0u; k < k4; k++) {
 #each r < ROWS
-        let a{r} = load_a(row{r} + k);
+        let a{r} = load_four(rows{r}, k);
 #end
         let first = 4u * k * n4;
 #each c < COLS
-        let b0_{c} = load_b(first + col{c});
-        let b1_{c} = load_b(first + n4 + col{c});
-        let b2_{c} = load_b(first + 2u * n4 + col{c});
-        let b3_{c} = load_b(first + 3u * n4 + col{c});
+        let b{c}_0 = load_b(first + col{c});
+        let b{c}_1 = load_b(first + n4 + col{c});
+        let b{c}_2 = load_b(first + 2u * n4 + col{c});
+        let b{c}_3 = load_b(first + 3u * n4 + col{c});
 #end
 #each r < ROWS, c < COLS
-        c{r}_{c} += a{r}.x * b0_{c} + a{r}.y * b1_{c} + a{r}.z * b2_{c} + a{r}.w * b3_{c};
+        x{r}_{c} += a{r}[0].x * b{c}_0 + a{r}[0].y * b{c}_1 + a{r}[0].z * b{c}_2 + a{r}[0].w * b{c}_3;
+        y{r}_{c} += a{r}[1].x * b{c}_0 + a{r}[1].y * b{c}_1 + a{r}[1].z * b{c}_2 + a{r}[1].w * b{c}_3;
+        z{r}_{c} += a{r}[2].x * b{c}_0 + a{r}[2].y * b{c}_1 + a{r}[2].z * b{c}_2 + a{r}[2].w * b{c}_3;
+        w{r}_{c} += a{r}[3].x * b{c}_0 + a{r}[3].y * b{c}_1 + a{r}[3].z * b{c}_2 + a{r}[3].w * b{c}_3;
 #end
     }
 
 #each c < COLS
-    var column{c} = array<vec4<f32>, {ROWS}>(
+    var column{c} = array<vec4<f32>, 4 * {ROWS}>(
 #each r < ROWS
-        c{r}_{c},
+        x{r}_{c}, y{r}_{c}, z{r}_{c}, w{r}_{c},
 #end
     );
     let bias{c} = load_bias(col + {c}u);
 #end
-    for (var r = 0u; r < {ROWS}u; r++) {
+    for (var r = 0u; r < 4u * {ROWS}u; r++) {
 #each c < COLS
         store(row + r, col + {c}u, column{c}[r], bias{c});
 #end

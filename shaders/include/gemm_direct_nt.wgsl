@@ -2,7 +2,13 @@
 // Both operands are read along K; every output is a sum of four-element dot products.
 // Rows and columns past the edge are read at the last valid place and dropped by `store`.
 
-#count ROWS = 12
+/// Rows of a tile, in fours.
+#count ROWS = 3
+
+/// The products of a vector with four columns.
+fn dots(a: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>, b2: vec4<f32>, b3: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(dot(a, b0), dot(a, b1), dot(a, b2), dot(a, b3));
+}
 
 @compute @workgroup_size({LANES}, 1)
 fn main(
@@ -10,7 +16,7 @@ fn main(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = tile_origin(group_index(wid, nwg) * {LANES}u + lane, {ROWS}u);
+    let origin = tile_origin(group_index(wid, nwg), lane, 4u * {ROWS}u);
     let row = origin.x;
     let col = origin.y;
     if (row >= dims.m) {
@@ -18,18 +24,21 @@ fn main(
     }
     let k4 = dims.k / 4u;
 #each r < ROWS
-    let row{r} = min(row + {r}u, dims.m - 1u) * k4;
+    let rows{r} = four(row + 4u * {r}u, dims.m, k4, lane);
 #end
 #each c < COLS
     let col{c} = 4u * min(col + {c}u, dims.n / 4u - 1u) * k4;
 #end
 #each r < ROWS, c < COLS
-    var c{r}_{c} = vec4<f32>();
+    var x{r}_{c} = vec4<f32>();
+    var y{r}_{c} = vec4<f32>();
+    var z{r}_{c} = vec4<f32>();
+    var w{r}_{c} = vec4<f32>();
 #end
 
     for (var k = 0u; k < k4; k++) {
 #each r < ROWS
-        let a{r} = load_a(row{r} + k);
+        let a{r} = load_four(rows{r}, k);
 #end
 #each c < COLS
         let b{c}_0 = load_b(col{c} + k);
@@ -38,20 +47,22 @@ fn main(
         let b{c}_3 = load_b(col{c} + 3u * k4 + k);
 #end
 #each r < ROWS, c < COLS
-        c{r}_{c} += vec4<f32>(
-            dot(a{r}, b{c}_0), dot(a{r}, b{c}_1), dot(a{r}, b{c}_2), dot(a{r}, b{c}_3));
+        x{r}_{c} += dots(a{r}[0], b{c}_0, b{c}_1, b{c}_2, b{c}_3);
+        y{r}_{c} += dots(a{r}[1], b{c}_0, b{c}_1, b{c}_2, b{c}_3);
+        z{r}_{c} += dots(a{r}[2], b{c}_0, b{c}_1, b{c}_2, b{c}_3);
+        w{r}_{c} += dots(a{r}[3], b{c}_0, b{c}_1, b{c}_2, b{c}_3);
 #end
     }
 
 #each c < COLS
-    var column{c} = array<vec4<f32>, {ROWS}>(
+    var column{c} = array<vec4<f32>, 4 * {ROWS}>(
 #each r < ROWS
-        c{r}_{c},
+        x{r}_{c}, y{r}_{c}, z{r}_{c}, w{r}_{c},
 #end
     );
     let bias{c} = load_bias(col + {c}u);
 #end
-    for (var r = 0u; r < {ROWS}u; r++) {
+    for (var r = 0u; r < 4u * {ROWS}u; r++) {
 #each c < COLS
         store(row + r, col + {c}u, column{c}[r], bias{c});
 #end

@@ -2,7 +2,7 @@
 // any K. The sum over K (the batch) runs in order within one invocation.
 // Rows and columns past the edge are read at the last valid place and dropped by `store`.
 
-/// vec4 rows of a tile.
+/// vec4 rows of a tile: the four that are loaded together.
 #count ROWS = 4
 
 @compute @workgroup_size({LANES}, 1)
@@ -11,7 +11,7 @@ fn main(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = tile_origin(group_index(wid, nwg) * {LANES}u + lane, 4u * {ROWS}u);
+    let origin = tile_origin(group_index(wid, nwg), lane, 4u * {ROWS}u);
     let row = origin.x;
     let col = origin.y;
     if (row >= dims.m) {
@@ -19,9 +19,7 @@ fn main(
     }
     let m4 = dims.m / 4u;
     let n4 = dims.n / 4u;
-#each r < ROWS
-    let row{r} = min(row / 4u + {r}u, m4 - 1u);
-#end
+    let rows = four(row / 4u, m4, 1u, lane);
 #each c < COLS
     let col{c} = min(col + {c}u, n4 - 1u);
 #end
@@ -35,19 +33,17 @@ fn main(
     // Pairs of K steps: the second of a last odd step is multiplied by zero.
     for (var k = 0u; k < dims.k; k += 2u) {
         let next = min(k + 1u, dims.k - 1u);
-#each r < ROWS
-        let a0_{r} = load_a(k * m4 + row{r});
-        let a1_{r} = select(vec4<f32>(), load_a(next * m4 + row{r}), k < next);
-#end
+        let a0 = load_four(rows, k * m4);
+        let a1 = load_four(rows, next * m4) * select(0.0, 1.0, k < next);
 #each c < COLS
-        let b0_{c} = load_b(k * n4 + col{c});
-        let b1_{c} = select(vec4<f32>(), load_b(next * n4 + col{c}), k < next);
+        let b{c}_0 = load_b(k * n4 + col{c});
+        let b{c}_1 = load_b(next * n4 + col{c});
 #end
 #each r < ROWS, c < COLS
-        x{r}_{c} += a0_{r}.x * b0_{c} + a1_{r}.x * b1_{c};
-        y{r}_{c} += a0_{r}.y * b0_{c} + a1_{r}.y * b1_{c};
-        z{r}_{c} += a0_{r}.z * b0_{c} + a1_{r}.z * b1_{c};
-        w{r}_{c} += a0_{r}.w * b0_{c} + a1_{r}.w * b1_{c};
+        x{r}_{c} += a0[{r}].x * b{c}_0 + a1[{r}].x * b{c}_1;
+        y{r}_{c} += a0[{r}].y * b{c}_0 + a1[{r}].y * b{c}_1;
+        z{r}_{c} += a0[{r}].z * b{c}_0 + a1[{r}].z * b{c}_1;
+        w{r}_{c} += a0[{r}].w * b{c}_0 + a1[{r}].w * b{c}_1;
 #end
     }
 

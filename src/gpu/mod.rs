@@ -28,6 +28,8 @@ pub const MAX_GROUPS_PER_DIMENSION: u32 = 65_535;
 pub const DEFAULT_MAX_BINDING: u64 = 128 << 20;
 /// Alignment of a binding's offset in bytes, on every adapter (WebGPU's default limit).
 pub const BINDING_ALIGNMENT: u64 = 256;
+/// Smaller subgroups are left aside.
+pub const SMALLEST_SUBGROUP: u32 = 4;
 
 /// How to open a device.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +45,8 @@ pub struct GpuOptions {
     pub tier: Option<Tier>,
     /// Leave `shader-f16` aside where the adapter offers it, to test what follows.
     pub without_f16: bool,
+    /// The same for subgroups.
+    pub without_subgroups: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -59,6 +63,7 @@ struct Inner {
     products: Mutex<Products>,
     checked: bool,
     f16: bool,
+    subgroups: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
@@ -151,6 +156,9 @@ impl Gpu {
         let summary = adapter::summarize(&adapter);
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
         wanted.set(wgpu::Features::SHADER_F16, !options.without_f16);
+        let info = adapter.get_info();
+        let subgroups = !options.without_subgroups && info.subgroup_min_size >= SMALLEST_SUBGROUP;
+        wanted.set(wgpu::Features::SUBGROUP, subgroups);
         let features = adapter.features() & wanted;
         let mut limits = wgpu::Limits::default();
         if !options.default_limits {
@@ -187,10 +195,11 @@ impl Gpu {
                 device,
                 queue,
                 summary,
-                tier: options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info())),
+                tier: options.tier.unwrap_or_else(|| Tier::of(&info)),
                 products: Mutex::default(),
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
+                subgroups: features.contains(wgpu::Features::SUBGROUP),
                 allocated: Arc::default(),
                 fault,
                 kernels: Mutex::default(),
@@ -225,7 +234,8 @@ impl Gpu {
 
     /// What programs for this device are recorded for.
     pub fn target(&self) -> KernelTarget {
-        KernelTarget { tier: self.tier(), products: *self.inner.products.lock().unwrap() }
+        let products = *self.inner.products.lock().unwrap();
+        KernelTarget { tier: self.tier(), products, subgroups: self.inner.subgroups }
     }
 
     /// Chooses the tiles of matrix products in programs that are recorded from now on.

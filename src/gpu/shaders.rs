@@ -10,6 +10,8 @@ pub struct Shader {
     pub name: &'static str,
     /// WGSL without comments, to be put behind the element types; see [`Self::text`].
     source: &'static str,
+    /// Whether it uses subgroups.
+    subgroups: bool,
     /// Names of the numbers that a launch may choose for what the text repeats.
     counts: &'static [&'static str],
     /// How each binding from 1 on is accessed. Binding 0 is the uniform.
@@ -73,7 +75,10 @@ impl Shader {
     pub fn text(&self, types: Types, constants: &[(&'static str, u32)]) -> String {
         let variant = Types::ALL.iter().position(|&known| known == types);
         let variant = variant.unwrap_or_else(|| panic!("{} has no variant {types:?}", self.name));
-        format!("{}{}", PRELUDES[variant], unroll(self.source, constants))
+        // Browsers want to be asked for subgroups; naga, the compiler of native targets, does not know the request.
+        let asks = self.subgroups && cfg!(target_family = "wasm");
+        let enable = if asks { "enable subgroups;\n" } else { "" };
+        format!("{enable}{}{}", PRELUDES[variant], unroll(self.source, constants))
     }
 
     /// Those of a variant's constants that are WGSL's `override`s.

@@ -52,11 +52,14 @@ pub struct KernelTarget {
     pub tier: Tier,
     /// Tiles of matrix products in [`Tier::Gpu`].
     pub products: Products,
+    /// Whether kernels may use subgroups, of [`super::SMALLEST_SUBGROUP`] or more.
+    pub subgroups: bool,
 }
 
 impl From<Tier> for KernelTarget {
+    /// With defaults, and without what not every adapter has.
     fn from(tier: Tier) -> Self {
-        Self { tier, products: Products::default() }
+        Self { tier, products: Products::default(), subgroups: false }
     }
 }
 

@@ -22,20 +22,25 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let &[batch, tokens, width] = rec.shape(qkv) else { panic!("qkv is [B, L, 3·H·d]") };
     let Heads { count, dim } = heads;
     assert!(dim <= MAX_DIM_HEAD && width == 3 * count * dim, "{heads:?} in a width of {width}");
-    let lanes = if rec.tier().is_cpu() { 8 } else { 64 };
-    let tiles = tokens.div_ceil(lanes);
-    let groups = batch * count * tiles;
-    let (unroll, block) = match rec.tier() {
-        Tier::Gpu => (1, 4),
-        Tier::Cpu => (0, 4),
-        Tier::CpuTextures => (1, 1),
+    let vectors = dim.div_ceil(4);
+    let (lanes, own, block) = match rec.tier() {
+        Tier::Gpu => (64, 1, 4),
+        // A load costs as much as eight multiplications, and serves all of an invocation's own.
+        Tier::Cpu => (4, (32 / vectors).clamp(1, 4), 4),
+        Tier::CpuTextures => (8, 1, 1),
     };
-    let constants =
-        [("WG", lanes as u32), ("DIM_HEAD", dim as u32), ("UNROLL", unroll), ("BLOCK", block)];
+    let tiles = tokens.div_ceil(lanes * own);
+    let groups = batch * count * tiles;
+    let constants = [
+        ("WG", lanes as u32),
+        ("DIM_HEAD", dim as u32),
+        ("VECTORS", vectors as u32),
+        ("OWN", own as u32),
+        ("BLOCK", block),
+    ];
     let scale = 1.0 / (dim as f32).sqrt();
     let sizes = [tokens, count, tiles, groups].map(|n| n as u32);
-    let head = [scale.to_bits(), dim.div_ceil(4) as u32];
-    let uniform = [sizes[0], sizes[1], sizes[2], sizes[3], head[0], head[1]];
+    let uniform = [sizes[0], sizes[1], sizes[2], sizes[3], scale.to_bits()];
     // One product of queries with keys, or of weights with values.
     let product_flops = 2 * (batch * count * tokens * tokens * dim) as u64;
 

@@ -87,6 +87,9 @@ fn k_of_part(k: usize, parts: usize) -> usize {
     k.div_ceil(parts).next_multiple_of(K_STEP)
 }
 
+/// Invocations of a workgroup of the direct kernels with subgroups.
+const SUBGROUP_LANES: usize = crate::gpu::SMALLEST_SUBGROUP as usize;
+
 /// K that a workgroup of `gemm_blocked` takes at once.
 const K_STEP: usize = 16;
 
@@ -122,10 +125,9 @@ impl Kernel {
     /// contiguous dimensions. For sizes that are no whole vectors, the tiled one.
     fn choose(target: KernelTarget, layout: ProductLayout, [m, n, k]: [usize; 3]) -> Self {
         let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
-        let (direct, textured, vectors) = match layout {
-            ProductLayout::Nt => ("gemm_direct_nt", "gemm_texture_nt", whole([n, k])),
-            ProductLayout::Nn => ("gemm_direct_nn", "gemm_texture_nn", whole([n, k])),
-            ProductLayout::Tn => ("gemm_direct_tn", "gemm_texture_tn", whole([m, n])),
+        let vectors = match layout {
+            ProductLayout::Nt | ProductLayout::Nn => whole([n, k]),
+            ProductLayout::Tn => whole([m, n]),
         };
         let transposed = [
             ("TRANS_A", u32::from(layout == ProductLayout::Tn)),
@@ -151,21 +153,42 @@ impl Kernel {
             };
         }
         let operands = [m * k, n * k, m * n];
-        let textures =
-            target.tier == Tier::CpuTextures && operands.iter().all(|&len| texture::fits(len));
-        // A tile's loads are paid for by its area. Texels are cheap and registers are AVX's; elsewhere
-        // a load costs as much as eight multiplications.
-        let (lanes, rows, cols) = match (textures, layout) {
-            (true, ProductLayout::Tn) => (8, 16, 2),
-            (true, _) => (8, 12, 2),
-            (false, _) => (4, 16, 4),
-        };
-        let named_rows = if layout == ProductLayout::Tn { rows / 4 } else { rows };
+        if target.tier == Tier::CpuTextures && operands.iter().all(|&len| texture::fits(len)) {
+            let shaders = ["gemm_texture_nt", "gemm_texture_nn", "gemm_texture_tn"];
+            let rows = if layout == ProductLayout::Tn { 16 } else { 12 };
+            return Self::direct(shaders, layout, 8, [rows, 2]);
+        }
+        // Where a load from a buffer costs as much as eight multiplications, tiles are larger than registers.
+        if target.subgroups {
+            let shaders = ["gemm_subgroup_nt", "gemm_subgroup_nn", "gemm_subgroup_tn"];
+            // The narrower tiles where the wider ones would waste more beyond the edge.
+            let padded = |cols: usize| n.next_multiple_of(SUBGROUP_LANES * 4 * cols);
+            let cols = if padded(3) < padded(4) { 3 } else { 4 };
+            let mut kernel = Self::direct(shaders, layout, SUBGROUP_LANES, [16, cols]);
+            kernel.tile[1] *= SUBGROUP_LANES;
+            kernel.tiles_per_group = 1;
+            return kernel;
+        }
+        let shaders = ["gemm_direct_nt", "gemm_direct_nn", "gemm_direct_tn"];
+        Self::direct(shaders, layout, 4, [16, 4])
+    }
+
+    /// One of the `gemm_direct` family, by layout: `lanes` tiles a workgroup of `rows` × `cols` vectors.
+    fn direct(
+        shaders: [&'static str; 3],
+        layout: ProductLayout,
+        lanes: usize,
+        [rows, cols]: [usize; 2],
+    ) -> Self {
         Self {
-            shader: if textures { textured } else { direct },
-            constants: vec![("LANES", lanes), ("ROWS", named_rows), ("COLS", cols)],
-            tile: [rows, 4 * cols].map(|extent| extent as usize),
-            tiles_per_group: lanes as usize,
+            shader: shaders[layout as usize],
+            constants: vec![
+                ("LANES", lanes as u32),
+                ("ROWS", rows as u32 / 4),
+                ("COLS", cols as u32),
+            ],
+            tile: [rows, 4 * cols],
+            tiles_per_group: lanes,
             splits: false,
         }
     }

@@ -16,12 +16,13 @@ pub struct Setup {
     pub gpu: &'static Gpu,
     pub tier: Tier,
     pub products: Products,
+    pub subgroups: bool,
     pub checked: bool,
     pub name: &'static str,
 }
 
-/// Every tier, unchecked and checked.
-pub fn setups() -> [Setup; 6] {
+/// Every tier, unchecked and checked; last those with subgroups, where the adapter has some.
+pub fn setups() -> Vec<Setup> {
     static CHECKED: OnceLock<Gpu> = OnceLock::new();
     let checked_gpu = CHECKED.get_or_init(|| {
         let options = GpuOptions { checked: true, ..Default::default() };
@@ -29,16 +30,25 @@ pub fn setups() -> [Setup; 6] {
     });
     let setup = |checked, tier, name| {
         let gpu = if checked { checked_gpu } else { gpu() };
-        Setup { gpu, tier, products: Products::default(), checked, name }
+        Setup { gpu, tier, products: Products::default(), subgroups: false, checked, name }
     };
-    [
+    let mut setups = vec![
         setup(false, Tier::Cpu, "cpu"),
         setup(false, Tier::CpuTextures, "cpu with textures"),
         setup(false, Tier::Gpu, "gpu"),
         setup(true, Tier::Cpu, "cpu, checked"),
         setup(true, Tier::CpuTextures, "cpu with textures, checked"),
         setup(true, Tier::Gpu, "gpu, checked"),
-    ]
+    ];
+    if gpu().target().subgroups {
+        let with_subgroups =
+            |checked, name| Setup { subgroups: true, ..setup(checked, Tier::Cpu, name) };
+        setups.push(with_subgroups(false, "cpu with subgroups"));
+        setups.push(with_subgroups(true, "cpu with subgroups, checked"));
+    } else {
+        eprintln!("not run: kernels with subgroups, which {} does not offer", gpu().adapter().name);
+    }
+    setups
 }
 
 /// Failures of one test, reported together.
@@ -133,7 +143,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let target = KernelTarget { tier: setup.tier, products: setup.products };
+        let target =
+            KernelTarget { tier: setup.tier, products: setup.products, subgroups: setup.subgroups };
         Self { rec: Recorder::new(target, true), gpu: setup.gpu, inputs: Vec::new() }
     }
 
