@@ -11,9 +11,9 @@ fn main(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let origin = tile_origin(group_index(wid, nwg), lane, 4u * {ROWS}u);
-    let row = origin.x;
-    let col = origin.y;
+    let group = group_index(wid, nwg);
+    let row = first_row(group, lane, 4u * {ROWS}u);
+    let col = first_col(group, lane, 4u * {ROWS}u);
     if (row >= dims.m) {
         return;
     }

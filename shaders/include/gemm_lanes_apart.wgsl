@@ -3,8 +3,12 @@
 /// Indices of four vectors.
 alias Four = vec4<u32>;
 
-fn tile_origin(group: u32, lane: u32, tile_rows: u32) -> vec2<u32> {
-    return place_of(group * {LANES}u + lane, tiles_along_n(), tile_rows);
+fn first_row(group: u32, lane: u32, tile_rows: u32) -> u32 {
+    return place_of(group * {LANES}u + lane, tiles_along_n(), tile_rows).x;
+}
+
+fn first_col(group: u32, lane: u32, tile_rows: u32) -> u32 {
+    return place_of(group * {LANES}u + lane, tiles_along_n(), tile_rows).y;
 }
 
 /// Four neighbours from `first` on, those past the end replaced by the last of `count`; `stride` apart.

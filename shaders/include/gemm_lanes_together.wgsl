@@ -4,9 +4,18 @@
 /// Index of an invocation's own of four vectors.
 alias Four = u32;
 
-fn tile_origin(group: u32, lane: u32, tile_rows: u32) -> vec2<u32> {
-    let tiles_n = (tiles_along_n() + 3u) / 4u * 4u;
-    return place_of(group * 4u, tiles_n, tile_rows) + vec2<u32>(0u, lane * {COLS}u);
+/// The first of a workgroup's tiles, which has all four in one row of tiles.
+fn place_of_first(group: u32, tile_rows: u32) -> vec2<u32> {
+    return place_of(group * 4u, (tiles_along_n() + 3u) / 4u * 4u, tile_rows);
+}
+
+/// Uniform, as what subgroups do together has to be.
+fn first_row(group: u32, lane: u32, tile_rows: u32) -> u32 {
+    return place_of_first(group, tile_rows).x;
+}
+
+fn first_col(group: u32, lane: u32, tile_rows: u32) -> u32 {
+    return place_of_first(group, tile_rows).y + lane * {COLS}u;
 }
 
 fn four(first: u32, count: u32, stride: u32, lane: u32) -> Four {

@@ -6,6 +6,8 @@ mod operands;
 mod precision;
 mod run;
 pub mod shaders;
+#[cfg(target_family = "wasm")]
+mod subgroups;
 mod target;
 pub mod texture;
 mod unroll;
@@ -157,8 +159,9 @@ impl Gpu {
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
         wanted.set(wgpu::Features::SHADER_F16, !options.without_f16);
         let info = adapter.get_info();
-        let subgroups = !options.without_subgroups && info.subgroup_min_size >= SMALLEST_SUBGROUP;
-        wanted.set(wgpu::Features::SUBGROUP, subgroups);
+        let wants_subgroups =
+            !options.without_subgroups && info.subgroup_min_size >= SMALLEST_SUBGROUP;
+        wanted.set(wgpu::Features::SUBGROUP, wants_subgroups);
         let features = adapter.features() & wanted;
         let mut limits = wgpu::Limits::default();
         if !options.default_limits {
@@ -173,8 +176,16 @@ impl Gpu {
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
-            Error::Device { problem: format!("{} could not be opened: {e}", summary.name) }
+        let request = || adapter.request_device(&descriptor);
+        #[cfg(target_family = "wasm")]
+        let (request, subgroups) = match wants_subgroups {
+            true => subgroups::asking(request),
+            false => (request(), false),
+        };
+        #[cfg(not(target_family = "wasm"))]
+        let (request, subgroups) = (request(), features.contains(wgpu::Features::SUBGROUP));
+        let (device, queue) = request.await.map_err(|e| Error::Device {
+            problem: format!("{} could not be opened: {e}", summary.name),
         })?;
         let fault = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&fault);
@@ -199,7 +210,7 @@ impl Gpu {
                 products: Mutex::default(),
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
-                subgroups: features.contains(wgpu::Features::SUBGROUP),
+                subgroups,
                 allocated: Arc::default(),
                 fault,
                 kernels: Mutex::default(),

@@ -26,7 +26,7 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let (lanes, own, block) = match rec.tier() {
         Tier::Gpu => (64, 1, 4),
         // A load costs as much as eight multiplications, and serves all of an invocation's own.
-        Tier::Cpu => (4, (32 / vectors).clamp(1, 4), 4),
+        Tier::Cpu => (4, (32 / vectors).clamp(1, 2), 1),
         Tier::CpuTextures => (8, (64 / vectors).clamp(1, 4), 1),
     };
     let tiles = tokens.div_ceil(lanes * own);
