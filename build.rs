@@ -27,6 +27,8 @@ const VARIANTS: [(&str, Capabilities); 3] = [
 ];
 /// First lines of a kernel name further texts like this.
 const INCLUDE: &str = "//! include ";
+/// Or language extensions, which browsers do not have.
+const ENABLE: &str = "//! enable ";
 
 fn main() {
     println!("cargo::rerun-if-changed={DIR}");
@@ -37,19 +39,28 @@ fn main() {
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
+    if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
+        names.retain(|name| enables(name).is_empty());
+    }
 
     let mut table =
         String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
     let preludes = VARIANTS.map(|(precision, _)| read(PRECISIONS, precision));
     for name in &names {
-        let source = complete_source(name);
+        let (enables, source) = (enables(name), complete_source(name));
+        // All that a kernel of a language extension may use.
+        let extended = if enables.is_empty() {
+            Capabilities::empty()
+        } else {
+            Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP
+        };
         let mut modules = Vec::new();
         for (prelude, (precision, capabilities)) in preludes.iter().zip(VARIANTS) {
-            let text = format!("{prelude}{source}");
+            let text = format!("{enables}{prelude}{source}");
             let path = format!("{name} in {precision}");
             let module = naga::front::wgsl::parse_str(&text)
                 .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &path)));
-            Validator::new(ValidationFlags::all(), capabilities)
+            Validator::new(ValidationFlags::all(), capabilities | extended)
                 .validate(&module)
                 .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &path)));
             modules.push(module);
@@ -59,8 +70,8 @@ fn main() {
         let source = bare(&source);
         writeln!(
             table,
-            "Shader {{ name: {name:?}, source: {source:?}, bindings: &[{bindings}], \
-             elements: &[{elements}] }},"
+            "Shader {{ name: {name:?}, enables: {enables:?}, source: {source:?}, \
+             bindings: &[{bindings}], elements: &[{elements}] }},"
         )
         .expect("a string grows");
     }
@@ -83,12 +94,24 @@ fn read(dir: &str, name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// What a kernel's first lines say behind `word`.
+fn named(kernel: &str, word: &str) -> Vec<String> {
+    let lines = kernel.lines().take_while(|line| line.starts_with("//! "));
+    lines.filter_map(|line| line.strip_prefix(word)).map(str::to_owned).collect()
+}
+
+/// The language extensions of a kernel, which stand in front of all its text.
+fn enables(name: &str) -> String {
+    let extensions = named(&read(DIR, name), ENABLE);
+    extensions.iter().map(|extension| format!("enable {extension};\n")).collect()
+}
+
 /// The kernel behind the texts that it includes.
 fn complete_source(name: &str) -> String {
     let own = read(DIR, name);
     let mut source = read(INCLUDES, PRELUDE);
-    for line in own.lines().take_while(|line| line.starts_with(INCLUDE)) {
-        source.push_str(&read(INCLUDES, &line[INCLUDE.len()..]));
+    for include in named(&own, INCLUDE) {
+        source.push_str(&read(INCLUDES, &include));
     }
     source.push_str(&own);
     source

@@ -6,7 +6,8 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
 use webmae::gpu::shaders::SHADERS;
 use webmae::gpu::{
-    Blocking, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Products, Tier, Types,
+    CooperativeMatrices, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Products, Tier,
+    Tiling, Types,
 };
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::objective::{masked_objective, predicted_pixels};
@@ -172,11 +173,20 @@ fn record_halves(variants: &mut Variants, tier: Tier) {
     collect(variants, &rec);
 }
 
-/// A linear layer in every blocking; enough rows for workgroups to share a weight gradient's sum.
-fn record_blockings(variants: &mut Variants, precision: Precision) {
-    for blocking in 0..Blocking::ALL.len() {
-        let products = Products::uniform(blocking);
-        let mut rec = Recorder::new(KernelTarget { tier: Tier::Gpu, products }, true);
+/// A linear layer in every tiling, with fragments of either size; enough rows for workgroups to share a weight
+/// gradient's sum.
+fn record_tilings(variants: &mut Variants, precision: Precision) {
+    for (tiling, extent) in (0..Tiling::ALL.len()).flat_map(|n| [8, 16].map(|extent| (n, extent))) {
+        let target = KernelTarget {
+            tier: Tier::Gpu,
+            products: Products::uniform(tiling),
+            cooperative: CooperativeMatrices {
+                f32: Some(extent),
+                f16: Some(extent),
+                subgroup_sizes: [32, if tiling % 2 == 0 { 32 } else { 64 }],
+            },
+        };
+        let mut rec = Recorder::new(target, true);
         let x = rec.external_of(precision, "x", [600, 12]);
         rec.require_grad(x);
         let weight = rec.external_of(precision, "weight", [20, 12]);
@@ -199,16 +209,18 @@ fn variants() -> Variants {
         record_classifiers(&mut variants, tier);
         record_rest(&mut variants, tier);
     }
-    record_blockings(&mut variants, Precision::F32);
-    record_blockings(&mut variants, Precision::F16);
+    record_tilings(&mut variants, Precision::F32);
+    record_tilings(&mut variants, Precision::F16);
     variants
 }
 
-fn validate(module: &Module, types: Types) -> Result<ModuleInfo, String> {
-    let capabilities = match types.activations {
-        Precision::F32 => Capabilities::empty(),
-        Precision::F16 => Capabilities::SHADER_FLOAT16,
-    };
+fn validate(module: &Module, text: &str, types: Types) -> Result<ModuleInfo, String> {
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SHADER_FLOAT16, types.activations == Precision::F16);
+    // They are chosen where the adapter reports them; all others need nothing.
+    if text.starts_with("enable wgpu_cooperative_matrix;") {
+        capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+    }
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.validate(module).map_err(|e| format!("{:?}", e.into_inner()))
 }
@@ -264,7 +276,7 @@ fn every_variant_is_valid_and_within_the_default_limits() {
                     continue;
                 }
             };
-            let info = match validate(&module, *types) {
+            let info = match validate(&module, &text, *types) {
                 Ok(info) => info,
                 Err(error) => {
                     failures.push(format!("{what}: {error}"));
@@ -282,7 +294,7 @@ fn every_variant_is_valid_and_within_the_default_limits() {
             );
             match processed {
                 Ok((module, _)) => {
-                    if let Err(error) = validate(&module, *types) {
+                    if let Err(error) = validate(&module, &text, *types) {
                         failures.push(format!("{what}: {error}"));
                     }
                     check_limits(&module, &mut failures, &what);

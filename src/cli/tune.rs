@@ -8,7 +8,9 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Blocking, Gpu, GpuOptions, ProductClass, ProductLayout, Products};
+use crate::gpu::{
+    Gpu, GpuOptions, KernelTarget, Precision, ProductClass, ProductLayout, Products, Tiling,
+};
 use crate::tune::{Tuning, is_tunable, key};
 use crate::weights::atomic_write;
 
@@ -30,10 +32,10 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
     }
     let tuning = block_on(Tuning::measure(&gpu))?;
     if args.json {
-        let text = serde_json::to_string_pretty(&to_json(&tuning));
+        let text = serde_json::to_string_pretty(&to_json(gpu.target(), &tuning));
         say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
     } else {
-        print(name, &tuning);
+        print(name, gpu.target(), &tuning);
     }
     match file() {
         Some(path) => keep(&path, &key(&gpu), tuning.products()),
@@ -88,10 +90,21 @@ fn keep(path: &Path, key: &str, products: Products) -> Result<()> {
     atomic_write(path, |file| Ok(serde_json::to_writer_pretty(file, &all)?))
 }
 
-fn tile_name(blocking: Blocking) -> String {
-    let [m, n] = blocking.tile();
-    let [rows, columns] = blocking.vectors.map(|n| 4 * n);
-    format!("{m}×{n}/{rows}×{columns}")
+/// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
+fn tile_name(target: KernelTarget, tiling: Tiling, operands: Precision) -> String {
+    match tiling {
+        Tiling::Blocked(blocking) => {
+            let [m, n] = blocking.tile();
+            let [rows, columns] = blocking.vectors.map(|n| 4 * n);
+            format!("{m}×{n}/{rows}×{columns}")
+        }
+        Tiling::Cooperative(tile) => {
+            let extent = target.cooperative.extent(operands).unwrap_or_default();
+            let [m, n] = tile.tile(extent);
+            let [rows, columns] = tile.fragments.map(|n| n * extent);
+            format!("{m}×{n}/{rows}×{columns} coop")
+        }
+    }
 }
 
 fn class_name(class: ProductClass) -> String {
@@ -100,27 +113,73 @@ fn class_name(class: ProductClass) -> String {
         ProductLayout::Nn => "A·B",
         ProductLayout::Tn => "Aᵀ·B",
     };
-    format!("{layout}, {}", if class.large { "large" } else { "small" })
+    let operands = match class.operands {
+        Precision::F32 => "",
+        Precision::F16 => "f16 ",
+    };
+    format!("{operands}{layout}, {}", if class.large { "large" } else { "small" })
 }
 
-fn print(name: &str, tuning: &Tuning) {
-    say!("{name}: GFLOP/s by tile/values of a thread\n");
-    let heads = Blocking::ALL.map(|blocking| format!("{:>14}", tile_name(blocking)));
-    say!("{:<12}{}", "product", heads.concat());
-    for (class, rates) in ProductClass::ALL.into_iter().zip(&tuning.gflops) {
-        let best = rates.iter().copied().fold(0.0, f64::max);
-        let cells = rates.map(|rate| {
-            format!("{:>14}", format!("{rate:.1}{}", if rate == best { "*" } else { " " }))
-        });
-        say!("{:<12}{}", class_name(class), cells.concat());
+/// The classes that were measured in one precision, with their rates.
+fn measured(
+    tuning: &Tuning,
+    operands: Precision,
+) -> impl Iterator<Item = (ProductClass, &[Option<f64>; Tiling::ALL.len()])> {
+    let rows = ProductClass::ALL.into_iter().zip(&tuning.gflops);
+    rows.filter(move |(class, rates)| {
+        class.operands == operands && rates.iter().any(Option::is_some)
+    })
+}
+
+fn print(name: &str, target: KernelTarget, tuning: &Tuning) {
+    say!(
+        "{name}: GFLOP/s by tile/values of a thread (coop: of a subgroup, by cooperative matrices)"
+    );
+    for operands in [Precision::F32, Precision::F16] {
+        let offered = |tiling: &Tiling| target.offers(*tiling, operands);
+        let names = Tiling::ALL.into_iter().filter(offered);
+        let names = names.map(|tiling| tile_name(target, tiling, operands));
+        let heads: Vec<String> = names.map(|name| format!("{name:>19}")).collect();
+        for (row, (class, rates)) in measured(tuning, operands).enumerate() {
+            if row == 0 {
+                say!("\n{:<16}{}", "product", heads.concat());
+            }
+            let best = rates.iter().flatten().copied().fold(0.0, f64::max);
+            let cell = |rate: &Option<f64>| match rate {
+                Some(rate) => format!("{rate:.1}{}", if *rate == best { "*" } else { " " }),
+                None => "wrong ".to_owned(),
+            };
+            let cells = Tiling::ALL.iter().zip(rates).filter(|(tiling, _)| offered(tiling));
+            let cells: Vec<String> = cells.map(|(_, rate)| format!("{:>19}", cell(rate))).collect();
+            say!("{:<16}{}", class_name(class), cells.concat());
+        }
     }
+    say!("\n{}", cooperative_use(target, &tuning.products()));
 }
 
-fn to_json(tuning: &Tuning) -> serde_json::Value {
-    let classes = ProductClass::ALL.into_iter().zip(&tuning.gflops).map(|(class, rates)| {
-        let rates = Blocking::ALL.into_iter().zip(rates);
-        let rates: BTreeMap<String, f64> = rates.map(|(b, &rate)| (tile_name(b), rate)).collect();
-        (class_name(class), json!(rates))
+/// A sentence on what products make of cooperative matrices.
+fn cooperative_use(target: KernelTarget, products: &Products) -> String {
+    if !target.cooperative.any() {
+        return "cooperative matrices: not available, or left aside".to_owned();
+    }
+    let target = KernelTarget { products: *products, ..target };
+    format!(
+        "cooperative matrices: {}; fastest in {} of {} kinds of products",
+        target.cooperative.describe(),
+        target.cooperative_classes(),
+        ProductClass::ALL.len()
+    )
+}
+
+fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {
+    let classes = [Precision::F32, Precision::F16].into_iter().flat_map(|operands| {
+        measured(tuning, operands).map(move |(class, rates)| {
+            let rates = Tiling::ALL
+                .into_iter()
+                .zip(rates)
+                .filter_map(|(tiling, rate)| Some((tile_name(target, tiling, operands), (*rate)?)));
+            (class_name(class), json!(rates.collect::<BTreeMap<String, f64>>()))
+        })
     });
     serde_json::Value::Object(classes.collect())
 }

@@ -2,8 +2,10 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+mod cooperative;
 mod operands;
 mod precision;
+mod products;
 mod run;
 pub mod shaders;
 mod target;
@@ -14,10 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
+pub use cooperative::CooperativeMatrices;
 pub use precision::{Precision, Types};
+pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
 pub use run::{CommandList, Dispatch, ReadBack};
 use shaders::{Access, Shader};
-pub use target::{Blocking, KernelTarget, ProductClass, ProductLayout, Products, Tier};
+pub use target::{KernelTarget, Tier};
 
 use crate::error::{Error, Result};
 
@@ -42,6 +46,8 @@ pub struct GpuOptions {
     pub tier: Option<Tier>,
     /// Leave `shader-f16` aside where the adapter offers it, to test what follows.
     pub without_f16: bool,
+    /// Leave cooperative matrices aside where the adapter offers them: they are experimental in `wgpu`.
+    pub without_cooperative_matrices: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -56,6 +62,7 @@ struct Inner {
     summary: AdapterSummary,
     tier: Tier,
     products: Mutex<Products>,
+    cooperative: CooperativeMatrices,
     checked: bool,
     f16: bool,
     allocated: Arc<AtomicU64>,
@@ -148,8 +155,17 @@ impl Gpu {
         let instance = adapter::new_instance();
         let adapter = adapter::choose(&instance, options.adapter.as_deref()).await?;
         let summary = adapter::summarize(&adapter);
+        let tier = options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info()));
+        let mut cooperative = CooperativeMatrices::default();
+        if tier == Tier::Gpu && !options.without_cooperative_matrices {
+            cooperative = summary.cooperative;
+        }
+        if options.without_f16 {
+            cooperative.f16 = None;
+        }
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
         wanted.set(wgpu::Features::SHADER_F16, !options.without_f16);
+        wanted.set(CooperativeMatrices::FEATURES, cooperative.any());
         let features = adapter.features() & wanted;
         let mut limits = wgpu::Limits::default();
         if !options.default_limits {
@@ -161,6 +177,13 @@ impl Gpu {
             label: Some("webmae"),
             required_features: features,
             required_limits: limits,
+            experimental_features: if cooperative.any() {
+                // SAFETY: asked for nothing but cooperative matrices, whose kernels load from and store
+                // to places within their own arrays, in control flow that is uniform over a subgroup.
+                unsafe { wgpu::ExperimentalFeatures::enabled() }
+            } else {
+                wgpu::ExperimentalFeatures::disabled()
+            },
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
@@ -186,8 +209,9 @@ impl Gpu {
                 device,
                 queue,
                 summary,
-                tier: options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info())),
+                tier,
                 products: Mutex::default(),
+                cooperative,
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
                 allocated: Arc::default(),
@@ -224,7 +248,11 @@ impl Gpu {
 
     /// What programs for this device are recorded for.
     pub fn target(&self) -> KernelTarget {
-        KernelTarget { tier: self.tier(), products: *self.inner.products.lock().unwrap() }
+        KernelTarget {
+            tier: self.tier(),
+            products: *self.inner.products.lock().unwrap(),
+            cooperative: self.inner.cooperative,
+        }
     }
 
     /// Chooses the tiles of matrix products in programs that are recorded from now on.

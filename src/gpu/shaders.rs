@@ -7,6 +7,8 @@ use super::precision::{Precision, Types};
 pub struct Shader {
     /// File name without its ending.
     pub name: &'static str,
+    /// Language extensions, to be put in front of everything.
+    enables: &'static str,
     /// WGSL without comments, to be put behind the element types; see [`Self::text`].
     source: &'static str,
     /// How each binding from 1 on is accessed. Binding 0 is the uniform.
@@ -70,7 +72,7 @@ impl Shader {
     pub fn text(&self, types: Types) -> String {
         let variant = Types::ALL.iter().position(|&known| known == types);
         let variant = variant.unwrap_or_else(|| panic!("{} has no variant {types:?}", self.name));
-        format!("{}{}", PRELUDES[variant], self.source)
+        format!("{}{}{}", self.enables, PRELUDES[variant], self.source)
     }
 
     /// Bindings with how they are accessed and how their numbers are kept.

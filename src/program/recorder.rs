@@ -136,6 +136,11 @@ impl Recorder {
         &self.tensors[tensor.0].shape
     }
 
+    /// How its values are kept.
+    pub fn kept_in(&self, tensor: Tensor) -> Precision {
+        self.tensors[tensor.0].precision
+    }
+
     /// Number of values.
     pub fn len(&self, tensor: Tensor) -> usize {
         self.shape(tensor).iter().product()
@@ -188,7 +193,7 @@ impl Recorder {
         name: &str,
         shape: impl Into<Vec<usize>>,
     ) -> Tensor {
-        self.transient_of(self.tensors[like.0].precision, name, shape)
+        self.transient_of(self.kept_in(like), name, shape)
     }
 
     /// The same of values that are kept in `precision`.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::io::Write as _;
 use std::sync::OnceLock;
 
 use webmae::gpu::{Gpu, GpuOptions};
@@ -21,6 +22,16 @@ pub fn gpu() -> &'static Gpu {
         };
         pollster::block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
     })
+}
+
+/// Says, past the test runner's capture, that a test has nothing to run on this adapter. With
+/// `WEBMAE_TEST_<feature>=1` it fails instead.
+pub fn skip(feature: &str, why: &str) {
+    let required = std::env::var(format!("WEBMAE_TEST_{feature}")).is_ok_and(|value| value == "1");
+    assert!(!required, "WEBMAE_TEST_{feature}=1, but the adapter has {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr().lock(), "SKIPPED {test}: the adapter has {why}");
 }
 
 /// Whether a difference stays within its limit; NaN never does.

@@ -4,11 +4,11 @@ use std::sync::OnceLock;
 
 use half::f16;
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Precision, Products, Tier};
+use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Precision, Products, Tier, Tiling};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Program, Recorder, Tensor};
 
-use crate::common::{gpu, within};
+use crate::common::{gpu, skip, within};
 
 /// Where a kernel runs: which kernels, and whether the shaders check themselves.
 #[derive(Clone, Copy)]
@@ -39,6 +39,32 @@ pub fn setups() -> [Setup; 6] {
         setup(true, Tier::CpuTextures, "cpu with textures, checked"),
         setup(true, Tier::Gpu, "gpu, checked"),
     ]
+}
+
+/// Every cooperative tiling that the adapter has for products of `operands`, unchecked and checked. None where it
+/// has no such matrices, which is reported as what it is: see [`skip`].
+pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
+    static GPUS: OnceLock<[Gpu; 2]> = OnceLock::new();
+    let gpus = GPUS.get_or_init(|| {
+        [false, true].map(|checked| {
+            let options = GpuOptions { checked, tier: Some(Tier::Gpu), ..Default::default() };
+            block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+        })
+    });
+    let mut setups = Vec::new();
+    for (gpu, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
+        for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
+            if matches!(tiling, Tiling::Cooperative(_)) && gpu.target().offers(tiling, operands) {
+                let products = Products::uniform(number);
+                let checked = name.ends_with("checked");
+                setups.push(Setup { gpu, tier: Tier::Gpu, products, checked, name });
+            }
+        }
+    }
+    if setups.is_empty() {
+        skip("COOPERATIVE", &format!("no cooperative matrices of {operands:?}"));
+    }
+    setups
 }
 
 /// Failures of one test, reported together.
@@ -133,7 +159,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let target = KernelTarget { tier: setup.tier, products: setup.products };
+        let target =
+            KernelTarget { tier: setup.tier, products: setup.products, ..setup.gpu.target() };
         Self { rec: Recorder::new(target, true), gpu: setup.gpu, inputs: Vec::new() }
     }
 
