@@ -8,7 +8,7 @@ use std::time::Duration;
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::shaders::Shader;
+use crate::gpu::shaders::{Reduction, Shader};
 use crate::gpu::{
     Gpu, KernelTarget, Precision, ProductClass, ProductLayout, Products, Tier, Tiling, Types,
 };
@@ -89,7 +89,9 @@ fn is_measured(target: KernelTarget, class: ProductClass) -> bool {
 pub fn key(gpu: &Gpu) -> String {
     let adapter = gpu.adapter();
     let mut hasher = DefaultHasher::new();
-    let mut add_kernel = |name| Shader::named(name).text(Types::default()).hash(&mut hasher);
+    let mut add_kernel = |name| {
+        Shader::named(name).text(Types::default(), Reduction::default()).hash(&mut hasher);
+    };
     add_kernel("gemm_blocked");
     let cooperative = gpu.target().cooperative;
     if cooperative.any() {

@@ -71,6 +71,9 @@ struct Cli {
     /// GPU to use: a number of `webmae info`, or a part of its name
     #[arg(long, global = true, value_name = "NAME|NUMBER", help_heading = "Device")]
     adapter: Option<String>,
+    /// Multiply matrices without cooperative matrices (tensor cores), which are experimental
+    #[arg(long, global = true, help_heading = "Device")]
+    without_cooperative_matrices: bool,
     /// Kernels of another tier (cpu, cpu-textures, gpu) than the adapter's, to compare them
     #[arg(long, global = true, hide = true, value_name = "TIER")]
     tier: Option<Tier>,
@@ -131,7 +134,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<()> {
-    let gpu = GpuOptions { adapter: cli.adapter, tier: cli.tier, ..GpuOptions::default() };
+    let gpu = GpuOptions {
+        adapter: cli.adapter,
+        tier: cli.tier,
+        without_cooperative_matrices: cli.without_cooperative_matrices,
+        ..GpuOptions::default()
+    };
     match cli.command {
         Command::Pretrain(args) => pretrain::run(&args, &gpu),
         Command::Reconstruct(args) => reconstruct::run(&args, &gpu),

@@ -154,21 +154,10 @@ fn print(name: &str, target: KernelTarget, tuning: &Tuning) {
             say!("{:<16}{}", class_name(class), cells.concat());
         }
     }
-    say!("\n{}", cooperative_use(target, &tuning.products()));
-}
-
-/// A sentence on what products make of cooperative matrices.
-fn cooperative_use(target: KernelTarget, products: &Products) -> String {
-    if !target.cooperative.any() {
-        return "cooperative matrices: not available, or left aside".to_owned();
+    let chosen = KernelTarget { products: tuning.products(), ..target };
+    if let Some(matrices) = chosen.describe_cooperative() {
+        say!("\ncooperative matrices: {matrices}");
     }
-    let target = KernelTarget { products: *products, ..target };
-    format!(
-        "cooperative matrices: {}; fastest in {} of {} kinds of products",
-        target.cooperative.describe(),
-        target.cooperative_classes(),
-        ProductClass::ALL.len()
-    )
 }
 
 fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {

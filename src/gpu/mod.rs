@@ -20,7 +20,7 @@ pub use cooperative::CooperativeMatrices;
 pub use precision::{Precision, Types};
 pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
 pub use run::{CommandList, Dispatch, ReadBack};
-use shaders::{Access, Shader};
+use shaders::{Access, Reduction, Shader};
 pub use target::{KernelTarget, Tier};
 
 use crate::error::{Error, Result};
@@ -48,6 +48,8 @@ pub struct GpuOptions {
     pub without_f16: bool,
     /// Leave cooperative matrices aside where the adapter offers them: they are experimental in `wgpu`.
     pub without_cooperative_matrices: bool,
+    /// Leave subgroups aside where the adapter offers them, and with them cooperative matrices.
+    pub without_subgroups: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -63,6 +65,7 @@ struct Inner {
     tier: Tier,
     products: Mutex<Products>,
     cooperative: CooperativeMatrices,
+    subgroups: bool,
     checked: bool,
     f16: bool,
     allocated: Arc<AtomicU64>,
@@ -105,6 +108,8 @@ pub struct KernelKey {
     pub constants: Vec<(&'static str, u32)>,
     /// Element types.
     pub types: Types,
+    /// How it reduces over a workgroup, if it does.
+    pub reduction: Reduction,
 }
 
 /// A compiled kernel.
@@ -157,7 +162,8 @@ impl Gpu {
         let summary = adapter::summarize(&adapter);
         let tier = options.tier.unwrap_or_else(|| Tier::of(&adapter.get_info()));
         let mut cooperative = CooperativeMatrices::default();
-        if tier == Tier::Gpu && !options.without_cooperative_matrices {
+        let without = options.without_cooperative_matrices || options.without_subgroups;
+        if tier == Tier::Gpu && !without {
             cooperative = summary.cooperative;
         }
         if options.without_f16 {
@@ -165,7 +171,10 @@ impl Gpu {
         }
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
         wanted.set(wgpu::Features::SHADER_F16, !options.without_f16);
-        wanted.set(CooperativeMatrices::FEATURES, cooperative.any());
+        wanted.set(wgpu::Features::SUBGROUP, !options.without_subgroups);
+        if cooperative.any() {
+            wanted |= CooperativeMatrices::FEATURES;
+        }
         let features = adapter.features() & wanted;
         let mut limits = wgpu::Limits::default();
         if !options.default_limits {
@@ -212,6 +221,7 @@ impl Gpu {
                 tier,
                 products: Mutex::default(),
                 cooperative,
+                subgroups: features.contains(wgpu::Features::SUBGROUP),
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
                 allocated: Arc::default(),
@@ -252,6 +262,7 @@ impl Gpu {
             tier: self.tier(),
             products: *self.inner.products.lock().unwrap(),
             cooperative: self.inner.cooperative,
+            subgroups: self.inner.subgroups,
         }
     }
 
@@ -342,7 +353,7 @@ impl Gpu {
         };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.text(key.types).into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text(key.types, key.reduction).into()),
         };
         // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
         // tests run every one of them with the checks on as well.

@@ -9,12 +9,25 @@ pub struct Shader {
     pub name: &'static str,
     /// Language extensions, to be put in front of everything.
     enables: &'static str,
+    /// Whether it reduces over a workgroup, and so comes in either [`Reduction`].
+    pub reduces: bool,
     /// WGSL without comments, to be put behind the element types; see [`Self::text`].
     source: &'static str,
     /// How each binding from 1 on is accessed. Binding 0 is the uniform.
     pub bindings: &'static [Access],
     /// What each of them holds.
     pub elements: &'static [Element],
+}
+
+/// How a kernel reduces over a workgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Reduction {
+    /// As a tree in workgroup memory, on every adapter.
+    #[default]
+    Barriers,
+    /// By way of subgroups, where the adapter has such operations; never in browsers, as `wgpu` does not
+    /// pass them on.
+    Subgroups,
 }
 
 /// How a kernel accesses a binding.
@@ -52,7 +65,8 @@ impl Element {
     }
 }
 
-// `SHADERS`, ordered by name, and `PRELUDES`, ordered like `Types::ALL`.
+// `SHADERS`, ordered by name, `PRELUDES`, ordered like `Types::ALL`, and `REDUCTIONS`, like
+// `Reduction`.
 include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 impl Shader {
@@ -65,14 +79,15 @@ impl Shader {
         &SHADERS[found.unwrap_or_else(|_| panic!("no shader {name}.wgsl"))]
     }
 
-    /// Its complete WGSL for the element types `types`.
+    /// Its complete WGSL for the element types `types`, and for `reduction` if it reduces.
     ///
     /// # Panics
     /// If they are none of [`Types::ALL`].
-    pub fn text(&self, types: Types) -> String {
+    pub fn text(&self, types: Types, reduction: Reduction) -> String {
         let variant = Types::ALL.iter().position(|&known| known == types);
         let variant = variant.unwrap_or_else(|| panic!("{} has no variant {types:?}", self.name));
-        format!("{}{}{}", self.enables, PRELUDES[variant], self.source)
+        let reduction = if self.reduces { REDUCTIONS[reduction as usize] } else { "" };
+        [self.enables, PRELUDES[variant], reduction, self.source].concat()
     }
 
     /// Bindings with how they are accessed and how their numbers are kept.

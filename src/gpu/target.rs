@@ -3,6 +3,7 @@
 use super::cooperative::CooperativeMatrices;
 use super::precision::Precision;
 use super::products::{ProductClass, Products, Tiling};
+use super::shaders::Reduction;
 
 /// Which kernels suit an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,15 +57,31 @@ pub struct KernelTarget {
     pub products: Products,
     /// Fragments of matrices that its products may use.
     pub cooperative: CooperativeMatrices,
+    /// Whether kernels of [`Tier::Gpu`] reduce by way of subgroups.
+    pub subgroups: bool,
 }
 
 impl From<Tier> for KernelTarget {
     fn from(tier: Tier) -> Self {
-        Self { tier, products: Products::default(), cooperative: CooperativeMatrices::default() }
+        Self {
+            tier,
+            products: Products::default(),
+            cooperative: CooperativeMatrices::default(),
+            subgroups: false,
+        }
     }
 }
 
 impl KernelTarget {
+    /// How kernels reduce over a workgroup. One of a single SIMD vector needs no barriers anyway.
+    pub fn reduction(&self) -> Reduction {
+        if self.subgroups && self.tier == Tier::Gpu {
+            Reduction::Subgroups
+        } else {
+            Reduction::Barriers
+        }
+    }
+
     /// How products of `class` are divided: as was chosen, or as by default where that takes fragments
     /// that the device does not have.
     pub fn tiling(&self, class: ProductClass) -> Tiling {
@@ -72,11 +89,14 @@ impl KernelTarget {
         if self.offers(chosen, class.operands) { chosen } else { Products::default().tiling(class) }
     }
 
-    /// How many classes of products use cooperative matrices.
-    pub fn cooperative_classes(&self) -> usize {
-        let is_cooperative =
-            |&class: &ProductClass| matches!(self.tiling(class), Tiling::Cooperative(_));
-        ProductClass::ALL.iter().filter(|class| is_cooperative(class)).count()
+    /// What products make of cooperative matrices, in words; nothing where there are none.
+    pub fn describe_cooperative(&self) -> Option<String> {
+        let used = |class: &ProductClass| matches!(self.tiling(*class), Tiling::Cooperative(_));
+        self.cooperative.any().then(|| {
+            let count = ProductClass::ALL.iter().filter(|class| used(class)).count();
+            let (kinds, all) = (self.cooperative.describe(), ProductClass::ALL.len());
+            format!("{kinds}, in {count} of {all} kinds of products")
+        })
     }
 
     /// Whether products of `operands` can be divided so.

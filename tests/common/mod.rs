@@ -10,7 +10,7 @@ use webmae::gpu::{Gpu, GpuOptions};
 /// The device of this test binary. Without an adapter the test fails: it is never skipped.
 ///
 /// `WEBMAE_TEST_CHECKED=1` keeps the shaders' run-time checks, `WEBMAE_TEST_DEFAULT_LIMITS=1` asks
-/// for exactly WebGPU's default limits.
+/// for exactly WebGPU's default limits, `WEBMAE_TEST_TIER=gpu` takes the kernels of another tier.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
@@ -18,6 +18,7 @@ pub fn gpu() -> &'static Gpu {
         let options = GpuOptions {
             checked: is_set("WEBMAE_TEST_CHECKED"),
             default_limits: is_set("WEBMAE_TEST_DEFAULT_LIMITS"),
+            tier: std::env::var("WEBMAE_TEST_TIER").ok().map(|tier| tier.parse().expect("a tier")),
             ..Default::default()
         };
         pollster::block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")

@@ -1,6 +1,6 @@
 //! One op between named inputs and results, on each of the setups that a kernel must work in.
 
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use half::f16;
 use pollster::block_on;
@@ -16,11 +16,12 @@ pub struct Setup {
     pub gpu: &'static Gpu,
     pub tier: Tier,
     pub products: Products,
+    pub subgroups: bool,
     pub checked: bool,
     pub name: &'static str,
 }
 
-/// Every tier, unchecked and checked.
+/// Every tier, unchecked and checked, with the kernels that run on every adapter.
 pub fn setups() -> [Setup; 6] {
     static CHECKED: OnceLock<Gpu> = OnceLock::new();
     let checked_gpu = CHECKED.get_or_init(|| {
@@ -29,7 +30,7 @@ pub fn setups() -> [Setup; 6] {
     });
     let setup = |checked, tier, name| {
         let gpu = if checked { checked_gpu } else { gpu() };
-        Setup { gpu, tier, products: Products::default(), checked, name }
+        Setup { gpu, tier, products: Products::default(), subgroups: false, checked, name }
     };
     [
         setup(false, Tier::Cpu, "cpu"),
@@ -39,6 +40,24 @@ pub fn setups() -> [Setup; 6] {
         setup(true, Tier::CpuTextures, "cpu with textures, checked"),
         setup(true, Tier::Gpu, "gpu, checked"),
     ]
+}
+
+/// [`setups`], and the GPU's kernels with reductions by way of subgroups, unchecked and checked, where the adapter has
+/// such operations.
+pub fn reducing_setups() -> Vec<Setup> {
+    let mut setups = setups().to_vec();
+    let with_subgroups = |at: usize, name| Setup { subgroups: true, name, ..setups[at] };
+    let more =
+        [with_subgroups(2, "gpu with subgroups"), with_subgroups(5, "gpu with subgroups, checked")];
+    if setups[2].gpu.target().subgroups {
+        setups.extend(more);
+    } else {
+        static SKIP: Once = Once::new();
+        SKIP.call_once(|| {
+            skip("SUBGROUPS", "no subgroup operations: nor is any other test of them run")
+        });
+    }
+    setups
 }
 
 /// Every cooperative tiling that the adapter has for products of `operands`, unchecked and checked. None where it
@@ -57,7 +76,14 @@ pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
             if matches!(tiling, Tiling::Cooperative(_)) && gpu.target().offers(tiling, operands) {
                 let products = Products::uniform(number);
                 let checked = name.ends_with("checked");
-                setups.push(Setup { gpu, tier: Tier::Gpu, products, checked, name });
+                setups.push(Setup {
+                    gpu,
+                    tier: Tier::Gpu,
+                    products,
+                    subgroups: false,
+                    checked,
+                    name,
+                });
             }
         }
     }
@@ -159,8 +185,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let target =
-            KernelTarget { tier: setup.tier, products: setup.products, ..setup.gpu.target() };
+        let Setup { tier, products, subgroups, .. } = *setup;
+        let target = KernelTarget { tier, products, subgroups, ..setup.gpu.target() };
         Self { rec: Recorder::new(target, true), gpu: setup.gpu, inputs: Vec::new() }
     }
 
