@@ -5,6 +5,7 @@ mod agreement;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use agreement::Reference;
 use web_time::Instant;
 
 use crate::error::Result;
@@ -24,7 +25,7 @@ const SAMPLES: usize = 3;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
     /// GFLOP/s by class, in the order of [`ProductClass::ALL`], and tiling, in that of
-    /// [`Tiling::ALL`]; nothing where a tiling was not measured.
+    /// [`Tiling::ALL`]; nothing where a tiling was not measured, or gave wrong products.
     pub gflops: [[Option<f64>; Tiling::ALL.len()]; ProductClass::ALL.len()],
 }
 
@@ -51,13 +52,18 @@ impl Tuning {
             if !is_measured(target, class) {
                 continue;
             }
+            let reference = match target.cooperative.extent(class.operands) {
+                Some(_) => Some(Reference::new(gpu, class).await?),
+                None => None,
+            };
             for (number, (tiling, rate)) in Tiling::ALL.into_iter().zip(rates).enumerate() {
                 let target = KernelTarget { products: Products::uniform(number), ..target };
                 if !target.offers(tiling, class.operands) {
                     continue;
                 }
-                let is_cooperative = matches!(tiling, Tiling::Cooperative(_));
-                if is_cooperative && !agreement::agrees(gpu, target, class).await? {
+                if let (Tiling::Cooperative(_), Some(reference)) = (tiling, &reference)
+                    && !reference.agrees(gpu, target).await?
+                {
                     continue;
                 }
                 *rate = Some(rate_of(gpu, target, class, sizes(class)).await?);

@@ -34,3 +34,25 @@ fn a_processor_has_nothing_to_tune() {
     assert!(!is_tunable(&gpu));
     assert!(key(&gpu).contains(&gpu.adapter().name));
 }
+
+/// What is left aside is not used, and choices made with it are not taken for such without.
+#[test]
+fn features_can_be_left_aside() {
+    let open = |without_cooperative_matrices, without_subgroups| {
+        let options = GpuOptions {
+            tier: Some(Tier::Gpu),
+            without_cooperative_matrices,
+            without_subgroups,
+            ..Default::default()
+        };
+        block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+    };
+    let (all, without, neither) = (open(false, false), open(true, false), open(false, true));
+    assert_eq!(all.target().cooperative, all.adapter().cooperative);
+    assert_eq!(without.target().subgroups, all.target().subgroups);
+    assert!(!neither.target().subgroups);
+    for gpu in [without, neither] {
+        assert!(!gpu.target().cooperative.any());
+        assert_eq!(key(&gpu) == key(&all), !all.target().cooperative.any());
+    }
+}
