@@ -136,28 +136,33 @@ fn print(name: &str, target: KernelTarget, tuning: &Tuning) {
         "{name}: GFLOP/s by tile/values of a thread (coop: of a subgroup, by cooperative matrices)"
     );
     for operands in [Precision::F32, Precision::F16] {
-        let offered = |tiling: &Tiling| target.offers(*tiling, operands);
-        let names = Tiling::ALL.into_iter().filter(offered);
-        let names = names.map(|tiling| tile_name(target, tiling, operands));
-        let heads: Vec<String> = names.map(|name| format!("{name:>19}")).collect();
-        for (row, (class, rates)) in measured(tuning, operands).enumerate() {
-            if row == 0 {
-                say!("\n{:<16}{}", "product", heads.concat());
-            }
-            let best = rates.iter().flatten().copied().fold(0.0, f64::max);
-            let cell = |rate: &Option<f64>| match rate {
-                Some(rate) => format!("{rate:.1}{}", if *rate == best { "*" } else { " " }),
-                None => "wrong ".to_owned(),
-            };
-            let cells = Tiling::ALL.iter().zip(rates).filter(|(tiling, _)| offered(tiling));
-            let cells: Vec<String> = cells.map(|(_, rate)| format!("{:>19}", cell(rate))).collect();
-            say!("{:<16}{}", class_name(class), cells.concat());
-        }
+        say!("{}", table(target, tuning, operands));
     }
     let chosen = KernelTarget { products: tuning.products(), ..target };
     if let Some(matrices) = chosen.describe_cooperative() {
         say!("\ncooperative matrices: {matrices}");
     }
+}
+
+/// A line for each class that was measured in one precision, a column for each tiling that is offered; the
+/// fastest have a star.
+fn table(target: KernelTarget, tuning: &Tuning, operands: Precision) -> String {
+    let offered = |tiling: &Tiling| target.offers(*tiling, operands);
+    let names = Tiling::ALL.into_iter().filter(offered);
+    let heads = names.map(|tiling| format!("{:>19}", tile_name(target, tiling, operands)));
+    let heads = format!("\n{:<16}{}", "product", heads.collect::<String>());
+    let rows = measured(tuning, operands).map(|(class, rates)| {
+        let best = rates.iter().flatten().copied().fold(0.0, f64::max);
+        let cell = |rate: &Option<f64>| match rate {
+            Some(rate) => format!("{rate:.1}{}", if *rate == best { "*" } else { " " }),
+            None => "wrong ".to_owned(),
+        };
+        let cells = Tiling::ALL.iter().zip(rates).filter(|(tiling, _)| offered(tiling));
+        let cells: String = cells.map(|(_, rate)| format!("{:>19}", cell(rate))).collect();
+        format!("\n{:<16}{cells}", class_name(class))
+    });
+    let rows: String = rows.collect();
+    if rows.is_empty() { rows } else { heads + &rows }
 }
 
 fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {
@@ -176,6 +181,31 @@ fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::Tier;
+
+    #[test]
+    fn tables_have_what_was_measured() {
+        let mut target = KernelTarget::from(Tier::Gpu);
+        let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
+        gflops[1][..6].copy_from_slice(&[Some(1.5), Some(7.5), None, None, None, None]);
+        let single = table(target, &Tuning { gflops }, Precision::F32);
+        assert!(single.contains("128×128/8×8\n") && !single.contains("coop"), "{single}");
+        assert!(single.contains("\nA·Bᵀ, large") && single.contains(" 7.5*"), "{single}");
+        assert_eq!(single.lines().count(), 3, "an empty line, heads, one class: {single}");
+        assert_eq!(table(target, &Tuning { gflops }, Precision::F16), "");
+
+        target.cooperative.f16 = Some(16);
+        target.cooperative.subgroup_sizes = [32, 32];
+        gflops[6] = [Some(1.0); Tiling::ALL.len()];
+        gflops[6][7..].copy_from_slice(&[None, Some(99.0)]);
+        let half = table(target, &Tuning { gflops }, Precision::F16);
+        assert!(half.contains("64×64/32×32 coop") && half.contains("128×128/64×64 coop"), "{half}");
+        assert!(half.contains("f16 A·Bᵀ, small") && half.contains(" wrong "), "{half}");
+        assert!(half.ends_with(" 99.0*"), "{half}");
+        let json = to_json(target, &Tuning { gflops });
+        assert_eq!(json["f16 A·Bᵀ, small"]["128×128/64×64 coop"], 99.0);
+        assert_eq!(json["A·Bᵀ, large"].as_object().expect("rates").len(), 2);
+    }
 
     #[test]
     fn choices_are_kept_by_device() {
@@ -194,7 +224,8 @@ mod tests {
     fn a_file_of_another_form_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiles.json");
-        for text in ["", "{", "[]", r#"{"a":[9,9,9,9,9,9]}"#] {
+        for text in ["", "{", "[]", r#"{"a":[9,9,9,9,9,9,9,9,9,9,9,9]}"#, r#"{"a":[0,0,0,0,0,0]}"#]
+        {
             std::fs::write(&path, text).unwrap();
             assert!(read(&path).is_empty(), "{text}");
         }
