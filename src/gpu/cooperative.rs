@@ -20,8 +20,11 @@ impl CooperativeMatrices {
 
     /// What `adapter` offers.
     pub(super) fn of(adapter: &wgpu::Adapter) -> Self {
-        let features = adapter.features();
-        if !features.contains(Self::FEATURES) {
+        let (features, info) = (adapter.features(), adapter.get_info());
+        // llvmpipe is right with its usual vectors of eight: with four it lists fragments while it denies the
+        // feature (`wgpu` reads the list, and panics when the device is opened), with sixteen it crashes.
+        let is_broken = info.device_type == wgpu::DeviceType::Cpu && info.subgroup_max_size != 8;
+        if !features.contains(Self::FEATURES) || is_broken {
             return Self::default();
         }
         let shapes = adapter.cooperative_matrix_properties();
@@ -35,7 +38,6 @@ impl CooperativeMatrices {
                 })
             })
         };
-        let info = adapter.get_info();
         Self {
             f32: extent(wgpu::CooperativeScalarType::F32),
             f16: extent(wgpu::CooperativeScalarType::F16)
