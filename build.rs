@@ -28,8 +28,16 @@ const VARIANTS: [(&str, Capabilities); 3] = [
     ("f16", Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP)),
     ("f16_to_f32", Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP)),
 ];
+/// Ways of reducing over a workgroup, of which one stands in front of the kernels that include [`REDUCE`].
+const REDUCTIONS: &str = "shaders/reduction";
+/// The choices, ordered like `gpu::shaders::Reduction`, with what they need.
+const WAYS: [(&str, Capabilities); 2] =
+    [("barriers", Capabilities::empty()), ("subgroups", Capabilities::SUBGROUP)];
+const REDUCE: &str = "reduce";
 /// First lines of a kernel name further texts like this.
 const INCLUDE: &str = "//! include ";
+/// Or language extensions, which browsers do not have.
+const ENABLE: &str = "//! enable ";
 
 fn main() {
     println!("cargo::rerun-if-changed={DIR}");
@@ -41,23 +49,37 @@ fn main() {
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
+    let mut ways = WAYS.map(|(way, needs)| (read(REDUCTIONS, way), needs)).to_vec();
+    if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
+        // What browsers do not get from wgpu they need not download.
+        names.retain(|name| enables(name).is_empty());
+        ways.truncate(1);
+    }
 
     let mut table =
         String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
     let preludes = VARIANTS.map(|(precision, _)| read(PRECISIONS, precision));
     for name in &names {
-        let source = complete_source(name);
+        let (enables, source) = (enables(name), complete_source(name));
+        let reduces = named(&read(DIR, name), INCLUDE).iter().any(|include| include == REDUCE);
+        // All that a kernel of a language extension may use.
+        let extended = if enables.is_empty() {
+            Capabilities::empty()
+        } else {
+            Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP
+        };
+        let no_way = [(String::new(), Capabilities::empty())];
+        let ways = if reduces { &ways[..] } else { &no_way };
         let mut modules = Vec::new();
-        for (prelude, (precision, capabilities)) in preludes.iter().zip(VARIANTS) {
-            let text = format!("{prelude}{}", unroll::unroll(&source, &[]));
-            let path = format!("{name} in {precision}");
-            let module = naga::front::wgsl::parse_str(&text)
-                .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &path)));
-            Validator::new(ValidationFlags::all(), capabilities)
-                .validate(&module)
-                .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(&text, &path)));
-            modules.push(module);
+        for (prelude, (precision, needs)) in preludes.iter().zip(VARIANTS) {
+            for (way, more) in ways {
+                let path = format!("{name} in {precision}");
+                let text = format!("{enables}{prelude}{way}{}", unroll::unroll(&source, &[]));
+                modules.push(validated(&path, &text, needs | extended | *more));
+            }
         }
+        // Ways of reducing bind the same: one module for each choice of element types is enough.
+        let modules: Vec<Module> = modules.into_iter().step_by(ways.len()).collect();
         let bindings = bindings(name, &modules[0]).join(", ");
         let elements = elements(&modules).join(", ");
         let source = bare(&source);
@@ -65,7 +87,8 @@ fn main() {
         let counts: Vec<&str> = unroll::counts(&source).into_iter().map(|(name, _)| name).collect();
         writeln!(
             table,
-            "Shader {{ name: {name:?}, source: {source:?}, subgroups: {subgroups}, counts: &{counts:?}, \
+            "Shader {{ name: {name:?}, enables: {enables:?}, reduces: {reduces}, \
+             source: {source:?}, subgroups: {subgroups}, counts: &{counts:?}, \
              bindings: &[{bindings}], elements: &[{elements}] }},"
         )
         .expect("a string grows");
@@ -74,8 +97,21 @@ fn main() {
     let preludes = preludes.map(|prelude| bare(&prelude));
     writeln!(table, "/// Element types.\nstatic PRELUDES: [&str; 3] = {preludes:?};")
         .expect("a string grows");
+    let ways: Vec<String> = ways.iter().map(|(way, _)| bare(way)).collect();
+    writeln!(table, "/// Ways of reducing.\nstatic REDUCTIONS: &[&str] = &{ways:?};")
+        .expect("a string grows");
     let out = env::var("OUT_DIR").expect("set by cargo");
     fs::write(Path::new(&out).join("shaders.rs"), table).expect("a writable output folder");
+}
+
+/// Parses `text`, which may use what `capabilities` say.
+fn validated(path: &str, text: &str, capabilities: Capabilities) -> Module {
+    let module = naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(text, path)));
+    Validator::new(ValidationFlags::all(), capabilities)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(text, path)));
+    module
 }
 
 /// WGSL without comments, indentation and empty lines: what browsers download.
@@ -89,12 +125,24 @@ fn read(dir: &str, name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// What a kernel's first lines say behind `word`.
+fn named(kernel: &str, word: &str) -> Vec<String> {
+    let lines = kernel.lines().take_while(|line| line.starts_with("//! "));
+    lines.filter_map(|line| line.strip_prefix(word)).map(str::to_owned).collect()
+}
+
+/// The language extensions of a kernel, which stand in front of all its text.
+fn enables(name: &str) -> String {
+    let extensions = named(&read(DIR, name), ENABLE);
+    extensions.iter().map(|extension| format!("enable {extension};\n")).collect()
+}
+
 /// The kernel behind the texts that it includes.
 fn complete_source(name: &str) -> String {
     let own = read(DIR, name);
     let mut source = read(INCLUDES, PRELUDE);
-    for line in own.lines().take_while(|line| line.starts_with(INCLUDE)) {
-        source.push_str(&read(INCLUDES, &line[INCLUDE.len()..]));
+    for include in named(&own, INCLUDE) {
+        source.push_str(&read(INCLUDES, &include));
     }
     source.push_str(&own);
     source

@@ -1,5 +1,6 @@
 //! include gemm_operands_buffer
 //! include gemm_epilogue
+//! include gemm_tiles
 // `out[M,N] = op(A)·op(B)`, then the epilogue: for GPUs, operands in whole vectors.
 //
 // THREADS_M × THREADS_N threads compute a tile of the output, each 4·ROWS rows × 4·COLS columns, in
@@ -8,19 +9,12 @@
 // half apart, so that neighbours read neighbours. An operand that is contiguous along K is read in
 // blocks of 4×4, which are transposed on their way.
 
-/// A is stored [K,M] instead of [M,K].
-override TRANS_A: bool = false;
-/// B is stored [N,K] instead of [K,N].
-override TRANS_B: bool = false;
-/// Workgroups share the sum over K: each stores its part, [M,N], to `out[part]` without epilogue.
-override SPLIT: bool = false;
 override THREADS_M: u32 = 16u;
 override THREADS_N: u32 = 16u;
 /// vec4s of rows and of columns of one thread: 1 or 2.
 override ROWS: u32 = 1u;
 override COLS: u32 = 1u;
 
-const K_STEP: u32 = 16u;
 override THREADS: u32 = THREADS_M * THREADS_N;
 /// vec4s of one K row of the shared tiles.
 override WIDTH_A: u32 = THREADS_M * ROWS;
@@ -33,21 +27,6 @@ var<workgroup> tile_b: array<vec4<f32>, K_STEP * WIDTH_B>;
 /// `i` of every fourth row: exchanging vectors within the rows spreads them over the banks.
 fn place(k: u32, i: u32, width: u32) -> u32 {
     return k * width + (i ^ (k / 4u * 2u));
-}
-
-/// Four values of A (or B) from row (or column) `outer` and `k` on, along whichever is contiguous;
-/// zero outside and from `k_end` on.
-fn load(of_b: bool, outer: u32, k: u32, k_end: u32) -> vec4<f32> {
-    let extent = select(dims.m, dims.n, of_b);
-    if (outer >= extent || k >= k_end) {
-        return vec4<f32>();
-    }
-    let along_k = select(!TRANS_A, TRANS_B, of_b);
-    let i = select(k * extent + outer, outer * dims.k + k, along_k) / 4u;
-    if (of_b) {
-        return load_b(i);
-    }
-    return load_a(i);
 }
 
 fn share(of_b: bool, k: u32, i: u32, v: vec4<f32>) {
@@ -86,32 +65,14 @@ fn load_tile(of_b: bool, thread: u32, first: u32, k0: u32, k_end: u32) {
     }
 }
 
-/// Stores four neighbouring outputs: the product, or a part of it.
-fn finish(part: u32, row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
-    if (!SPLIT) {
-        store(row, col, product, bias_col);
-        return;
-    }
-    if (row < dims.m && col < dims.n / 4u) {
-        out[(part * dims.m + row) * (dims.n / 4u) + col] = to_output4(product);
-    }
-}
-
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) wid: vec3<u32>,
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let group = group_index(wid, nwg);
-    let groups_n = (dims.n + 4u * WIDTH_B - 1u) / (4u * WIDTH_B);
-    let tile = group % (dims.groups_m * groups_n);
-    let part = group / (dims.groups_m * groups_n);
-    let first_row = tile % dims.groups_m * 4u * WIDTH_A;
-    let first_col = tile / dims.groups_m * 4u * WIDTH_B;
-    let k_first = part * dims.k_part;
-    let k_end = min(k_first + dims.k_part, dims.k);
-    if (k_first >= dims.k) {
+    let tile = tile_of(group_index(wid, nwg), 4u * WIDTH_A, 4u * WIDTH_B);
+    if (tile.k_first >= dims.k) {
         return;
     }
     let down = thread / THREADS_N;
@@ -134,9 +95,9 @@ fn main(
     var c7 = vec4<f32>();
     var d7 = vec4<f32>();
 
-    for (var k0 = k_first; k0 < k_end; k0 += K_STEP) {
-        load_tile(false, thread, first_row, k0, k_end);
-        load_tile(true, thread, first_col, k0, k_end);
+    for (var k0 = tile.k_first; k0 < tile.k_end; k0 += K_STEP) {
+        load_tile(false, thread, tile.row, k0, tile.k_end);
+        load_tile(true, thread, tile.col, k0, tile.k_end);
         workgroupBarrier();
         for (var k = 0u; k < K_STEP; k++) {
             let a0 = tile_a[place(k, down, WIDTH_A)];
@@ -173,32 +134,32 @@ fn main(
         workgroupBarrier();
     }
 
-    let row = first_row + 4u * down;
-    let col = first_col / 4u + right;
+    let row = tile.row + 4u * down;
+    let col = tile.col / 4u + right;
     let bias0 = load_bias(col);
-    finish(part, row, col, c0, bias0);
-    finish(part, row + 1u, col, c1, bias0);
-    finish(part, row + 2u, col, c2, bias0);
-    finish(part, row + 3u, col, c3, bias0);
+    finish(tile.part, row, col, c0, bias0);
+    finish(tile.part, row + 1u, col, c1, bias0);
+    finish(tile.part, row + 2u, col, c2, bias0);
+    finish(tile.part, row + 3u, col, c3, bias0);
     let low = row + 4u * THREADS_M;
     if (ROWS == 2u) {
-        finish(part, low, col, c4, bias0);
-        finish(part, low + 1u, col, c5, bias0);
-        finish(part, low + 2u, col, c6, bias0);
-        finish(part, low + 3u, col, c7, bias0);
+        finish(tile.part, low, col, c4, bias0);
+        finish(tile.part, low + 1u, col, c5, bias0);
+        finish(tile.part, low + 2u, col, c6, bias0);
+        finish(tile.part, low + 3u, col, c7, bias0);
     }
     if (COLS == 2u) {
         let far = col + THREADS_N;
         let bias1 = load_bias(far);
-        finish(part, row, far, d0, bias1);
-        finish(part, row + 1u, far, d1, bias1);
-        finish(part, row + 2u, far, d2, bias1);
-        finish(part, row + 3u, far, d3, bias1);
+        finish(tile.part, row, far, d0, bias1);
+        finish(tile.part, row + 1u, far, d1, bias1);
+        finish(tile.part, row + 2u, far, d2, bias1);
+        finish(tile.part, row + 3u, far, d3, bias1);
         if (ROWS == 2u) {
-            finish(part, low, far, d4, bias1);
-            finish(part, low + 1u, far, d5, bias1);
-            finish(part, low + 2u, far, d6, bias1);
-            finish(part, low + 3u, far, d7, bias1);
+            finish(tile.part, low, far, d4, bias1);
+            finish(tile.part, low + 1u, far, d5, bias1);
+            finish(tile.part, low + 2u, far, d6, bias1);
+            finish(tile.part, low + 3u, far, d7, bias1);
         }
     }
 }

@@ -1,13 +1,18 @@
-//! Choosing the tiles of matrix products for a GPU by measuring them, once per device and version.
+//! Choosing how matrix products are divided on a GPU by measuring, once per device and version.
+
+mod agreement;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use agreement::Reference;
 use web_time::Instant;
 
 use crate::error::Result;
 use crate::gpu::shaders::Shader;
-use crate::gpu::{Blocking, Gpu, KernelTarget, ProductClass, ProductLayout, Products, Tier, Types};
+use crate::gpu::{
+    Gpu, KernelKey, KernelTarget, Precision, ProductClass, ProductLayout, Products, Tier, Tiling,
+};
 use crate::ops::product;
 use crate::program::{Buffers, Program, Recorder};
 
@@ -16,12 +21,12 @@ const SAMPLE: Duration = Duration::from_millis(5);
 /// Measurements, of which the fastest counts.
 const SAMPLES: usize = 3;
 
-/// How fast each blocking is for each class of products, on one device.
+/// How fast each tiling is for each class of products, on one device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
-    /// GFLOP/s by class, in the order of [`ProductClass::ALL`], and blocking, in that of
-    /// [`Blocking::ALL`].
-    pub gflops: [[f64; Blocking::ALL.len()]; ProductClass::ALL.len()],
+    /// GFLOP/s by class, in the order of [`ProductClass::ALL`], and tiling, in that of
+    /// [`Tiling::ALL`]; nothing where a tiling was not measured, or gave wrong products.
+    pub gflops: [[Option<f64>; Tiling::ALL.len()]; ProductClass::ALL.len()],
 }
 
 impl Tuning {
@@ -41,33 +46,68 @@ impl Tuning {
         gpu: &Gpu,
         sizes: impl Fn(ProductClass) -> [usize; 3],
     ) -> Result<Self> {
-        let mut gflops = [[0.0; Blocking::ALL.len()]; ProductClass::ALL.len()];
+        let target = KernelTarget { tier: Tier::Gpu, ..gpu.target() };
+        let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
         for (class, rates) in ProductClass::ALL.into_iter().zip(&mut gflops) {
-            for (blocking, rate) in rates.iter_mut().enumerate() {
-                let products = Products::uniform(blocking);
-                *rate = rate_of(gpu, products, class.layout, sizes(class)).await?;
+            if !is_measured(target, class) {
+                continue;
+            }
+            let reference = match target.cooperative.extent(class.operands) {
+                Some(_) => Some(Reference::new(gpu, class).await?),
+                None => None,
+            };
+            for (number, (tiling, rate)) in Tiling::ALL.into_iter().zip(rates).enumerate() {
+                let target = KernelTarget { products: Products::uniform(number), ..target };
+                if !target.offers(tiling, class.operands) {
+                    continue;
+                }
+                if let (Tiling::Cooperative(_), Some(reference)) = (tiling, &reference)
+                    && !reference.agrees(gpu, target).await?
+                {
+                    continue;
+                }
+                *rate = Some(rate_of(gpu, target, class, sizes(class)).await?);
             }
         }
         Ok(Self { gflops })
     }
 
-    /// The fastest blocking of each class.
+    /// The fastest tiling of each class.
     pub fn products(&self) -> Products {
         let mut products = Products::default();
         for (class, rates) in ProductClass::ALL.into_iter().zip(&self.gflops) {
-            let best = (0..rates.len()).max_by(|&a, &b| rates[a].total_cmp(&rates[b]));
-            products.set(class, best.expect("a blocking"));
+            let measured = rates.iter().enumerate().filter_map(|(i, rate)| Some((i, (*rate)?)));
+            let best = measured.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(best, _)| best);
+            // Blocked products do the same work in either precision.
+            let single = ProductClass { operands: Precision::F32, ..class };
+            products.set(class, best.unwrap_or(products.number(single)));
         }
         products
     }
 }
 
-/// What a choice of tiles is good for: this device with this driver, and these kernels.
+/// Whether a class has a choice of its own: those in f16 only where there are fragments for them.
+fn is_measured(target: KernelTarget, class: ProductClass) -> bool {
+    class.operands == Precision::F32 || target.cooperative.f16.is_some()
+}
+
+/// What a choice of tilings is good for: this device with this driver, what is used of it, and these kernels.
 pub fn key(gpu: &Gpu) -> String {
     let adapter = gpu.adapter();
     let mut hasher = DefaultHasher::new();
-    Shader::named("gemm_blocked").text(Types::default(), &[]).hash(&mut hasher);
-    Blocking::ALL.hash(&mut hasher);
+    let mut add_kernel = |name| {
+        let (types, reduction) = Default::default();
+        let key = KernelKey { shader: name, constants: Vec::new(), types, reduction };
+        Shader::named(name).text(&key).hash(&mut hasher);
+    };
+    add_kernel("gemm_blocked");
+    let cooperative = gpu.target().cooperative;
+    if cooperative.any() {
+        add_kernel("gemm_cooperative_8");
+        add_kernel("gemm_cooperative_16");
+    }
+    cooperative.hash(&mut hasher);
+    Tiling::ALL.hash(&mut hasher);
     format!(
         "{} / {} / {} / {:016x}",
         adapter.name,
@@ -91,17 +131,31 @@ fn typical(class: ProductClass) -> [usize; 3] {
     }
 }
 
-/// GFLOP/s of a product, its final sum included where workgroups share the sum over K.
+/// A product `out [M,N]` of `a` and `b` alone, its final sum included where workgroups share the sum over K.
+fn record_product(
+    target: KernelTarget,
+    class: ProductClass,
+    sizes @ [m, n, k]: [usize; 3],
+    output: Precision,
+) -> Recorder {
+    let mut rec = Recorder::new(target, false);
+    let operands =
+        [("a", class.operands, m * k), ("b", class.operands, n * k), ("out", output, m * n)]
+            .map(|(label, precision, count)| rec.external_of(precision, label, [count]));
+    product(&mut rec, class.layout, sizes, operands);
+    rec
+}
+
+/// GFLOP/s of a product.
 async fn rate_of(
     gpu: &Gpu,
-    products: Products,
-    layout: ProductLayout,
-    sizes @ [m, n, k]: [usize; 3],
+    target: KernelTarget,
+    class: ProductClass,
+    sizes: [usize; 3],
 ) -> Result<f64> {
-    let mut rec = Recorder::new(KernelTarget { products, ..Tier::Gpu.into() }, false);
-    let [a, b, out] = [("a", m * k), ("b", n * k), ("out", m * n)]
-        .map(|(label, count)| rec.external(label, [count]));
-    product(&mut rec, layout, sizes, [a, b, out]);
+    // Gradients of weights are f32 always.
+    let output = if class.layout == ProductLayout::Tn { Precision::F32 } else { class.operands };
+    let rec = record_product(target, class, sizes, output);
     let program = Program::build(gpu, &rec, &Buffers::new())?;
     // The first run compiles.
     time_of(gpu, &program, 1).await?;
@@ -130,14 +184,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fastest_blocking_of_each_class_is_chosen() {
-        let mut gflops = [[1.0; Blocking::ALL.len()]; ProductClass::ALL.len()];
+    fn the_fastest_tiling_of_each_class_is_chosen() {
+        let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
         for (class, rates) in gflops.iter_mut().enumerate() {
-            rates[class] = 2.0;
+            rates[0] = Some(1.0);
+            rates[class % Tiling::ALL.len()] = Some(2.0);
         }
+        // Never measured: divided as in f32.
+        gflops[6] = [None; Tiling::ALL.len()];
         let products = Tuning { gflops }.products();
         for (i, class) in ProductClass::ALL.into_iter().enumerate() {
-            assert_eq!(products.blocking(class), Blocking::ALL[i]);
+            let expected = if i == 6 { 0 } else { i % Tiling::ALL.len() };
+            assert_eq!(products.tiling(class), Tiling::ALL[expected], "{class:?}");
         }
     }
 
@@ -145,7 +203,7 @@ mod tests {
     fn typical_sizes_are_of_their_class() {
         for class in ProductClass::ALL {
             let [m, n, _] = typical(class);
-            assert_eq!(ProductClass::of(class.layout, [m, n]), class);
+            assert_eq!(ProductClass::of(class.operands, class.layout, [m, n]), class);
         }
     }
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use pollster::block_on;
-use webmae::gpu::{DEFAULT_MAX_BINDING, Gpu, GpuOptions, Precision, Tier};
+use webmae::gpu::{DEFAULT_MAX_BINDING, Gpu, GpuOptions, Precision, Products, Tier, Tiling};
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable};
 use webmae::model::init::init_params;
 use webmae::model::params::{ParamSpec, mae_params};
@@ -136,21 +136,44 @@ fn losses_follow_those_of_f32() {
         (Tier::Gpu, masked()),
         (Tier::CpuTextures, partly_frozen()),
     ] {
-        let gpu = gpu_of(tier);
-        let losses = |precision| -> Vec<f32> {
-            let mut run = Run::new(&gpu, task.clone(), precision);
-            let lines: Vec<Metrics> = (0..STEPS).map(|_| run.step(1.0)).collect();
-            assert!(lines.iter().all(|line| line.applied == 1), "{tier:?}: {lines:?}");
-            lines.iter().map(|line| line.loss).collect()
-        };
-        let (single, half) = (losses(Precision::F32), losses(Precision::F16));
-        assert!(single[STEPS as usize - 1] < 0.99 * single[0], "{tier:?} learns: {single:?}");
-        assert_ne!(single, half, "{tier:?}: nothing was rounded");
-        let difference = |(single, half): (&f32, &f32)| f64::from((single - half).abs() / single);
-        let worst = single.iter().zip(&half).map(difference).fold(0.0, f64::max);
-        println!("{tier:?}: losses differ by at most {worst:.1e}");
-        assert!(common::within(worst, TOLERANCE), "{tier:?}: {half:?} instead of {single:?}");
+        check_losses(&gpu_of(tier), &task);
     }
+}
+
+/// The same with every product that fits by cooperative matrices, in each of their tilings.
+#[test]
+fn losses_of_cooperative_products_follow_those_of_f32() {
+    let gpu = gpu_of(Tier::Gpu);
+    let mut checked = 0;
+    for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
+        if matches!(tiling, Tiling::Cooperative(_)) && gpu.target().offers(tiling, Precision::F16) {
+            gpu.set_products(Products::uniform(number));
+            check_losses(&gpu, &masked());
+            checked += 1;
+        }
+    }
+    if checked == 0 {
+        common::skip("COOPERATIVE", "no cooperative matrices of F16");
+    }
+}
+
+/// Trains in both precisions.
+fn check_losses(gpu: &Gpu, task: &Task) {
+    let target = gpu.target();
+    let losses = |precision| -> Vec<f32> {
+        let mut run = Run::new(gpu, task.clone(), precision);
+        let lines: Vec<Metrics> = (0..STEPS).map(|_| run.step(1.0)).collect();
+        assert!(lines.iter().all(|line| line.applied == 1), "{target:?}: {lines:?}");
+        lines.iter().map(|line| line.loss).collect()
+    };
+    let (single, half) = (losses(Precision::F32), losses(Precision::F16));
+    assert!(single[STEPS as usize - 1] < 0.99 * single[0], "{target:?} learns: {single:?}");
+    assert_ne!(single, half, "{target:?}: nothing was rounded");
+    let difference = |(single, half): (&f32, &f32)| f64::from((single - half).abs() / single);
+    let worst = single.iter().zip(&half).map(difference).fold(0.0, f64::max);
+    println!("{target:?}: losses differ by at most {worst:.1e}");
+    assert!(common::within(worst, TOLERANCE), "{target:?}: {half:?} instead of {single:?}");
+    assert_eq!(losses(Precision::F16), half, "{target:?}: the same run, the same bits");
 }
 
 /// A scale that is far too large: steps are skipped, each halves it, nothing moves until it fits; then the

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
-use webmae::gpu::shaders::SHADERS;
+use webmae::gpu::shaders::{Reduction, SHADERS};
 use webmae::gpu::{
-    Blocking, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Products, Tier, Types,
+    CooperativeMatrices, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Products, Tier,
+    Tiling, Types,
 };
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::objective::{masked_objective, predicted_pixels};
@@ -25,12 +26,12 @@ const MAX_STORAGE_TEXTURES: u32 = 4;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
 const MAX_INVOCATIONS: u32 = 256;
 
-/// The variants by shader: element types and constants.
-type Variants = BTreeMap<&'static str, BTreeSet<(Types, Vec<(&'static str, u32)>)>>;
+/// The variants by shader: element types, way of reducing, and constants.
+type Variants = BTreeMap<&'static str, BTreeSet<(Types, Reduction, Vec<(&'static str, u32)>)>>;
 
 fn collect(variants: &mut Variants, rec: &Recorder) {
-    for KernelKey { shader, constants, types } in rec.kernels() {
-        variants.entry(shader).or_default().insert((*types, constants.clone()));
+    for KernelKey { shader, constants, types, reduction } in rec.kernels() {
+        variants.entry(shader).or_default().insert((*types, *reduction, constants.clone()));
     }
 }
 
@@ -57,11 +58,7 @@ fn models() -> Vec<ModelConfig> {
     models
 }
 
-fn record_models(
-    variants: &mut Variants,
-    target: impl Into<KernelTarget> + Copy,
-    precision: Precision,
-) {
+fn record_models(variants: &mut Variants, target: KernelTarget, precision: Precision) {
     let optimizer =
         AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
     for model in models() {
@@ -87,7 +84,7 @@ fn record_models(
     }
 }
 
-fn record_classifiers(variants: &mut Variants, tier: Tier) {
+fn record_classifiers(variants: &mut Variants, target: KernelTarget) {
     let momentum = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
     for (pool, head) in
         [(Pool::Cls, Head::Full), (Pool::Mean, Head::Full), (Pool::Cls, Head::Probe)]
@@ -111,9 +108,9 @@ fn record_classifiers(variants: &mut Variants, tier: Tier) {
             optimizer: Optimizer::Lars(momentum),
             layer_decay: 0.75,
         };
-        collect(variants, &config.record_batch(tier, &layout));
-        collect(variants, &config.record_update(tier, &layout));
-        let mut rec = Recorder::new(tier, true);
+        collect(variants, &config.record_batch(target, &layout));
+        collect(variants, &config.record_update(target, &layout));
+        let mut rec = Recorder::new(target, true);
         layout.declare(&mut rec, true);
         let logits = classify(&mut rec, &classifier, 3, Input::Images, false).logits;
         let labels = rec.external("labels", [3]);
@@ -125,9 +122,9 @@ fn record_classifiers(variants: &mut Variants, tier: Tier) {
 }
 
 /// The linear probe's ops, and residuals and softmax on their own.
-fn record_rest(variants: &mut Variants, tier: Tier) {
+fn record_rest(variants: &mut Variants, target: KernelTarget) {
     for dim in [7, 192, 2048] {
-        let mut rec = Recorder::new(tier, true);
+        let mut rec = Recorder::new(target, true);
         let x = rec.external("x", [9, dim]);
         rec.require_grad(x);
         for train in [true, false] {
@@ -168,19 +165,29 @@ fn record_rest(variants: &mut Variants, tier: Tier) {
 }
 
 /// What a store records for mixed precision.
-fn record_halves(variants: &mut Variants, tier: Tier) {
-    let mut rec = Recorder::new(tier, false);
+fn record_halves(variants: &mut Variants, target: KernelTarget) {
+    let mut rec = Recorder::new(target, false);
     let values = rec.external("values", [64]);
     let halves = rec.external_of(Precision::F16, "halves", [64]);
     halve(&mut rec, values, halves);
     collect(variants, &rec);
 }
 
-/// A linear layer in every blocking; enough rows for workgroups to share a weight gradient's sum.
-fn record_blockings(variants: &mut Variants, precision: Precision) {
-    for blocking in 0..Blocking::ALL.len() {
-        let products = Products::uniform(blocking);
-        let mut rec = Recorder::new(KernelTarget { products, ..Tier::Gpu.into() }, true);
+/// A linear layer in every tiling, with fragments of either size; enough rows for workgroups to share a weight
+/// gradient's sum.
+fn record_tilings(variants: &mut Variants, precision: Precision) {
+    for (tiling, extent) in (0..Tiling::ALL.len()).flat_map(|n| [8, 16].map(|extent| (n, extent))) {
+        let target = KernelTarget {
+            tier: Tier::Gpu,
+            products: Products::uniform(tiling),
+            cooperative: CooperativeMatrices {
+                f32: Some(extent),
+                f16: Some(extent),
+                subgroup_sizes: [32, if tiling % 2 == 0 { 32 } else { 64 }],
+            },
+            subgroups: true,
+        };
+        let mut rec = Recorder::new(target, true);
         let x = rec.external_of(precision, "x", [600, 12]);
         rec.require_grad(x);
         let weight = rec.external_of(precision, "weight", [20, 12]);
@@ -196,25 +203,30 @@ fn record_blockings(variants: &mut Variants, precision: Precision) {
 
 fn variants() -> Variants {
     let mut variants = Variants::new();
-    for tier in Tier::ALL {
-        record_models(&mut variants, tier, Precision::F32);
-        record_models(&mut variants, tier, Precision::F16);
-        record_halves(&mut variants, tier);
-        record_classifiers(&mut variants, tier);
-        record_rest(&mut variants, tier);
+    let with_subgroups = KernelTarget { subgroups: true, ..Tier::Gpu.into() };
+    for target in Tier::ALL.map(KernelTarget::from).into_iter().chain([with_subgroups]) {
+        record_models(&mut variants, target, Precision::F32);
+        record_models(&mut variants, target, Precision::F16);
+        record_halves(&mut variants, target);
+        record_classifiers(&mut variants, target);
+        record_rest(&mut variants, target);
     }
     let with_subgroups = KernelTarget { subgroups: true, ..Tier::Cpu.into() };
     for precision in [Precision::F32, Precision::F16] {
         record_models(&mut variants, with_subgroups, precision);
+        record_tilings(&mut variants, precision);
     }
-    record_blockings(&mut variants, Precision::F32);
-    record_blockings(&mut variants, Precision::F16);
     variants
 }
 
-fn validate(module: &Module, types: Types) -> Result<ModuleInfo, String> {
-    let mut capabilities = Capabilities::SUBGROUP;
+/// Validates for WebGPU, or for the adapters that offer what a variant is chosen for.
+fn validate(module: &Module, text: &str, types: Types) -> Result<ModuleInfo, String> {
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, text.contains("subgroup"));
     capabilities.set(Capabilities::SHADER_FLOAT16, types.activations == Precision::F16);
+    if text.starts_with("enable wgpu_cooperative_matrix;") {
+        capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
+    }
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.validate(module).map_err(|e| format!("{:?}", e.into_inner()))
 }
@@ -260,9 +272,15 @@ fn every_variant_is_valid_and_within_the_default_limits() {
             failures.push(format!("{name}: no op records it"));
             continue;
         };
-        for (types, constants) in variants {
-            let what = format!("{name} {types:?} {constants:?}");
-            let text = shader.text(*types, constants);
+        for (types, reduction, constants) in variants {
+            let what = format!("{name} {types:?} {reduction:?} {constants:?}");
+            let (types, reduction) = (*types, *reduction);
+            let text = shader.text(&KernelKey {
+                shader: name,
+                constants: constants.clone(),
+                types,
+                reduction,
+            });
             let module = match naga::front::wgsl::parse_str(&text) {
                 Ok(module) => module,
                 Err(error) => {
@@ -270,7 +288,7 @@ fn every_variant_is_valid_and_within_the_default_limits() {
                     continue;
                 }
             };
-            let info = match validate(&module, *types) {
+            let info = match validate(&module, &text, types) {
                 Ok(info) => info,
                 Err(error) => {
                     failures.push(format!("{what}: {error}"));
@@ -288,7 +306,7 @@ fn every_variant_is_valid_and_within_the_default_limits() {
             );
             match processed {
                 Ok((module, _)) => {
-                    if let Err(error) = validate(&module, *types) {
+                    if let Err(error) = validate(&module, &text, types) {
                         failures.push(format!("{what}: {error}"));
                     }
                     check_limits(&module, &mut failures, &what);

@@ -1,33 +1,10 @@
-// Reductions over a workgroup in a fixed order. Call them in uniform control flow.
+// Reductions over a workgroup, for kernels that come in both ways of `shaders/reduction`: `group_sum2` and
+// `group_max` are there. Call them in uniform control flow.
 
 // Invocations: one SIMD vector on a CPU driver, where barriers are dear; more on a GPU.
 override WG: u32 = 64u;
 var<workgroup> partial: array<vec2<f32>, 256>;
 
-fn group_sum2(lane: u32, value: vec2<f32>) -> vec2<f32> {
-    partial[lane] = value;
-    workgroupBarrier();
-    for (var stride = WG / 2u; stride > 0u; stride /= 2u) {
-        if (lane < stride) { partial[lane] += partial[lane + stride]; }
-        workgroupBarrier();
-    }
-    let sum = partial[0];
-    workgroupBarrier();
-    return sum;
-}
-
 fn group_sum(lane: u32, value: f32) -> f32 {
     return group_sum2(lane, vec2<f32>(value, 0.0)).x;
-}
-
-fn group_max(lane: u32, value: f32) -> f32 {
-    partial[lane] = vec2<f32>(value, 0.0);
-    workgroupBarrier();
-    for (var stride = WG / 2u; stride > 0u; stride /= 2u) {
-        if (lane < stride) { partial[lane] = max(partial[lane], partial[lane + stride]); }
-        workgroupBarrier();
-    }
-    let maximum = partial[0].x;
-    workgroupBarrier();
-    return maximum;
 }

@@ -61,6 +61,8 @@ pub fn differences(saved: &Record, now: &Record) -> Vec<String> {
     note("adapter", &saved.adapter.name, &now.adapter.name);
     note("graphics API", &saved.adapter.backend, &now.adapter.backend);
     note("driver", &saved.adapter.driver, &now.adapter.driver);
+    let matrices = |record: &Record| record.cooperative_matrices.clone().unwrap_or("none".into());
+    note("use of cooperative matrices", &matrices(saved), &matrices(now));
     for result in &now.results {
         let (name, mode) = (&result.workload, result.mode);
         let Some(before) = saved.find(name, mode) else { continue };
@@ -115,6 +117,7 @@ mod tests {
         let mut now = saved.clone();
         now.adapter.name = "Other GPU".to_owned();
         now.adapter.driver = "some 1.3".to_owned();
+        now.cooperative_matrices = Some("f16 16×16".to_owned());
         now.results[0].recompute = true;
         now.results[0].precision = Precision::F16;
         now.results[0].model.mask_ratio = 0.5;
@@ -122,6 +125,7 @@ mod tests {
         let expected = [
             "adapter differs: Some GPU saved, Other GPU now",
             "driver differs: some 1.2 saved, some 1.3 now",
+            "use of cooperative matrices differs: none saved, f16 16×16 now",
             "recomputation of W1 train differs: off saved, on now",
             "precision of W1 train differs: 32 bits saved, 16 bits now",
             "model of W1 train differs: other options saved, these options now",

@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::workload::Mode;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterSummary, Precision};
+use crate::gpu::{AdapterSummary, Gpu, Precision};
 use crate::weights::atomic_write;
 
 /// How to make a file that [`Record::load`] reads, for messages.
@@ -23,6 +23,9 @@ pub struct Record {
     pub webmae: String,
     /// What it ran on.
     pub adapter: Adapter,
+    /// What matrix products made of cooperative matrices; nothing where they did without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooperative_matrices: Option<String>,
     /// The best matrix product.
     pub gemm: Gemm,
     /// One for each workload and mode.
@@ -93,12 +96,13 @@ pub struct WorkloadResult {
 }
 
 impl Record {
-    /// A run on `adapter` without results yet, whose best matrix product did `gflops`.
-    pub fn new(adapter: &AdapterSummary, gflops: f64) -> Self {
-        let AdapterSummary { name, backend, kind, driver, .. } = adapter.clone();
+    /// A run on `gpu` without results yet, whose best matrix product did `gflops`.
+    pub fn new(gpu: &Gpu, gflops: f64) -> Self {
+        let AdapterSummary { name, backend, kind, driver, .. } = gpu.adapter().clone();
         Self {
             webmae: env!("CARGO_PKG_VERSION").to_owned(),
             adapter: Adapter { name, backend, kind: kind.to_owned(), driver },
+            cooperative_matrices: gpu.target().describe_cooperative(),
             gemm: Gemm { extent: EXTENT, gflops },
             results: Vec::new(),
         }
@@ -226,6 +230,7 @@ pub(super) mod tests {
                 kind: word("discrete GPU"),
                 driver: word("some 1.2"),
             },
+            cooperative_matrices: None,
             gemm: Gemm { extent: EXTENT, gflops: 20.0 },
             results: results.iter().map(result).collect(),
         }

@@ -37,12 +37,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
 }
 
 /// Features that kernels can make use of, with the words for them.
-const FEATURES: [(&str, &str); 4] = [
-    ("TIMESTAMP_QUERY", "timestamps"),
-    ("SHADER_F16", "f16"),
-    ("SUBGROUP", "subgroups"),
-    ("EXPERIMENTAL_COOPERATIVE_MATRIX", "cooperative matrix"),
-];
+const FEATURES: [(&str, &str); 3] =
+    [("TIMESTAMP_QUERY", "timestamps"), ("SHADER_F16", "f16"), ("SUBGROUP", "subgroups")];
 
 fn adapters(as_json: bool) -> Result<()> {
     let adapters = pollster::block_on(list_adapters());
@@ -81,6 +77,7 @@ fn print_adapter(number: usize, adapter: &AdapterSummary) {
     let words = FEATURES
         .map(|(feature, word)| format!("{word} {}", if has(feature) { "yes" } else { "no" }));
     say!("   {}", words.join(", "));
+    say!("   cooperative matrices: {}", adapter.cooperative.describe());
 }
 
 /// What weights of a kind can and cannot be used for.

@@ -71,6 +71,9 @@ struct Cli {
     /// GPU to use: a number of `webmae info`, or a part of its name
     #[arg(long, global = true, value_name = "NAME|NUMBER", help_heading = "Device")]
     adapter: Option<String>,
+    /// Multiply matrices without cooperative matrices (tensor cores), which are experimental
+    #[arg(long, global = true, help_heading = "Device")]
+    without_cooperative_matrices: bool,
     /// Kernels of another tier (cpu, cpu-textures, gpu) than the adapter's, to compare them
     #[arg(long, global = true, hide = true, value_name = "TIER")]
     tier: Option<Tier>,
@@ -131,7 +134,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<()> {
-    let gpu = GpuOptions { adapter: cli.adapter, tier: cli.tier, ..GpuOptions::default() };
+    let gpu = GpuOptions {
+        adapter: cli.adapter,
+        tier: cli.tier,
+        without_cooperative_matrices: cli.without_cooperative_matrices,
+        ..GpuOptions::default()
+    };
     match cli.command {
         Command::Pretrain(args) => pretrain::run(&args, &gpu),
         Command::Reconstruct(args) => reconstruct::run(&args, &gpu),
@@ -158,10 +166,16 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         args.push("webmae".into());
     }
     let mut first = 1;
-    while args.get(first).is_some_and(|arg| arg.to_string_lossy().starts_with("--adapter")) {
-        let joined = args[first].to_string_lossy().contains('=');
-        first = (first + if joined { 1 } else { 2 }).min(args.len());
+    // Behind the options of all commands.
+    while let Some(arg) = args.get(first).map(|arg| arg.to_string_lossy()) {
+        first += match &*arg {
+            "--adapter" | "--tier" => 2,
+            "--without-cooperative-matrices" => 1,
+            _ if arg.starts_with("--adapter=") || arg.starts_with("--tier=") => 1,
+            _ => break,
+        };
     }
+    let first = first.min(args.len());
     let names_none = args.get(first).is_none_or(|arg| {
         let arg = arg.to_string_lossy();
         arg.starts_with('-') && !["-h", "--help", "-V", "--version"].contains(&&*arg)
@@ -200,7 +214,15 @@ mod tests {
         assert_eq!(completed("webmae --steps 5"), "webmae pretrain --steps 5");
         assert_eq!(completed("webmae --adapter 0"), "webmae --adapter 0 pretrain");
         assert_eq!(completed("webmae --adapter=0 -x"), "webmae --adapter=0 pretrain -x");
-        for unchanged in ["webmae info", "webmae --adapter 0 info", "webmae --help", "webmae -V"] {
+        let flag = "--without-cooperative-matrices";
+        assert_eq!(completed(&format!("webmae {flag}")), format!("webmae {flag} pretrain"));
+        for unchanged in [
+            "webmae info",
+            "webmae --adapter 0 info",
+            "webmae --tier gpu --without-cooperative-matrices info",
+            "webmae --help",
+            "webmae -V",
+        ] {
             assert_eq!(completed(unchanged), unchanged);
         }
     }

@@ -8,7 +8,9 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Blocking, Gpu, GpuOptions, ProductClass, ProductLayout, Products};
+use crate::gpu::{
+    Gpu, GpuOptions, KernelTarget, Precision, ProductClass, ProductLayout, Products, Tiling,
+};
 use crate::tune::{Tuning, is_tunable, key};
 use crate::weights::atomic_write;
 
@@ -30,10 +32,10 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
     }
     let tuning = block_on(Tuning::measure(&gpu))?;
     if args.json {
-        let text = serde_json::to_string_pretty(&to_json(&tuning));
+        let text = serde_json::to_string_pretty(&to_json(gpu.target(), &tuning));
         say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
     } else {
-        print(name, &tuning);
+        print(name, gpu.target(), &tuning);
     }
     match file() {
         Some(path) => keep(&path, &key(&gpu), tuning.products()),
@@ -88,10 +90,21 @@ fn keep(path: &Path, key: &str, products: Products) -> Result<()> {
     atomic_write(path, |file| Ok(serde_json::to_writer_pretty(file, &all)?))
 }
 
-fn tile_name(blocking: Blocking) -> String {
-    let [m, n] = blocking.tile();
-    let [rows, columns] = blocking.vectors.map(|n| 4 * n);
-    format!("{m}×{n}/{rows}×{columns}")
+/// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
+fn tile_name(target: KernelTarget, tiling: Tiling, operands: Precision) -> String {
+    match tiling {
+        Tiling::Blocked(blocking) => {
+            let [m, n] = blocking.tile();
+            let [rows, columns] = blocking.vectors.map(|n| 4 * n);
+            format!("{m}×{n}/{rows}×{columns}")
+        }
+        Tiling::Cooperative(tile) => {
+            let extent = target.cooperative.extent(operands).unwrap_or_default();
+            let [m, n] = tile.tile(extent);
+            let [rows, columns] = tile.fragments.map(|n| n * extent);
+            format!("{m}×{n}/{rows}×{columns} coop")
+        }
+    }
 }
 
 fn class_name(class: ProductClass) -> String {
@@ -100,27 +113,67 @@ fn class_name(class: ProductClass) -> String {
         ProductLayout::Nn => "A·B",
         ProductLayout::Tn => "Aᵀ·B",
     };
-    format!("{layout}, {}", if class.large { "large" } else { "small" })
+    let operands = match class.operands {
+        Precision::F32 => "",
+        Precision::F16 => "f16 ",
+    };
+    format!("{operands}{layout}, {}", if class.large { "large" } else { "small" })
 }
 
-fn print(name: &str, tuning: &Tuning) {
-    say!("{name}: GFLOP/s by tile/values of a thread\n");
-    let heads = Blocking::ALL.map(|blocking| format!("{:>14}", tile_name(blocking)));
-    say!("{:<12}{}", "product", heads.concat());
-    for (class, rates) in ProductClass::ALL.into_iter().zip(&tuning.gflops) {
-        let best = rates.iter().copied().fold(0.0, f64::max);
-        let cells = rates.map(|rate| {
-            format!("{:>14}", format!("{rate:.1}{}", if rate == best { "*" } else { " " }))
-        });
-        say!("{:<12}{}", class_name(class), cells.concat());
+/// The classes that were measured in one precision, with their rates.
+fn measured(
+    tuning: &Tuning,
+    operands: Precision,
+) -> impl Iterator<Item = (ProductClass, &[Option<f64>; Tiling::ALL.len()])> {
+    let rows = ProductClass::ALL.into_iter().zip(&tuning.gflops);
+    rows.filter(move |(class, rates)| {
+        class.operands == operands && rates.iter().any(Option::is_some)
+    })
+}
+
+fn print(name: &str, target: KernelTarget, tuning: &Tuning) {
+    say!(
+        "{name}: GFLOP/s by tile/values of a thread (coop: of a subgroup, by cooperative matrices)"
+    );
+    for operands in [Precision::F32, Precision::F16] {
+        say!("{}", table(target, tuning, operands));
+    }
+    let chosen = KernelTarget { products: tuning.products(), ..target };
+    if let Some(matrices) = chosen.describe_cooperative() {
+        say!("\ncooperative matrices: {matrices}");
     }
 }
 
-fn to_json(tuning: &Tuning) -> serde_json::Value {
-    let classes = ProductClass::ALL.into_iter().zip(&tuning.gflops).map(|(class, rates)| {
-        let rates = Blocking::ALL.into_iter().zip(rates);
-        let rates: BTreeMap<String, f64> = rates.map(|(b, &rate)| (tile_name(b), rate)).collect();
-        (class_name(class), json!(rates))
+/// A line for each class that was measured in one precision, a column for each tiling that is offered; the
+/// fastest have a star.
+fn table(target: KernelTarget, tuning: &Tuning, operands: Precision) -> String {
+    let offered = |tiling: &Tiling| target.offers(*tiling, operands);
+    let names = Tiling::ALL.into_iter().filter(offered);
+    let heads = names.map(|tiling| format!("{:>19}", tile_name(target, tiling, operands)));
+    let heads = format!("\n{:<16}{}", "product", heads.collect::<String>());
+    let rows = measured(tuning, operands).map(|(class, rates)| {
+        let best = rates.iter().flatten().copied().fold(0.0, f64::max);
+        let cell = |rate: &Option<f64>| match rate {
+            Some(rate) => format!("{rate:.1}{}", if *rate == best { "*" } else { " " }),
+            None => "wrong ".to_owned(),
+        };
+        let cells = Tiling::ALL.iter().zip(rates).filter(|(tiling, _)| offered(tiling));
+        let cells: String = cells.map(|(_, rate)| format!("{:>19}", cell(rate))).collect();
+        format!("\n{:<16}{cells}", class_name(class))
+    });
+    let rows: String = rows.collect();
+    if rows.is_empty() { rows } else { heads + &rows }
+}
+
+fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {
+    let classes = [Precision::F32, Precision::F16].into_iter().flat_map(|operands| {
+        measured(tuning, operands).map(move |(class, rates)| {
+            let rates = Tiling::ALL
+                .into_iter()
+                .zip(rates)
+                .filter_map(|(tiling, rate)| Some((tile_name(target, tiling, operands), (*rate)?)));
+            (class_name(class), json!(rates.collect::<BTreeMap<String, f64>>()))
+        })
     });
     serde_json::Value::Object(classes.collect())
 }
@@ -128,6 +181,31 @@ fn to_json(tuning: &Tuning) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::Tier;
+
+    #[test]
+    fn tables_have_what_was_measured() {
+        let mut target = KernelTarget::from(Tier::Gpu);
+        let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
+        gflops[1][..6].copy_from_slice(&[Some(1.5), Some(7.5), None, None, None, None]);
+        let single = table(target, &Tuning { gflops }, Precision::F32);
+        assert!(single.contains("128×128/8×8\n") && !single.contains("coop"), "{single}");
+        assert!(single.contains("\nA·Bᵀ, large") && single.contains(" 7.5*"), "{single}");
+        assert_eq!(single.lines().count(), 3, "an empty line, heads, one class: {single}");
+        assert_eq!(table(target, &Tuning { gflops }, Precision::F16), "");
+
+        target.cooperative.f16 = Some(16);
+        target.cooperative.subgroup_sizes = [32, 32];
+        gflops[6] = [Some(1.0); Tiling::ALL.len()];
+        gflops[6][7..].copy_from_slice(&[None, Some(99.0)]);
+        let half = table(target, &Tuning { gflops }, Precision::F16);
+        assert!(half.contains("64×64/32×32 coop") && half.contains("128×128/64×64 coop"), "{half}");
+        assert!(half.contains("f16 A·Bᵀ, small") && half.contains(" wrong "), "{half}");
+        assert!(half.ends_with(" 99.0*"), "{half}");
+        let json = to_json(target, &Tuning { gflops });
+        assert_eq!(json["f16 A·Bᵀ, small"]["128×128/64×64 coop"], 99.0);
+        assert_eq!(json["A·Bᵀ, large"].as_object().expect("rates").len(), 2);
+    }
 
     #[test]
     fn choices_are_kept_by_device() {
@@ -146,7 +224,8 @@ mod tests {
     fn a_file_of_another_form_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiles.json");
-        for text in ["", "{", "[]", r#"{"a":[9,9,9,9,9,9]}"#] {
+        for text in ["", "{", "[]", r#"{"a":[9,9,9,9,9,9,9,9,9,9,9,9]}"#, r#"{"a":[0,0,0,0,0,0]}"#]
+        {
             std::fs::write(&path, text).unwrap();
             assert!(read(&path).is_empty(), "{text}");
         }

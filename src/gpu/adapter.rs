@@ -1,5 +1,6 @@
 //! Which adapter runs the work: by number, by name, or the fastest kind there is.
 
+use super::cooperative::CooperativeMatrices;
 use crate::error::{Error, Result};
 
 /// What is known of an adapter before it is used.
@@ -23,6 +24,8 @@ pub struct AdapterSummary {
     pub workgroup_invocations: u32,
     /// Bytes that the invocations of a workgroup share.
     pub workgroup_memory: u32,
+    /// Fragments of matrices that its subgroups multiply.
+    pub cooperative: CooperativeMatrices,
     /// Names of the optional features that it offers.
     pub features: Vec<String>,
 }
@@ -49,6 +52,7 @@ pub(super) fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         workgroup_memory: limits.max_compute_workgroup_storage_size,
+        cooperative: CooperativeMatrices::of(adapter),
         features: adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
     }
 }

@@ -2,8 +2,10 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+mod cooperative;
 mod operands;
 mod precision;
+mod products;
 mod run;
 pub mod shaders;
 #[cfg(target_family = "wasm")]
@@ -17,10 +19,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
+pub use cooperative::CooperativeMatrices;
 pub use precision::{Precision, Types};
+pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
 pub use run::{CommandList, Dispatch, ReadBack};
-use shaders::{Access, Shader};
-pub use target::{Blocking, KernelTarget, ProductClass, ProductLayout, Products, Tier};
+use shaders::{Access, Reduction, Shader};
+pub use target::{KernelTarget, Tier};
 
 use crate::error::{Error, Result};
 
@@ -47,7 +51,9 @@ pub struct GpuOptions {
     pub tier: Option<Tier>,
     /// Leave `shader-f16` aside where the adapter offers it, to test what follows.
     pub without_f16: bool,
-    /// The same for subgroups.
+    /// Leave cooperative matrices aside where the adapter offers them: they are experimental in `wgpu`.
+    pub without_cooperative_matrices: bool,
+    /// Leave subgroups aside where the adapter offers them, and with them cooperative matrices.
     pub without_subgroups: bool,
 }
 
@@ -63,9 +69,10 @@ struct Inner {
     summary: AdapterSummary,
     tier: Tier,
     products: Mutex<Products>,
+    cooperative: CooperativeMatrices,
+    subgroups: bool,
     checked: bool,
     f16: bool,
-    subgroups: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
@@ -106,6 +113,8 @@ pub struct KernelKey {
     pub constants: Vec<(&'static str, u32)>,
     /// Element types.
     pub types: Types,
+    /// How it reduces over a workgroup, if it does.
+    pub reduction: Reduction,
 }
 
 /// A compiled kernel.
@@ -156,12 +165,24 @@ impl Gpu {
         let instance = adapter::new_instance();
         let adapter = adapter::choose(&instance, options.adapter.as_deref()).await?;
         let summary = adapter::summarize(&adapter);
+        let info = adapter.get_info();
+        let tier = options.tier.unwrap_or_else(|| Tier::of(&info));
+        let mut cooperative = CooperativeMatrices::default();
+        let without = options.without_cooperative_matrices || options.without_subgroups;
+        if tier == Tier::Gpu && !without {
+            cooperative = summary.cooperative;
+        }
+        if options.without_f16 {
+            cooperative.f16 = None;
+        }
         let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
         wanted.set(wgpu::Features::SHADER_F16, !options.without_f16);
-        let info = adapter.get_info();
         let wants_subgroups =
             !options.without_subgroups && info.subgroup_min_size >= SMALLEST_SUBGROUP;
         wanted.set(wgpu::Features::SUBGROUP, wants_subgroups);
+        if cooperative.any() {
+            wanted |= CooperativeMatrices::FEATURES;
+        }
         let features = adapter.features() & wanted;
         let mut limits = wgpu::Limits::default();
         if !options.default_limits {
@@ -173,6 +194,13 @@ impl Gpu {
             label: Some("webmae"),
             required_features: features,
             required_limits: limits,
+            experimental_features: if cooperative.any() {
+                // SAFETY: asked for nothing but cooperative matrices, whose kernels load from and store
+                // to places within their own arrays, in control flow that is uniform over a subgroup.
+                unsafe { wgpu::ExperimentalFeatures::enabled() }
+            } else {
+                wgpu::ExperimentalFeatures::disabled()
+            },
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
@@ -206,8 +234,9 @@ impl Gpu {
                 device,
                 queue,
                 summary,
-                tier: options.tier.unwrap_or_else(|| Tier::of(&info)),
+                tier,
                 products: Mutex::default(),
+                cooperative,
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
                 subgroups,
@@ -245,8 +274,12 @@ impl Gpu {
 
     /// What programs for this device are recorded for.
     pub fn target(&self) -> KernelTarget {
-        let products = *self.inner.products.lock().unwrap();
-        KernelTarget { tier: self.tier(), products, subgroups: self.inner.subgroups }
+        KernelTarget {
+            tier: self.tier(),
+            products: *self.inner.products.lock().unwrap(),
+            cooperative: self.inner.cooperative,
+            subgroups: self.inner.subgroups,
+        }
     }
 
     /// Chooses the tiles of matrix products in programs that are recorded from now on.
@@ -336,7 +369,7 @@ impl Gpu {
         };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.text(key.types, &key.constants).into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text(key).into()),
         };
         // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
         // tests run every one of them with the checks on as well.

@@ -1,5 +1,6 @@
 //! The table of kernels that `build.rs` makes from `shaders/`.
 
+use super::KernelKey;
 use super::precision::{Precision, Types};
 use super::unroll::unroll;
 
@@ -8,6 +9,10 @@ use super::unroll::unroll;
 pub struct Shader {
     /// File name without its ending.
     pub name: &'static str,
+    /// Language extensions, to be put in front of everything.
+    enables: &'static str,
+    /// Whether it reduces over a workgroup, and so comes in either [`Reduction`].
+    pub reduces: bool,
     /// WGSL without comments, to be put behind the element types; see [`Self::text`].
     source: &'static str,
     /// Whether it uses subgroups.
@@ -18,6 +23,17 @@ pub struct Shader {
     pub bindings: &'static [Access],
     /// What each of them holds.
     pub elements: &'static [Element],
+}
+
+/// How a kernel reduces over a workgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Reduction {
+    /// As a tree in workgroup memory, on every adapter.
+    #[default]
+    Barriers,
+    /// By way of subgroups, where the adapter has such operations; never in browsers, as `wgpu` does not
+    /// pass them on.
+    Subgroups,
 }
 
 /// How a kernel accesses a binding.
@@ -55,7 +71,8 @@ impl Element {
     }
 }
 
-// `SHADERS`, ordered by name, and `PRELUDES`, ordered like `Types::ALL`.
+// `SHADERS`, ordered by name, `PRELUDES`, ordered like `Types::ALL`, and `REDUCTIONS`, like
+// `Reduction`.
 include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 impl Shader {
@@ -68,17 +85,20 @@ impl Shader {
         &SHADERS[found.unwrap_or_else(|_| panic!("no shader {name}.wgsl"))]
     }
 
-    /// Its complete WGSL for the element types `types`; `constants` may be any of a [`super::KernelKey`].
+    /// The complete WGSL of one of its variants, in the types, the reduction and with the constants of `key`.
     ///
     /// # Panics
     /// If the types are none of [`Types::ALL`].
-    pub fn text(&self, types: Types, constants: &[(&'static str, u32)]) -> String {
-        let variant = Types::ALL.iter().position(|&known| known == types);
-        let variant = variant.unwrap_or_else(|| panic!("{} has no variant {types:?}", self.name));
+    pub fn text(&self, key: &KernelKey) -> String {
+        let variant = Types::ALL.iter().position(|&known| known == key.types);
+        let variant =
+            variant.unwrap_or_else(|| panic!("{} has no variant {:?}", self.name, key.types));
+        let reduction = if self.reduces { REDUCTIONS[key.reduction as usize] } else { "" };
+        let subgroups = self.subgroups || self.reduces && key.reduction == Reduction::Subgroups;
         // Browsers want to be asked for subgroups; naga, the compiler of native targets, does not know the request.
-        let asks = self.subgroups && cfg!(target_family = "wasm");
-        let enable = if asks { "enable subgroups;\n" } else { "" };
-        format!("{enable}{}{}", PRELUDES[variant], unroll(self.source, constants))
+        let asks = subgroups && cfg!(target_family = "wasm");
+        let enable = if asks { "enable subgroups;\n" } else { self.enables };
+        [enable, PRELUDES[variant], reduction, &unroll(self.source, &key.constants)].concat()
     }
 
     /// Those of a variant's constants that are WGSL's `override`s.

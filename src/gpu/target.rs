@@ -1,6 +1,9 @@
-//! Which kernels suit a device: its tier, and for GPUs the tiles of matrix products.
+//! Which kernels suit a device: its tier, and for GPUs how products are divided.
 
-use serde::{Deserialize, Serialize};
+use super::cooperative::CooperativeMatrices;
+use super::precision::Precision;
+use super::products::{ProductClass, Products, Tiling};
+use super::shaders::Reduction;
 
 /// Which kernels suit an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +53,10 @@ impl std::str::FromStr for Tier {
 pub struct KernelTarget {
     /// The family of kernels.
     pub tier: Tier,
-    /// Tiles of matrix products in [`Tier::Gpu`].
+    /// How matrix products are divided in [`Tier::Gpu`].
     pub products: Products,
+    /// Fragments of matrices that its products may use.
+    pub cooperative: CooperativeMatrices,
     /// Whether kernels may use subgroups, of [`super::SMALLEST_SUBGROUP`] or more.
     pub subgroups: bool,
 }
@@ -59,127 +64,47 @@ pub struct KernelTarget {
 impl From<Tier> for KernelTarget {
     /// With defaults, and without what not every adapter has.
     fn from(tier: Tier) -> Self {
-        Self { tier, products: Products::default(), subgroups: false }
-    }
-}
-
-/// Which operand of a matrix product is transposed. All matrices are row-major.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProductLayout {
-    /// `A[M,K] · B[N,K]ᵀ`: a linear layer's forward pass.
-    Nt,
-    /// `A[M,K] · B[K,N]`: its input gradient.
-    Nn,
-    /// `A[K,M]ᵀ · B[K,N]`: its weight gradient.
-    Tn,
-}
-
-/// Products for which the same tiles are best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProductClass {
-    /// How the operands lie.
-    pub layout: ProductLayout,
-    /// Whether the output is large enough to fill a GPU with the largest tiles.
-    pub large: bool,
-}
-
-impl ProductClass {
-    /// All of them, in the order of [`Products`].
-    pub const ALL: [Self; 6] = {
-        const fn of(layout: ProductLayout, large: bool) -> ProductClass {
-            ProductClass { layout, large }
+        Self {
+            tier,
+            products: Products::default(),
+            cooperative: CooperativeMatrices::default(),
+            subgroups: false,
         }
-        [
-            of(ProductLayout::Nt, false),
-            of(ProductLayout::Nt, true),
-            of(ProductLayout::Nn, false),
-            of(ProductLayout::Nn, true),
-            of(ProductLayout::Tn, false),
-            of(ProductLayout::Tn, true),
-        ]
-    };
-
-    /// The class of products with an output of `m × n`.
-    pub fn of(layout: ProductLayout, [m, n]: [usize; 2]) -> Self {
-        /// 64 tiles of 128×128.
-        const LARGE: usize = 64 * 128 * 128;
-        Self { layout, large: m * n >= LARGE }
-    }
-
-    fn index(self) -> usize {
-        2 * self.layout as usize + usize::from(self.large)
     }
 }
 
-/// How `gemm_blocked` divides a product: see the constants in `shaders/gemm_blocked.wgsl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Blocking {
-    /// Threads along M and N.
-    pub threads: [u32; 2],
-    /// Vectors of four rows and of four columns that a thread computes.
-    pub vectors: [u32; 2],
-}
-
-impl Blocking {
-    /// From the smallest tile to the largest. All fit WebGPU's default limits: 256 threads, 16 KiB.
-    pub const ALL: [Self; 6] = [
-        Self { threads: [8, 8], vectors: [1, 1] },
-        Self { threads: [16, 16], vectors: [1, 1] },
-        Self { threads: [8, 16], vectors: [2, 1] },
-        Self { threads: [8, 8], vectors: [2, 2] },
-        Self { threads: [8, 16], vectors: [2, 2] },
-        Self { threads: [16, 16], vectors: [2, 2] },
-    ];
-
-    /// Rows and columns of a workgroup's tile.
-    pub fn tile(self) -> [usize; 2] {
-        let extent = |i: usize| (4 * self.threads[i] * self.vectors[i]) as usize;
-        [extent(0), extent(1)]
-    }
-}
-
-/// The blocking of each class of products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "[u8; 6]", into = "[u8; 6]")]
-pub struct Products([u8; ProductClass::ALL.len()]);
-
-impl Products {
-    /// The same blocking, by its number in [`Blocking::ALL`], for every class.
-    pub fn uniform(blocking: usize) -> Self {
-        Self([blocking as u8; ProductClass::ALL.len()])
+impl KernelTarget {
+    /// How kernels reduce over a workgroup. One of a single SIMD vector needs no barriers anyway.
+    pub fn reduction(&self) -> Reduction {
+        if self.subgroups && self.tier == Tier::Gpu {
+            Reduction::Subgroups
+        } else {
+            Reduction::Barriers
+        }
     }
 
-    /// The blocking of a class.
-    pub fn blocking(&self, class: ProductClass) -> Blocking {
-        Blocking::ALL[usize::from(self.0[class.index()])]
+    /// How products of `class` are divided: as was chosen, or as by default where that takes fragments
+    /// that the device does not have.
+    pub fn tiling(&self, class: ProductClass) -> Tiling {
+        let chosen = self.products.tiling(class);
+        if self.offers(chosen, class.operands) { chosen } else { Products::default().tiling(class) }
     }
 
-    /// Chooses a blocking by its number in [`Blocking::ALL`].
-    pub fn set(&mut self, class: ProductClass, blocking: usize) {
-        self.0[class.index()] = blocking as u8;
+    /// What products make of cooperative matrices, in words; nothing where there are none.
+    pub fn describe_cooperative(&self) -> Option<String> {
+        let used = |class: &ProductClass| matches!(self.tiling(*class), Tiling::Cooperative(_));
+        self.cooperative.any().then(|| {
+            let count = ProductClass::ALL.iter().filter(|class| used(class)).count();
+            let (kinds, all) = (self.cooperative.describe(), ProductClass::ALL.len());
+            format!("{kinds}, in {count} of {all} kinds of products")
+        })
     }
-}
 
-impl Default for Products {
-    /// Tiles of 64×64 with 8×4 values a thread: middling on every GPU.
-    fn default() -> Self {
-        Self::uniform(2)
-    }
-}
-
-impl From<Products> for [u8; ProductClass::ALL.len()] {
-    fn from(products: Products) -> Self {
-        products.0
-    }
-}
-
-impl TryFrom<[u8; ProductClass::ALL.len()]> for Products {
-    type Error = String;
-
-    fn try_from(numbers: [u8; ProductClass::ALL.len()]) -> Result<Self, String> {
-        match numbers.iter().find(|&&number| usize::from(number) >= Blocking::ALL.len()) {
-            Some(number) => Err(format!("there is no blocking {number}")),
-            None => Ok(Self(numbers)),
+    /// Whether products of `operands` can be divided so.
+    pub fn offers(&self, tiling: Tiling, operands: Precision) -> bool {
+        match tiling {
+            Tiling::Blocked(_) => true,
+            Tiling::Cooperative(tile) => tile.fits(self.cooperative, operands),
         }
     }
 }
@@ -187,30 +112,21 @@ impl TryFrom<[u8; ProductClass::ALL.len()]> for Products {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::ProductLayout;
 
     #[test]
-    fn classes_are_numbered_in_order() {
-        for (i, class) in ProductClass::ALL.into_iter().enumerate() {
-            assert_eq!(class.index(), i);
-        }
-    }
-
-    #[test]
-    fn blockings_fit_the_default_limits() {
-        for blocking in Blocking::ALL {
-            let threads = blocking.threads.iter().product::<u32>();
-            let [m, n] = blocking.tile();
-            assert!(threads <= 256 && 16 * (m + n) * 4 <= 16 << 10, "{blocking:?}");
-            // `place` in the shader exchanges vectors within groups of eight.
-            assert!(m.is_multiple_of(32) && n.is_multiple_of(32), "{blocking:?}");
-        }
-    }
-
-    #[test]
-    fn foreign_numbers_are_refused() {
-        let products: Products = serde_json::from_str("[0,1,2,3,4,5]").unwrap();
-        assert_eq!(serde_json::to_string(&products).unwrap(), "[0,1,2,3,4,5]");
-        assert!(serde_json::from_str::<Products>("[0,1,2,3,4,6]").is_err());
-        assert!(serde_json::from_str::<Products>("[0,1,2]").is_err());
+    fn without_fragments_products_are_blocked() {
+        let is_cooperative = |tiling| matches!(tiling, Tiling::Cooperative(_));
+        let first = Tiling::ALL.into_iter().position(is_cooperative).expect("a tiling");
+        let products = Products::uniform(first);
+        let [single, half] = [Precision::F32, Precision::F16]
+            .map(|operands| ProductClass::of(operands, ProductLayout::Nt, [8, 8]));
+        let mut target = KernelTarget { products, ..Tier::Gpu.into() };
+        assert_eq!(target.tiling(half), Products::default().tiling(half));
+        target.cooperative.f16 = Some(16);
+        target.cooperative.subgroup_sizes = [32, 32];
+        assert_eq!(target.tiling(half), Tiling::ALL[first]);
+        // Operands in f32 never go through fragments in f16.
+        assert_eq!(target.tiling(single), Products::default().tiling(single));
     }
 }

@@ -1,6 +1,9 @@
 //! Matrix products: which kernel, how many workgroups.
 
-use crate::gpu::{Blocking, KernelTarget, ProductClass, ProductLayout, Tier, texture};
+use crate::gpu::{
+    Blocking, CooperativeMatrices, CooperativeTile, KernelTarget, ProductClass, ProductLayout,
+    Tier, Tiling, texture,
+};
 use crate::program::{Recorder, Tensor};
 
 /// What happens to the product before it is stored.
@@ -26,7 +29,7 @@ pub fn gemm(
     operands: [Tensor; 3],
     epilogue: Epilogue,
 ) {
-    let kernel = Kernel::choose(rec.target(), layout, sizes);
+    let kernel = Kernel::choose(rec, layout, sizes, operands[0]);
     launch(rec, kernel, sizes, operands, epilogue, 1);
 }
 
@@ -38,7 +41,7 @@ pub fn add_product(
     sizes @ [m, n, k]: [usize; 3],
     [a, b, out]: [Tensor; 3],
 ) -> Option<Tensor> {
-    let kernel = Kernel::choose(rec.target(), layout, sizes);
+    let kernel = Kernel::choose(rec, layout, sizes, a);
     let wanted = if kernel.splits { parts_of_k(kernel.groups([m, n]), k) } else { 1 };
     let parts = k.div_ceil(k_of_part(k, wanted));
     let epilogue = Epilogue { accumulate: parts == 1, ..Default::default() };
@@ -90,7 +93,7 @@ fn k_of_part(k: usize, parts: usize) -> usize {
 /// Invocations of a workgroup of the direct kernels with subgroups.
 const SUBGROUP_LANES: usize = crate::gpu::SMALLEST_SUBGROUP as usize;
 
-/// K that a workgroup of `gemm_blocked` takes at once.
+/// K that a workgroup of a kernel that splits takes at once.
 const K_STEP: usize = 16;
 
 /// Into how many parts a sum over `k` is divided, so that a product of few tiles occupies a GPU.
@@ -121,9 +124,10 @@ impl Kernel {
         tiles.div_ceil(self.tiles_per_group)
     }
 
-    /// On CPU drivers the direct kernels, on GPUs the blocked one: both read vectors along the
-    /// contiguous dimensions. For sizes that are no whole vectors, the tiled one.
-    fn choose(target: KernelTarget, layout: ProductLayout, [m, n, k]: [usize; 3]) -> Self {
+    /// On CPU drivers the direct kernels, on GPUs the blocked one or the cooperative ones: all read
+    /// vectors along the contiguous dimensions. For sizes that are no whole vectors, the tiled one.
+    fn choose(rec: &Recorder, layout: ProductLayout, [m, n, k]: [usize; 3], a: Tensor) -> Self {
+        let target = rec.target();
         let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
         let vectors = match layout {
             ProductLayout::Nt | ProductLayout::Nn => whole([n, k]),
@@ -143,14 +147,8 @@ impl Kernel {
             };
         }
         if target.tier == Tier::Gpu {
-            let blocking = target.products.blocking(ProductClass::of(layout, [m, n]));
-            return Self {
-                shader: "gemm_blocked",
-                constants: [transposed.as_slice(), &blocking_constants(blocking)].concat(),
-                tile: blocking.tile(),
-                tiles_per_group: 1,
-                splits: true,
-            };
+            let class = ProductClass::of(rec.kept_in(a), layout, [m, n]);
+            return Self::tiled(target, class, &transposed);
         }
         let operands = [m * k, n * k, m * n];
         if target.tier == Tier::CpuTextures && operands.iter().all(|&len| texture::fits(len)) {
@@ -192,6 +190,29 @@ impl Kernel {
             splits: false,
         }
     }
+
+    /// The kernel for a class of products in [`Tier::Gpu`].
+    fn tiled(
+        target: KernelTarget,
+        class: ProductClass,
+        transposed: &[(&'static str, u32)],
+    ) -> Self {
+        let (shader, constants, tile) = match target.tiling(class) {
+            Tiling::Blocked(blocking) => {
+                ("gemm_blocked", blocking_constants(blocking).to_vec(), blocking.tile())
+            }
+            Tiling::Cooperative(tile) => {
+                let matrices = target.cooperative;
+                let extent = matrices.extent(class.operands).expect("a tiling that is offered");
+                let shader =
+                    if extent == 16 { "gemm_cooperative_16" } else { "gemm_cooperative_8" };
+                let constants = cooperative_constants(tile, matrices);
+                (shader, constants.to_vec(), tile.tile(extent))
+            }
+        };
+        let constants = [transposed, &constants].concat();
+        Self { shader, constants, tile, tiles_per_group: 1, splits: true }
+    }
 }
 
 fn blocking_constants(Blocking { threads, vectors }: Blocking) -> [(&'static str, u32); 4] {
@@ -200,5 +221,19 @@ fn blocking_constants(Blocking { threads, vectors }: Blocking) -> [(&'static str
         ("THREADS_N", threads[1]),
         ("ROWS", vectors[0]),
         ("COLS", vectors[1]),
+    ]
+}
+
+fn cooperative_constants(
+    CooperativeTile { subgroups, fragments }: CooperativeTile,
+    matrices: CooperativeMatrices,
+) -> [(&'static str, u32); 6] {
+    [
+        ("SUBGROUPS_M", subgroups[0]),
+        ("SUBGROUPS_N", subgroups[1]),
+        ("ROWS", fragments[0]),
+        ("COLS", fragments[1]),
+        ("SUBGROUP_SIZE", matrices.subgroup_sizes[1]),
+        ("VARIES", u32::from(matrices.subgroup_size_varies())),
     ]
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::mem;
 
-use crate::gpu::shaders::{Access, Element, Shader};
+use crate::gpu::shaders::{Access, Element, Reduction, Shader};
 use crate::gpu::{BINDING_ALIGNMENT, KernelKey, KernelTarget, Precision, Tier, Types};
 
 /// A tensor of 32-bit words (f32 or u32), or of f16, in a [`Recorder`].
@@ -136,6 +136,11 @@ impl Recorder {
         &self.tensors[tensor.0].shape
     }
 
+    /// How its values are kept.
+    pub fn kept_in(&self, tensor: Tensor) -> Precision {
+        self.tensors[tensor.0].precision
+    }
+
     /// Number of values.
     pub fn len(&self, tensor: Tensor) -> usize {
         self.shape(tensor).iter().product()
@@ -188,7 +193,7 @@ impl Recorder {
         name: &str,
         shape: impl Into<Vec<usize>>,
     ) -> Tensor {
-        self.transient_of(self.tensors[like.0].precision, name, shape)
+        self.transient_of(self.kept_in(like), name, shape)
     }
 
     /// The same of values that are kept in `precision`.
@@ -340,8 +345,10 @@ impl Recorder {
         flops: u64,
     ) {
         let types = self.types(Shader::named(shader), bindings);
+        let reduces = Shader::named(shader).reduces;
+        let reduction = if reduces { self.target.reduction() } else { Reduction::default() };
         let entry = Recorded {
-            kernel: KernelKey { shader, constants: constants.to_vec(), types },
+            kernel: KernelKey { shader, constants: constants.to_vec(), types, reduction },
             uniform: uniform.to_vec(),
             bindings: bindings.to_vec(),
             groups: u32::try_from(groups).expect("at most u32::MAX workgroups"),

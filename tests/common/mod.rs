@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+use std::io::Write as _;
 use std::sync::OnceLock;
 
 use webmae::gpu::{Gpu, GpuOptions};
@@ -9,7 +10,7 @@ use webmae::gpu::{Gpu, GpuOptions};
 /// The device of this test binary. Without an adapter the test fails: it is never skipped.
 ///
 /// `WEBMAE_TEST_CHECKED=1` keeps the shaders' run-time checks, `WEBMAE_TEST_DEFAULT_LIMITS=1` asks
-/// for exactly WebGPU's default limits.
+/// for exactly WebGPU's default limits, `WEBMAE_TEST_TIER=gpu` takes the kernels of another tier.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
@@ -17,10 +18,21 @@ pub fn gpu() -> &'static Gpu {
         let options = GpuOptions {
             checked: is_set("WEBMAE_TEST_CHECKED"),
             default_limits: is_set("WEBMAE_TEST_DEFAULT_LIMITS"),
+            tier: std::env::var("WEBMAE_TEST_TIER").ok().map(|tier| tier.parse().expect("a tier")),
             ..Default::default()
         };
         pollster::block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
     })
+}
+
+/// Says, past the test runner's capture, that a test has nothing to run on this adapter. With
+/// `WEBMAE_TEST_<feature>=1` it fails instead.
+pub fn skip(feature: &str, why: &str) {
+    let required = std::env::var(format!("WEBMAE_TEST_{feature}")).is_ok_and(|value| value == "1");
+    assert!(!required, "WEBMAE_TEST_{feature}=1, but the adapter has {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr().lock(), "SKIPPED {test}: the adapter has {why}");
 }
 
 /// Whether a difference stays within its limit; NaN never does.

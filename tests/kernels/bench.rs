@@ -1,14 +1,14 @@
 //! One op between named inputs and results, on each of the setups that a kernel must work in.
 
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use half::f16;
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Precision, Products, Tier};
+use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Precision, Products, Tier, Tiling};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Program, Recorder, Tensor};
 
-use crate::common::{gpu, within};
+use crate::common::{gpu, skip, within};
 
 /// Where a kernel runs: which kernels, and whether the shaders check themselves.
 #[derive(Clone, Copy)]
@@ -21,8 +21,8 @@ pub struct Setup {
     pub name: &'static str,
 }
 
-/// Every tier, unchecked and checked; last those with subgroups, where the adapter has some.
-pub fn setups() -> Vec<Setup> {
+/// Every tier, unchecked and checked, with the kernels that run on every adapter.
+pub fn setups() -> [Setup; 6] {
     static CHECKED: OnceLock<Gpu> = OnceLock::new();
     let checked_gpu = CHECKED.get_or_init(|| {
         let options = GpuOptions { checked: true, ..Default::default() };
@@ -32,21 +32,67 @@ pub fn setups() -> Vec<Setup> {
         let gpu = if checked { checked_gpu } else { gpu() };
         Setup { gpu, tier, products: Products::default(), subgroups: false, checked, name }
     };
-    let mut setups = vec![
+    [
         setup(false, Tier::Cpu, "cpu"),
         setup(false, Tier::CpuTextures, "cpu with textures"),
         setup(false, Tier::Gpu, "gpu"),
         setup(true, Tier::Cpu, "cpu, checked"),
         setup(true, Tier::CpuTextures, "cpu with textures, checked"),
         setup(true, Tier::Gpu, "gpu, checked"),
+    ]
+}
+
+/// [`setups`], and those that use subgroups, unchecked and checked, where the adapter has some: the GPU's kernels
+/// for reductions, a processor's for products.
+pub fn all_setups() -> Vec<Setup> {
+    let mut setups = setups().to_vec();
+    if !setups[0].gpu.target().subgroups {
+        static SKIP: Once = Once::new();
+        SKIP.call_once(|| {
+            skip("SUBGROUPS", "no subgroup operations: nor is any other test of them run")
+        });
+        return setups;
+    }
+    let names = [
+        (0, "cpu with subgroups"),
+        (2, "gpu with subgroups"),
+        (3, "cpu with subgroups, checked"),
+        (5, "gpu with subgroups, checked"),
     ];
-    if gpu().target().subgroups {
-        let with_subgroups =
-            |checked, name| Setup { subgroups: true, ..setup(checked, Tier::Cpu, name) };
-        setups.push(with_subgroups(false, "cpu with subgroups"));
-        setups.push(with_subgroups(true, "cpu with subgroups, checked"));
-    } else {
-        eprintln!("not run: kernels with subgroups, which {} does not offer", gpu().adapter().name);
+    let more = names.map(|(at, name)| Setup { subgroups: true, name, ..setups[at] });
+    setups.extend(more);
+    setups
+}
+
+/// Every cooperative tiling that the adapter has for products of `operands`, unchecked and checked. None where it
+/// has no such matrices, which is reported as what it is: see [`skip`].
+pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
+    static GPUS: OnceLock<[Gpu; 2]> = OnceLock::new();
+    let gpus = GPUS.get_or_init(|| {
+        [false, true].map(|checked| {
+            let options = GpuOptions { checked, tier: Some(Tier::Gpu), ..Default::default() };
+            block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+        })
+    });
+    let mut setups = Vec::new();
+    for (gpu, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
+        for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
+            if matches!(tiling, Tiling::Cooperative(_)) && gpu.target().offers(tiling, operands) {
+                let products = Products::uniform(number);
+                let checked = name.ends_with("checked");
+                setups.push(Setup {
+                    gpu,
+                    tier: Tier::Gpu,
+                    products,
+                    subgroups: false,
+                    checked,
+                    name,
+                });
+            }
+        }
+    }
+    if setups.is_empty() {
+        skip("COOPERATIVE", &format!("no cooperative matrices of {operands:?}"));
     }
     setups
 }
@@ -143,8 +189,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let target =
-            KernelTarget { tier: setup.tier, products: setup.products, subgroups: setup.subgroups };
+        let Setup { tier, products, subgroups, .. } = *setup;
+        let target = KernelTarget { tier, products, subgroups, ..setup.gpu.target() };
         Self { rec: Recorder::new(target, true), gpu: setup.gpu, inputs: Vec::new() }
     }
 

@@ -2,12 +2,12 @@
 //! that f16 has, so that f64 code sees the same ones. Gradients of parameters are f32 throughout, and as
 //! exact as without f16.
 
-use webmae::gpu::{Blocking, Precision, Products};
+use webmae::gpu::{Precision, Products, Tiling};
 use webmae::ops::{
     self, BatchNorm, DropPath, Flatten, Heads, Layout, MaskIds, assemble_tokens, token_maps,
 };
 
-use crate::bench::{Bench, Failures, Setup, halves, normal, setups, sum, wide};
+use crate::bench::{Bench, Failures, Setup, all_setups, halves, normal, setups, sum, wide};
 use crate::oracle::{self, Mlp, linear, linear_backward};
 use crate::oracle_heads;
 use crate::patches::config;
@@ -41,15 +41,17 @@ fn linear_layers() {
 #[test]
 fn blocked_linear_layers() {
     let mut failures = Failures::default();
-    for blocking in 0..Blocking::ALL.len() {
-        let setup = Setup { products: Products::uniform(blocking), ..setups()[2] };
-        check_linear(&setup, [600, 20, 12], blocking % 2 == 0, &mut failures);
+    for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
+        if matches!(tiling, Tiling::Blocked(_)) {
+            let setup = Setup { products: Products::uniform(number), ..setups()[2] };
+            check_linear(&setup, [600, 20, 12], number % 2 == 0, &mut failures);
+        }
     }
     failures.report();
 }
 
 /// `x·wᵀ + b + residual`, whose input's gradient is set or added to what is there.
-fn check_linear(
+pub fn check_linear(
     setup: &Setup,
     sizes @ [m, n, k]: [usize; 3],
     accumulates: bool,
@@ -90,51 +92,56 @@ fn check_linear(
 fn mlps() {
     let mut failures = Failures::default();
     for (setup, sizes) in setups().iter().flat_map(|s| [[7, 9, 65], [68, 16, 64]].map(|z| (s, z))) {
-        let [m, d, h] = sizes;
-        let what = |name: &str| format!("{} mlp in f16 {sizes:?} {name}", setup.name);
-        let (x, r, dy) = (half_normal(1, m * d), half_normal(2, m * d), half_normal(3, m * d));
-        let (w1, w2) = (half_normal(4, h * d), half_normal(6, d * h));
-        let w1: Vec<f32> = halves(&w1.iter().map(|w| w / (d as f32).sqrt()).collect::<Vec<_>>());
-        let (b1, b2) = (normal(5, h), normal(7, d));
-        let zeros = vec![0.0; d * h];
-        let mut bench = Bench::new(setup);
-        let x_in = bench.half_variable("x", &[m, d], &x);
-        let r_in = bench.half("r", &[m, d], &r);
-        let w1_in = bench.half_param("w1", &[h, d], &w1, &zeros);
-        let b1_in = bench.param("b1", &[h], &b1, &zeros[..h]);
-        let w2_in = bench.half_param("w2", &[d, h], &w2, &zeros);
-        let b2_in = bench.param("b2", &[d], &b2, &zeros[..d]);
-        let y = ops::mlp(&mut bench.rec, x_in, [w1_in, b1_in], [w2_in, b2_in], Some(r_in));
-        bench.rec.keep(y, "y");
-        bench.half_backward(y, &dy);
-        bench.keep_grad(x_in, "x");
-        let run = bench.run();
-
-        let [x, r, dy, w1, b1, w2, b2] = [&x, &r, &dy, &w1, &b1, &w2, &b2].map(|v| wide(v));
-        let oracle = Mlp { sizes, x: &x, w1: &w1, b1: &b1, w2: &w2, b2: &b2 };
-        // The hidden layer is rounded on the way, its pre-activation and its gradient too.
-        let rounded = 4.0 * ROUNDING;
-        failures.compare(&what("y"), &run.halves("y", m * d), &oracle.forward(&r), rounded);
-        let [dx, dw1, db1, dw2, db2] = oracle.backward(&dy);
-        failures.compare(&what("dx"), &run.halves("d x", m * d), &dx, rounded);
-        let gradients = [
-            ("d w1", dw1, rounded),
-            ("d b1", db1, rounded),
-            ("d w2", dw2, rounded),
-            ("d b2", db2, EXACT),
-        ];
-        for (name, expected, tolerance) in gradients {
-            failures.compare(&what(name), &run.f32(name), &expected, tolerance);
-        }
+        check_mlp(setup, sizes, &mut failures);
     }
     failures.report();
+}
+
+/// An MLP with a residual connection, of `[rows, width, hidden width]`.
+pub fn check_mlp(setup: &Setup, sizes: [usize; 3], failures: &mut Failures) {
+    let [m, d, h] = sizes;
+    let what = |name: &str| format!("{} mlp in f16 {sizes:?} {name}", setup.name);
+    let (x, r, dy) = (half_normal(1, m * d), half_normal(2, m * d), half_normal(3, m * d));
+    let (w1, w2) = (half_normal(4, h * d), half_normal(6, d * h));
+    let w1: Vec<f32> = halves(&w1.iter().map(|w| w / (d as f32).sqrt()).collect::<Vec<_>>());
+    let (b1, b2) = (normal(5, h), normal(7, d));
+    let zeros = vec![0.0; d * h];
+    let mut bench = Bench::new(setup);
+    let x_in = bench.half_variable("x", &[m, d], &x);
+    let r_in = bench.half("r", &[m, d], &r);
+    let w1_in = bench.half_param("w1", &[h, d], &w1, &zeros);
+    let b1_in = bench.param("b1", &[h], &b1, &zeros[..h]);
+    let w2_in = bench.half_param("w2", &[d, h], &w2, &zeros);
+    let b2_in = bench.param("b2", &[d], &b2, &zeros[..d]);
+    let y = ops::mlp(&mut bench.rec, x_in, [w1_in, b1_in], [w2_in, b2_in], Some(r_in));
+    bench.rec.keep(y, "y");
+    bench.half_backward(y, &dy);
+    bench.keep_grad(x_in, "x");
+    let run = bench.run();
+
+    let [x, r, dy, w1, b1, w2, b2] = [&x, &r, &dy, &w1, &b1, &w2, &b2].map(|v| wide(v));
+    let oracle = Mlp { sizes, x: &x, w1: &w1, b1: &b1, w2: &w2, b2: &b2 };
+    // The hidden layer is rounded on the way, its pre-activation and its gradient too.
+    let rounded = 4.0 * ROUNDING;
+    failures.compare(&what("y"), &run.halves("y", m * d), &oracle.forward(&r), rounded);
+    let [dx, dw1, db1, dw2, db2] = oracle.backward(&dy);
+    failures.compare(&what("dx"), &run.halves("d x", m * d), &dx, rounded);
+    let gradients = [
+        ("d w1", dw1, rounded),
+        ("d b1", db1, rounded),
+        ("d w2", dw2, rounded),
+        ("d b2", db2, EXACT),
+    ];
+    for (name, expected, tolerance) in gradients {
+        failures.compare(&what(name), &run.f32(name), &expected, tolerance);
+    }
 }
 
 #[test]
 fn layer_norms() {
     let mut failures = Failures::default();
     for (setup, [rows, dim]) in
-        setups().iter().flat_map(|s| [[3, 7], [65, 33], [10, 64]].map(|z| (s, z)))
+        all_setups().iter().flat_map(|s| [[3, 7], [65, 33], [10, 64]].map(|z| (s, z)))
     {
         let what = |name: &str| format!("{} layer norm in f16 {rows}×{dim} {name}", setup.name);
         // A mean that dwarfs the spread: sums in f16 would lose it.
@@ -266,7 +273,7 @@ fn residuals_and_pooling() {
 fn softmax_and_batch_norm() {
     let mut failures = Failures::default();
     let [rows, dim] = [9, 13];
-    for setup in setups() {
+    for setup in all_setups() {
         let what = |name: &str| format!("{} {name} in f16", setup.name);
         let (x, dy) = (half_normal(1, rows * dim), half_normal(2, rows * dim));
         let mut bench = Bench::new(&setup);

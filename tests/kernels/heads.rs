@@ -2,7 +2,7 @@
 
 use webmae::ops::{self, BatchNorm, Target};
 
-use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
+use crate::bench::{Bench, Failures, Setup, all_setups, normal, wide};
 use crate::{oracle, oracle_heads};
 
 const TOLERANCE: f64 = 3e-6;
@@ -10,7 +10,7 @@ const TOLERANCE: f64 = 3e-6;
 #[test]
 fn mean_pools() {
     let mut failures = Failures::default();
-    for (setup, (batch, tokens, dim, range)) in setups().iter().flat_map(|s| {
+    for (setup, (batch, tokens, dim, range)) in all_setups().iter().flat_map(|s| {
         [(1, 1, 1, 0..1), (3, 7, 65, 1..7), (2, 65, 63, 0..1), (5, 197, 7, 1..197), (2, 9, 5, 4..6)]
             .map(|z| (s, z))
     }) {
@@ -59,7 +59,7 @@ fn check_softmax(setup: &Setup, name: &str, dim: usize, x: &[f32], failures: &mu
 #[test]
 fn softmaxes() {
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in all_setups() {
         for [rows, dim] in [[1, 1], [7, 63], [65, 7], [3, 197], [2, 1030], [129, 2]] {
             check_softmax(&setup, "normal", dim, &normal(1, rows * dim), &mut failures);
         }
@@ -78,7 +78,7 @@ fn softmaxes() {
 #[test]
 fn cross_entropies() {
     let mut failures = Failures::default();
-    for (setup, [rows, classes]) in setups()
+    for (setup, [rows, classes]) in all_setups()
         .iter()
         .flat_map(|s| [[1, 1], [7, 63], [65, 10], [3, 197], [2, 1030], [197, 2]].map(|z| (s, z)))
     {
@@ -123,7 +123,7 @@ fn cross_entropies() {
 fn cross_entropies_of_some_rows() {
     let mut failures = Failures::default();
     let sizes = [[1, 1], [2, 7], [7, 63], [65, 10], [3, 197], [4, 1030], [197, 2]];
-    for (setup, [rows, classes]) in setups().iter().flat_map(|s| sizes.map(|z| (s, z))) {
+    for (setup, [rows, classes]) in all_setups().iter().flat_map(|s| sizes.map(|z| (s, z))) {
         let x = normal(1, rows * classes);
         let label = |r: usize| match r % 3 {
             0 => u32::MAX,
@@ -174,7 +174,7 @@ fn batch_norms() {
     const MOMENTUM: f32 = 0.1;
     let mut failures = Failures::default();
     for (setup, [rows, dim]) in
-        setups().iter().flat_map(|s| [[2, 1], [7, 65], [65, 7], [197, 63]].map(|z| (s, z)))
+        all_setups().iter().flat_map(|s| [[2, 1], [7, 65], [65, 7], [197, 63]].map(|z| (s, z)))
     {
         let x: Vec<f32> = normal(1, rows * dim).iter().map(|x| 3.0 + 2.0 * x).collect();
         let dy = normal(2, rows * dim);

@@ -1,9 +1,9 @@
 //! Linear layers, residual connections and the MLP.
 
-use webmae::gpu::{Blocking, Products, Tier};
+use webmae::gpu::{Products, Tier, Tiling};
 use webmae::ops;
 
-use crate::bench::{Bench, Failures, Setup, normal, setups, sum, wide};
+use crate::bench::{Bench, Failures, Setup, all_setups, normal, setups, sum, wide};
 use crate::oracle::{Mlp, gelu, linear, linear_backward};
 
 /// f32 sums of at most 600 products against their largest result.
@@ -31,7 +31,7 @@ const SIZES: [[usize; 3]; 14] = [
 #[test]
 fn linear_layers() {
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in all_setups() {
         for (i, sizes) in SIZES.into_iter().enumerate() {
             check_linear(&setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, &mut failures);
         }
@@ -42,18 +42,24 @@ fn linear_layers() {
 /// Every blocking, also where workgroups share a weight gradient's sum over the rows.
 #[test]
 fn blocked_products() {
-    /// Fewer than a tile, a tile's edge crossed, and rows enough for two parts.
-    const SIZES: [[usize; 3]; 4] = [[1, 4, 4], [129, 68, 36], [66, 132, 20], [600, 20, 12]];
     let mut failures = Failures::default();
     for setup in setups().into_iter().filter(|setup| setup.tier == Tier::Gpu) {
-        for blocking in 0..Blocking::ALL.len() {
-            let setup = Setup { products: Products::uniform(blocking), ..setup };
-            for (i, sizes) in SIZES.into_iter().enumerate() {
-                check_linear(&setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, &mut failures);
+        for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
+            if matches!(tiling, Tiling::Blocked(_)) {
+                let setup = Setup { products: Products::uniform(number), ..setup };
+                check_tiles(&setup, &mut failures);
             }
         }
     }
     failures.report();
+}
+
+/// Fewer rows and columns than a tile, its edges crossed, and rows enough for two parts.
+pub fn check_tiles(setup: &Setup, failures: &mut Failures) {
+    let all = [[1, 4, 4], [129, 68, 36], [66, 132, 20], [600, 20, 12]];
+    for (i, sizes) in all.into_iter().enumerate() {
+        check_linear(setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, failures);
+    }
 }
 
 /// `x·wᵀ (+ b) (+ residual)`; the input's gradient set, or added to what is there.
@@ -131,44 +137,47 @@ fn combinations() {
 #[test]
 fn mlps() {
     let mut failures = Failures::default();
-    // Rows, width, hidden width.
-    for (setup, sizes) in setups().iter().flat_map(|s| {
+    for (setup, sizes) in all_setups().iter().flat_map(|s| {
         [[1, 1, 1], [7, 63, 65], [65, 7, 197], [64, 16, 64], [68, 48, 192]].map(|z| (s, z))
     }) {
-        let [m, d, h] = sizes;
-        let what = |name: &str| format!("{} mlp {sizes:?} {name}", setup.name);
-        let shrink = |values: Vec<f32>| -> Vec<f32> {
-            values.iter().map(|v| v / (d as f32).sqrt()).collect()
-        };
-        let (x, r, dy) = (normal(1, m * d), normal(2, m * d), normal(3, m * d));
-        // Pre-activations of about ±3: both ends of GELU and its bend.
-        let (w1, b1) = (shrink(normal(4, h * d)), normal(5, h));
-        let (w2, b2) = (normal(6, d * h), normal(7, d));
-        let mut bench = Bench::new(setup);
-        let x_in = bench.variable("x", &[m, d], &x);
-        let r_in = bench.variable("r", &[m, d], &r);
-        let zeros = vec![0.0; d * h];
-        let first = [("w1", vec![h, d], &w1), ("b1", vec![h], &b1)]
-            .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
-        let second = [("w2", vec![d, h], &w2), ("b2", vec![d], &b2)]
-            .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
-        let y = ops::mlp(&mut bench.rec, x_in, first, second, Some(r_in));
-        bench.rec.keep(y, "y");
-        bench.backward(y, &dy);
-        bench.keep_grad(x_in, "x");
-        let run = bench.run();
-
-        let [x, r, dy, w1, b1, w2, b2] = [&x, &r, &dy, &w1, &b1, &w2, &b2].map(|v| wide(v));
-        let oracle = Mlp { sizes, x: &x, w1: &w1, b1: &b1, w2: &w2, b2: &b2 };
-        failures.compare(&what("y"), &run.f32("y"), &oracle.forward(&r), TOLERANCE);
-        let names = ["d x", "d w1", "d b1", "d w2", "d b2"];
-        for (name, expected) in names.into_iter().zip(oracle.backward(&dy)) {
-            failures.compare(&what(name), &run.f32(name), &expected, 2.0 * TOLERANCE);
-        }
-        // The residual's gradient is the output's own tensor.
-        failures.compare(&what("d residual"), &run.f32("dy"), &dy, 0.0);
+        check_mlp(setup, sizes, &mut failures);
     }
     failures.report();
+}
+
+/// An MLP with a residual connection, of `[rows, width, hidden width]`.
+pub fn check_mlp(setup: &Setup, sizes: [usize; 3], failures: &mut Failures) {
+    let [m, d, h] = sizes;
+    let what = |name: &str| format!("{} mlp {sizes:?} {name}", setup.name);
+    let shrink =
+        |values: Vec<f32>| -> Vec<f32> { values.iter().map(|v| v / (d as f32).sqrt()).collect() };
+    let (x, r, dy) = (normal(1, m * d), normal(2, m * d), normal(3, m * d));
+    // Pre-activations of about ±3: both ends of GELU and its bend.
+    let (w1, b1) = (shrink(normal(4, h * d)), normal(5, h));
+    let (w2, b2) = (normal(6, d * h), normal(7, d));
+    let mut bench = Bench::new(setup);
+    let x_in = bench.variable("x", &[m, d], &x);
+    let r_in = bench.variable("r", &[m, d], &r);
+    let zeros = vec![0.0; d * h];
+    let first = [("w1", vec![h, d], &w1), ("b1", vec![h], &b1)]
+        .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
+    let second = [("w2", vec![d, h], &w2), ("b2", vec![d], &b2)]
+        .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
+    let y = ops::mlp(&mut bench.rec, x_in, first, second, Some(r_in));
+    bench.rec.keep(y, "y");
+    bench.backward(y, &dy);
+    bench.keep_grad(x_in, "x");
+    let run = bench.run();
+
+    let [x, r, dy, w1, b1, w2, b2] = [&x, &r, &dy, &w1, &b1, &w2, &b2].map(|v| wide(v));
+    let oracle = Mlp { sizes, x: &x, w1: &w1, b1: &b1, w2: &w2, b2: &b2 };
+    failures.compare(&what("y"), &run.f32("y"), &oracle.forward(&r), TOLERANCE);
+    let names = ["d x", "d w1", "d b1", "d w2", "d b2"];
+    for (name, expected) in names.into_iter().zip(oracle.backward(&dy)) {
+        failures.compare(&what(name), &run.f32(name), &expected, 2.0 * TOLERANCE);
+    }
+    // The residual's gradient is the output's own tensor.
+    failures.compare(&what("d residual"), &run.f32("dy"), &dy, 0.0);
 }
 
 /// GELU alone, through an MLP of widths 1 with unit weights, at exact points of its range.

@@ -2,7 +2,7 @@
 
 use webmae::ops::{Flatten, Truth, masked_loss};
 
-use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
+use crate::bench::{Bench, Failures, Setup, all_setups, normal, wide};
 use crate::oracle_heads;
 use crate::patches::{config, random_orders};
 
@@ -96,7 +96,7 @@ fn cases() -> [Case; 5] {
 #[test]
 fn masked_losses_of_rows() {
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in all_setups() {
         for case in &cases() {
             for (dim, norm_pix) in [(1, false), (7, true), (65, false), (197, false), (63, true)] {
                 check_rows(&setup, case, dim, norm_pix, &mut failures);
@@ -110,7 +110,7 @@ fn masked_losses_of_rows() {
 fn masked_losses() {
     let cases = cases();
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in all_setups() {
         for case in &cases {
             for norm_pix in [false, true] {
                 check(&setup, case, norm_pix, false, &mut failures);
@@ -165,7 +165,7 @@ fn check_rows(setup: &Setup, case: &Case, dim: usize, norm_pix: bool, failures: 
 fn sums_of_losses() {
     let mut failures = Failures::default();
     for (setup, patches) in
-        setups().iter().flat_map(|s| [2, 7, 63, 65, 197, 1031, 4099].map(|n| (s, n)))
+        all_setups().iter().flat_map(|s| [2, 7, 63, 65, 197, 1031, 4099].map(|n| (s, n)))
     {
         let mut config = config([1, patches], [1, 1], 1);
         config.mask_ratio = 1.0 - 1.01 / patches as f64;

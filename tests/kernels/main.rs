@@ -5,6 +5,7 @@ mod attention;
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
+mod cooperative;
 mod discrete;
 mod drop_path;
 mod folded;

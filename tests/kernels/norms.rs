@@ -2,7 +2,7 @@
 
 use webmae::ops::layer_norm;
 
-use crate::bench::{Bench, Failures, Setup, normal, setups, sum, wide};
+use crate::bench::{Bench, Failures, Setup, all_setups, normal, sum, wide};
 use crate::oracle;
 
 /// Rows and width; the last has more rows than one invocation of the GPU tier sums (128).
@@ -58,7 +58,7 @@ fn check(
 #[test]
 fn layer_norms() {
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in all_setups() {
         for (i, sizes) in SIZES.into_iter().enumerate() {
             // One or two values have nothing left once normalised: noise against zero.
             let eps = if sizes[1] <= 2 { 0.1 } else { 1e-6 };
@@ -75,7 +75,7 @@ fn layer_norms() {
 #[test]
 fn constant_rows_give_beta() {
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in all_setups() {
         let dim = 65;
         let (beta, dy) = (normal(2, dim), normal(3, dim));
         let mut bench = Bench::new(&setup);

@@ -7,7 +7,7 @@ use webmae::ops::optim::{
 
 use pollster::block_on;
 
-use crate::bench::{Bench, Failures, Results, Setup, normal, setups, wide};
+use crate::bench::{Bench, Failures, Results, Setup, all_setups, normal, wide};
 
 const CONFIG: AdamW =
     AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
@@ -88,7 +88,7 @@ impl Reference {
 #[test]
 fn adamw_follows_the_f64_code() {
     let mut failures = Failures::default();
-    for (setup, clip_norm) in setups().iter().flat_map(|s| [0.0, 3.0, 1e6].map(|c| (s, c))) {
+    for (setup, clip_norm) in all_setups().iter().flat_map(|s| [0.0, 3.0, 1e6].map(|c| (s, c))) {
         let config = AdamW { clip_norm, ..CONFIG };
         let run = record(setup, config, &SLABS, 1.0);
         let mut references: Vec<Reference> = Vec::new();
@@ -146,7 +146,7 @@ fn adamw_follows_the_f64_code() {
 #[test]
 fn steps_that_are_not_finite_are_skipped() {
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in all_setups() {
         let run = record(&setup, AdamW { clip_norm: 1.0, ..CONFIG }, &SLABS, 1.0);
         let snapshot = |run: &Results| -> Vec<Vec<f32>> {
             let names = (0..SLABS.len())
@@ -201,7 +201,7 @@ fn lars_follows_the_f64_code() {
     let config = Lars { momentum: 0.9, weight_decay: 0.01, trust: 0.001 };
     let mut failures = Failures::default();
     let shapes = [vec![1, 1], vec![7, 9], vec![65], vec![5, 13], vec![33, 63]];
-    for (setup, (shape, zero)) in setups()
+    for (setup, (shape, zero)) in all_setups()
         .iter()
         .flat_map(|s| shapes.iter().flat_map(move |z| [(s, (z, false)), (s, (z, true))]))
     {

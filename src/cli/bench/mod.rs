@@ -123,7 +123,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
 }
 
 fn measure_all(args: &Args, gpu: &Gpu, runs: &[runs::Run]) -> Result<Record> {
-    let mut record = Record::new(gpu.adapter(), best_gflops(gpu)?);
+    let mut record = Record::new(gpu, best_gflops(gpu)?);
     if !args.json {
         print::head(&record);
     }

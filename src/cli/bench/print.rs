@@ -8,6 +8,9 @@ use crate::cli::format::bytes;
 pub(super) fn head(record: &Record) {
     let (adapter, gemm) = (&record.adapter, record.gemm);
     say!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
+    if let Some(matrices) = &record.cooperative_matrices {
+        say!("cooperative matrices: {matrices}");
+    }
     say!("best matrix product: {:.1} GFLOP/s ({}³)\n", gemm.gflops, gemm.extent);
     say!(
         "{:<11}{:>6}{:>18}{:>11}{:>10}{:>9}{:>9}{:>11}{:>9}",

@@ -1,0 +1,74 @@
+//! Products of cooperative matrices: every tiling in every layout, with every epilogue, in both precisions.
+
+use webmae::gpu::{KernelTarget, Precision, Products, Tier};
+use webmae::ops;
+use webmae::program::Recorder;
+
+use crate::bench::{Failures, cooperative_setups};
+use crate::{half_precision, linear};
+
+/// Rows, width and hidden width of MLPs, whose products have every epilogue; the second crosses the edges of
+/// all tiles.
+const MLPS: [[usize; 3]; 2] = [[7, 8, 20], [140, 36, 132]];
+
+/// Every product of whole vectors, and nothing but those that are meant to.
+#[test]
+fn they_are_recorded_where_chosen() {
+    for operands in [Precision::F32, Precision::F16] {
+        for extent in [8, 16] {
+            let mut target = KernelTarget { products: Products::uniform(6), ..Tier::Gpu.into() };
+            target.cooperative.subgroup_sizes = [32, 32];
+            match operands {
+                Precision::F32 => target.cooperative.f32 = Some(extent),
+                Precision::F16 => target.cooperative.f16 = Some(extent),
+            }
+            for precision in [Precision::F32, Precision::F16] {
+                let mut rec = Recorder::new(target, true);
+                let x = rec.external_of(precision, "x", [8, 12]);
+                let weight = rec.external_of(precision, "weight", [20, 12]);
+                ops::linear(&mut rec, x, weight, None);
+                let expected = match (precision == operands, extent) {
+                    (true, 8) => "gemm_cooperative_8",
+                    (true, _) => "gemm_cooperative_16",
+                    (false, _) => "gemm_blocked",
+                };
+                let kernels: Vec<_> = rec.kernels().map(|kernel| kernel.shader).collect();
+                assert_eq!(kernels, [expected], "{precision:?} {target:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn products_in_f32() {
+    let mut failures = Failures::default();
+    let setups = cooperative_setups(Precision::F32);
+    for setup in &setups {
+        linear::check_tiles(setup, &mut failures);
+        for sizes in MLPS {
+            linear::check_mlp(setup, sizes, &mut failures);
+        }
+    }
+    if !setups.is_empty() {
+        failures.report();
+    }
+}
+
+#[test]
+fn products_in_f16() {
+    let mut failures = Failures::default();
+    let setups = cooperative_setups(Precision::F16);
+    for setup in &setups {
+        for (i, sizes) in
+            [[1, 4, 4], [129, 68, 36], [66, 132, 20], [600, 20, 12]].into_iter().enumerate()
+        {
+            half_precision::check_linear(setup, sizes, i % 2 == 0, &mut failures);
+        }
+        for sizes in MLPS {
+            half_precision::check_mlp(setup, sizes, &mut failures);
+        }
+    }
+    if !setups.is_empty() {
+        failures.report();
+    }
+}
