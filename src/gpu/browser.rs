@@ -1,11 +1,11 @@
 //! Compiling in a browser: all kernels at once, while the page and the GPU do other work.
 //!
-//! For `createComputePipeline`, the only way that wgpu has, Chromium stops its GPU process, one kernel after the
-//! other; nothing is drawn or computed meanwhile, in no tab. For `createComputePipelineAsync` it has a pool of
-//! threads. So what wgpu asks of the device is caught and asked asynchronously; when the pipeline is there, it
-//! is what wgpu gets for the same call.
+//! For `createComputePipeline`, the only way that wgpu has, Chromium compiles one kernel after the other on the
+//! thread of its GPU process that serves all pages: for as long, no device of any page gets an answer. For
+//! `createComputePipelineAsync` it has threads beside that. So what wgpu asks of the device is caught and asked
+//! asynchronously; when the pipeline is there, it is what wgpu gets for the same call.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Promise, Reflect};
@@ -15,11 +15,18 @@ use wasm_bindgen_futures::JsFuture;
 use wgpu::webgpu::GpuDevice;
 
 use super::Gpu;
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Source};
 use crate::error::Result;
 
-/// The promise of a kernel's pipeline, once it was asked for.
-pub(super) type Compilation = OnceCell<Promise>;
+/// What was asked for, until it is there.
+pub(super) type Asked = RefCell<Option<Compilation>>;
+
+/// A kernel's pipeline on its way.
+#[derive(Clone)]
+pub(super) struct Compilation {
+    pipeline: Promise,
+    source: Source,
+}
 
 impl Gpu {
     /// Compiles the kernels that were declared, and waits for those that others asked for. Calls `progress`
@@ -32,35 +39,37 @@ impl Gpu {
         if kernels.is_empty() {
             return Ok(());
         }
-        let promises: Vec<Promise> = kernels.iter().map(|kernel| self.ask_for(kernel)).collect();
-        for (done, (kernel, promise)) in kernels.iter().zip(promises).enumerate() {
+        let asked: Vec<Compilation> = kernels.iter().map(|kernel| self.ask_for(kernel)).collect();
+        for (done, (kernel, Compilation { pipeline, source })) in
+            kernels.iter().zip(asked).enumerate()
+        {
             progress(done, kernels.len());
-            if let Ok(pipeline) = JsFuture::from(promise).await {
+            if let Ok(pipeline) = JsFuture::from(pipeline).await {
                 kernel.pipeline.get_or_init(|| {
-                    with_create(
-                        self.raw(),
-                        move |_| pipeline.clone(),
-                        || self.create_pipeline(kernel),
-                    )
+                    let create = || self.create_pipeline(kernel, &source);
+                    with_create(self.raw(), move |_| pipeline.clone(), create)
                 });
             }
             // A kernel that was refused is compiled when it is launched: that way tells why.
+            kernel.asked.take();
         }
         progress(kernels.len(), kernels.len());
         self.check()
     }
 
-    /// Asks for a kernel's pipeline, once.
-    fn ask_for(&self, kernel: &Kernel) -> Promise {
+    /// Asks for a kernel's pipeline, unless it is on its way.
+    fn ask_for(&self, kernel: &Kernel) -> Compilation {
         let ask = || {
+            let source = self.source(kernel);
             let caught = Rc::new(RefCell::new(JsValue::UNDEFINED));
             let slot = Rc::clone(&caught);
             let catch = move |descriptor: JsValue| slot.replace(descriptor);
-            with_create(self.raw(), catch, || self.create_pipeline(kernel));
+            with_create(self.raw(), catch, || self.create_pipeline(kernel, &source));
             let descriptor = caught.take();
-            self.raw().create_compute_pipeline_async(descriptor.unchecked_ref()).unchecked_into()
+            let pipeline = self.raw().create_compute_pipeline_async(descriptor.unchecked_ref());
+            Compilation { pipeline: pipeline.unchecked_into(), source }
         };
-        kernel.compilation.get_or_init(ask).clone()
+        kernel.asked.borrow_mut().get_or_insert_with(ask).clone()
     }
 
     fn raw(&self) -> &GpuDevice {

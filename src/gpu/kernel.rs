@@ -17,13 +17,20 @@ pub struct KernelKey {
     pub types: Types,
 }
 
+/// What a kernel is compiled from.
+#[derive(Clone)]
+pub(super) struct Source {
+    module: wgpu::ShaderModule,
+    layout: wgpu::PipelineLayout,
+}
+
 /// A kernel that is compiled or will be.
 pub(crate) struct Kernel {
     key: KernelKey,
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) pipeline: OnceLock<wgpu::ComputePipeline>,
     #[cfg(target_family = "wasm")]
-    pub(super) compilation: super::browser::Compilation,
+    pub(super) asked: super::browser::Asked,
 }
 
 impl Gpu {
@@ -38,7 +45,7 @@ impl Gpu {
             layout: self.layout(key),
             pipeline: OnceLock::new(),
             #[cfg(target_family = "wasm")]
-            compilation: Default::default(),
+            asked: Default::default(),
         });
         kernels.insert(key.clone(), Arc::clone(&kernel));
         kernel
@@ -52,14 +59,11 @@ impl Gpu {
 
     /// What launches `kernel`, compiled now if it was not before.
     pub(super) fn pipeline<'a>(&self, kernel: &'a Kernel) -> &'a wgpu::ComputePipeline {
-        kernel.pipeline.get_or_init(|| self.create_pipeline(kernel))
+        kernel.pipeline.get_or_init(|| self.create_pipeline(kernel, &self.source(kernel)))
     }
 
-    pub(super) fn create_pipeline(
-        &self,
-        Kernel { key, layout, .. }: &Kernel,
-    ) -> wgpu::ComputePipeline {
-        let shader = Shader::named(key.shader);
+    pub(super) fn source(&self, kernel: &Kernel) -> Source {
+        let shader = Shader::named(kernel.key.shader);
         let device = &self.inner.device;
         let checks = if self.inner.checked {
             wgpu::ShaderRuntimeChecks::checked()
@@ -68,22 +72,30 @@ impl Gpu {
         };
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.text(key.types).into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text(kernel.key.types).into()),
         };
         // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
         // tests run every one of them with the checks on as well.
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(shader.name),
-            bind_group_layouts: &[Some(layout)],
+            bind_group_layouts: &[Some(&kernel.layout)],
             immediate_size: 0,
         });
+        Source { module, layout }
+    }
+
+    pub(super) fn create_pipeline(
+        &self,
+        Kernel { key, .. }: &Kernel,
+        Source { module, layout }: &Source,
+    ) -> wgpu::ComputePipeline {
         let constants: Vec<(&str, f64)> =
             key.constants.iter().map(|&(name, value)| (name, f64::from(value))).collect();
-        device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(shader.name),
-            layout: Some(&pipeline_layout),
-            module: &module,
+        self.inner.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(key.shader),
+            layout: Some(layout),
+            module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &constants,

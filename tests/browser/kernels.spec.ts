@@ -84,8 +84,8 @@ test('kernels are compiled asynchronously, once, and counted', async ({ page }) 
   expect(await asked()).toEqual({ sync: 0, async: compiled + added });
 });
 
-test('a kernel that is refused at first is asked for again', async ({ page }) => {
-  const asked = await count(page, 2);
+test('kernels that are refused are compiled when they run', async ({ page }) => {
+  const asked = await count(page, 1e6);
   const loss = await page.evaluate(async () => {
     const model = await window.webmae.MAE.load('tiny');
     const { loss } = await model.reconstruct(window.picture(96, 96));
@@ -93,5 +93,5 @@ test('a kernel that is refused at first is asked for again', async ({ page }) =>
     return loss;
   });
   expect(loss).toBeGreaterThan(0);
-  expect((await asked()).sync).toBe(2);
+  expect((await asked()).sync).toBeGreaterThan(8);
 });
