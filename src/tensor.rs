@@ -38,5 +38,13 @@ pub type Shapes = BTreeMap<String, Vec<usize>>;
 
 /// The shapes alone.
 pub fn shapes(tensors: &TensorMap) -> Shapes {
-    tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())).collect()
+    by_name(tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape.clone())))
+}
+
+/// Collects named things one after the other. `collect` would sort them first, and bring a sort of its own for
+/// every type into the module for browsers.
+pub(crate) fn by_name<N: Ord, T>(named: impl IntoIterator<Item = (N, T)>) -> BTreeMap<N, T> {
+    let mut map = BTreeMap::new();
+    map.extend(named);
+    map
 }

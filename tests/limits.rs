@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pollster::block_on;
 use webmae::ModelConfig;
@@ -112,6 +112,27 @@ fn tiny_trains_within_the_default_limits_and_repeats_bit_by_bit() {
     let pairs = bits(&parameters).into_iter().zip(bits(&repeated));
     let different: Vec<String> = pairs.filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
     assert!(different.is_empty(), "other bits in {different:?}");
+}
+
+#[test]
+fn kernels_are_compiled_once_and_counted() {
+    let _alone = alone();
+    let gpu = block_on(Gpu::new(&GpuOptions::default())).expect("the tests need an adapter");
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let listened = Arc::clone(&counts);
+    gpu.on_compile(move |done, total| listened.lock().unwrap().push((done, total)));
+    let run = Run::new(&gpu, &preset("tiny"), 1);
+    let counted = std::mem::take(&mut *counts.lock().unwrap());
+    let programs: Vec<&[(usize, usize)]> = counted.chunk_by(|_, next| next.0 > 0).collect();
+    // Forward and backward pass; the update.
+    assert_eq!(programs.len(), 2, "{counted:?}");
+    for program in programs {
+        let total = program[0].1;
+        assert_eq!(program, (0..=total).map(|done| (done, total)).collect::<Vec<_>>());
+    }
+    drop(run);
+    Run::new(&gpu, &preset("tiny"), 1);
+    assert_eq!(*counts.lock().unwrap(), [], "the kernels of the first run serve the second");
 }
 
 #[test]

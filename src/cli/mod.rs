@@ -18,6 +18,7 @@ mod eval;
 mod export;
 mod format;
 mod info;
+mod kernels;
 mod knn;
 mod memory_args;
 mod model_args;
@@ -189,6 +190,7 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 /// Opens the device that `options` ask for, with the tiles that suit it.
 fn open_gpu(options: &GpuOptions) -> Result<Gpu> {
     let gpu = pollster::block_on(Gpu::new(options))?;
+    gpu.on_compile(kernels::counter());
     tune::apply(&gpu)?;
     Ok(gpu)
 }

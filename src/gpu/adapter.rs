@@ -104,28 +104,35 @@ pub(super) async fn choose(
     instance: &wgpu::Instance,
     wanted: Option<&str>,
 ) -> Result<wgpu::Adapter> {
-    let from_env = std::env::var("WGPU_ADAPTER_NAME").ok();
-    let wanted = wanted.or(from_env.as_deref());
     let mut adapters = candidates(instance).await;
     if adapters.is_empty() {
         return Err(Error::NoAdapter { problem: NOTHING_FOUND.to_owned() });
     }
-    let Some(wanted) = wanted else { return Ok(adapters.swap_remove(0)) };
+    let chosen = place(&adapters, wanted)?;
+    Ok(adapters.swap_remove(chosen))
+}
+
+/// A browser gives one, and says little of it to choose by.
+#[cfg(target_family = "wasm")]
+fn place(_: &[wgpu::Adapter], _: Option<&str>) -> Result<usize> {
+    Ok(0)
+}
+
+/// Where the wanted one is among `adapters`.
+#[cfg(not(target_family = "wasm"))]
+fn place(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
+    let from_env = std::env::var("WGPU_ADAPTER_NAME").ok();
+    let Some(wanted) = wanted.or(from_env.as_deref()) else { return Ok(0) };
     let by_number = wanted.parse::<usize>().ok().filter(|&i| i < adapters.len());
     let lower = wanted.to_lowercase();
     let by_name =
         || adapters.iter().position(|a| a.get_info().name.to_lowercase().contains(&lower));
-    match by_number.or_else(by_name) {
-        Some(i) => Ok(adapters.swap_remove(i)),
-        None => {
-            let names: Vec<String> = adapters
-                .iter()
-                .enumerate()
-                .map(|(i, adapter)| format!("{i}: {}", adapter.get_info().name))
-                .collect();
-            Err(Error::NoAdapter {
-                problem: format!("{wanted:?} matches none of {}", names.join("; ")),
-            })
-        }
-    }
+    by_number.or_else(by_name).ok_or_else(|| {
+        let names: Vec<String> = adapters
+            .iter()
+            .enumerate()
+            .map(|(i, adapter)| format!("{i}: {}", adapter.get_info().name))
+            .collect();
+        Error::NoAdapter { problem: format!("{wanted:?} matches none of {}", names.join("; ")) }
+    })
 }

@@ -2,8 +2,13 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+#[cfg(target_family = "wasm")]
+mod browser;
 mod cooperative;
+mod kernel;
 mod operands;
+#[cfg(not(target_family = "wasm"))]
+mod parallel;
 mod precision;
 mod products;
 mod run;
@@ -15,15 +20,18 @@ pub mod texture;
 mod unroll;
 
 use std::collections::HashMap;
+#[cfg(not(target_family = "wasm"))]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
 pub use cooperative::CooperativeMatrices;
+use kernel::Kernel;
+pub use kernel::KernelKey;
 pub use precision::{Precision, Types};
 pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
 pub use run::{CommandList, Dispatch, ReadBack};
-use shaders::{Access, Reduction, Shader};
 pub use target::{KernelTarget, Tier};
 
 use crate::error::{Error, Result};
@@ -76,6 +84,8 @@ struct Inner {
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
+    #[cfg(not(target_family = "wasm"))]
+    on_compile: OnceLock<parallel::Listener>,
 }
 
 /// The first error that no call could return.
@@ -102,25 +112,6 @@ impl Fault {
             },
         }
     }
-}
-
-/// A kernel and the values of its `override` constants.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KernelKey {
-    /// File name in `shaders/`.
-    pub shader: &'static str,
-    /// Override constants, `bool`s as 0 or 1, and numbers that the text declares for what it repeats.
-    pub constants: Vec<(&'static str, u32)>,
-    /// Element types.
-    pub types: Types,
-    /// How it reduces over a workgroup, if it does.
-    pub reduction: Reduction,
-}
-
-/// A compiled kernel.
-pub(crate) struct Kernel {
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
 }
 
 /// Memory on the device.
@@ -243,6 +234,8 @@ impl Gpu {
                 allocated: Arc::default(),
                 fault,
                 kernels: Mutex::default(),
+                #[cfg(not(target_family = "wasm"))]
+                on_compile: OnceLock::new(),
             }),
         })
     }
@@ -346,80 +339,6 @@ impl Gpu {
         let mut copy = ReadBack::new(self, bytes)?;
         copy.start(buffer, offset, bytes);
         copy.finish().await
-    }
-
-    /// The compiled kernel for `key`, from the cache if it was asked for before.
-    pub(crate) fn kernel(&self, key: &KernelKey) -> Arc<Kernel> {
-        let mut kernels = self.inner.kernels.lock().unwrap();
-        if let Some(kernel) = kernels.get(key) {
-            return Arc::clone(kernel);
-        }
-        let kernel = Arc::new(self.compile(key));
-        kernels.insert(key.clone(), Arc::clone(&kernel));
-        kernel
-    }
-
-    fn compile(&self, key: &KernelKey) -> Kernel {
-        let shader = Shader::named(key.shader);
-        let device = &self.inner.device;
-        let checks = if self.inner.checked {
-            wgpu::ShaderRuntimeChecks::checked()
-        } else {
-            wgpu::ShaderRuntimeChecks::unchecked()
-        };
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.text(key).into()),
-        };
-        // SAFETY: the kernels are our own and index within the sizes that the ops give them; the
-        // tests run every one of them with the checks on as well.
-        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
-        let buffer = |ty| wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        };
-        let bindings = shader.operands(key.types).map(|(access, precision)| match access {
-            Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
-            Access::Write => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
-            Access::Texture => texture::binding(precision),
-        });
-        let entries: Vec<wgpu::BindGroupLayoutEntry> =
-            std::iter::once(buffer(wgpu::BufferBindingType::Uniform))
-                .chain(bindings)
-                .zip(0..)
-                .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
-                    binding,
-                    visibility: wgpu::ShaderStages::COMPUTE,
-                    ty,
-                    count: None,
-                })
-                .collect();
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(shader.name),
-            entries: &entries,
-        });
-        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(shader.name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let overrides = shader.overrides(&key.constants);
-        let constants: Vec<(&str, f64)> =
-            overrides.map(|(name, value)| (name, f64::from(value))).collect();
-        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(shader.name),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                // Every kernel writes its workgroup memory before it reads it.
-                zero_initialize_workgroup_memory: self.inner.checked,
-            },
-            cache: None,
-        });
-        Kernel { pipeline, layout }
     }
 
     /// Returns the first error that the device reported on its own, if any. A lost device reports its

@@ -46,8 +46,8 @@ pub struct CommandList {
 }
 
 impl CommandList {
-    /// Compiles kernels and makes bind groups. `cleared` ranges (buffer, first byte, bytes) are
-    /// zeroed at the start of every run.
+    /// Compiles kernels, where that is not left to the browser, and makes bind groups. `cleared` ranges
+    /// (buffer, first byte, bytes) are zeroed at the start of every run.
     ///
     /// # Errors
     /// [`Error::DoesNotFit`] if the uniforms do not fit, [`Error::Device`] on a compiler's refusal.
@@ -79,6 +79,8 @@ impl CommandList {
                 Launch::new(gpu, dispatch, (&uniforms, offset), (&scratch, places))
             })
             .collect();
+        #[cfg(not(target_family = "wasm"))]
+        gpu.compile();
         gpu.check()?;
         let cleared = cleared.iter().map(|&(b, first, n)| (b.raw.clone(), first, n)).collect();
         Ok(Self { gpu: gpu.clone(), _uniforms: uniforms, cleared, launches, scratch })
@@ -135,7 +137,7 @@ impl CommandList {
             self.encode_copies(encoder, &run[0]);
             let mut pass = encoder.begin_compute_pass(&Default::default());
             for launch in run {
-                launch.encode(&mut pass);
+                launch.encode(&self.gpu, &mut pass);
             }
         }
     }
@@ -183,7 +185,7 @@ impl CommandList {
                         end_of_pass_write_index: Some(first + 1),
                     }),
                 });
-                launch.encode(&mut pass);
+                launch.encode(&self.gpu, &mut pass);
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved.raw, 0);
             inner.queue.submit([encoder.finish()]);
@@ -237,7 +239,7 @@ impl Launch {
         (uniforms, offset): (&Buffer, u64),
         (scratch, places): (&[Scratch], &[Place]),
     ) -> Self {
-        let kernel = gpu.kernel(&dispatch.kernel);
+        let kernel = gpu.declare(&dispatch.kernel);
         let views: Vec<wgpu::TextureView> =
             places.iter().map(|place| scratch[place.texture].view()).collect();
         let copied = dispatch.texture_operands().zip(places).filter(|(_, place)| place.copied);
@@ -276,8 +278,8 @@ impl Launch {
         Self { kernel, bind_group, grid: (x, dispatch.groups.div_ceil(x)), copies }
     }
 
-    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_pipeline(&self.kernel.pipeline);
+    fn encode(&self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(gpu.pipeline(&self.kernel));
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(self.grid.0, self.grid.1, 1);
     }

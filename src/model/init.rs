@@ -3,7 +3,7 @@
 use super::params::{Init, ParamSpec};
 use super::position::sin_cos_2d;
 use crate::philox::Rng;
-use crate::tensor::{HostTensor, TensorMap};
+use crate::tensor::{HostTensor, TensorMap, by_name};
 
 /// First word of the random stream for initial parameters; masks and data use others.
 const STREAM: u32 = 0x1217;
@@ -35,5 +35,5 @@ pub fn init_params(specs: &[ParamSpec], grid: [usize; 2], seed: u64) -> TensorMa
         };
         (spec.name.clone(), HostTensor::new(spec.shape.clone(), data))
     };
-    specs.iter().enumerate().map(tensor).collect()
+    by_name(specs.iter().enumerate().map(tensor))
 }

@@ -45,21 +45,25 @@ impl Reconstructor {
         store: &ParamStore,
         masks: MaskSource,
     ) -> Result<Self> {
-        if let PatchTarget::Tokens { .. } = config.target {
-            let problem =
-                "this model predicts tokens of another model, which have no pixels to show";
-            return Err(Error::config("target", problem));
-        }
-        let mut rec = Recorder::new(gpu.target(), false);
-        store.layout().declare(&mut rec, false);
-        let objective = masked_objective(&mut rec, config, batch, masks, 1);
-        rec.clear_first(objective.loss);
-        rec.keep(objective.encoded.ids.restore, "ids_restore");
-        let pred = predicted_pixels(&mut rec, config, objective.decoded.pred);
-        rec.keep(pred, "pred");
-        rec.keep(objective.patch_loss, "patch_loss");
+        let rec = record(gpu, config, batch, store, masks)?;
         let program = Program::build(gpu, &rec, store.buffers())?;
         Ok(Self { config: config.clone(), batch, masks, program })
+    }
+
+    /// Declares the kernels of one for a single image, so that they can be compiled before it is built.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the model predicts given tokens, not pixels.
+    pub fn declare(
+        gpu: &Gpu,
+        config: &ModelConfig,
+        store: &ParamStore,
+        masks: MaskSource,
+    ) -> Result<()> {
+        for kernel in record(gpu, config, 1, store, masks)?.kernels() {
+            gpu.declare(kernel);
+        }
+        Ok(())
     }
 
     /// Reconstructs `images`, `C·H·W` normalised pixels each. Masks are drawn from `seed` and each
@@ -153,6 +157,28 @@ impl Reconstructor {
         let loss = (sum / config.num_masked().max(1) as f64) as f32;
         Ok(Reconstruction { predicted, mask, loss, patch_error })
     }
+}
+
+fn record(
+    gpu: &Gpu,
+    config: &ModelConfig,
+    batch: usize,
+    store: &ParamStore,
+    masks: MaskSource,
+) -> Result<Recorder> {
+    if let PatchTarget::Tokens { .. } = config.target {
+        let problem = "this model predicts tokens of another model, which have no pixels to show";
+        return Err(Error::config("target", problem));
+    }
+    let mut rec = Recorder::new(gpu.target(), false);
+    store.layout().declare(&mut rec, false);
+    let objective = masked_objective(&mut rec, config, batch, masks, 1);
+    rec.clear_first(objective.loss);
+    rec.keep(objective.encoded.ids.restore, "ids_restore");
+    let pred = predicted_pixels(&mut rec, config, objective.decoded.pred);
+    rec.keep(pred, "pred");
+    rec.keep(objective.patch_loss, "patch_loss");
+    Ok(rec)
 }
 
 /// `config` with the ratio that hides as many patches as `mask` does, and the noise `[L]` that

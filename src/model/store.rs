@@ -65,7 +65,7 @@ impl ParamLayout {
         // Places begin where bindings may, those of the copy as well.
         let alignment = (BINDING_ALIGNMENT / precision.bytes()) as usize;
         let mut order: Vec<usize> = (0..specs.len()).filter(|&i| specs[i].trainable).collect();
-        order.sort_by_key(|&i| (specs[i].group, !specs[i].decayed, i));
+        order.sort_unstable_by_key(|&i| (specs[i].group, !specs[i].decayed, i));
         let limit = max_binding as usize / 4;
         let mut places = vec![None; specs.len()];
         let mut slabs: Vec<Slab> = Vec::new();

@@ -1,11 +1,11 @@
 //! The memory plan: transient tensors share buffers by liveness.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use super::recorder::{Place, Recorder};
 use crate::error::{Error, Result};
 use crate::gpu::BINDING_ALIGNMENT;
+use crate::tensor::by_name;
 
 /// Memory and work of a recorded program.
 #[derive(Debug, Clone)]
@@ -75,8 +75,8 @@ impl Plan {
     /// Bytes that programs need together on the device.
     pub fn total_bytes(plans: &[&Plan]) -> u64 {
         let transient: u64 = plans.iter().map(|plan| plan.transient_bytes()).sum();
-        let externals: BTreeMap<&str, u64> =
-            plans.iter().flat_map(|plan| &plan.externals).map(|(l, n)| (l.as_str(), *n)).collect();
+        let externals = plans.iter().flat_map(|plan| &plan.externals);
+        let externals = by_name(externals.map(|(label, bytes)| (label.as_str(), *bytes)));
         transient + externals.values().sum::<u64>()
     }
 }
@@ -101,7 +101,7 @@ impl Life {
 fn assign_slots(lives: &[Option<Life>]) -> (Vec<u64>, Vec<Option<usize>>) {
     let mut order: Vec<(usize, Life)> =
         lives.iter().enumerate().filter_map(|(i, life)| Some((i, (*life)?))).collect();
-    order.sort_by_key(|&(i, life)| (Reverse(life.bytes), i));
+    order.sort_unstable_by_key(|&(i, life)| (Reverse(life.bytes), i));
     let mut slots: Vec<u64> = Vec::new();
     let mut tenants: Vec<Vec<Life>> = Vec::new();
     let mut slot_of = vec![None; lives.len()];

@@ -190,7 +190,7 @@ impl Geometry {
             dy * dy + dx * dx
         };
         let mut visible: Vec<usize> = (0..mask.len()).filter(|i| !mask[*i]).collect();
-        visible.sort_by_key(|i| square_distance(*i));
+        visible.sort_unstable_by_key(|&i| (square_distance(i), i));
         let (mut mean, mut std, mut total) = (0.0, 0.0, 0.0);
         for i in visible.into_iter().take(NEIGHBOURS) {
             let weight = 1.0 / (square_distance(i) as f32).sqrt();

@@ -1,9 +1,13 @@
 //! The graphics device.
 
+use js_sys::Promise;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::future_to_promise;
 
 use super::error::{JsResult, json, named};
 use super::info::AdapterInfo;
+use super::progress::Progress;
 use crate::gpu::{Gpu, GpuOptions, Products};
 use crate::tune::{Tuning, is_tunable, key};
 
@@ -48,6 +52,20 @@ impl Device {
     pub fn set_tiles(&self, tiles: &str) -> bool {
         let products = serde_json::from_str::<Products>(tiles);
         products.map(|products| self.gpu.set_products(products)).is_ok()
+    }
+
+    /// Compiles the kernels of all that was opened and is to be opened (`WeightsLoader`), and tells `progress`
+    /// how many are done. What is run before is compiled then, without other work beside it.
+    ///
+    /// # Errors
+    /// `OutOfMemory` or `DeviceLost` if the device failed.
+    pub fn compile(&self, progress: Progress) -> Promise {
+        // Its own hold on the device: this object may be freed meanwhile.
+        let gpu = self.gpu.clone();
+        future_to_promise(async move {
+            gpu.compile(|done, total| progress.report(done, total)).await?;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 
     /// JSON of `AdapterInfo`.

@@ -6,6 +6,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::error::{JsResult, json, named, options};
 use super::info::ModelInfo;
 use super::picture::{Fit, from_rgba};
+use super::progress::Progress;
 use super::reconstruction::{Reconstruction, Reconstructors};
 use crate::gpu::Gpu;
 use crate::model::attention_map::AttentionMap;
@@ -53,10 +54,12 @@ impl Model {
         json(&self.info)
     }
 
-    /// Masks and reconstructs an RGBA picture; `json` holds `ReconstructOptions`.
+    /// Masks and reconstructs an RGBA picture; `json` holds `ReconstructOptions`, and `progress` is told of
+    /// kernels that are compiled for it, here and below.
     ///
     /// # Errors
     /// `InvalidOption`, `BadImage`, `BadWeights` without a decoder, `OutOfMemory`, `DeviceLost`.
+    #[expect(clippy::too_many_arguments, reason = "a picture, its mask, and how it goes")]
     pub async fn reconstruct(
         &mut self,
         rgba: &[u8],
@@ -65,6 +68,7 @@ impl Model {
         json: &str,
         mask: Option<Vec<u8>>,
         noise: Option<Vec<f32>>,
+        progress: &Progress,
     ) -> JsResult<Reconstruction> {
         if !self.info.reconstructs {
             let message = format!(
@@ -77,7 +81,9 @@ impl Model {
         let Self { gpu, store, info, reconstructors, .. } = self;
         let (config, normalization) = (&info.config, &info.normalization);
         let picture = (rgba, width, height);
-        reconstructors.run(gpu, config, normalization, store, picture, json, mask, noise).await
+        reconstructors
+            .run(gpu, config, normalization, store, picture, json, mask, noise, progress)
+            .await
     }
 
     /// The feature `[D]` of an RGBA picture, which is not masked; `json` holds `EmbedOptions`.
@@ -90,6 +96,7 @@ impl Model {
         width: usize,
         height: usize,
         json: &str,
+        progress: &Progress,
     ) -> JsResult<Vec<f32>> {
         let EmbedOptions { pool, fit } = options(json)?;
         let config = &self.info.config;
@@ -103,6 +110,7 @@ impl Model {
             None => Embedder::new(&self.gpu, config, 1, &self.store, pool)?,
         };
         let (_, embedder) = self.embedder.insert((pool, embedder));
+        self.gpu.compile(|done, total| progress.report(done, total)).await?;
         Ok(embedder.run(&image).await?)
     }
 
@@ -117,6 +125,7 @@ impl Model {
         height: usize,
         block: usize,
         fit: &str,
+        progress: &Progress,
     ) -> JsResult<Attention> {
         let fit: Fit = options(&json(&fit))?;
         let config = &self.info.config;
@@ -128,6 +137,7 @@ impl Model {
             None => AttentionMap::new(&self.gpu, config, &self.store, block)?,
         };
         let (_, map) = self.attention_map.insert((block, map));
+        self.gpu.compile(|done, total| progress.report(done, total)).await?;
         let weights = map.run(&image).await?;
         let cls_tokens = config.cls_tokens();
         Ok(Attention {

@@ -5,6 +5,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{JsResult, named, options};
 use super::picture::{Fit, from_rgba, to_rgba};
+use super::progress::Progress;
 use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::Normalization;
 use crate::error::Result;
@@ -124,7 +125,8 @@ pub(super) struct Reconstructors {
 pub(super) type Rgba<'a> = (&'a [u8], usize, usize);
 
 impl Reconstructors {
-    /// Masks and reconstructs one picture with the parameters of `store`.
+    /// Masks and reconstructs one picture with the parameters of `store`. Tells `progress` of kernels that
+    /// are compiled for it.
     #[expect(clippy::too_many_arguments, reason = "the parts of two kinds of models")]
     pub async fn run(
         &mut self,
@@ -136,6 +138,7 @@ impl Reconstructors {
         json: &str,
         mask: Option<Vec<u8>>,
         noise: Option<Vec<f32>>,
+        progress: &Progress,
     ) -> JsResult<Reconstruction> {
         let chosen: Options = options(json)?;
         let mut config = config.clone();
@@ -158,6 +161,7 @@ impl Reconstructors {
         let image = normalization.still(&picture, &chosen.fit.augment(), config.image_size)?;
         let source = if noise.is_some() { MaskSource::Given } else { MaskSource::Generated };
         let reconstructor = self.find(gpu, &config, store, source)?;
+        gpu.compile(|done, total| progress.report(done, total)).await?;
         let noise = noise.unwrap_or_default();
         let mut results = reconstructor.run(&image, chosen.seed, &[0], &noise).await?;
         let result = results.remove(0);

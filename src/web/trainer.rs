@@ -8,6 +8,7 @@ use super::error::{JsResult, json, named, options};
 use super::feed::Feed;
 use super::info::{StepMetrics, TrainerInfo};
 use super::picture::from_rgba;
+use super::progress::Progress;
 use super::reconstruction::{Reconstruction, Reconstructors};
 use crate::config::ModelConfig;
 use crate::data::color::ColorJitter;
@@ -276,6 +277,7 @@ impl Trainer {
     ///
     /// # Errors
     /// `InvalidOption`, `BadImage`, `OutOfMemory`, `DeviceLost`.
+    #[expect(clippy::too_many_arguments, reason = "a picture, its mask, and how it goes")]
     pub async fn reconstruct(
         &mut self,
         rgba: &[u8],
@@ -284,11 +286,14 @@ impl Trainer {
         json: &str,
         mask: Option<Vec<u8>>,
         noise: Option<Vec<f32>>,
+        progress: &Progress,
     ) -> JsResult<Reconstruction> {
         let Self { gpu, core, normalization, reconstructors, .. } = self;
         let (config, store) = (&core.recipe().model, core.store());
         let picture = (rgba, width, height);
-        reconstructors.run(gpu, config, normalization, store, picture, json, mask, noise).await
+        reconstructors
+            .run(gpu, config, normalization, store, picture, json, mask, noise, progress)
+            .await
     }
 
     /// A checkpoint: everything that is needed to go on, here or on the command line.

@@ -7,7 +7,9 @@ use super::error::{JsResult, json, named, options};
 use super::info::{ModelInfo, TensorRange, WeightsInfo, kind_name};
 use super::model::Model;
 use crate::gpu::Gpu;
+use crate::model::objective::MaskSource;
 use crate::model::params::encoder_or_mae_params;
+use crate::model::reconstruct::Reconstructor;
 use crate::model::store::{ParamLayout, ParamStore};
 use crate::weights::stream::Stream;
 use crate::weights::{FileKind, Overrides};
@@ -26,7 +28,7 @@ pub struct WeightsLoader {
 #[wasm_bindgen]
 impl WeightsLoader {
     /// Understands a file of `file_bytes` bytes by its `header` (eight bytes of length, then JSON) and
-    /// makes room on the device.
+    /// makes room on the device. What a reconstruction needs can be compiled from then on.
     ///
     /// # Errors
     /// `BadWeights`, `InvalidOption`, `OutOfMemory`.
@@ -64,6 +66,12 @@ impl WeightsLoader {
             normalization,
         };
         let store = ParamStore::new(&device.gpu, layout, false)?;
+        if info.reconstructs {
+            // They depend on sizes only, so that they can be compiled while the weights arrive. A model
+            // without pixels to show says so when it is asked for them.
+            let _ =
+                Reconstructor::declare(&device.gpu, &info.config, &store, MaskSource::Generated);
+        }
         let written = vec![false; stream.wanted.len()];
         Ok(Self { gpu: device.gpu.clone(), store, stream, info, written })
     }

@@ -8,7 +8,7 @@ use safetensors::tensor::Metadata as SafetensorsHeader;
 use safetensors::{Dtype, View};
 
 use crate::error::{Error, Result};
-use crate::tensor::{HostTensor, TensorMap};
+use crate::tensor::{HostTensor, TensorMap, by_name};
 
 /// The tensors of a file with the text entries of its header.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -111,13 +111,13 @@ impl Header {
                 dtype: info.dtype,
             })
             .collect();
-        entries.sort_by(|a, b| (a.begin, a.end, &a.name).cmp(&(b.begin, b.end, &b.name)));
+        entries.sort_unstable_by(|a, b| (a.begin, a.end, &a.name).cmp(&(b.begin, b.end, &b.name)));
         let end = entries.iter().map(|entry| entry.end).max().unwrap_or(start);
         if end != file_bytes {
             return Err(bad(format!("its header describes {end} bytes")));
         }
         let metadata = header.metadata().iter().flatten();
-        let metadata = metadata.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let metadata = by_name(metadata.map(|(key, value)| (key.clone(), value.clone())));
         Ok(Self { entries, metadata })
     }
 }

@@ -8,7 +8,7 @@ use super::safetensors::{Entry, Header};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
-use crate::tensor::Shapes;
+use crate::tensor::by_name;
 use crate::train::checkpoint::{Meta, PARAM};
 
 /// What a file's header tells, and which of its tensors are wanted.
@@ -62,8 +62,8 @@ impl Stream {
             .iter()
             .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?, entry)))
             .collect();
-        let shapes: Shapes =
-            named.iter().map(|&(name, entry)| (name.to_owned(), entry.shape.clone())).collect();
+        let shapes =
+            by_name(named.iter().map(|&(name, entry)| (name.to_owned(), entry.shape.clone())));
         let step = meta.as_ref().map(|meta| meta.step);
         let (format, config, normalization) = match meta {
             Some(meta) => (Format::Webmae, meta.model, Some(meta.normalization)),

@@ -47,6 +47,27 @@ export async function patchPlace(page: Page, row: number, column: number, rows =
   };
 }
 
+/** Every text that an element will have, for those too short to wait for; to be called before the page opens. */
+export async function texts(page: Page, selector: string): Promise<() => Promise<string[]>> {
+  await page.addInitScript((selector) => {
+    const seen: string[] = [];
+    Object.assign(window, { seen });
+    addEventListener('DOMContentLoaded', () => {
+      const node = document.querySelector(selector) as HTMLElement;
+      const note = () => seen.push(node.textContent);
+      new MutationObserver(note).observe(node, { childList: true });
+    });
+  }, selector);
+  return () => page.evaluate(() => (window as unknown as { seen: string[] }).seen);
+}
+
+/** Checks that texts tell of kernels that are compiled, and that all were. */
+export function expectPreparing(texts: string[]): void {
+  const counts = texts.flatMap((text) => /^Preparing the GPU, (\d+) of (\d+)$/.exec(text) ?? []);
+  expect(counts.length).toBeGreaterThan(0);
+  expect(counts.at(-2)).toBe(counts.at(-1));
+}
+
 /** Keeps a picture of the page. */
 export async function keepScreenshot(page: Page, name: string): Promise<void> {
   await page.evaluate(() => document.fonts.ready);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import {
   dropFile,
   expect,
+  expectPreparing,
   hiddenPatches,
   keepScreenshot,
   lossOf,
@@ -10,13 +11,16 @@ import {
   pixels,
   settled,
   test,
+  texts,
 } from './page-fixture.ts';
 import { greyPng } from './png.ts';
 
 const COFFEE = 'web/public/photographs/coffee.webp';
 
 test('opens with a reconstruction of a shipped photograph', async ({ page }) => {
+  const progress = await texts(page, '#model-progress span');
   await openReconstruct(page);
+  expectPreparing(await progress());
   expect(await lossOf(page)).toBeGreaterThan(0);
   expect(await hiddenPatches(page)).toBe(108);
   await expect(page.locator('#caption-model')).toContainText('96 × 96');

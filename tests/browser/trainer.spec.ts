@@ -50,7 +50,8 @@ test('training lowers the loss', async ({ page }) => {
   expect(seen.before.parameters).toBeGreaterThan(10_000);
   expect(seen.before.flopsPerStep).toBeGreaterThan(0);
   expect(seen.before.deviceBytes).toBeGreaterThan(0);
-  expect(seen.progress).toEqual(['images 1/4', 'images 2/4', 'images 3/4', 'images 4/4']);
+  const images = seen.progress.filter((line) => line.startsWith('images'));
+  expect(images).toEqual(['images 1/4', 'images 2/4', 'images 3/4', 'images 4/4']);
   expect(seen.metrics.map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
   const losses = seen.metrics.map(({ loss }) => loss);
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

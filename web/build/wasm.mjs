@@ -86,6 +86,8 @@ function build() {
   const enable = features.map((feature) => `--enable-${feature}`);
   run(process.execPath, [
     path.join(root, 'node_modules/binaryen/bin/wasm-opt'),
+    // Copies of generic code for different types.
+    '--merge-similar-functions',
     '-Oz',
     ...enable,
     wasm,

@@ -111,6 +111,8 @@ export interface EngineApi {
 
   createTrainer(call: CallId, json: string): Promise<{ handle: Handle; info: TrainerInfo }>;
   resumeTrainer(call: CallId, weights: Weights): Promise<{ handle: Handle; info: TrainerInfo }>;
+  /** Waits for the kernels of a model or trainer, which are compiled from its opening on. */
+  compile(call: CallId, handle: Handle): Promise<void>;
   addImage(call: CallId, trainer: Handle, picture: Picture): Promise<TrainerInfo>;
   clearImages(call: CallId, trainer: Handle): Promise<TrainerInfo>;
   step(call: CallId, trainer: Handle): Promise<StepMetrics>;

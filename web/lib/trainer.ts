@@ -87,6 +87,7 @@ export class Trainer {
     const trainer = new Trainer(opened);
     try {
       if (images) await trainer.addImages(images, options);
+      await call(options, (engine, id) => engine.compile(id, trainer.#handle));
       return trainer;
     } catch (error) {
       await trainer.close();

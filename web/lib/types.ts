@@ -17,11 +17,12 @@ export type WeightsSource = 'tiny' | (string & {}) | URL | Blob | ArrayBuffer | 
 
 /** How far something long has come. */
 export interface Progress {
-  /** What is being done. */
+  /** What is being done: a file is fetched, or read from the cache or the disk; kernels are compiled for the
+   * GPU; pictures are added; steps are trained. */
   stage: 'download' | 'weights' | 'kernels' | 'images' | 'train';
-  /** Bytes, pictures or steps done. */
+  /** Bytes, kernels, pictures or steps done. */
   done: number;
-  /** Bytes, pictures or steps in all; absent where it is not known. */
+  /** Bytes, kernels, pictures or steps in all; absent where it is not known. */
   total?: number;
 }
 

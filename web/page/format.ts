@@ -1,3 +1,5 @@
+import type { Progress } from 'webmae';
+
 const whole = new Intl.NumberFormat('en');
 const UNITS = ['B', 'kB', 'MB', 'GB'];
 
@@ -20,6 +22,11 @@ export function bytes(value: number): string {
     unit += 1;
   }
   return `${unit === 0 || scaled >= 100 ? scaled.toFixed(0) : scaled.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** How far kernels are compiled: `Preparing the GPU, 3 of 18`. */
+export function preparing({ done, total }: Progress): string {
+  return `Preparing the GPU, ${done} of ${total ?? '…'}`;
 }
 
 /** A loss to four significant digits. */

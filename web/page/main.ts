@@ -1,4 +1,4 @@
-import { support } from 'webmae';
+import { init, support } from 'webmae';
 import { showAbout } from './about/section.ts';
 import { byId } from './dom.ts';
 import { takeFiles } from './intake.ts';
@@ -13,6 +13,9 @@ const NAMES: Record<Route, string> = {
   weights: 'Weights',
   about: 'What it is',
 };
+
+// Worker and WebAssembly come while the page asks for the adapter. Whoever needs them says what failed.
+if (navigator.gpu) init().catch(() => {});
 
 const reconstruct = new ReconstructSection(readAddress().query);
 let opened: string | undefined;

@@ -8,7 +8,7 @@ use super::{FileKind, Format, some_of, unwrapped};
 use crate::config::{ModelConfig, Variant};
 use crate::error::{Error, Result};
 use crate::model::params::{is_decoder, mae_params};
-use crate::tensor::{HostTensor, Shapes, TensorMap, shapes};
+use crate::tensor::{HostTensor, Shapes, TensorMap, by_name, shapes};
 
 /// Whether a state dict may lack tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,11 +110,8 @@ impl Mapping {
             }
             data
         };
-        let converted: TensorMap = self
-            .tensors
-            .iter()
-            .map(|(name, a)| (name.clone(), HostTensor::new(a.shape.clone(), values(a))))
-            .collect();
+        let tensor = |a: &Assembled| HostTensor::new(a.shape.clone(), values(a));
+        let converted = by_name(self.tensors.iter().map(|(name, a)| (name.clone(), tensor(a))));
         let bits = |t: &HostTensor| t.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         for (key, internal) in &self.aliases {
             // A dropped tensor has no other name left to disagree with.
@@ -451,17 +448,12 @@ impl Names {
     /// Names and shapes that a file of this kind has.
     fn expected(&self, config: &ModelConfig, kind: FileKind) -> BTreeMap<String, Vec<usize>> {
         let encoder_groups = 0..=config.encoder.depth;
-        let mut expected: BTreeMap<String, Vec<usize>> = mae_params(config)
-            .into_iter()
-            .filter(|param| match kind {
-                FileKind::Mae => true,
-                FileKind::DecoderOnly => !encoder_groups.contains(&param.group),
-                FileKind::EncoderOnly | FileKind::Classifier => {
-                    encoder_groups.contains(&param.group)
-                }
-            })
-            .map(|param| (param.name, param.shape))
-            .collect();
+        let own = mae_params(config).into_iter().filter(|param| match kind {
+            FileKind::Mae => true,
+            FileKind::DecoderOnly => !encoder_groups.contains(&param.group),
+            FileKind::EncoderOnly | FileKind::Classifier => encoder_groups.contains(&param.group),
+        });
+        let mut expected = by_name(own.map(|param| (param.name, param.shape)));
         if !matches!(kind, FileKind::EncoderOnly | FileKind::Classifier) {
             return expected;
         }

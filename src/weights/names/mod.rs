@@ -16,7 +16,7 @@ pub use convert::{
 
 use crate::config::Variant;
 use crate::error::{Error, Result};
-use crate::tensor::Shapes;
+use crate::tensor::{Shapes, by_name};
 use table::{Meaning, Table};
 
 /// A code base's way of naming tensors.
@@ -160,7 +160,7 @@ fn unwrapped(shapes: &Shapes) -> BTreeMap<String, &str> {
             *name = &name[wrapper.len()..];
         }
     }
-    names.into_iter().map(|(name, key)| (name.to_owned(), key)).collect()
+    by_name(names.into_iter().map(|(name, key)| (name.to_owned(), key)))
 }
 
 /// The first few of `items`, and how many more there are.

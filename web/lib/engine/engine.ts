@@ -66,18 +66,20 @@ export class Engine implements EngineApi {
     options: PostedLoadOptions,
   ): Promise<{ handle: Handle; info: ModelInfo }> {
     return this.#calls.track(call, async (signal) => {
-      const device = await this.#device(signal);
+      const opening = this.#device(signal);
+      // The file may fail first; then nobody waits for the device.
+      opening.catch(() => {});
       const context = {
         options,
         signal,
         meter: this.#meter(call),
         exclusively: <T>(task: () => T | Promise<T>) => this.#queue.run(signal, task),
       };
-      const model = await guarded(device, () => loadModel(device, weights, context));
+      const model = await loadModel(opening, weights, context);
       if (signal.aborted) model.free();
       signal.throwIfAborted();
       return {
-        handle: this.#devices.add(model, device),
+        handle: this.#devices.add(model, await opening),
         info: JSON.parse(model.info) as ModelInfo,
       };
     });
@@ -88,7 +90,8 @@ export class Engine implements EngineApi {
       call,
       model,
       picture,
-      (object: Model, { rgba, width, height }) => object.embed(rgba, width, height, json),
+      (object: Model, { rgba, width, height }, { kernels }) =>
+        object.embed(rgba, width, height, json, kernels),
     );
     return Comlink.transfer(feature, [feature.buffer]);
   }
@@ -98,7 +101,8 @@ export class Engine implements EngineApi {
       call,
       model,
       picture,
-      (object: Model, { rgba, width, height }) => object.attention(rgba, width, height, block, fit),
+      (object: Model, { rgba, width, height }, { kernels }) =>
+        object.attention(rgba, width, height, block, fit, kernels),
     );
     const { heads, tokens, clsTokens, rows, columns } = attention;
     const weights = attention.weights();
@@ -113,10 +117,13 @@ export class Engine implements EngineApi {
     picture: Picture,
     { json, mask, noise }: ReconstructRequest,
   ): Promise<RawReconstruction> {
-    return this.#look(call, handle, picture, async (object, { rgba, width, height }, began) => {
-      const result = await object.reconstruct(rgba, width, height, json, mask, noise);
-      return unpack(result, began);
-    });
+    return this.#look(
+      call,
+      handle,
+      picture,
+      async (object, { rgba, width, height }, { kernels }, began) =>
+        unpack(await object.reconstruct(rgba, width, height, json, mask, noise, kernels), began),
+    );
   }
 
   createTrainer(call: CallId, json: string): Promise<{ handle: Handle; info: TrainerInfo }> {
@@ -128,6 +135,13 @@ export class Engine implements EngineApi {
       const context = { options: { cache: false }, signal, meter: this.#meter(call) };
       const checkpoint = await readWhole(weights, context);
       return (device) => Trainer.resume(device, checkpoint);
+    });
+  }
+
+  compile(call: CallId, handle: Handle): Promise<void> {
+    return this.#calls.track(call, async () => {
+      const { device } = this.#devices.get(handle);
+      await guarded(device, () => device.compile(this.#meter(call).kernels));
     });
   }
 
@@ -207,6 +221,8 @@ export class Engine implements EngineApi {
           return make(device);
         }),
       );
+      // Meanwhile pictures can be added.
+      device.compile(() => {}).catch(() => {});
       const info = infoOf(trainer);
       const handle = this.#devices.add(trainer, device);
       this.#savers.set(handle, new Saver(info.parameters));
@@ -237,7 +253,7 @@ export class Engine implements EngineApi {
     call: CallId,
     handle: Handle,
     picture: Picture,
-    work: (object: T, pixels: Pixels, began: number) => R | Promise<R>,
+    work: (object: T, pixels: Pixels, meter: Meter, began: number) => R | Promise<R>,
   ): Promise<R> {
     return this.#calls.track(call, async (signal) => {
       const began = performance.now();
@@ -245,7 +261,7 @@ export class Engine implements EngineApi {
       const waited = performance.now();
       return this.#enter(signal, handle, (object: T) =>
         // Waiting for other calls is not this one's time.
-        work(object, pixels, performance.now() - (waited - began)),
+        work(object, pixels, this.#meter(call), performance.now() - (waited - began)),
       );
     });
   }

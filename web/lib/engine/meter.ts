@@ -16,6 +16,13 @@ export class Meter {
     this.#report = report;
   }
 
+  /** Says how many kernels are compiled, as WebAssembly wants to say it. */
+  readonly kernels = (done: number, total: number): void => {
+    this.stage = 'kernels';
+    this.total = total;
+    this.update(done);
+  };
+
   /** Says how much is done. */
   update(done: number): void {
     const now = performance.now();

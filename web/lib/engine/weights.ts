@@ -5,8 +5,9 @@ import { BadWeights, typed } from '../errors.ts';
 import { toJson } from '../options.ts';
 import type { PostedLoadOptions, Weights } from '../protocol.ts';
 import { CorruptCache } from './cache-file.ts';
+import { guarded } from './devices.ts';
 import { Download } from './download.ts';
-import { readHeader } from './header.ts';
+import { type Header, readHeader } from './header.ts';
 import { toHex } from './integrity.ts';
 import type { Meter } from './meter.ts';
 import { jsonBeside } from './network.ts';
@@ -38,38 +39,77 @@ interface TensorRange {
   end: number;
 }
 
-/** Loads a model, tensor by tensor. */
-export function loadModel(device: Device, weights: Weights, context: LoadContext): Promise<Model> {
+/** Loads a model, tensor by tensor. The file is opened while the device is still on its way. */
+export function loadModel(
+  opening: Promise<Device>,
+  weights: Weights,
+  context: LoadContext,
+): Promise<Model> {
   return withSource(weights, context, async (source) => {
-    const { reader, download } = source;
-    const header = await readHeader(reader);
+    const header = await readHeader(source.reader);
     context.meter.total = header.fileBytes;
     const hfConfig =
       context.options.hfConfig ??
       (header.describesItself ? undefined : await configBeside(weights, source, context.signal));
-    const fileBytes = reader.size ?? header.fileBytes;
-    const overrides = toJson(context.options.overrides ?? {});
-    const loader = await context.exclusively(
-      () => new WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides),
-    );
-    let consumed = false;
-    try {
-      const ranges = JSON.parse(loader.tensors) as TensorRange[];
-      // Of a file on disk only these are read.
-      if (!download) context.meter.total = ranges.at(-1)?.end ?? header.fileBytes;
-      for (const [index, { begin, end }] of ranges.entries()) {
-        loader.write(index, await reader.read(begin, end));
-        context.signal.throwIfAborted();
-      }
-      await verify(source, context.options.integrity, hfConfig);
-      return await context.exclusively(() => {
-        consumed = true;
-        return loader.finish();
-      });
-    } finally {
-      if (!consumed) loader.free();
-    }
+    const device = await opening;
+    return guarded(device, () => fill(device, source, header, hfConfig, context));
   });
+}
+
+async function fill(
+  device: Device,
+  source: Source,
+  header: Header,
+  hfConfig: string | undefined,
+  { options, signal, meter, exclusively }: LoadContext,
+): Promise<Model> {
+  const { reader, download } = source;
+  const fileBytes = reader.size ?? header.fileBytes;
+  const overrides = toJson(options.overrides ?? {});
+  const loader = await exclusively(
+    () => new WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides),
+  );
+  let consumed = false;
+  try {
+    const compiled = compileBeside(device, meter);
+    const ranges = JSON.parse(loader.tensors) as TensorRange[];
+    // Of a file on disk only these are read.
+    if (!download) meter.total = ranges.at(-1)?.end ?? header.fileBytes;
+    for (const [index, { begin, end }] of ranges.entries()) {
+      loader.write(index, await reader.read(begin, end));
+      signal.throwIfAborted();
+    }
+    await verify(source, options.integrity, hfConfig);
+    await compiled();
+    signal.throwIfAborted();
+    return await exclusively(() => {
+      consumed = true;
+      return loader.finish();
+    });
+  } finally {
+    if (!consumed) loader.free();
+  }
+}
+
+/** Compiles kernels while something else is done. Returns what waits for them; only then their progress is
+ * told. */
+function compileBeside(device: Device, meter: Meter): () => Promise<void> {
+  let reached: [done: number, total: number] | undefined;
+  let awaited = false;
+  const show = () => {
+    if (awaited && reached) meter.kernels(...reached);
+  };
+  const compiled = device.compile((...progress) => {
+    reached = progress;
+    show();
+  });
+  // If nobody waits any more, the reason is another error.
+  compiled.catch(() => {});
+  return () => {
+    awaited = true;
+    show();
+    return compiled;
+  };
 }
 
 /** The whole of a file, for a checkpoint. */

@@ -1,6 +1,6 @@
 import type { Progress, Support } from 'webmae';
 import { byId } from '../dom.ts';
-import { bytes, duration, loss, millions } from '../format.ts';
+import { bytes, duration, loss, millions, preparing } from '../format.ts';
 import type { LoadedModel } from '../model.ts';
 
 /** The line of numbers under the plates, and the progress of a model that loads. */
@@ -38,7 +38,7 @@ export class Caption {
     else bar.removeAttribute('value');
     const amount = `${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`;
     (box.querySelector('span') as HTMLElement).textContent =
-      stage === 'kernels' ? 'Compiling the kernels' : `Loading the model, ${amount}`;
+      stage === 'kernels' ? preparing(progress) : `Loading the model, ${amount}`;
   }
 
   /** The first time with a model takes longer: the browser compiles its kernels. */

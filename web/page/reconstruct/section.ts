@@ -1,4 +1,4 @@
-import type { Reconstruction, Support } from 'webmae';
+import type { Progress, Reconstruction, Support } from 'webmae';
 import { byId, Choice, saveFile } from '../dom.ts';
 import { FailureLine } from '../failure.ts';
 import { loss, plural } from '../format.ts';
@@ -160,10 +160,11 @@ export class ReconstructSection implements MaskHost {
         this.#showEncoder(centreCrop(picture.image, mae.info.config.image_size), mae.info.grid);
         return;
       }
-      this.#show(
-        await withModel(({ mae }) => mae.reconstruct(picture.image, reconstructOptions(decoded))),
-      );
+      const onProgress = (progress: Progress) => this.#caption.showProgress(progress);
+      const options = { ...reconstructOptions(decoded), onProgress };
+      this.#show(await withModel(({ mae }) => mae.reconstruct(picture.image, options)));
     });
+    this.#caption.showProgress(undefined);
     if (!this.#latest.waiting) byId('plates').ariaBusy = 'false';
   }
 

@@ -1,4 +1,4 @@
-import type { MaskStrategy, TrainerInfo, TrainerOptions } from 'webmae';
+import type { MaskStrategy, Support, TrainerInfo, TrainerOptions } from 'webmae';
 import { byId } from '../dom.ts';
 import { PageError } from '../failure.ts';
 import type { Source } from './dataset.ts';
@@ -11,11 +11,20 @@ const SIDES: Record<string, number> = { tiny: 32, small: 96, 'vit-b': 224 };
 
 /** The model of a checkpoint, whatever it is. */
 const FROM_CHECKPOINT = 'checkpoint';
+const NO_F16 = 'Needs shader-f16, which this graphics adapter does not offer.';
 const TOGGLES = new Set(['checkbox', 'radio']);
 
 /** The recipe's form. */
 export class Recipe {
   readonly form = byId<HTMLFormElement>('recipe');
+  readonly #f16: boolean;
+
+  /** Offers what the adapter can do. */
+  constructor({ adapter }: Support) {
+    this.#f16 = adapter?.features.includes('shader-f16') ?? false;
+    this.locked = false;
+    if (!this.#f16) byId('f16-hint').textContent = NO_F16;
+  }
 
   get fields(): Fields {
     const fields: Fields = {};
@@ -52,13 +61,14 @@ export class Recipe {
   /** A recipe stands while its model is trained. */
   set locked(locked: boolean) {
     for (const control of this.form.querySelectorAll<HTMLInputElement>('input, select, button')) {
-      control.disabled = locked;
+      control.disabled = locked || (control.name === 'f16' && !this.#f16);
     }
   }
 
   /** Shows what a checkpoint says of its recipe. */
-  describe({ config, batchSize, gradAccum, recompute, totalSteps, lr, seed }: TrainerInfo): void {
-    const { normPix: _, recompute: __, ...fields } = this.fields;
+  describe(info: TrainerInfo): void {
+    const { config, batchSize, gradAccum, recompute, precision, totalSteps, lr, seed } = info;
+    const { normPix: _, recompute: __, f16: ___, ...fields } = this.fields;
     this.fields = {
       ...fields,
       preset: FROM_CHECKPOINT,
@@ -71,6 +81,7 @@ export class Recipe {
       maskStrategy: config.mask_strategy,
       ...(config.norm_pix_loss ? { normPix: 'on' } : {}),
       ...(recompute ? { recompute: 'on' } : {}),
+      ...(precision === 'f16' ? { f16: 'on' } : {}),
     };
   }
 
@@ -100,6 +111,7 @@ export class Recipe {
       batchSize: number('batchSize'),
       gradAccum: number('gradAccum'),
       recompute: fields.recompute !== undefined,
+      precision: fields.f16 === undefined ? 'f32' : 'f16',
       steps: number('steps'),
       ...(fields.warmupSteps ? { warmupSteps: number('warmupSteps') } : {}),
       lr: number('lr'),

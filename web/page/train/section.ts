@@ -1,7 +1,7 @@
-import { type Support, Trainer } from 'webmae';
+import { type Progress, type Support, Trainer } from 'webmae';
 import { byId, onFiles, saveFile } from '../dom.ts';
 import { FailureLine, isDeviceLost, PageError, sure } from '../failure.ts';
-import { ago, count, loss } from '../format.ts';
+import { ago, count, loss, preparing } from '../format.ts';
 import { loadModel } from '../model.ts';
 import { learningPictures, OwnPictures, watchedPictures } from './dataset.ts';
 import { Due } from './due.ts';
@@ -37,7 +37,7 @@ const UNKNOWN_SIDE = 224;
 /** The section Train: one trainer, from a recipe to weights. */
 export class TrainSection {
   readonly #failure = new FailureLine(byId('train-failure'));
-  readonly #recipe = new Recipe();
+  readonly #recipe: Recipe;
   readonly #meters = new Meters();
   readonly #watch = new Watch();
   readonly #own = new OwnPictures();
@@ -50,6 +50,7 @@ export class TrainSection {
   #pausing = false;
 
   constructor(support: Support) {
+    this.#recipe = new Recipe(support);
     const click = (id: string, work: () => Promise<void> | void) =>
       byId(id).addEventListener('click', () => void this.#failure.guard(async () => work()));
     click('train-start', () => this.#run());
@@ -103,7 +104,7 @@ export class TrainSection {
         ...options,
         signal: creating.signal,
         images: this.#pictures(),
-        onProgress: ({ stage, done }) => showPreparing(stage, done),
+        onProgress: showPreparing,
       });
       this.#meters.begin();
       await this.#adopt(trainer);
@@ -127,7 +128,7 @@ export class TrainSection {
     byId('train-saved').hidden = true;
     this.#meters.show(trainer);
     await this.#showWatched();
-    await this.#watch.update(trainer);
+    await this.#watch.update(trainer, showPreparing);
     await this.#meters.showMemory();
     if (this.#recipe.source === 'own' && canKeep()) await keepPictures(this.#own.files);
   }
@@ -239,7 +240,7 @@ export class TrainSection {
     if (old) sure('Discard the run in progress and open the checkpoint?');
     await this.#prepare(async () => {
       const images = this.#pictures(UNKNOWN_SIDE);
-      const trainer = await Trainer.resume(file, { images });
+      const trainer = await Trainer.resume(file, { images, onProgress: showPreparing });
       await old?.close();
       this.#recipe.describe(trainer.info);
       this.#meters.begin();
@@ -287,7 +288,8 @@ export class TrainSection {
     this.#gathering.show();
     this.#recipe.fields = kept.recipe;
     await this.#prepare(async () => {
-      const trainer = await Trainer.resume(checkpoint, { images: this.#pictures() });
+      const images = this.#pictures();
+      const trainer = await Trainer.resume(checkpoint, { images, onProgress: showPreparing });
       this.#meters.begin(kept);
       await this.#adopt(trainer);
     });
@@ -322,10 +324,10 @@ export class TrainSection {
   }
 }
 
-function showPreparing(stage: string, done: number): void {
+function showPreparing(progress: Progress): void {
   const state = byId('train-state');
-  if (stage === 'images') state.textContent = `Reading pictures, ${count(done)}`;
-  else if (stage === 'kernels') state.textContent = 'Compiling the kernels';
+  if (progress.stage === 'images') state.textContent = `Reading pictures, ${count(progress.done)}`;
+  else if (progress.stage === 'kernels') state.textContent = preparing(progress);
 }
 
 function saveWeights(weights: Uint8Array, name: string): void {

@@ -1,4 +1,4 @@
-import type { Trainer } from 'webmae';
+import type { CallOptions, ReconstructOptions, Trainer } from 'webmae';
 import { byId, element } from '../dom.ts';
 import { centreCrop, type Picture } from '../pictures.ts';
 import { Plate } from '../reconstruct/plate.ts';
@@ -36,9 +36,9 @@ class Row {
     else this.#original.clear();
   }
 
-  async update(trainer: Trainer, seed: number): Promise<void> {
+  async update(trainer: Trainer, options: ReconstructOptions): Promise<void> {
     if (!this.#picture) return;
-    const made = await trainer.reconstruct(this.#picture.image, { seed });
+    const made = await trainer.reconstruct(this.#picture.image, options);
     const { grid, original, masked, mask, reconstruction } = made;
     this.#original.show({ image: original, grid });
     this.#masked.show({ image: masked, grid, film: mask });
@@ -62,7 +62,8 @@ export class Watch {
   }
 
   /** Asks the trainer for all of them. */
-  async update(trainer: Trainer): Promise<void> {
-    for (const [i, row] of this.#rows.entries()) await row.update(trainer, i + 1);
+  async update(trainer: Trainer, onProgress?: CallOptions['onProgress']): Promise<void> {
+    for (const [i, row] of this.#rows.entries())
+      await row.update(trainer, { seed: i + 1, ...(onProgress && { onProgress }) });
   }
 }

@@ -8,7 +8,7 @@ const EXAMPLE = 'https://huggingface.co/facebook/vit-mae-base/resolve/main/model
 const STAGES: Partial<Record<Progress['stage'], string>> = {
   download: 'Downloading',
   weights: 'Copying to the GPU',
-  kernels: 'Compiling the kernels',
+  kernels: 'Preparing the GPU',
 };
 
 /** The section Load weights. */
@@ -104,10 +104,8 @@ export class WeightsSection {
     byId('weights-stage').textContent = STAGES[stage] ?? 'Loading';
     if (total) this.#bar.value = done / total;
     else this.#bar.removeAttribute('value');
-    const counted = stage === 'download' || stage === 'weights';
-    byId('weights-bytes').textContent = counted
-      ? `${bytes(done)}${total ? ` of ${bytes(total)}` : ''}`
-      : '';
+    const amount = stage === 'kernels' ? count : bytes;
+    byId('weights-bytes').textContent = `${amount(done)}${total ? ` of ${amount(total)}` : ''}`;
   }
 
   async #clear(): Promise<void> {
