@@ -2,13 +2,19 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+mod mapping;
 mod operands;
 mod precision;
+mod readback;
 mod run;
 pub mod shaders;
+#[cfg(feature = "native")]
+mod staging;
 mod target;
 pub mod texture;
 mod unroll;
+#[cfg(feature = "native")]
+mod uploads;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +22,14 @@ use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
 pub use precision::{Precision, Types};
-pub use run::{CommandList, Dispatch, ReadBack};
+pub use readback::ReadBack;
+pub use run::{CommandList, Dispatch};
 use shaders::{Access, Shader};
+#[cfg(feature = "native")]
+pub use staging::{Staged, Staging};
 pub use target::{Blocking, KernelTarget, ProductClass, ProductLayout, Products, Tier};
+#[cfg(feature = "native")]
+pub use uploads::Uploads;
 
 use crate::error::{Error, Result};
 
@@ -30,6 +41,9 @@ pub const DEFAULT_MAX_BINDING: u64 = 128 << 20;
 pub const BINDING_ALIGNMENT: u64 = 256;
 /// Smaller subgroups are left aside.
 pub const SMALLEST_SUBGROUP: u32 = 4;
+
+/// Buffers of a ring of staging memory: a step copies from one, one waits for its step, one is being filled.
+pub const STAGING_BUFFERS: usize = 3;
 
 /// How to open a device.
 #[derive(Debug, Clone, Default)]
@@ -279,7 +293,7 @@ impl Gpu {
             label: Some(label),
             size: bytes,
             usage,
-            mapped_at_creation: false,
+            mapped_at_creation: usage.contains(wgpu::BufferUsages::MAP_WRITE),
         });
         Ok(Buffer { raw, bytes, _allocation: self.account(bytes) })
     }
