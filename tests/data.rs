@@ -430,7 +430,7 @@ fn a_cursor_resumes_with_the_same_batches() {
         cursors.push(whole.cursor());
         let batch = whole.next_batch().unwrap();
         expected.push(batch.clone());
-        whole.recycle(batch);
+        whole.recycle(batch.images);
     }
     assert_eq!(cursors[4], Cursor { epoch: 1, batch: 1 });
     for start in 0..8 {

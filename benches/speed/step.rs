@@ -26,7 +26,7 @@ pub fn steps(criterion: &mut Criterion, gpu: &Gpu) {
             bencher.iter_custom(|runs| {
                 let began = Instant::now();
                 for run in 1..=runs {
-                    step.submit();
+                    step.submit().expect("a step");
                     if run % QUEUED == 0 || run == runs {
                         step.wait().expect("a result");
                     }

@@ -70,7 +70,7 @@ pub fn loader_speed(
         let began = Instant::now();
         for _ in 0..batches {
             let batch = loader.next_batch()?;
-            loader.recycle(batch);
+            loader.recycle(batch.images);
         }
         Ok(began.elapsed())
     };

@@ -12,7 +12,7 @@ use crate::gpu::Gpu;
 /// Steps are timed in groups that last at least this long, so that waiting for the device's answer
 /// does not count.
 const GROUP: Duration = Duration::from_millis(40);
-/// Most steps of a group: they all wait in the queue at once.
+/// Most steps of a group.
 const MAX_GROUP: usize = 64;
 
 /// A measured step.
@@ -22,7 +22,7 @@ pub struct Measurement {
     pub spec: StepSpec,
     /// Milliseconds per step.
     pub milliseconds: Samples,
-    /// Milliseconds of a step in which the CPU uploads, encodes and submits.
+    /// Milliseconds of a step in which its thread writes scalars, encodes and submits.
     pub cpu_milliseconds: f64,
     /// Kernel launches per step.
     pub dispatches: usize,
@@ -71,9 +71,7 @@ fn sample(step: &mut BenchStep, repeats: Repeats) -> Result<(Samples, f64)> {
         let mut cpu = Duration::ZERO;
         let began = Instant::now();
         for _ in 0..steps {
-            let submitted = Instant::now();
-            step.submit();
-            cpu += submitted.elapsed();
+            cpu += step.submit()?;
         }
         step.wait()?;
         Ok((began.elapsed(), cpu))

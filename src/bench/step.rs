@@ -1,12 +1,14 @@
 //! A step on random parameters and images, run again and again.
 
+use std::time::{Duration, Instant};
+
 use pollster::block_on;
 
 use super::STREAM;
 use super::workload::Mode;
 use crate::config::ModelConfig;
 use crate::error::Result;
-use crate::gpu::{Gpu, Precision};
+use crate::gpu::{Gpu, Precision, Staged, Uploads};
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
@@ -33,7 +35,6 @@ pub struct StepSpec {
 /// A step on a device with everything it needs.
 pub struct BenchStep {
     recorded: Recorded,
-    images: Vec<f32>,
     sample_ids: Vec<u32>,
     /// Steps submitted so far.
     submitted: u32,
@@ -41,7 +42,8 @@ pub struct BenchStep {
 
 enum Recorded {
     Forward(Box<EvalStep>),
-    Train(Box<TrainStep>),
+    /// With its images in staging memory, as in training.
+    Train(Box<TrainStep>, Uploads<Staged>),
 }
 
 impl BenchStep {
@@ -88,26 +90,40 @@ impl BenchStep {
                     recompute,
                     precision,
                 };
-                Recorded::Train(Box::new(TrainStep::new(gpu, config, &store)?))
+                let step = TrainStep::new(gpu, config, &store)?;
+                let uploads = Uploads::start(gpu, step.image_bytes(), move |staging| {
+                    staging.stage(bytemuck::cast_slice(&images))
+                })?;
+                Recorded::Train(Box::new(step), uploads)
             }
         };
-        Ok(Self { recorded, images, sample_ids, submitted: 0 })
+        Ok(Self { recorded, sample_ids, submitted: 0 })
     }
 
-    /// Runs it once, a training step with the upload of its images; returns at once.
-    pub fn submit(&mut self) {
-        match &self.recorded {
-            Recorded::Forward(step) => step.program().submit(),
-            Recorded::Train(step) => {
-                let number = self.submitted;
+    /// Runs it once, a training step with the copy of its images to the device, for which it may have to wait
+    /// until they are staged. Returns the time that submitting took.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub fn submit(&mut self) -> Result<Duration> {
+        let number = self.submitted;
+        self.submitted += 1;
+        match &mut self.recorded {
+            Recorded::Forward(step) => {
+                let began = Instant::now();
+                step.program().submit();
+                Ok(began.elapsed())
+            }
+            Recorded::Train(step, uploads) => {
+                let images = uploads.take()?;
+                let began = Instant::now();
                 let scalars =
                     Scalars { epoch: number, step: number, lr: 1e-4, ..Scalars::default() };
-                let (images, sample_ids) = (&self.images, &self.sample_ids);
-                let batch = BatchData { images, sample_ids, ..Default::default() };
-                step.run_batch(0, scalars, batch);
+                let batch = BatchData { sample_ids: &self.sample_ids, ..Default::default() };
+                step.run_staged(0, scalars, images, batch);
+                Ok(began.elapsed())
             }
         }
-        self.submitted += 1;
     }
 
     /// Waits for the result of everything submitted.
@@ -119,7 +135,7 @@ impl BenchStep {
             Recorded::Forward(step) => {
                 block_on(step.program().read::<f32>("loss"))?;
             }
-            Recorded::Train(step) => {
+            Recorded::Train(step, _) => {
                 step.request_metrics();
                 block_on(step.metrics(self.submitted.saturating_sub(1)))?;
             }
@@ -131,7 +147,7 @@ impl BenchStep {
     pub fn programs(&self) -> Vec<&Program> {
         match &self.recorded {
             Recorded::Forward(step) => vec![step.program()],
-            Recorded::Train(step) => step.programs().to_vec(),
+            Recorded::Train(step, _) => step.programs().to_vec(),
         }
     }
 

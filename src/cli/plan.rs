@@ -125,6 +125,7 @@ fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
         ("moments", estimate.moment_bytes),
         ("activations", estimate.activation_bytes),
         ("inputs", estimate.input_bytes),
+        ("staging", estimate.staging_bytes),
     ] {
         line("", format!("{name:<12}{:>10}", bytes(size)));
     }

@@ -390,11 +390,11 @@ impl BatchMaker {
         Err(Error::config("data", problem))
     }
 
-    /// Takes a used batch back, so that its memory serves again.
-    pub fn recycle(&self, batch: Batch) {
+    /// Takes a used batch's images back, so that their memory serves again.
+    pub fn recycle(&self, images: Vec<f32>) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() <= self.options.prefetch {
-            spare.push(batch.images);
+            spare.push(images);
         }
     }
 

@@ -122,9 +122,9 @@ impl Loader {
         all - std::mem::replace(&mut self.reported, all)
     }
 
-    /// Takes a used batch back, so that its memory serves again.
-    pub fn recycle(&self, batch: Batch) {
-        self.maker.recycle(batch);
+    /// Takes a used batch's images back, so that their memory serves again.
+    pub fn recycle(&self, images: Vec<f32>) {
+        self.maker.recycle(images);
     }
 
     /// Starts batches until `prefetch` of them are under way.

@@ -6,18 +6,24 @@ mod adapter;
 mod browser;
 mod cooperative;
 mod kernel;
+mod mapping;
 mod operands;
 #[cfg(not(target_family = "wasm"))]
 mod parallel;
 mod precision;
 mod products;
+mod readback;
 mod run;
 pub mod shaders;
+#[cfg(feature = "native")]
+mod staging;
 #[cfg(target_family = "wasm")]
 mod subgroups;
 mod target;
 pub mod texture;
 mod unroll;
+#[cfg(feature = "native")]
+mod uploads;
 
 use std::collections::HashMap;
 #[cfg(not(target_family = "wasm"))]
@@ -31,8 +37,13 @@ use kernel::Kernel;
 pub use kernel::KernelKey;
 pub use precision::{Precision, Types};
 pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
-pub use run::{CommandList, Dispatch, ReadBack};
+pub use readback::ReadBack;
+pub use run::{CommandList, Dispatch};
+#[cfg(feature = "native")]
+pub use staging::{Staged, Staging};
 pub use target::{KernelTarget, Tier};
+#[cfg(feature = "native")]
+pub use uploads::Uploads;
 
 use crate::error::{Error, Result};
 
@@ -44,6 +55,9 @@ pub const DEFAULT_MAX_BINDING: u64 = 128 << 20;
 pub const BINDING_ALIGNMENT: u64 = 256;
 /// Smaller subgroups are left aside.
 pub const SMALLEST_SUBGROUP: u32 = 4;
+
+/// Buffers of a ring of staging memory: a step copies from one, one waits for its step, one is being filled.
+pub const STAGING_BUFFERS: usize = 3;
 
 /// How to open a device.
 #[derive(Debug, Clone, Default)]
@@ -316,7 +330,7 @@ impl Gpu {
             label: Some(label),
             size: bytes,
             usage,
-            mapped_at_creation: false,
+            mapped_at_creation: usage.contains(wgpu::BufferUsages::MAP_WRITE),
         });
         Ok(Buffer { raw, bytes, _allocation: self.account(bytes) })
     }

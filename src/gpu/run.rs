@@ -1,17 +1,16 @@
-//! Running dispatches: a list made once, encoded into one command buffer and submitted as a whole;
-//! and reading results back without stopping the device.
+//! Running dispatches: a list made once, encoded into one command buffer and submitted as a whole.
 
 use std::sync::Arc;
 
-use futures_channel::oneshot::{Receiver, channel};
-
 use super::operands::{self, Part, Place, Uses};
 use super::shaders::{Access, Shader};
+#[cfg(feature = "native")]
+use super::staging::Staged;
 use super::texture::Scratch;
 use super::{
     BINDING_ALIGNMENT, Buffer, Gpu, Kernel, KernelKey, MAX_GROUPS_PER_DIMENSION, Precision,
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// One kernel launch before its bind group is made.
 pub struct Dispatch<'a> {
@@ -107,12 +106,30 @@ impl CommandList {
     /// # Panics
     /// If there is no list.
     pub fn submit_all(lists: &[(&CommandList, bool)]) {
+        Self::submit_after(lists, |_| ());
+    }
+
+    /// The same after the copy of what was staged to the start of `target`.
+    ///
+    /// # Panics
+    /// If there is no list.
+    #[cfg(feature = "native")]
+    pub fn submit_with(lists: &[(&CommandList, bool)], staged: Staged, target: &Buffer) {
+        let submission = Self::submit_after(lists, |encoder| staged.encode_copy(encoder, target));
+        staged.release_after(submission);
+    }
+
+    fn submit_after(
+        lists: &[(&CommandList, bool)],
+        encode_first: impl FnOnce(&mut wgpu::CommandEncoder),
+    ) -> wgpu::SubmissionIndex {
         let gpu = &lists.first().expect("a list to run").0.gpu;
         let mut encoder = gpu.inner.device.create_command_encoder(&Default::default());
+        encode_first(&mut encoder);
         for &(list, clear) in lists {
             list.encode(&mut encoder, 0..list.len(), clear);
         }
-        gpu.inner.queue.submit([encoder.finish()]);
+        gpu.inner.queue.submit([encoder.finish()])
     }
 
     /// Runs some of the dispatches, the clearing included if `clear`.
@@ -282,84 +299,5 @@ impl Launch {
         pass.set_pipeline(gpu.pipeline(&self.kernel));
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(self.grid.0, self.grid.1, 1);
-    }
-}
-
-/// A staging buffer that brings results to the host, used again and again.
-pub struct ReadBack {
-    gpu: Gpu,
-    staging: Buffer,
-    pending: Option<Pending>,
-}
-
-struct Pending {
-    bytes: u64,
-    submission: wgpu::SubmissionIndex,
-    mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
-}
-
-impl ReadBack {
-    /// Room for `bytes` bytes.
-    ///
-    /// # Errors
-    /// [`Error::DoesNotFit`] over the device's buffer limit.
-    pub fn new(gpu: &Gpu, bytes: u64) -> Result<Self> {
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = gpu.buffer_for("readback", bytes, usage)?;
-        Ok(Self { gpu: gpu.clone(), staging, pending: None })
-    }
-
-    /// Copies a range after all submitted work and begins to map it; returns at once.
-    ///
-    /// # Panics
-    /// If the previous readback was not finished.
-    pub fn start(&mut self, buffer: &Buffer, offset: u64, bytes: u64) {
-        assert!(self.pending.is_none(), "a readback is under way");
-        let inner = &self.gpu.inner;
-        let bytes = bytes.next_multiple_of(4);
-        let mut encoder = inner.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&buffer.raw, offset, &self.staging.raw, 0, bytes);
-        let submission = inner.queue.submit([encoder.finish()]);
-        let (sender, mapped) = channel();
-        self.staging.raw.map_async(wgpu::MapMode::Read, 0..bytes, move |result| {
-            // The receiver may be gone if the program is shutting down.
-            let _ = sender.send(result);
-        });
-        self.pending = Some(Pending { bytes, submission, mapped });
-    }
-
-    /// Whether something was started and not finished.
-    pub fn is_pending(&self) -> bool {
-        self.pending.is_some()
-    }
-
-    /// Waits for the data of the last [`Self::start`], not for work submitted after it.
-    ///
-    /// # Errors
-    /// [`Error::Device`] if the device failed meanwhile.
-    ///
-    /// # Panics
-    /// If nothing was started.
-    pub async fn finish(&mut self) -> Result<Vec<u8>> {
-        let Pending { bytes, submission, mapped } =
-            self.pending.take().expect("a readback under way");
-        let polled = self
-            .gpu
-            .inner
-            .device
-            .poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
-        let lost = |problem: String| Error::Device { problem };
-        polled.map_err(|e| lost(format!("waiting for results: {e}")))?;
-        let mapped = mapped.await;
-        // What went wrong on the device says more than the copy that failed for it.
-        self.gpu.check()?;
-        let mapped = mapped.map_err(|_| lost("the device dropped a readback".to_owned()))?;
-        mapped.map_err(|e| lost(format!("reading results: {e}")))?;
-        let data = {
-            let view = self.staging.raw.get_mapped_range(0..bytes);
-            view.map_err(|e| lost(format!("reading results: {e}")))?.to_vec()
-        };
-        self.staging.raw.unmap();
-        Ok(data)
     }
 }

@@ -17,6 +17,8 @@ pub use timing::DispatchTime;
 use timing::Work;
 
 use crate::error::Result;
+#[cfg(feature = "native")]
+use crate::gpu::Staged;
 use crate::gpu::shaders::{Element, Shader};
 use crate::gpu::{Buffer, CommandList, Dispatch, Gpu, Precision};
 
@@ -147,9 +149,17 @@ impl Program {
     /// # Panics
     /// If there is no program.
     pub fn submit_all(programs: &[(&Program, bool)]) {
-        let lists: Vec<_> =
-            programs.iter().map(|&(program, clear)| (&program.list, clear)).collect();
-        CommandList::submit_all(&lists);
+        CommandList::submit_all(&lists(programs));
+    }
+
+    /// The same after the copy of what was staged to the external buffer `label` of the first one.
+    ///
+    /// # Panics
+    /// If there is no program, or the buffer is too small.
+    #[cfg(feature = "native")]
+    pub fn submit_with(programs: &[(&Program, bool)], staged: Staged, label: &str) {
+        let (first, _) = programs.first().expect("a program to run");
+        CommandList::submit_with(&lists(programs), staged, first.buffer(label));
     }
 
     /// The external buffer `label`.
@@ -213,6 +223,10 @@ impl Program {
         }
         Ok(None)
     }
+}
+
+fn lists<'a>(programs: &[(&'a Program, bool)]) -> Vec<(&'a CommandList, bool)> {
+    programs.iter().map(|&(program, clear)| (&program.list, clear)).collect()
 }
 
 fn has_non_finite(bytes: &[u8], precision: Precision) -> bool {

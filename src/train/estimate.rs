@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::step::{MaskSource, StepConfig, Task};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::{BINDING_ALIGNMENT, KernelTarget, Precision};
+use crate::gpu::{BINDING_ALIGNMENT, KernelTarget, Precision, STAGING_BUFFERS};
 use crate::model::objective::masked_objective;
 use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
@@ -70,6 +70,8 @@ pub struct Estimate {
     pub activation_bytes: u64,
     /// Bytes of images, masks, scalars and results.
     pub input_bytes: u64,
+    /// Bytes of memory that images wait in before their step.
+    pub staging_bytes: u64,
     /// All of these together.
     pub peak_bytes: u64,
     /// Largest range that a kernel binds.
@@ -137,6 +139,7 @@ impl Estimate {
         let activations = batch.transient_bytes() + update.transient_bytes();
         let uniforms = (batch.dispatches + update.dispatches) as u64 * BINDING_ALIGNMENT;
         let inputs = labelled(&[""]) - parameters - gradients - moments + uniforms;
+        let staging = STAGING_BUFFERS as u64 * labelled(&["images"]);
 
         let values = |decoder: bool| -> u64 {
             let specs = layout.specs().iter().filter(|spec| is_decoder(&spec.name) == decoder);
@@ -157,7 +160,8 @@ impl Estimate {
             moment_bytes: moments,
             activation_bytes: activations,
             input_bytes: inputs,
-            peak_bytes: parameters + gradients + moments + activations + inputs,
+            staging_bytes: staging,
+            peak_bytes: parameters + gradients + moments + activations + inputs + staging,
             largest_binding,
             largest_binding_tensor,
             dispatches: batch.dispatches * grad_accum + update.dispatches,
@@ -239,11 +243,11 @@ fn shortage(estimate: &Estimate, limits: Limits) -> String {
     }
     format!(
         "with a batch of {batch}, a step takes {:.1} MiB (parameters, gradients and moments {:.1}, \
-         activations {:.1}, inputs {:.1}), and there are {:.1} MiB",
+         activations {:.1}, inputs and their staging {:.1}), and there are {:.1} MiB",
         mebibytes(estimate.peak_bytes),
         mebibytes(estimate.parameter_bytes + estimate.gradient_bytes + estimate.moment_bytes),
         mebibytes(estimate.activation_bytes),
-        mebibytes(estimate.input_bytes),
+        mebibytes(estimate.input_bytes + estimate.staging_bytes),
         mebibytes(limits.memory.unwrap_or(u64::MAX)),
     )
 }
@@ -302,6 +306,7 @@ mod tests {
             estimate.moment_bytes,
             estimate.activation_bytes,
             estimate.input_bytes,
+            estimate.staging_bytes,
         ];
         assert_eq!(estimate.peak_bytes, parts.iter().sum::<u64>());
         let ratio = estimate.step_flops as f64 / estimate.forward_flops as f64;

@@ -119,7 +119,7 @@ impl LabelledData {
                     }
                     done += batch.len();
                     progress(done);
-                    loader.recycle(batch);
+                    loader.recycle(batch.images);
                 }
                 skipped = loader.skipped();
             }

@@ -97,7 +97,7 @@ pub fn extract(
                 features.indices.push(shown as usize);
             }
         }
-        loader.recycle(batch);
+        loader.recycle(batch.images);
         done += count;
         progress(done);
     }

@@ -1,7 +1,6 @@
 //! What a run is fed with: batches of pictures, or of a frozen encoder's features.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::features::Features;
 use crate::data::mix::soft_targets;
@@ -105,10 +104,10 @@ impl Feed {
         }
     }
 
-    /// Takes a used batch back, so that its memory serves again.
-    pub fn recycle(&self, batch: Batch) {
+    /// Takes a used batch's images back, so that their memory serves again.
+    pub fn recycle(&self, images: Vec<f32>) {
         if let Self::Pictures(loader) = self {
-            loader.recycle(batch);
+            loader.recycle(images);
         }
     }
 
@@ -120,14 +119,6 @@ impl Feed {
                 _ => loader.skipped(),
             },
             Self::Features(_) => Vec::new(),
-        }
-    }
-
-    /// Time spent waiting for batches since the start.
-    pub fn waited(&self) -> Duration {
-        match self {
-            Self::Pictures(loader) => loader.waited(),
-            Self::Features(_) => Duration::ZERO,
         }
     }
 }

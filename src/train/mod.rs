@@ -33,6 +33,8 @@ pub mod run;
 #[cfg(feature = "native")]
 pub mod run_folder;
 pub mod schedule;
+#[cfg(feature = "native")]
+mod staged_feed;
 pub mod step;
 #[cfg(feature = "native")]
 mod target;

@@ -4,11 +4,13 @@
 use super::assessment::{Assessment, ClassifierAssessment};
 use super::checkpoint::Checkpoint;
 use super::evaluate::LabelledData;
+use super::feed::Feed;
 use super::inputs::{measured_pictures, open_labelled, open_loader};
 use super::recipe::{OnlineProbe as ProbeRecipe, Recipe};
 use super::schedule::Schedule;
+use super::staged_feed::StagedFeed;
 use super::trainer::{Beginning, Trainer};
-use crate::data::{Cursor, Loader, Normalization};
+use crate::data::{Cursor, Normalization};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::classifier::Input;
@@ -22,7 +24,7 @@ pub struct OnlineProbe {
     schedule: Schedule,
     normalization: Normalization,
     trainer: Trainer,
-    loader: Loader,
+    feed: StagedFeed,
     assessment: ClassifierAssessment,
     notes: Vec<String>,
 }
@@ -51,6 +53,8 @@ impl OnlineProbe {
         let given = TensorMap::new();
         let beginning = resumed.map_or(Beginning::Fresh(&given), Beginning::Resumed);
         let trainer = Trainer::on_top(gpu, &recipe, base, beginning)?;
+        let feed = Feed::Pictures(loader);
+        let feed = StagedFeed::start(gpu, feed, trainer.train_step().image_bytes())?;
         let config = classify.config(&recipe.model);
         let predictor =
             Predictor::new(gpu, &config, Input::Images, recipe.batch_size, trainer.store())?;
@@ -65,7 +69,7 @@ impl OnlineProbe {
             schedule: Schedule { lr: recipe.peak_lr(), min_lr: recipe.peak_lr(), ..run_schedule },
             normalization: normalization.clone(),
             trainer,
-            loader,
+            feed,
             assessment: ClassifierAssessment::new(predictor, data, classify.class_names.clone()),
             notes: labelled.notes,
         })
@@ -84,9 +88,8 @@ impl OnlineProbe {
         if !step.is_multiple_of(self.every) {
             return Ok(());
         }
-        let batch = self.loader.next_batch()?;
-        self.trainer.run_batch(0, self.schedule.at(step) as f32, &batch);
-        self.loader.recycle(batch);
+        let batch = self.feed.next_batch()?;
+        self.trainer.run_staged(0, self.schedule.at(step) as f32, batch);
         Ok(())
     }
 
@@ -103,6 +106,6 @@ impl OnlineProbe {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn checkpoint(&self, seconds: f64) -> Result<Checkpoint> {
-        self.trainer.checkpoint(&self.normalization, self.loader.cursor(), seconds).await
+        self.trainer.checkpoint(&self.normalization, self.feed.cursor(), seconds).await
     }
 }

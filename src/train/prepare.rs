@@ -17,7 +17,7 @@ use super::target::target_params;
 use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, STAGING_BUFFERS};
 use crate::model::classifier::Input;
 use crate::model::params::ParamSpec;
 use crate::model::predict::Predictor;
@@ -186,7 +186,8 @@ impl Parts<'_> {
             steps_per_epoch: recipe.steps_per_epoch(batches_per_epoch),
             schedule: recipe.schedule(batches_per_epoch),
             flops_per_step: batch.flops * recipe.grad_accum as u64 + update.flops,
-            device_bytes: Plan::total_bytes(&[batch, update]),
+            device_bytes: Plan::total_bytes(&[batch, update])
+                + STAGING_BUFFERS as u64 * trainer.train_step().image_bytes(),
             dispatches_per_step: batch.dispatches * recipe.grad_accum + update.dispatches,
             mean_color_loss: None,
             notes: Vec::new(),

@@ -11,12 +11,12 @@ use super::assessment::{Assessment, Measured};
 use super::checkpoint::Checkpoint;
 use super::checkpoints;
 use super::event::{Event, Outcome, StepReport};
-use super::feed::Feed;
 use super::online_probe::OnlineProbe;
 use super::prepare::{Prepared, prepare};
 use super::recipe::{Derived, Recipe};
 use super::run_folder::{RunConfig, RunFolder};
 use super::schedule::Schedule;
+use super::staged_feed::StagedFeed;
 use super::trainer::{Trainer, gives_up};
 use crate::data::Skipped;
 use crate::error::{Error, Result};
@@ -71,7 +71,7 @@ struct Run<'a> {
     schedule: Schedule,
     folder: RunFolder,
     trainer: Trainer,
-    feed: Feed,
+    feed: StagedFeed,
     assessment: Box<dyn Assessment>,
     probe: Option<OnlineProbe>,
     /// First step whose metrics have not been collected.
@@ -118,6 +118,7 @@ impl<'a> Run<'a> {
         };
         folder.write_config(&RunConfig { recipe: recipe.clone(), derived: derived.clone() })?;
         let state = block_on(trainer.store().state())?;
+        let feed = StagedFeed::start(gpu, feed, trainer.train_step().image_bytes())?;
         Ok(Self {
             gpu,
             recipe,
@@ -145,8 +146,7 @@ impl<'a> Run<'a> {
         let lr = self.schedule.at(self.trainer.step()) as f32;
         for index in 0..self.recipe.grad_accum {
             let batch = self.feed.next_batch()?;
-            self.trainer.run_batch(index, lr, &batch);
-            self.feed.recycle(batch);
+            self.trainer.run_staged(index, lr, batch);
         }
         match &mut self.probe {
             Some(probe) => probe.follow(self.trainer.step()),

@@ -2,6 +2,8 @@
 
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::Result;
+#[cfg(feature = "native")]
+use crate::gpu::Staged;
 use crate::gpu::{Gpu, KernelTarget, Precision, ReadBack};
 use crate::model::classifier::{ClassifierConfig, Input, classification_objective};
 pub use crate::model::objective::MaskSource;
@@ -72,24 +74,32 @@ pub struct BatchData<'a> {
 }
 
 impl Task {
-    /// Uploads the batch to the program that was recorded for this task.
-    fn upload(&self, program: &Program, scalars: Scalars, batch: BatchData<'_>) {
+    /// Whether a batch's program draws masks, for which it reads the scalars of the step.
+    fn generates_masks(&self) -> bool {
+        matches!(self, Self::Masked { masks: MaskSource::Generated, .. })
+    }
+
+    /// The buffer of [`BatchData::images`].
+    fn images_label(&self) -> &'static str {
+        match self {
+            Self::Masked { .. } => "images",
+            Self::Classify { input, .. } => input.label(),
+        }
+    }
+
+    /// Uploads the batch, but for its images, to the program that was recorded for this task.
+    fn upload(&self, program: &Program, batch: BatchData<'_>) {
         match self {
             Self::Masked { model, masks } => {
-                program.write("images", batch.images);
                 match masks {
                     MaskSource::Given => program.write("noise", batch.noise),
-                    MaskSource::Generated => {
-                        program.write("step", &[scalars]);
-                        program.write("sample_ids", batch.sample_ids);
-                    }
+                    MaskSource::Generated => program.write("sample_ids", batch.sample_ids),
                 }
                 if let PatchTarget::Tokens { .. } = model.target {
                     program.write("tokens", batch.tokens);
                 }
             }
-            Self::Classify { classifier, input } => {
-                program.write(input.label(), batch.images);
+            Self::Classify { classifier, .. } => {
                 program.write("targets", batch.targets);
                 if classifier.drop_path > 0.0 {
                     program.write("drop_path", batch.drop_path);
@@ -204,7 +214,11 @@ impl EvalStep {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn run(&self, scalars: Scalars, batch: BatchData<'_>) -> Result<f32> {
-        self.task.upload(&self.program, scalars, batch);
+        if self.task.generates_masks() {
+            self.program.write("step", &[scalars]);
+        }
+        self.program.write(self.task.images_label(), batch.images);
+        self.task.upload(&self.program, batch);
         self.program.submit();
         Ok(self.program.read::<f32>("loss").await?[0])
     }
@@ -229,7 +243,7 @@ impl TrainStep {
         let update = config.record_update(gpu.target(), store.layout());
         let mut shared = store.buffers().clone();
         shared.insert("loss".to_owned(), batch.buffer("loss").clone());
-        if let Task::Masked { masks: MaskSource::Generated, .. } = config.task {
+        if config.task.generates_masks() {
             shared.insert("step".to_owned(), batch.buffer("step").clone());
         }
         let update = Program::build(gpu, &update, &shared)?;
@@ -247,20 +261,46 @@ impl TrainStep {
         [&self.batch, &self.update]
     }
 
+    /// Bytes of a batch's images.
+    pub fn image_bytes(&self) -> u64 {
+        self.batch.buffer(self.config.task.images_label()).bytes()
+    }
+
     /// Uploads and runs one of the step's batches, `index` of `grad_accum`; the last one also
     /// updates the parameters. One submission; returns at once.
     ///
     /// # Panics
     /// If a slice is too long for its buffer.
     pub fn run_batch(&self, index: usize, scalars: Scalars, batch: BatchData<'_>) {
-        self.config.task.upload(&self.batch, scalars, batch);
-        let first = index == 0;
-        if index + 1 < self.config.grad_accum {
-            Program::submit_all(&[(&self.batch, first)]);
-        } else {
-            self.update.write("step", &[scalars]);
-            Program::submit_all(&[(&self.batch, first), (&self.update, false)]);
+        self.batch.write(self.config.task.images_label(), batch.images);
+        Program::submit_all(&self.prepare(index, scalars, batch));
+    }
+
+    /// The same with images that are in staging memory already, instead of `batch.images`.
+    ///
+    /// # Panics
+    /// If there is too much of something for its buffer.
+    #[cfg(feature = "native")]
+    pub fn run_staged(&self, index: usize, scalars: Scalars, images: Staged, batch: BatchData<'_>) {
+        let programs = self.prepare(index, scalars, batch);
+        Program::submit_with(&programs, images, self.config.task.images_label());
+    }
+
+    /// Uploads all but the images, and says what to run, with the flag whether to clear gradients.
+    fn prepare(
+        &self,
+        index: usize,
+        scalars: Scalars,
+        batch: BatchData<'_>,
+    ) -> Vec<(&Program, bool)> {
+        self.config.task.upload(&self.batch, batch);
+        // Where masks are drawn, both programs share this buffer.
+        self.update.write("step", &[scalars]);
+        let mut programs = vec![(&self.batch, index == 0)];
+        if index + 1 == self.config.grad_accum {
+            programs.push((&self.update, false));
         }
+        programs
     }
 
     /// Begins to read the metrics of the last [`METRICS_RING`] steps; returns at once.

@@ -4,6 +4,8 @@
 use super::checkpoint::{Checkpoint, Meta};
 use super::drop_path::drop_path_scales;
 use super::recipe::Recipe;
+#[cfg(feature = "native")]
+use super::staged_feed::StagedBatch;
 use super::step::{BatchData, Task, TrainStep};
 use crate::data::{Batch, Cursor, Normalization};
 use crate::error::{Error, Result};
@@ -133,6 +135,25 @@ impl Trainer {
     /// Submits one of the step's batches, `index` of the recipe's `grad_accum`, at the learning rate
     /// `lr`; the last one also updates the parameters. Returns at once.
     pub fn run_batch(&mut self, index: usize, lr: f32, batch: &Batch) {
+        self.submit(index, lr, batch, |train, scalars, data| train.run_batch(index, scalars, data));
+    }
+
+    /// The same with images that are in staging memory already.
+    #[cfg(feature = "native")]
+    pub(super) fn run_staged(&mut self, index: usize, lr: f32, staged: StagedBatch) {
+        let StagedBatch { batch, images, .. } = staged;
+        self.submit(index, lr, &batch, |train, scalars, data| {
+            train.run_staged(index, scalars, images, data);
+        });
+    }
+
+    fn submit(
+        &mut self,
+        index: usize,
+        lr: f32,
+        batch: &Batch,
+        run: impl FnOnce(&TrainStep, Scalars, BatchData<'_>),
+    ) {
         let scalars = Scalars {
             epoch: batch.epoch,
             step: self.step as u32,
@@ -145,7 +166,7 @@ impl Trainer {
             }
             _ => Vec::new(),
         };
-        self.train.run_batch(index, scalars, BatchData { drop_path: &scales, ..data(batch) });
+        run(&self.train, scalars, BatchData { drop_path: &scales, ..data(batch) });
         if index + 1 == self.recipe.grad_accum {
             self.step += 1;
         }

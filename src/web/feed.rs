@@ -79,7 +79,7 @@ impl Feed {
     /// Takes a used batch back, so that its memory serves again.
     pub fn recycle(&self, batch: Batch) {
         if let Some(batches) = &self.batches {
-            batches.maker.recycle(batch);
+            batches.maker.recycle(batch.images);
         }
     }
 

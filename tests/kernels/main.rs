@@ -2,6 +2,7 @@
 //! tiers, and with the shaders' run-time checks on and off.
 
 mod attention;
+mod attention_lengths;
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;

@@ -191,6 +191,48 @@ pub fn attention(
     (out, d_qkv)
 }
 
+/// [`attention`] of one head on `qkv [L, 3, d]` for some tokens only, but with everything that the others add to
+/// them: their outputs and the gradients of their queries, keys and values.
+pub fn attention_of_tokens(
+    qkv: &[f64],
+    dim: usize,
+    dy: &[f64],
+    chosen: &[usize],
+) -> (Vec<f64>, Vec<f64>) {
+    let scale = 1.0 / (dim as f64).sqrt();
+    let rows: Vec<[&[f64]; 3]> = qkv
+        .chunks_exact(3 * dim)
+        .map(|row| [&row[..dim], &row[dim..2 * dim], &row[2 * dim..]])
+        .collect();
+    let dot = |x: &[f64], y: &[f64]| -> f64 { x.iter().zip(y).map(|(x, y)| x * y).sum() };
+    let add = |sum: &mut [f64], factor: f64, x: &[f64]| {
+        sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += factor * x);
+    };
+    let mut out = vec![0.0; chosen.len() * dim];
+    let mut d_qkv = vec![0.0; chosen.len() * 3 * dim];
+    for (i, (&[q, ..], dy)) in rows.iter().zip(dy.chunks_exact(dim)).enumerate() {
+        let scores: Vec<f64> = rows.iter().map(|[_, k, _]| scale * dot(q, k)).collect();
+        let p = softmax(&scores, scores.len());
+        let mut o = vec![0.0; dim];
+        rows.iter().zip(&p).for_each(|([_, _, v], &p)| add(&mut o, p, v));
+        let delta = dot(dy, &o);
+        let d_score = |j: usize| scale * p[j] * (dot(dy, rows[j][2]) - delta);
+        for ((&token, out), d_qkv) in
+            chosen.iter().zip(out.chunks_mut(dim)).zip(d_qkv.chunks_mut(3 * dim))
+        {
+            if token == i {
+                out.copy_from_slice(&o);
+                for (j, [_, k, _]) in rows.iter().enumerate() {
+                    add(&mut d_qkv[..dim], d_score(j), k);
+                }
+            }
+            add(&mut d_qkv[dim..2 * dim], d_score(token), q);
+            add(&mut d_qkv[2 * dim..], p[token], dy);
+        }
+    }
+    (out, d_qkv)
+}
+
 /// Compares `gradient` with central differences of Σ dy·f around `x`.
 pub fn derivative(
     failures: &mut Failures,
@@ -243,6 +285,16 @@ fn the_gradients_are_the_derivatives() {
     let (_, g) = attention(&qkv, sizes, Some(&dy));
     derivative(f, "attention", &qkv, &dy, &g, |qkv| attention(qkv, sizes, None).0);
     failures.report();
+}
+
+#[test]
+fn some_tokens_are_those_of_all() {
+    let (qkv, dy) = (wide(&normal(1, 5 * 3 * 4)), wide(&normal(2, 5 * 4)));
+    let (y, d_qkv) = attention(&qkv, [1, 5, 1, 4], Some(&dy));
+    let (some_y, some_d_qkv) = attention_of_tokens(&qkv, 4, &dy, &[1, 4]);
+    let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+    assert!(close(&some_y[..4], &y[4..8]) && close(&some_y[4..], &y[16..]));
+    assert!(close(&some_d_qkv[..12], &d_qkv[12..24]) && close(&some_d_qkv[12..], &d_qkv[48..]));
 }
 
 #[test]

@@ -1,0 +1,161 @@
+//! Attention from one token to several thousand and for heads of 16 to 80 values, in f32 and in f16.
+//! Inputs are values that f16 has, so that f64 code sees the same ones.
+
+use webmae::gpu::{Precision, Tier};
+use webmae::ops::{self, Heads};
+
+use crate::bench::{Bench, Failures, Setup, halves, normal, setups, wide};
+use crate::oracle;
+
+/// What the adapter offers; `half_precision` fails where that is f32 alone.
+fn precisions(setup: &Setup) -> impl Iterator<Item = Precision> {
+    [Precision::F32, Precision::F16].into_iter().filter(|&p| setup.gpu.check_precision(p).is_ok())
+}
+
+/// The output and the gradient of `qkv`.
+fn run(
+    setup: &Setup,
+    precision: Precision,
+    [batch, tokens, count, dim]: [usize; 4],
+    qkv: &[f32],
+    dy: &[f32],
+) -> [Vec<f32>; 2] {
+    let mut bench = Bench::new(setup);
+    let shape = [batch, tokens, 3 * count * dim];
+    let qkv_in = match precision {
+        Precision::F32 => bench.variable("qkv", &shape, qkv),
+        Precision::F16 => bench.half_variable("qkv", &shape, qkv),
+    };
+    let y = ops::attention(&mut bench.rec, qkv_in, Heads { count, dim });
+    bench.rec.keep(y, "y");
+    match precision {
+        Precision::F32 => bench.backward(y, dy),
+        Precision::F16 => bench.half_backward(y, dy),
+    }
+    bench.keep_grad(qkv_in, "qkv");
+    let run = bench.run();
+    match precision {
+        Precision::F32 => [run.f32("y"), run.f32("d qkv")],
+        Precision::F16 => [run.halves("y", dy.len()), run.halves("d qkv", qkv.len())],
+    }
+}
+
+/// What the output and the gradient may be wrong by. In f16 both are rounded, and the gradient is made from a
+/// rounded output.
+fn tolerances(precision: Precision) -> [f64; 2] {
+    match precision {
+        Precision::F32 => [4e-6, 1e-5],
+        Precision::F16 => [5.2e-4, 1.1e-3],
+    }
+}
+
+fn inputs(sizes: [usize; 4]) -> [Vec<f32>; 2] {
+    let values = sizes.iter().product();
+    [halves(&normal(1, 3 * values)), halves(&normal(2, values))]
+}
+
+/// llvmpipe takes many seconds to compile the loops over a wide head that reads storage buffers; the kernels that
+/// suit it read textures. There the other tiers run heads of 16 values only.
+fn compiles_fast(setup: &Setup, dim: usize) -> bool {
+    dim <= 16 || setup.tier == setup.gpu.tier() || setup.gpu.tier() != Tier::CpuTextures
+}
+
+/// Every width, and lengths up to one past 1024: batch, tokens, heads, values per head.
+#[test]
+fn widths_and_lengths() {
+    let cases = [
+        [2, 1, 2, 16],
+        [2, 2, 3, 24],
+        [2, 3, 1, 32],
+        [1, 5, 2, 40],
+        [2, 17, 1, 48],
+        [1, 50, 2, 64],
+        [1, 197, 2, 72],
+        [1, 257, 2, 80],
+        [1, 1025, 2, 16],
+    ];
+    let mut failures = Failures::default();
+    for sizes in cases {
+        let [qkv, dy] = inputs(sizes);
+        let expected = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
+        // Compiling is what takes the time: f16 and checks with the narrowest and the widest heads only.
+        let outermost = [16, 80].contains(&sizes[3]);
+        for setup in setups()
+            .iter()
+            .filter(|setup| compiles_fast(setup, sizes[3]) && (outermost || !setup.checked))
+        {
+            for precision in precisions(setup).take(if outermost { 2 } else { 1 }) {
+                let results = run(setup, precision, sizes, &qkv, &dy);
+                let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
+                let [y, d_qkv] = tolerances(precision);
+                failures.compare(&what("y"), &results[0], &expected.0, y);
+                failures.compare(&what("d qkv"), &results[1], &expected.1, d_qkv);
+            }
+        }
+    }
+    failures.report();
+}
+
+/// One head, of which some tokens are checked: sums over all of the others are behind each of them.
+#[test]
+fn thousands_of_tokens() {
+    const DIM: usize = 16;
+    let mut failures = Failures::default();
+    for tokens in [2049, 4098] {
+        let sizes = [1, tokens, 1, DIM];
+        let [qkv, dy] = inputs(sizes);
+        let chosen = [0, 1, 63, 64, 1000, 2047, 2048, tokens - 1];
+        let expected = oracle::attention_of_tokens(&wide(&qkv), DIM, &wide(&dy), &chosen);
+        for setup in setups().iter().filter(|setup| !setup.checked) {
+            // From storage buffers llvmpipe reads slowly.
+            if tokens > 4096 && setup.tier != setup.gpu.tier() {
+                continue;
+            }
+            for precision in precisions(setup) {
+                let results = run(setup, precision, sizes, &qkv, &dy);
+                let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
+                let rows = |values: &[f32], width: usize| -> Vec<f32> {
+                    chosen.iter().flat_map(|&t| &values[t * width..][..width]).copied().collect()
+                };
+                let [y, d_qkv] = tolerances(precision);
+                failures.compare(&what("y"), &rows(&results[0], DIM), &expected.0, y);
+                failures.compare(&what("d qkv"), &rows(&results[1], 3 * DIM), &expected.1, d_qkv);
+            }
+        }
+    }
+    failures.report();
+}
+
+/// Scores of exactly ±80, whose e^x differ by 69 decimal places; and keys that are all the same, where every
+/// weight is 1/L.
+#[test]
+fn scores_of_eighty_and_equal_keys() {
+    let sizes @ [.., dim] = [1, 70, 1, 16];
+    let [random, dy] = inputs(sizes);
+    // q·k/√16 = ±16 · 5 · 4 / 4.
+    let eighty = |token: usize, part| match part {
+        0 => 5.0,
+        _ if token.is_multiple_of(3) => 4.0,
+        _ => -4.0,
+    };
+    let equal = |_, part| if part == 0 { 1.5 } else { 0.75 };
+    type Pattern = fn(usize, usize) -> f32;
+    let patterns: [(&str, Pattern); 2] = [("scores of 80", eighty), ("equal keys", equal)];
+    let mut failures = Failures::default();
+    for (name, pattern) in patterns {
+        let mut qkv = random.clone();
+        for (i, head) in qkv.chunks_exact_mut(dim).enumerate().filter(|(i, _)| i % 3 < 2) {
+            head.fill(pattern(i / 3, i % 3));
+        }
+        let expected = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
+        for (setup, precision) in setups().iter().flat_map(|s| precisions(s).map(move |p| (s, p))) {
+            let results = run(setup, precision, sizes, &qkv, &dy);
+            let what = |part| format!("{} {precision:?} {name}: {part}", setup.name);
+            let [y, d_qkv] = tolerances(precision);
+            failures.compare(&what("y"), &results[0], &expected.0, y);
+            // Scores of 80 are rounded to 4e-6.
+            failures.compare(&what("d qkv"), &results[1], &expected.1, 2.0 * d_qkv);
+        }
+    }
+    failures.report();
+}
