@@ -49,11 +49,10 @@ fn main() {
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
-    let mut ways = WAYS.map(|(way, needs)| (read(REDUCTIONS, way), needs)).to_vec();
+    let ways = WAYS.map(|(way, needs)| (read(REDUCTIONS, way), needs));
     if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
         // What browsers do not get from wgpu they need not download.
         names.retain(|name| enables(name).is_empty());
-        ways.truncate(1);
     }
 
     let mut table =
