@@ -49,7 +49,8 @@ impl CommandList {
     /// (buffer, first byte, bytes) are zeroed at the start of every run.
     ///
     /// # Errors
-    /// [`Error::DoesNotFit`] if the uniforms do not fit, [`Error::Device`] on a compiler's refusal.
+    /// [`crate::Error::DoesNotFit`] if the uniforms do not fit, [`crate::Error::Device`] on a compiler's
+    /// refusal.
     pub fn new(
         gpu: &Gpu,
         dispatches: &[Dispatch<'_>],
@@ -169,7 +170,7 @@ impl CommandList {
     /// nanoseconds; `None` where the adapter has no timestamps.
     ///
     /// # Errors
-    /// [`Error::Device`] if the device failed meanwhile.
+    /// [`crate::Error::Device`] if the device failed meanwhile.
     pub async fn time(&self) -> Result<Option<Vec<f64>>> {
         /// Queries in one set, WebGPU's limit.
         const SET: usize = 4096;
