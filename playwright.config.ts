@@ -20,6 +20,7 @@ export default defineConfig({
   webServer: {
     command: 'npx vite preview --port 4173 --strictPort',
     url: 'http://localhost:4173',
-    reuseExistingServer: true,
+    // One that runs already may serve another build.
+    reuseExistingServer: false,
   },
 });
