@@ -24,16 +24,17 @@ const PRELUDE: &str = "common";
 const PRECISIONS: &str = "shaders/precision";
 /// The choices, ordered like `gpu::Types::ALL`, with what they need.
 const VARIANTS: [(&str, Capabilities); 3] = [
-    ("f32", Capabilities::SUBGROUP),
-    ("f16", Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP)),
-    ("f16_to_f32", Capabilities::SHADER_FLOAT16.union(Capabilities::SUBGROUP)),
+    ("f32", Capabilities::empty()),
+    ("f16", Capabilities::SHADER_FLOAT16),
+    ("f16_to_f32", Capabilities::SHADER_FLOAT16),
 ];
 /// Ways of reducing over a workgroup, of which one stands in front of the kernels that include [`REDUCE`].
 const REDUCTIONS: &str = "shaders/reduction";
-/// The choices, ordered like `gpu::shaders::Reduction`, with what they need.
-const WAYS: [(&str, Capabilities); 2] =
-    [("barriers", Capabilities::empty()), ("subgroups", Capabilities::SUBGROUP)];
+/// The choices, ordered like `gpu::shaders::Reduction`.
+const WAYS: [&str; 2] = ["barriers", "subgroups"];
 const REDUCE: &str = "reduce";
+/// Stands for a text that several kernels have in their midst.
+const INCLUDE_HERE: &str = "#include ";
 /// First lines of a kernel name further texts like this.
 const INCLUDE: &str = "//! include ";
 /// Or language extensions, which browsers do not have.
@@ -49,7 +50,7 @@ fn main() {
         .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
-    let ways = WAYS.map(|(way, needs)| (read(REDUCTIONS, way), needs));
+    let ways = WAYS.map(|way| read(REDUCTIONS, way));
     if env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm") {
         // What browsers do not get from wgpu they need not download.
         names.retain(|name| enables(name).is_empty());
@@ -61,20 +62,14 @@ fn main() {
     for name in &names {
         let (enables, source) = (enables(name), complete_source(name));
         let reduces = named(&read(DIR, name), INCLUDE).iter().any(|include| include == REDUCE);
-        // All that a kernel of a language extension may use.
-        let extended = if enables.is_empty() {
-            Capabilities::empty()
-        } else {
-            Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP
-        };
-        let no_way = [(String::new(), Capabilities::empty())];
+        let no_way = [String::new()];
         let ways = if reduces { &ways[..] } else { &no_way };
         let mut modules = Vec::new();
         for (prelude, (precision, needs)) in preludes.iter().zip(VARIANTS) {
-            for (way, more) in ways {
+            for way in ways {
                 let path = format!("{name} in {precision}");
                 let text = format!("{enables}{prelude}{way}{}", unroll::unroll(&source, &[]));
-                modules.push(validated(&path, &text, needs | extended | *more));
+                modules.push(validated(&path, &text, needs));
             }
         }
         // Ways of reducing bind the same: one module for each choice of element types is enough.
@@ -96,15 +91,17 @@ fn main() {
     let preludes = preludes.map(|prelude| bare(&prelude));
     writeln!(table, "/// Element types.\nstatic PRELUDES: [&str; 3] = {preludes:?};")
         .expect("a string grows");
-    let ways: Vec<String> = ways.iter().map(|(way, _)| bare(way)).collect();
+    let ways = ways.map(|way| bare(&way));
     writeln!(table, "/// Ways of reducing.\nstatic REDUCTIONS: &[&str] = &{ways:?};")
         .expect("a string grows");
     let out = env::var("OUT_DIR").expect("set by cargo");
     fs::write(Path::new(&out).join("shaders.rs"), table).expect("a writable output folder");
 }
 
-/// Parses `text`, which may use what `capabilities` say.
-fn validated(path: &str, text: &str, capabilities: Capabilities) -> Module {
+/// Parses `text`, which may use what `capabilities` say, what it enables, and subgroups.
+fn validated(path: &str, text: &str, mut capabilities: Capabilities) -> Module {
+    capabilities |= Capabilities::SUBGROUP;
+    capabilities.set(Capabilities::COOPERATIVE_MATRIX, text.starts_with("enable wgpu_coop"));
     let module = naga::front::wgsl::parse_str(text)
         .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(text, path)));
     Validator::new(ValidationFlags::all(), capabilities)
@@ -144,7 +141,11 @@ fn complete_source(name: &str) -> String {
         source.push_str(&read(INCLUDES, &include));
     }
     source.push_str(&own);
-    source
+    let lines = source.lines().map(|line| match line.strip_prefix(INCLUDE_HERE) {
+        Some(include) => read(INCLUDES, include),
+        None => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 /// The variables bound from 1 on, in order. Binding 0 is the uniform.

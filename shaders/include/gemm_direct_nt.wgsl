@@ -29,12 +29,7 @@ fn main(
 #each c < COLS
     let col{c} = 4u * min(col + {c}u, dims.n / 4u - 1u) * k4;
 #end
-#each r < ROWS, c < COLS
-    var x{r}_{c} = vec4<f32>();
-    var y{r}_{c} = vec4<f32>();
-    var z{r}_{c} = vec4<f32>();
-    var w{r}_{c} = vec4<f32>();
-#end
+#include gemm_direct_sums
 
     for (var k = 0u; k < k4; k++) {
 #each r < ROWS
@@ -54,17 +49,5 @@ fn main(
 #end
     }
 
-#each c < COLS
-    var column{c} = array<vec4<f32>, 4 * {ROWS}>(
-#each r < ROWS
-        x{r}_{c}, y{r}_{c}, z{r}_{c}, w{r}_{c},
-#end
-    );
-    let bias{c} = load_bias(col + {c}u);
-#end
-    for (var r = 0u; r < 4u * {ROWS}u; r++) {
-#each c < COLS
-        store(row + r, col + {c}u, column{c}[r], bias{c});
-#end
-    }
+#include gemm_direct_store
 }

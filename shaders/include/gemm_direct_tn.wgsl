@@ -23,12 +23,7 @@ fn main(
 #each c < COLS
     let col{c} = min(col + {c}u, n4 - 1u);
 #end
-#each r < ROWS, c < COLS
-    var x{r}_{c} = vec4<f32>();
-    var y{r}_{c} = vec4<f32>();
-    var z{r}_{c} = vec4<f32>();
-    var w{r}_{c} = vec4<f32>();
-#end
+#include gemm_direct_sums
 
     // Pairs of K steps: the second of a last odd step is multiplied by zero.
     for (var k = 0u; k < dims.k; k += 2u) {
@@ -47,17 +42,5 @@ fn main(
 #end
     }
 
-#each c < COLS
-    var column{c} = array<vec4<f32>, 4 * {ROWS}>(
-#each r < ROWS
-        x{r}_{c}, y{r}_{c}, z{r}_{c}, w{r}_{c},
-#end
-    );
-    let bias{c} = load_bias(col + {c}u);
-#end
-    for (var r = 0u; r < 4u * {ROWS}u; r++) {
-#each c < COLS
-        store(row + r, col + {c}u, column{c}[r], bias{c});
-#end
-    }
+#include gemm_direct_store
 }
