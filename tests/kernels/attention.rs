@@ -1,25 +1,37 @@
 //! Attention, forward and backward.
 
-use webmae::gpu::Tier;
+use webmae::gpu::{Precision, Tier};
 use webmae::ops::{Heads, attention};
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
 use crate::oracle;
 
-fn run(
+/// The output and the gradient of `qkv`.
+pub fn run(
     setup: &Setup,
-    [batch, tokens, heads, dim]: [usize; 4],
+    precision: Precision,
+    [batch, tokens, count, dim]: [usize; 4],
     qkv: &[f32],
     dy: &[f32],
 ) -> [Vec<f32>; 2] {
     let mut bench = Bench::new(setup);
-    let qkv = bench.variable("qkv", &[batch, tokens, 3 * heads * dim], qkv);
-    let y = attention(&mut bench.rec, qkv, Heads { count: heads, dim });
+    let shape = [batch, tokens, 3 * count * dim];
+    let qkv_in = match precision {
+        Precision::F32 => bench.variable("qkv", &shape, qkv),
+        Precision::F16 => bench.half_variable("qkv", &shape, qkv),
+    };
+    let y = attention(&mut bench.rec, qkv_in, Heads { count, dim });
     bench.rec.keep(y, "y");
-    bench.backward(y, dy);
-    bench.keep_grad(qkv, "qkv");
+    match precision {
+        Precision::F32 => bench.backward(y, dy),
+        Precision::F16 => bench.half_backward(y, dy),
+    }
+    bench.keep_grad(qkv_in, "qkv");
     let run = bench.run();
-    [run.f32("y"), run.f32("d qkv")]
+    match precision {
+        Precision::F32 => [run.f32("y"), run.f32("d qkv")],
+        Precision::F16 => [run.halves("y", dy.len()), run.halves("d qkv", qkv.len())],
+    }
 }
 
 /// Batch, tokens, heads, values per head.
@@ -55,7 +67,7 @@ fn attentions() {
     for (setup, sizes) in setups().iter().flat_map(|s| sizes(s).into_iter().map(move |z| (s, z))) {
         let values = sizes.iter().product::<usize>();
         let (qkv, dy) = (normal(1, 3 * values), normal(2, values));
-        let [y, d_qkv] = run(setup, sizes, &qkv, &dy);
+        let [y, d_qkv] = run(setup, Precision::F32, sizes, &qkv, &dy);
         let (expected, d_expected) = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
         let what = |name: &str| format!("{} attention {sizes:?} {name}", setup.name);
         failures.compare(&what("y"), &y, &expected, 4e-6);
@@ -79,7 +91,7 @@ fn extreme_scores_stay_finite() {
             for (i, value) in qkv.iter_mut().enumerate() {
                 *value *= [q, k, 1.0][i / (heads * dim) % 3];
             }
-            let [y, d_qkv] = run(&setup, sizes, &qkv, &dy);
+            let [y, d_qkv] = run(&setup, Precision::F32, sizes, &qkv, &dy);
             let finite = y.iter().chain(&d_qkv).all(|v| v.is_finite());
             failures.ensure(finite, || format!("{} {name}: not finite", setup.name));
             if q < 1e3 {
@@ -97,7 +109,7 @@ fn extreme_scores_stay_finite() {
                 _ => {}
             }
         }
-        let [y, d_qkv] = run(&setup, sizes, &qkv, &dy);
+        let [y, d_qkv] = run(&setup, Precision::F32, sizes, &qkv, &dy);
         let (expected, _) = oracle::attention(&wide(&qkv), sizes, None);
         failures.compare(&format!("{} far below zero", setup.name), &y, &expected, 5e-2);
         let finite = d_qkv.iter().all(|v| v.is_finite());

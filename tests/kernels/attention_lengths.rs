@@ -2,42 +2,14 @@
 //! Inputs are values that f16 has, so that f64 code sees the same ones.
 
 use webmae::gpu::{Precision, Tier};
-use webmae::ops::{self, Heads};
 
-use crate::bench::{Bench, Failures, Setup, halves, normal, setups, wide};
+use crate::attention::run;
+use crate::bench::{Failures, Setup, halves, normal, setups, wide};
 use crate::oracle;
 
 /// What the adapter offers; `half_precision` fails where that is f32 alone.
 fn precisions(setup: &Setup) -> impl Iterator<Item = Precision> {
     [Precision::F32, Precision::F16].into_iter().filter(|&p| setup.gpu.check_precision(p).is_ok())
-}
-
-/// The output and the gradient of `qkv`.
-fn run(
-    setup: &Setup,
-    precision: Precision,
-    [batch, tokens, count, dim]: [usize; 4],
-    qkv: &[f32],
-    dy: &[f32],
-) -> [Vec<f32>; 2] {
-    let mut bench = Bench::new(setup);
-    let shape = [batch, tokens, 3 * count * dim];
-    let qkv_in = match precision {
-        Precision::F32 => bench.variable("qkv", &shape, qkv),
-        Precision::F16 => bench.half_variable("qkv", &shape, qkv),
-    };
-    let y = ops::attention(&mut bench.rec, qkv_in, Heads { count, dim });
-    bench.rec.keep(y, "y");
-    match precision {
-        Precision::F32 => bench.backward(y, dy),
-        Precision::F16 => bench.half_backward(y, dy),
-    }
-    bench.keep_grad(qkv_in, "qkv");
-    let run = bench.run();
-    match precision {
-        Precision::F32 => [run.f32("y"), run.f32("d qkv")],
-        Precision::F16 => [run.halves("y", dy.len()), run.halves("d qkv", qkv.len())],
-    }
 }
 
 /// What the output and the gradient may be wrong by. In f16 both are rounded, and the gradient is made from a

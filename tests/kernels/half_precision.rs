@@ -4,9 +4,10 @@
 
 use webmae::gpu::{Precision, Products, Tiling};
 use webmae::ops::{
-    self, BatchNorm, DropPath, Flatten, Heads, Layout, MaskIds, assemble_tokens, token_maps,
+    self, BatchNorm, DropPath, Flatten, Layout, MaskIds, assemble_tokens, token_maps,
 };
 
+use crate::attention;
 use crate::bench::{Bench, Failures, Setup, all_setups, halves, normal, setups, sum, wide};
 use crate::oracle::{self, Mlp, linear, linear_backward};
 use crate::oracle_heads;
@@ -183,21 +184,14 @@ fn attentions() {
     for (setup, sizes) in
         setups().iter().flat_map(|s| [[1, 7, 3, 5], [2, 17, 2, 8], [1, 9, 1, 4]].map(|z| (s, z)))
     {
-        let [batch, tokens, heads, dim] = sizes;
         let values: usize = sizes.iter().product();
         let (qkv, dy) = (half_normal(1, 3 * values), half_normal(2, values));
-        let mut bench = Bench::new(setup);
-        let qkv_in = bench.half_variable("qkv", &[batch, tokens, 3 * heads * dim], &qkv);
-        let y = ops::attention(&mut bench.rec, qkv_in, Heads { count: heads, dim });
-        bench.rec.keep(y, "y");
-        bench.half_backward(y, &dy);
-        bench.keep_grad(qkv_in, "qkv");
-        let run = bench.run();
+        let [half_y, half_d_qkv] = attention::run(setup, Precision::F16, sizes, &qkv, &dy);
         let (y, d_qkv) = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
         let what = |name: &str| format!("{} attention in f16 {sizes:?} {name}", setup.name);
-        failures.compare(&what("y"), &run.halves("y", values), &y, ONCE);
+        failures.compare(&what("y"), &half_y, &y, ONCE);
         // The backward pass reads the rounded output.
-        failures.compare(&what("d qkv"), &run.halves("d qkv", 3 * values), &d_qkv, 2.0 * ONCE);
+        failures.compare(&what("d qkv"), &half_d_qkv, &d_qkv, 2.0 * ONCE);
     }
     failures.report();
 }
