@@ -37,6 +37,8 @@ const REDUCE: &str = "reduce";
 const INCLUDE_HERE: &str = "#include ";
 /// First lines of a kernel name further texts like this.
 const INCLUDE: &str = "//! include ";
+/// Or say that an invocation writes no more than what it has read.
+const IN_PLACE: &str = "//! in place";
 /// Or language extensions, which browsers do not have.
 const ENABLE: &str = "//! enable ";
 
@@ -62,6 +64,7 @@ fn main() {
     for name in &names {
         let (enables, source) = (enables(name), complete_source(name));
         let reduces = named(&read(DIR, name), INCLUDE).iter().any(|include| include == REDUCE);
+        let in_place = !named(&read(DIR, name), IN_PLACE).is_empty();
         let no_way = [String::new()];
         let ways = if reduces { &ways[..] } else { &no_way };
         let mut modules = Vec::new();
@@ -81,7 +84,7 @@ fn main() {
         let counts: Vec<&str> = unroll::counts(&source).into_iter().map(|(name, _)| name).collect();
         writeln!(
             table,
-            "Shader {{ name: {name:?}, enables: {enables:?}, reduces: {reduces}, \
+            "Shader {{ name: {name:?}, enables: {enables:?}, reduces: {reduces}, in_place: {in_place}, \
              source: {source:?}, subgroups: {subgroups}, counts: &{counts:?}, \
              bindings: &[{bindings}], elements: &[{elements}] }},"
         )

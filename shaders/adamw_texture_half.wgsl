@@ -1,3 +1,4 @@
+//! in place
 //! include texel
 //! include adamw
 //! include adamw_textures

@@ -1,7 +1,7 @@
 //! include texel
 //! include attention
 //! include attention_forward
-// Operands copied into textures, for CPU drivers; heads of whole vectors.
+// Operands as textures, for CPU drivers; heads of whole vectors.
 
 @group(0) @binding(1) var qkv: act_texture; // [B, L, 3, H, d]
 @group(0) @binding(2) var<storage, read_write> out: array<act4>; // [B, L, H, d]

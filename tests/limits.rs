@@ -1,5 +1,5 @@
 //! WebGPU's default limits, memory that does not grow, plans of large models, the number of
-//! dispatches, and the same bits from the same seed.
+//! dispatches, and the same bits: from the same seed, and whether textures are copies or not.
 
 mod common;
 
@@ -14,7 +14,7 @@ use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optim::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
-use webmae::program::{Plan, Recorder};
+use webmae::program::{DispatchTime, Plan, Recorder};
 use webmae::tensor::TensorMap;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 
@@ -84,6 +84,11 @@ impl Run {
     }
 }
 
+fn bits(tensors: &TensorMap) -> Vec<(String, Vec<u32>)> {
+    let words = |data: &[f32]| data.iter().map(|x| x.to_bits()).collect();
+    tensors.iter().map(|(name, t)| (name.clone(), words(&t.data))).collect()
+}
+
 fn preset(name: &str) -> ModelConfig {
     ModelConfig::preset(name).expect("a preset")
 }
@@ -105,13 +110,38 @@ fn tiny_trains_within_the_default_limits_and_repeats_bit_by_bit() {
     gpu.check().expect("no fault");
     let (again, repeated) = train();
     assert_eq!(metrics, again);
-    let bits = |tensors: &TensorMap| -> Vec<(String, Vec<u32>)> {
-        let words = |data: &[f32]| data.iter().map(|x| x.to_bits()).collect();
-        tensors.iter().map(|(name, t)| (name.clone(), words(&t.data))).collect()
-    };
     let pairs = bits(&parameters).into_iter().zip(bits(&repeated));
     let different: Vec<String> = pairs.filter(|(a, b)| a != b).map(|(a, _)| a.0).collect();
     assert!(different.is_empty(), "other bits in {different:?}");
+}
+
+#[test]
+fn textures_over_a_buffers_memory_give_the_same_bits_as_copies() {
+    let _alone = alone();
+    let train = |without_overlays| {
+        let tier = Some(Tier::CpuTextures);
+        let options = GpuOptions { tier, without_overlays, ..Default::default() };
+        let gpu = block_on(Gpu::new(&options)).expect("the tests need a graphics adapter");
+        let mut run = Run::new(&gpu, &preset("tiny"), 4);
+        let metrics = run.train_to(3);
+        let bits: Vec<(String, Vec<u32>)> = bits(&run.parameters());
+        let times = run.step.programs().map(|p| block_on(p.time()).expect("timestamps"));
+        gpu.check().expect("no fault");
+        let copied = |time: &DispatchTime| time.copied_bytes;
+        let copied: Option<u64> =
+            times.iter().map(|times| Some(times.as_ref()?.iter().map(copied).sum::<u64>())).sum();
+        (metrics, bits, copied, gpu.adapter().clone())
+    };
+    let (metrics, parameters, copied, _) = train(true);
+    let (shared_metrics, shared_parameters, shared_copied, adapter) = train(false);
+    assert_eq!(metrics, shared_metrics);
+    assert!(parameters == shared_parameters, "other bits");
+    if cfg!(target_os = "linux") && adapter.name.contains("llvmpipe") {
+        assert_eq!(shared_copied, Some(0));
+        assert!(copied > Some(0));
+    } else {
+        assert_eq!(shared_copied, copied);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// What is read was copied into textures, for CPU drivers.
+// What is read are textures, for CPU drivers.
 
 @group(0) @binding(3) var grads: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(4) var old_values: texture_storage_2d<rgba32float, read>;

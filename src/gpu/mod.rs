@@ -2,6 +2,8 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+#[cfg_attr(not(all(feature = "native", target_os = "linux")), path = "alias_none.rs")]
+mod alias;
 #[cfg(target_family = "wasm")]
 mod browser;
 mod cooperative;
@@ -24,6 +26,7 @@ pub mod texture;
 mod unroll;
 #[cfg(feature = "native")]
 mod uploads;
+mod views;
 
 use std::collections::HashMap;
 #[cfg(not(target_family = "wasm"))]
@@ -77,6 +80,8 @@ pub struct GpuOptions {
     pub without_cooperative_matrices: bool,
     /// Leave subgroups aside where the adapter offers them, and with them cooperative matrices.
     pub without_subgroups: bool,
+    /// Copy what kernels read as textures where textures could share a buffer's memory, to test that.
+    pub without_overlays: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -95,6 +100,8 @@ struct Inner {
     subgroups: bool,
     checked: bool,
     f16: bool,
+    /// Whether textures share the memory of buffers.
+    overlays: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
     kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
@@ -130,6 +137,8 @@ impl Fault {
 
 /// Memory on the device.
 pub struct Buffer {
+    /// What textures can share.
+    memory: Option<alias::Memory>,
     raw: wgpu::Buffer,
     bytes: u64,
     _allocation: Allocation,
@@ -236,6 +245,9 @@ impl Gpu {
         });
         Ok(Self {
             inner: Arc::new(Inner {
+                overlays: !options.without_overlays
+                    && Tier::of(&info) == Tier::CpuTextures
+                    && alias::is_offered(&device),
                 device,
                 queue,
                 summary,
@@ -326,13 +338,21 @@ impl Gpu {
             );
             return Err(Error::DoesNotFit { problem });
         }
-        let raw = self.inner.device.create_buffer(&wgpu::BufferDescriptor {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,
             usage,
             mapped_at_creation: usage.contains(wgpu::BufferUsages::MAP_WRITE),
-        });
-        Ok(Buffer { raw, bytes, _allocation: self.account(bytes) })
+        };
+        let allocation = self.account(bytes);
+        let shares = self.inner.overlays && usage.contains(wgpu::BufferUsages::STORAGE);
+        let shared =
+            shares.then(|| alias::buffer(&self.inner.device, &self.inner.queue, &descriptor));
+        let (raw, memory) = match shared.flatten() {
+            Some((raw, memory)) => (raw, Some(memory)),
+            None => (self.inner.device.create_buffer(&descriptor), None),
+        };
+        Ok(Buffer { memory, raw, bytes, _allocation: allocation })
     }
 
     fn account(&self, bytes: u64) -> Allocation {

@@ -17,7 +17,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    fn overlaps(&self, other: &Self) -> bool {
+    /// Whether they have a byte in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
         self.buffer == other.buffer
             && self.first < other.first + other.bytes
             && other.first < self.first + self.bytes

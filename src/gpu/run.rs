@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::operands::{self, Part, Place, Uses};
 use super::shaders::{Access, Shader};
 #[cfg(feature = "native")]
 use super::staging::Staged;
 use super::texture::Scratch;
+use super::views::{TextureCopy, Views, views};
 use super::{
     BINDING_ALIGNMENT, Buffer, Gpu, Kernel, KernelKey, MAX_GROUPS_PER_DIMENSION, Precision,
 };
@@ -28,8 +28,8 @@ struct Launch {
     kernel: Arc<Kernel>,
     bind_group: wgpu::BindGroup,
     grid: (u32, u32),
-    /// Ranges copied into textures before: buffer, first byte, bytes, which texture.
-    copies: Vec<(wgpu::Buffer, u64, u64, usize)>,
+    /// What is copied into textures before.
+    copies: Vec<TextureCopy>,
 }
 
 /// Dispatches with everything they need, ready to run any number of times.
@@ -40,7 +40,7 @@ pub struct CommandList {
     /// Buffers zeroed before the first dispatch.
     cleared: Vec<(wgpu::Buffer, u64, u64)>,
     launches: Vec<Launch>,
-    /// Textures for operands.
+    /// Textures for copies of operands.
     scratch: Vec<Scratch>,
 }
 
@@ -65,18 +65,13 @@ impl CommandList {
             slot[..words.len()].copy_from_slice(words);
         }
         gpu.write(&uniforms, 0, &bytes);
-        let uses: Vec<Uses> = dispatches.iter().map(Dispatch::uses).collect();
-        let (textures, places) = operands::place(&uses);
-        let scratch: Vec<Scratch> = textures
-            .into_iter()
-            .map(|(precision, bytes)| Scratch::new(gpu, precision, bytes))
-            .collect();
+        let (scratch, views) = views(gpu, dispatches);
         let launches = dispatches
             .iter()
-            .zip(&places)
+            .zip(views)
             .zip((0..).step_by(stride))
-            .map(|((dispatch, places), offset)| {
-                Launch::new(gpu, dispatch, (&uniforms, offset), (&scratch, places))
+            .map(|((dispatch, views), offset)| {
+                Launch::new(gpu, dispatch, (&uniforms, offset), views)
             })
             .collect();
         #[cfg(not(target_family = "wasm"))]
@@ -93,7 +88,7 @@ impl CommandList {
 
     /// Bytes copied into textures before the `i`-th dispatch.
     pub fn copied_bytes(&self, i: usize) -> u64 {
-        self.launches[i].copies.iter().map(|&(_, _, bytes, _)| bytes).sum()
+        self.launches[i].copies.iter().map(|copy| copy.bytes).sum()
     }
 
     /// Whether there is nothing to run.
@@ -161,7 +156,7 @@ impl CommandList {
     }
 
     fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, launch: &Launch) {
-        for (buffer, first, bytes, texture) in &launch.copies {
+        for TextureCopy { buffer, first, bytes, texture } in &launch.copies {
             self.scratch[*texture].encode_copy(encoder, buffer, *first, *bytes);
         }
     }
@@ -227,26 +222,12 @@ impl CommandList {
 }
 
 impl<'a> Dispatch<'a> {
-    fn operands(&self) -> impl Iterator<Item = ((Access, Precision), &(&'a Buffer, u64, u64))> {
+    /// Bindings from 1 on, with how they are accessed and how their numbers are kept.
+    pub(super) fn operands(
+        &self,
+    ) -> impl Iterator<Item = ((Access, Precision), &(&'a Buffer, u64, u64))> {
         let KernelKey { shader, types, .. } = self.kernel;
         Shader::named(shader).operands(types).zip(&self.bindings)
-    }
-
-    fn texture_operands(&self) -> impl Iterator<Item = (Precision, &(&'a Buffer, u64, u64))> {
-        let textures = self.operands().filter(|&((access, _), _)| access == Access::Texture);
-        textures.map(|((_, precision), binding)| (precision, binding))
-    }
-
-    fn uses(&self) -> Uses {
-        let part = |&(buffer, first, bytes): &(&Buffer, u64, u64)| {
-            // A buffer lives as long as the list that is made.
-            Part { buffer: std::ptr::from_ref(buffer).addr(), first, bytes }
-        };
-        let written = self.operands().filter(|&((access, _), _)| access == Access::Write);
-        Uses {
-            operands: self.texture_operands().map(|(kind, range)| (kind, part(range))).collect(),
-            writes: written.map(|(_, range)| part(range)).collect(),
-        }
     }
 }
 
@@ -255,17 +236,9 @@ impl Launch {
         gpu: &Gpu,
         dispatch: &Dispatch<'_>,
         (uniforms, offset): (&Buffer, u64),
-        (scratch, places): (&[Scratch], &[Place]),
+        Views { views, copies }: Views,
     ) -> Self {
         let kernel = gpu.declare(&dispatch.kernel);
-        let views: Vec<wgpu::TextureView> =
-            places.iter().map(|place| scratch[place.texture].view()).collect();
-        let copied = dispatch.texture_operands().zip(places).filter(|(_, place)| place.copied);
-        let copies = copied
-            .map(|((_, &(buffer, first, bytes)), place)| {
-                (buffer.raw.clone(), first, bytes, place.texture)
-            })
-            .collect();
         let range = |buffer, offset, bytes| {
             wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer,

@@ -13,6 +13,9 @@ pub struct Shader {
     enables: &'static str,
     /// Whether it reduces over a workgroup, and so comes in either [`Reduction`].
     pub reduces: bool,
+    /// Whether an invocation writes no more than what it has read: what it reads as a texture may be the
+    /// memory that it writes.
+    pub in_place: bool,
     /// WGSL without comments, to be put behind the element types; see [`Self::text`].
     source: &'static str,
     /// Whether it uses subgroups.
@@ -43,7 +46,7 @@ pub enum Access {
     Read,
     /// A storage buffer that is written, perhaps read too.
     Write,
-    /// A texture that is read, into which the tensor is copied before: see [`super::texture`].
+    /// A texture that is read, over the tensor's memory or a copy of it: see [`super::texture`].
     Texture,
 }
 

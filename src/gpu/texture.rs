@@ -1,15 +1,16 @@
-//! Tensors as textures. Some CPU drivers (Mesa's lavapipe) gather a storage buffer's lanes one by
-//! one through memory, tens of times slower than they read texels; copying a tensor into a texture
-//! first costs next to nothing there. Kernels with texture operands are for those drivers.
+//! Tensors as textures. Some CPU drivers (Mesa's llvmpipe) gather a storage buffer's lanes one by
+//! one through memory, tens of times slower than they read texels. Kernels with texture operands are for
+//! those drivers: what they read is a texture over the tensor's own memory (`gpu::alias`), or else a copy,
+//! which takes about a tenth of a training step.
 
-use super::{Allocation, Gpu, Precision};
+use super::{Allocation, Buffer, Gpu, Precision};
 
 /// Vectors of four values in a row of a texture; the kernels' `texel` has the same number.
-const WIDTH: u64 = 1024;
+pub(super) const WIDTH: u64 = 1024;
 /// Values of a texel.
 const TEXEL: u64 = 4;
 /// Most rows on every adapter (WebGPU's default limit).
-const MAX_ROWS: u64 = 8192;
+pub(super) const MAX_ROWS: u64 = 8192;
 
 /// What a kernel binds for an operand of `precision`.
 pub(super) fn binding(precision: Precision) -> wgpu::BindingType {
@@ -27,15 +28,69 @@ fn format(precision: Precision) -> wgpu::TextureFormat {
     }
 }
 
-/// Whether a tensor of so many values can be copied into a texture: whole vectors, and not too many.
+/// Whether a tensor of so many values can be a texture: whole vectors, and not too many.
 pub fn fits(values: usize) -> bool {
     (values as u64).is_multiple_of(TEXEL) && values as u64 <= MAX_ROWS * WIDTH * TEXEL
+}
+
+/// Which texture holds a tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub precision: Precision,
+    rows: u64,
+}
+
+impl Shape {
+    /// For a tensor of `bytes` bytes.
+    pub fn new(precision: Precision, bytes: u64) -> Self {
+        let row = WIDTH * TEXEL * precision.bytes();
+        Self { precision, rows: bytes.div_ceil(row).max(1) }
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> u64 {
+        WIDTH * TEXEL * self.precision.bytes()
+    }
+
+    /// Texels, rows of texels.
+    pub fn size(&self) -> wgpu::Extent3d {
+        extent(WIDTH, self.rows)
+    }
+
+    /// What to create.
+    pub fn descriptor(&self, usage: wgpu::TextureUsages) -> wgpu::TextureDescriptor<'static> {
+        wgpu::TextureDescriptor {
+            label: Some("operand"),
+            size: self.size(),
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: format(self.precision),
+            usage,
+            view_formats: &[],
+        }
+    }
+}
+
+impl Buffer {
+    /// `bytes` bytes from byte `first` on as a texture without a copy, where the device has such.
+    pub(super) fn overlay(
+        &self,
+        gpu: &Gpu,
+        precision: Precision,
+        first: u64,
+        bytes: u64,
+    ) -> Option<wgpu::TextureView> {
+        let shape = Shape::new(precision, bytes);
+        let texture = self.memory.as_ref()?.texture(&gpu.inner.device, &shape, first)?;
+        Some(texture.create_view(&wgpu::TextureViewDescriptor::default()))
+    }
 }
 
 /// A texture that one binding of many kernels uses in turn.
 pub(super) struct Scratch {
     raw: wgpu::Texture,
-    precision: Precision,
+    shape: Shape,
     _allocation: Allocation,
 }
 
@@ -48,19 +103,10 @@ impl Drop for Scratch {
 impl Scratch {
     /// Room for tensors of up to `bytes` bytes.
     pub fn new(gpu: &Gpu, precision: Precision, bytes: u64) -> Self {
-        let row = WIDTH * TEXEL * precision.bytes();
-        let height = bytes.div_ceil(row).max(1);
-        let raw = gpu.inner.device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("operand"),
-            size: extent(WIDTH, height),
-            mip_level_count: 1,
-            sample_count: 1,
-            dimension: wgpu::TextureDimension::D2,
-            format: format(precision),
-            usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::STORAGE_BINDING,
-            view_formats: &[],
-        });
-        Self { raw, precision, _allocation: gpu.account(height * row) }
+        let shape = Shape::new(precision, bytes);
+        let usage = wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::STORAGE_BINDING;
+        let raw = gpu.inner.device.create_texture(&shape.descriptor(usage));
+        Self { raw, shape, _allocation: gpu.account(shape.rows * shape.row_bytes()) }
     }
 
     pub fn view(&self) -> wgpu::TextureView {
@@ -76,8 +122,8 @@ impl Scratch {
         offset: u64,
         bytes: u64,
     ) {
-        let texel = TEXEL * self.precision.bytes();
-        let row = WIDTH * texel;
+        let row = self.shape.row_bytes();
+        let texel = row / WIDTH;
         let (rows, rest) = (bytes / row, bytes % row / texel);
         for (first_row, width, height) in [(0, WIDTH, rows), (rows, rest, 1)] {
             if width * height == 0 {
