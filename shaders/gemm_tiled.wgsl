@@ -23,7 +23,8 @@ override TRANS_B: bool = false;
 override BIAS: bool = false;
 /// Stores the value so far to `pre` and continues with its GELU.
 override GELU: bool = false;
-/// Multiplies by gelu'(extra): `extra` is the pre-activation saved by the forward pass.
+/// Multiplies by gelu'(out): `out` is the pre-activation saved by the forward pass, which the product
+/// replaces.
 override GELU_GRAD: bool = false;
 /// Adds `extra`.
 override RESIDUAL: bool = false;
@@ -85,7 +86,7 @@ fn store(row: u32, col: u32, product: f32) {
         v = gelu(v);
     }
     if (GELU_GRAD) {
-        v *= gelu_grad(f32(extra[i]));
+        v *= gelu_grad(f32(out[i]));
     }
     if (RESIDUAL) {
         v += f32(extra[i]);

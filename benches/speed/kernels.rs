@@ -71,10 +71,10 @@ fn product(gpu: &Gpu, layout: ProductLayout, [m, n, k]: [usize; 3], ending: Endi
         wanted.contains(&ending).then(|| rec.external(name, [m, n]))
     };
     let gelu = matrix("pre-activation", &[Ending::BiasGelu]);
-    let gelu_grad = matrix("pre-activation", &[Ending::GeluGrad]);
     let residual = matrix("residual", &[Ending::BiasResidual]);
     let has_bias = [Ending::Bias, Ending::BiasResidual, Ending::BiasGelu].contains(&ending);
     let bias = has_bias.then(|| rec.external("bias", [n]));
+    let gelu_grad = ending == Ending::GeluGrad;
     let accumulate = ending == Ending::Accumulate;
     if accumulate && layout == ProductLayout::Tn {
         // As gradients of weights are; what is left to add is no part of the product.

@@ -15,7 +15,8 @@ struct Dims {
 override BIAS: bool = false;
 /// Stores the value so far to `pre` and continues with its GELU.
 override GELU: bool = false;
-/// Multiplies by gelu'(extra): `extra` is the pre-activation saved by the forward pass.
+/// Multiplies by gelu'(out): `out` is the pre-activation saved by the forward pass, which the product
+/// replaces.
 override GELU_GRAD: bool = false;
 /// Adds `extra`.
 override RESIDUAL: bool = false;
@@ -50,14 +51,14 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
         v = vec4<f32>(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));
     }
     if (GELU_GRAD) {
-        let x = load_extra(i);
+        let x = load_out(i);
         v *= vec4<f32>(gelu_grad(x.x), gelu_grad(x.y), gelu_grad(x.z), gelu_grad(x.w));
     }
     if (RESIDUAL) {
         v += load_extra(i);
     }
     if (ACCUMULATE) {
-        v += vec4<f32>(out[i]);
+        v += load_out(i);
     }
     out[i] = to_output4(v);
 }

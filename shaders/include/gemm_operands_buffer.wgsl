@@ -15,3 +15,7 @@ fn load_b(i: u32) -> vec4<f32> {
 fn load_extra(i: u32) -> vec4<f32> {
     return vec4<f32>(extra[i]);
 }
+
+fn load_out(i: u32) -> vec4<f32> {
+    return vec4<f32>(out[i]);
+}

@@ -5,6 +5,7 @@ alias act = f16;      // a weight or activation
 alias act4 = vec4<f16>;
 alias act_texture = texture_storage_2d<rgba16float, read>;
 alias output = f16;   // a product of matrices that is an activation
+alias output_texture = texture_storage_2d<rgba16float, read>;
 alias output4 = vec4<f16>;
 
 /// What f16 cannot hold becomes infinite, by which the end of the step notices it: of a number as large

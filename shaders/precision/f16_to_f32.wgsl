@@ -5,6 +5,7 @@ alias act = f16;      // a weight or activation
 alias act4 = vec4<f16>;
 alias act_texture = texture_storage_2d<rgba16float, read>;
 alias output = f32;   // a product of matrices
+alias output_texture = texture_storage_2d<rgba32float, read>;
 alias output4 = vec4<f32>;
 
 /// As in f16.wgsl; such products have no activation beside them.

@@ -13,8 +13,8 @@ pub struct Epilogue {
     pub bias: Option<Tensor>,
     /// Store this pre-activation `[M,N]` and GELU of it in the output.
     pub gelu: Option<Tensor>,
-    /// Multiply by GELU's derivative at this pre-activation `[M,N]`.
-    pub gelu_grad: Option<Tensor>,
+    /// Multiply by GELU's derivative at the pre-activation that the output holds.
+    pub gelu_grad: bool,
     /// `[M,N]`, added last.
     pub residual: Option<Tensor>,
     /// Add to what the output holds.
@@ -66,16 +66,18 @@ fn launch(
     constants.extend([
         ("BIAS", u32::from(epilogue.bias.is_some())),
         ("GELU", u32::from(epilogue.gelu.is_some())),
-        ("GELU_GRAD", u32::from(epilogue.gelu_grad.is_some())),
+        ("GELU_GRAD", u32::from(epilogue.gelu_grad)),
         ("RESIDUAL", u32::from(epilogue.residual.is_some())),
         ("ACCUMULATE", u32::from(epilogue.accumulate)),
     ]);
     let unused = rec.unused();
+    let reads_out = epilogue.gelu_grad || epilogue.accumulate;
+    let out_as_texture = (kernel.reads_textures && reads_out).then_some(out);
     let bindings = [
         a,
         b,
         epilogue.bias.unwrap_or(unused),
-        epilogue.gelu_grad.or(epilogue.residual).unwrap_or(unused),
+        epilogue.residual.or(out_as_texture).unwrap_or(unused),
         out,
         epilogue.gelu.unwrap_or_else(|| rec.unused_out()),
     ];
@@ -115,6 +117,8 @@ struct Kernel {
     tiles_per_group: usize,
     /// Whether workgroups can share a sum over K.
     splits: bool,
+    /// Whether what is read is bound as textures, the output that is added to included.
+    reads_textures: bool,
 }
 
 impl Kernel {
@@ -144,6 +148,7 @@ impl Kernel {
                 tile: [64, 64],
                 tiles_per_group: 1,
                 splits: false,
+                reads_textures: false,
             };
         }
         if target.tier == Tier::Gpu {
@@ -154,7 +159,8 @@ impl Kernel {
         if target.tier == Tier::CpuTextures && operands.iter().all(|&len| texture::fits(len)) {
             let shaders = ["gemm_texture_nt", "gemm_texture_nn", "gemm_texture_tn"];
             let rows = if layout == ProductLayout::Tn { 16 } else { 12 };
-            return Self::direct(shaders, layout, 8, [rows, 2]);
+            let kernel = Self::direct(shaders, layout, 8, [rows, 2]);
+            return Self { reads_textures: true, ..kernel };
         }
         // Where a load from a buffer costs as much as eight multiplications, tiles are larger than registers.
         if target.subgroups {
@@ -188,6 +194,7 @@ impl Kernel {
             tile: [rows, 4 * cols],
             tiles_per_group: lanes,
             splits: false,
+            reads_textures: false,
         }
     }
 
@@ -211,7 +218,7 @@ impl Kernel {
             }
         };
         let constants = [transposed, &constants].concat();
-        Self { shader, constants, tile, tiles_per_group: 1, splits: true }
+        Self { shader, constants, tile, tiles_per_group: 1, splits: true, reads_textures: false }
     }
 }
 

@@ -84,8 +84,9 @@ pub fn mlp(
     rec.on_backward(y, &inputs, move |rec, dy| {
         param_grads(rec, sizes2, activation, dy, w2, Some(b2));
         if [x, w1, b1].iter().any(|&t| rec.needs_grad(t)) {
-            let d_pre = rec.transient_like(pre, "d fc1", shape);
-            let epilogue = Epilogue { gelu_grad: Some(pre), ..Default::default() };
+            // Where the pre-activation was, which nothing needs any more.
+            let d_pre = pre;
+            let epilogue = Epilogue { gelu_grad: true, ..Default::default() };
             gemm(rec, ProductLayout::Nn, [m, hidden, out], [dy, w2, d_pre], epilogue);
             param_grads(rec, [m, hidden, dim], x, d_pre, w1, Some(b1));
             input_grad(rec, [m, hidden, dim], x, d_pre, w1);
