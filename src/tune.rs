@@ -157,7 +157,9 @@ async fn rate_of(
     let output = if class.layout == ProductLayout::Tn { Precision::F32 } else { class.operands };
     let rec = record_product(target, class, sizes, output);
     let program = Program::build(gpu, &rec, &Buffers::new())?;
-    // The first run compiles.
+    #[cfg(target_family = "wasm")]
+    gpu.compile(|_, _| ()).await?;
+    // The first run warms up.
     time_of(gpu, &program, 1).await?;
     let once = time_of(gpu, &program, 1).await?;
     let runs = SAMPLE.as_secs_f64() / once.max(1e-9);
