@@ -1,35 +1,11 @@
 //! include texel
-// `layer_norm` for CPU drivers: one invocation owns a row, so nothing is reduced over a workgroup,
-// and reads it as vectors from a texture.
+//! include layer_norm_rows
+// Operands as textures.
 
-struct Params { rows: u32, dim: u32, eps: f32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var x: act_texture; // [rows, D]
 @group(0) @binding(2) var gamma: texture_storage_2d<rgba32float, read>; // [D]
 @group(0) @binding(3) var beta: texture_storage_2d<rgba32float, read>; // [D]
-@group(0) @binding(4) var<storage, read_write> y: array<act4>; // [rows, D]
-@group(0) @binding(5) var<storage, read_write> stats: array<vec2<f32>>; // [rows, 2]: μ, rstd
 
-@compute @workgroup_size(8)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
-    let row = group_index(group, groups) * 8u + lane;
-    if (row >= params.rows) { return; }
-    let vectors = params.dim / 4u;
-    let base = row * vectors;
-    var sums = vec4<f32>();
-    for (var v = 0u; v < vectors; v += 1u) { sums += textureLoad(x, texel(base + v)); }
-    let mean = dot(sums, vec4<f32>(1.0)) / f32(params.dim);
-    var squares = vec4<f32>();
-    for (var v = 0u; v < vectors; v += 1u) {
-        let deviation = textureLoad(x, texel(base + v)) - mean;
-        squares += deviation * deviation;
-    }
-    let rstd = 1.0 / sqrt(dot(squares, vec4<f32>(1.0)) / f32(params.dim) + params.eps);
-    for (var v = 0u; v < vectors; v += 1u) {
-        let normalised = (textureLoad(x, texel(base + v)) - mean) * rstd;
-        y[base + v] = to_act4(normalised * textureLoad(gamma, texel(v)) + textureLoad(beta, texel(v)));
-    }
-    stats[row] = vec2<f32>(mean, rstd);
-}
+fn load_x(i: u32) -> vec4<f32> { return textureLoad(x, texel(i)); }
+fn load_gamma(v: u32) -> vec4<f32> { return textureLoad(gamma, texel(v)); }
+fn load_beta(v: u32) -> vec4<f32> { return textureLoad(beta, texel(v)); }

@@ -1,41 +1,11 @@
 //! include texel
-// `layer_norm_backward` for CPU drivers: one invocation owns a row and reads it from textures.
+//! include layer_norm_rows_backward
+// Operands as textures.
 
-struct Params { rows: u32, dim: u32 }
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var dy: act_texture; // [rows, D]
 @group(0) @binding(2) var x: act_texture; // [rows, D]
 @group(0) @binding(3) var gamma: texture_storage_2d<rgba32float, read>; // [D]
-@group(0) @binding(4) var<storage, read> stats: array<vec2<f32>>; // [rows, 2]: μ, rstd
-@group(0) @binding(5) var<storage, read_write> dx: array<act4>; // [rows, D]
 
-// Add to the gradient that the residual branch left there.
-override ACCUMULATE: bool = false;
-
-@compute @workgroup_size(8)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) lane: u32) {
-    let row = group_index(group, groups) * 8u + lane;
-    if (row >= params.rows) { return; }
-    let vectors = params.dim / 4u;
-    let base = row * vectors;
-    let mean = stats[row].x;
-    let rstd = stats[row].y;
-    var sum_g = vec4<f32>();
-    var sum_gx = vec4<f32>();
-    for (var v = 0u; v < vectors; v += 1u) {
-        let g = textureLoad(dy, texel(base + v)) * textureLoad(gamma, texel(v));
-        sum_g += g;
-        sum_gx += g * (textureLoad(x, texel(base + v)) - mean) * rstd;
-    }
-    let mean_g = dot(sum_g, vec4<f32>(1.0)) / f32(params.dim);
-    let mean_gx = dot(sum_gx, vec4<f32>(1.0)) / f32(params.dim);
-    for (var v = 0u; v < vectors; v += 1u) {
-        let g = textureLoad(dy, texel(base + v)) * textureLoad(gamma, texel(v));
-        let normalised = (textureLoad(x, texel(base + v)) - mean) * rstd;
-        var value = rstd * (g - mean_g - normalised * mean_gx);
-        if (ACCUMULATE) { value += vec4<f32>(dx[base + v]); }
-        dx[base + v] = to_act4(value);
-    }
-}
+fn load_dy(i: u32) -> vec4<f32> { return textureLoad(dy, texel(i)); }
+fn load_x(i: u32) -> vec4<f32> { return textureLoad(x, texel(i)); }
+fn load_gamma(v: u32) -> vec4<f32> { return textureLoad(gamma, texel(v)); }

@@ -1,7 +1,7 @@
 //! LayerNorm over the last dimension.
 
 use super::reduce::{add_column_sums, groups_of_strips, rows_per_chunk};
-use super::{groups_of_eight, reads_textures, row_lanes};
+use super::{Vectors, groups_of_eight, row_lanes};
 use crate::program::{Recorder, Tensor};
 
 /// `x [.., D] → (x − μ) / √(σ² + eps) · gamma + beta`, variance biased.
@@ -12,8 +12,9 @@ pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, ep
     let lanes = [("WG", row_lanes(rec, dim))];
     let uniform = [rows as u32, dim as u32, eps.to_bits()];
     let bindings = [x, gamma, beta, y, stats];
-    if reads_textures(rec, dim, &[x]) {
-        rec.dispatch("layer_norm_texture", &[], &uniform, &bindings, groups_of_eight(rows));
+    if let Some(vectors) = Vectors::choose(rec, dim, &[x]) {
+        let kernel = vectors.of("layer_norm_texture", "layer_norm_vector");
+        rec.dispatch(kernel, &[], &uniform, &bindings, groups_of_eight(rows));
     } else {
         rec.dispatch("layer_norm", &lanes, &uniform, &bindings, rows);
     }
@@ -26,9 +27,10 @@ pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, ep
             let accumulate = ("ACCUMULATE", u32::from(accumulate));
             let bindings = [dy, x, gamma, stats, dx];
             let uniform = [rows as u32, dim as u32];
-            if reads_textures(rec, dim, &[x]) {
+            if let Some(vectors) = Vectors::choose(rec, dim, &[x]) {
                 let groups = groups_of_eight(rows);
-                let kernel = "layer_norm_texture_backward";
+                let kernel =
+                    vectors.of("layer_norm_texture_backward", "layer_norm_vector_backward");
                 rec.dispatch(kernel, &[accumulate], &uniform, &bindings, groups);
             } else {
                 let constants = [accumulate, lanes[0]];
@@ -53,10 +55,11 @@ fn param_grads(rec: &mut Recorder, [dy, x, stats]: [Tensor; 3], [d_gamma, d_beta
     let bindings = [dy, x, stats, gamma_sums, beta_sums];
     let accumulate = [("ACCUMULATE", u32::from(is_single))];
     let uniform = |count: usize| [rows, dim, per_chunk, count].map(|n| n as u32);
-    if reads_textures(rec, dim, &[x, stats]) {
+    if let Some(vectors) = Vectors::choose(rec, dim, &[x, stats]) {
         let groups = groups_of_eight(chunks * dim / 4);
         let uniform = uniform(chunks * dim);
-        let kernel = "layer_norm_texture_backward_params";
+        let kernel =
+            vectors.of("layer_norm_texture_backward_params", "layer_norm_vector_backward_params");
         rec.dispatch(kernel, &accumulate, &uniform, &bindings, groups);
     } else {
         let groups = groups_of_strips(chunks, dim);

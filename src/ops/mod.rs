@@ -60,6 +60,33 @@ fn reads_textures(rec: &Recorder, dim: usize, tensors: &[Tensor]) -> bool {
     rec.tier() == Tier::CpuTextures && dim.is_multiple_of(4) && tensors.iter().all(fits)
 }
 
+/// Which of a pair of kernels for CPU drivers, in which an invocation owns a row or a column of vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vectors {
+    /// `*_texture`
+    Textures,
+    /// `*_vector`
+    Buffers,
+}
+
+impl Vectors {
+    /// The kernels that read these tensors as vectors along their last dimension of `dim` values; none on
+    /// GPUs, whose kernels work as groups, and for other sizes.
+    fn choose(rec: &Recorder, dim: usize, tensors: &[Tensor]) -> Option<Self> {
+        if reads_textures(rec, dim, tensors) {
+            return Some(Self::Textures);
+        }
+        (rec.tier().is_cpu() && dim.is_multiple_of(4)).then_some(Self::Buffers)
+    }
+
+    fn of(self, textures: &'static str, buffers: &'static str) -> &'static str {
+        match self {
+            Self::Textures => textures,
+            Self::Buffers => buffers,
+        }
+    }
+}
+
 /// Groups of one SIMD vector each for `count` rows or vectors, in kernels for CPU drivers.
 fn groups_of_eight(count: usize) -> usize {
     count.div_ceil(8)

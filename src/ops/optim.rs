@@ -1,6 +1,6 @@
 //! The end of a step: gradient norm, clipping, skipping of what is not finite, loss scaling, AdamW or LARS.
 
-use super::{groups_of_eight, groups_of_lanes, reads_textures, row_lanes};
+use super::{Vectors, groups_of_eight, groups_of_lanes, reads_textures, row_lanes};
 use crate::gpu::Precision;
 use crate::program::{Recorder, Tensor};
 
@@ -174,8 +174,9 @@ fn end_step(
     for (slab, &chunks) in slabs.iter().zip(&chunks) {
         let uniform = [rec.len(slab.grads), chunks, first].map(|n| n as u32);
         let bindings = [slab.grads, partials];
-        if reads_textures(rec, rec.len(slab.grads), &[slab.grads]) {
-            rec.dispatch("grad_norm_texture", &[], &uniform, &bindings, groups_of_eight(chunks));
+        if let Some(vectors) = Vectors::choose(rec, rec.len(slab.grads), &[slab.grads]) {
+            let kernel = vectors.of("grad_norm_texture", "grad_norm_vector");
+            rec.dispatch(kernel, &[], &uniform, &bindings, groups_of_eight(chunks));
         } else {
             let lanes = [("WG", row_lanes(rec, CHUNK))];
             rec.dispatch("grad_norm", &lanes, &uniform, &bindings, chunks);

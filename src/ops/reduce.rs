@@ -1,6 +1,6 @@
 //! Sums over rows.
 
-use super::{groups_of_eight, reads_textures};
+use super::{Vectors, groups_of_eight};
 use crate::program::{Recorder, Tensor};
 
 /// Rows that are summed at once; more go through partial sums.
@@ -77,10 +77,11 @@ fn column_sum(rec: &mut Recorder, sum: Sum, filter: Option<(Tensor, u32)>, secon
     let Sum { x, out, rows, dim, per_chunk, accumulate } = sum;
     let count = rec.len(out);
     let accumulates = ("ACCUMULATE", u32::from(accumulate));
-    if filter.is_none() && second.is_none() && reads_textures(rec, dim, &[x]) {
+    if let (None, None, Some(vectors)) = (filter, second, Vectors::choose(rec, dim, &[x])) {
         let uniform = [rows, dim, per_chunk, count].map(|n| n as u32);
         let groups = groups_of_eight(count / 4);
-        rec.dispatch("column_sum_texture", &[accumulates], &uniform, &[x, out], groups);
+        let kernel = vectors.of("column_sum_texture", "column_sum_vector");
+        rec.dispatch(kernel, &[accumulates], &uniform, &[x, out], groups);
         return;
     }
     let constants = [("FILTER", u32::from(filter.is_some())), accumulates];
