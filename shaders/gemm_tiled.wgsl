@@ -21,8 +21,10 @@ override TRANS_A: bool = false;
 override TRANS_B: bool = false;
 /// Adds bias[n].
 override BIAS: bool = false;
-/// Stores the value so far to `pre` and continues with its GELU.
+/// Continues with GELU of the value so far.
 override GELU: bool = false;
+/// With GELU: stores the value before it to `pre`.
+override PRE: bool = false;
 /// Multiplies by gelu'(out): `out` is the pre-activation saved by the forward pass, which the product
 /// replaces.
 override GELU_GRAD: bool = false;
@@ -82,7 +84,9 @@ fn store(row: u32, col: u32, product: f32) {
         v += bias[col];
     }
     if (GELU) {
-        pre[i] = to_act(v);
+        if (PRE) {
+            pre[i] = to_act(v);
+        }
         v = gelu(v);
     }
     if (GELU_GRAD) {

@@ -67,11 +67,9 @@ fn product(gpu: &Gpu, layout: ProductLayout, [m, n, k]: [usize; 3], ending: Endi
         ProductLayout::Tn => ([k, m], [k, n]),
     };
     let operands = [rec.external("a", a), rec.external("b", b), rec.external("out", [m, n])];
-    let mut matrix = |name: &str, wanted: &[Ending]| -> Option<Tensor> {
-        wanted.contains(&ending).then(|| rec.external(name, [m, n]))
-    };
-    let gelu = matrix("pre-activation", &[Ending::BiasGelu]);
-    let residual = matrix("residual", &[Ending::BiasResidual]);
+    let gelu = ending == Ending::BiasGelu;
+    let pre = gelu.then(|| rec.external("pre-activation", [m, n]));
+    let residual = (ending == Ending::BiasResidual).then(|| rec.external("residual", [m, n]));
     let has_bias = [Ending::Bias, Ending::BiasResidual, Ending::BiasGelu].contains(&ending);
     let bias = has_bias.then(|| rec.external("bias", [n]));
     let gelu_grad = ending == Ending::GeluGrad;
@@ -80,7 +78,7 @@ fn product(gpu: &Gpu, layout: ProductLayout, [m, n, k]: [usize; 3], ending: Endi
         // As gradients of weights are; what is left to add is no part of the product.
         add_product(&mut rec, layout, [m, n, k], operands);
     } else {
-        let epilogue = Epilogue { bias, gelu, gelu_grad, residual, accumulate };
+        let epilogue = Epilogue { bias, gelu, pre, gelu_grad, residual, accumulate };
         gemm(&mut rec, layout, [m, n, k], operands, epilogue);
     }
     rec

@@ -13,8 +13,10 @@ struct Dims {
 
 /// Adds bias[n].
 override BIAS: bool = false;
-/// Stores the value so far to `pre` and continues with its GELU.
+/// Continues with GELU of the value so far.
 override GELU: bool = false;
+/// With GELU: stores the value before it to `pre`.
+override PRE: bool = false;
 /// Multiplies by gelu'(out): `out` is the pre-activation saved by the forward pass, which the product
 /// replaces.
 override GELU_GRAD: bool = false;
@@ -47,7 +49,9 @@ fn store(row: u32, col: u32, product: vec4<f32>, bias_col: vec4<f32>) {
         v += bias_col;
     }
     if (GELU) {
-        pre[i] = to_act4(v);
+        if (PRE) {
+            pre[i] = to_act4(v);
+        }
         v = vec4<f32>(gelu(v.x), gelu(v.y), gelu(v.z), gelu(v.w));
     }
     if (GELU_GRAD) {

@@ -11,8 +11,10 @@ use crate::program::{Recorder, Tensor};
 pub struct Epilogue {
     /// `[N]`, added to every row.
     pub bias: Option<Tensor>,
-    /// Store this pre-activation `[M,N]` and GELU of it in the output.
-    pub gelu: Option<Tensor>,
+    /// Continue with GELU of the value so far.
+    pub gelu: bool,
+    /// With `gelu`, store in this tensor `[M,N]` what it is computed of.
+    pub pre: Option<Tensor>,
     /// Multiply by GELU's derivative at the pre-activation that the output holds.
     pub gelu_grad: bool,
     /// `[M,N]`, added last.
@@ -65,7 +67,8 @@ fn launch(
     }
     constants.extend([
         ("BIAS", u32::from(epilogue.bias.is_some())),
-        ("GELU", u32::from(epilogue.gelu.is_some())),
+        ("GELU", u32::from(epilogue.gelu)),
+        ("PRE", u32::from(epilogue.pre.is_some())),
         ("GELU_GRAD", u32::from(epilogue.gelu_grad)),
         ("RESIDUAL", u32::from(epilogue.residual.is_some())),
         ("ACCUMULATE", u32::from(epilogue.accumulate)),
@@ -79,7 +82,7 @@ fn launch(
         epilogue.bias.unwrap_or(unused),
         epilogue.residual.or(out_as_texture).unwrap_or(unused),
         out,
-        epilogue.gelu.unwrap_or_else(|| rec.unused_out()),
+        epilogue.pre.unwrap_or_else(|| rec.unused_out()),
     ];
     let uniform =
         [m, n, k, m.div_ceil(kernel.tile[0]), k_of_part(k, parts)].map(|size| size as u32);

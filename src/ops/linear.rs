@@ -70,9 +70,11 @@ pub fn mlp(
     let [m, hidden, dim] = sizes(rec, x, w1);
     let mut shape = rec.shape(x).to_vec();
     *shape.last_mut().expect("a tensor with a dimension") = hidden;
-    let pre = rec.transient_like(x, "fc1", shape.clone());
+    // Nothing but the gradient needs what GELU is computed of.
+    let pre = rec.is_differentiated(&[x, w1, b1]);
+    let pre = pre.then(|| rec.transient_like(x, "fc1", shape.clone()));
     let activation = rec.transient_like(x, "gelu", shape.clone());
-    let epilogue = Epilogue { bias: Some(b1), gelu: Some(pre), ..Default::default() };
+    let epilogue = Epilogue { bias: Some(b1), gelu: true, pre, ..Default::default() };
     gemm(rec, ProductLayout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
     let sizes2 @ [_, out, _] = sizes(rec, activation, w2);
     let mut out_shape = shape.clone();
@@ -83,9 +85,8 @@ pub fn mlp(
     let inputs: Vec<Tensor> = [x, w1, b1, w2, b2].into_iter().chain(residual).collect();
     rec.on_backward(y, &inputs, move |rec, dy| {
         param_grads(rec, sizes2, activation, dy, w2, Some(b2));
-        if [x, w1, b1].iter().any(|&t| rec.needs_grad(t)) {
-            // Where the pre-activation was, which nothing needs any more.
-            let d_pre = pre;
+        // Where the pre-activation was, which nothing needs any more.
+        if let Some(d_pre) = pre {
             let epilogue = Epilogue { gelu_grad: true, ..Default::default() };
             gemm(rec, ProductLayout::Nn, [m, hidden, out], [dy, w2, d_pre], epilogue);
             param_grads(rec, [m, hidden, dim], x, d_pre, w1, Some(b1));

@@ -301,6 +301,11 @@ impl Recorder {
         self.tensors[tensor.0].needs_grad
     }
 
+    /// Whether there will be a backward pass through something computed from `inputs`.
+    pub fn is_differentiated(&self, inputs: &[Tensor]) -> bool {
+        self.differentiates && inputs.iter().any(|&input| self.needs_grad(input))
+    }
+
     /// Stand-in for a binding that the recorded variant of a kernel does not read.
     pub fn unused(&mut self) -> Tensor {
         self.stand_in("unused")
@@ -398,7 +403,7 @@ impl Recorder {
         inputs: &[Tensor],
         backward: impl FnOnce(&mut Recorder, Tensor) + 'static,
     ) {
-        if !self.differentiates || !inputs.iter().any(|&input| self.needs_grad(input)) {
+        if !self.is_differentiated(inputs) {
             return;
         }
         self.tensors[output.0].needs_grad = true;
