@@ -159,6 +159,8 @@ impl Memory {
         shape: &Shape,
         first: u64,
     ) -> Option<wgpu::Texture> {
+        // SAFETY: nothing is destroyed.
+        let hal = unsafe { device.as_hal::<Vulkan>() }?;
         let image = self.0.image(shape, first)?;
         let owned = Arc::clone(&self.0);
         // SAFETY: the device outlives what was made on it; `wgpu` no longer uses the image.
@@ -178,7 +180,6 @@ impl Memory {
         };
         // SAFETY: the image is of this device and of that descriptor; the callback keeps its memory.
         unsafe {
-            let hal = device.as_hal::<Vulkan>()?;
             let raw = hal.texture_from_raw(
                 image,
                 &hal_descriptor,

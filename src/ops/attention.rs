@@ -46,14 +46,16 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
 
     let out = rec.transient_like(qkv, "attention", [batch, tokens, count * dim]);
     let lse = rec.transient("lse", [batch, count, tokens]);
-    let kernels = Kernels::choose(rec, qkv, batch * count * tokens, dim);
+    let kernels = Kernels::choose(rec, qkv, dim);
     let bindings = [qkv, out, lse];
     let flops = 2 * product_flops;
     rec.dispatch_with_flops(kernels.forward, &constants, &uniform, &bindings, groups, flops);
     rec.on_backward(out, &[qkv], move |rec, d_out| {
         let (d_qkv, accumulate) = rec.grad_target(qkv);
         assert!(!accumulate, "a qkv projection feeds one attention");
-        let row_stats = rec.transient("row_stats", [batch, count, tokens, 2]);
+        // Read as vectors, two rows in each.
+        let rows = (batch * count * tokens).next_multiple_of(2);
+        let row_stats = rec.transient("row_stats", [rows, 2]);
         // Recomputed scores are not counted: the gradient's own work are four products.
         let bindings = [qkv, out, lse, d_out, d_qkv, row_stats];
         rec.dispatch_with_flops(kernels.queries, &constants, &uniform, &bindings, groups, flops);
@@ -72,9 +74,8 @@ struct Kernels {
 }
 
 impl Kernels {
-    fn choose(rec: &Recorder, qkv: Tensor, rows: usize, dim: usize) -> Self {
-        // The rows' statistics are read as vectors too, two rows in each.
-        if reads_textures(rec, dim, &[qkv]) && rows.is_multiple_of(2) {
+    fn choose(rec: &Recorder, qkv: Tensor, dim: usize) -> Self {
+        if reads_textures(rec, dim, &[qkv]) {
             Self {
                 forward: "attention_texture",
                 queries: "attention_texture_backward_q",
