@@ -23,13 +23,17 @@ pub fn attention(rec: &mut Recorder, qkv: Tensor, heads: Heads) -> Tensor {
     let Heads { count, dim } = heads;
     assert!(dim <= MAX_DIM_HEAD && width == 3 * count * dim, "{heads:?} in a width of {width}");
     let vectors = dim.div_ceil(4);
-    let (lanes, own, block) = match rec.tier() {
+    // A load serves all of an invocation's own tokens.
+    let (lanes, most, block) = match rec.tier() {
         Tier::Gpu => (64, 1, 4),
-        // A load costs as much as eight multiplications, and serves all of an invocation's own.
+        // For few tokens the kernel would take longer to compile than it gains.
+        Tier::Cpu if tokens <= 32 => (4, 1, 1),
         Tier::Cpu => (4, (32 / vectors).clamp(1, 2), 1),
         Tier::CpuTextures => (8, (64 / vectors).clamp(1, 4), 1),
     };
-    let tiles = tokens.div_ceil(lanes * own);
+    let tiles = tokens.div_ceil(lanes * most);
+    // No more than fill the tiles.
+    let own = tokens.div_ceil(lanes * tiles);
     let groups = batch * count * tiles;
     let constants = [
         ("WG", lanes as u32),
