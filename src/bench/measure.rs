@@ -87,7 +87,6 @@ fn sample(step: &mut BenchStep, repeats: Repeats) -> Result<(Samples, f64)> {
     for _ in 0..repeats.samples.max(1) {
         let (whole, cpu) = group(steps)?;
         milliseconds.push(per_step(whole));
-
         cpu_total += per_step(cpu);
     }
     let cpu = cpu_total / milliseconds.len() as f64;

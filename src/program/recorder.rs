@@ -362,7 +362,7 @@ impl Recorder {
         };
         let accesses = Shader::named(shader).bindings;
         for (i, (&tensor, &access)) in bindings.iter().zip(accesses).enumerate() {
-            // A texture holds a copy: the tensor itself may be written meanwhile.
+            // What is read as a texture may be written: it is a copy then, or the kernel works in place.
             let mut others = bindings.iter().zip(accesses).enumerate().filter(|&(j, _)| j != i);
             let again = others.any(|(_, (&other, &how))| other == tensor && how != Access::Texture);
             let clash = access == Access::Write && again;
