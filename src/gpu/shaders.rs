@@ -34,8 +34,7 @@ pub enum Reduction {
     /// As a tree in workgroup memory, on every adapter.
     #[default]
     Barriers,
-    /// By way of subgroups, where the adapter has such operations; never in browsers, as `wgpu` does not
-    /// pass them on.
+    /// By way of subgroups, where the adapter has such operations.
     Subgroups,
 }
 

@@ -1,5 +1,6 @@
 //! Matrix products: which kernel, how many workgroups.
 
+use crate::gpu::shaders::{Access, Shader};
 use crate::gpu::{
     Blocking, CooperativeMatrices, CooperativeTile, KernelTarget, ProductClass, ProductLayout,
     Tier, Tiling, texture,
@@ -74,8 +75,10 @@ fn launch(
         ("ACCUMULATE", u32::from(epilogue.accumulate)),
     ]);
     let unused = rec.unused();
+    // Kernels that read textures read the output as one, too.
+    let reads_textures = Shader::named(kernel.shader).bindings.contains(&Access::Texture);
     let reads_out = epilogue.gelu_grad || epilogue.accumulate;
-    let out_as_texture = (kernel.reads_textures && reads_out).then_some(out);
+    let out_as_texture = (reads_textures && reads_out).then_some(out);
     let bindings = [
         a,
         b,
@@ -120,8 +123,6 @@ struct Kernel {
     tiles_per_group: usize,
     /// Whether workgroups can share a sum over K.
     splits: bool,
-    /// Whether what is read is bound as textures, the output that is added to included.
-    reads_textures: bool,
 }
 
 impl Kernel {
@@ -151,7 +152,6 @@ impl Kernel {
                 tile: [64, 64],
                 tiles_per_group: 1,
                 splits: false,
-                reads_textures: false,
             };
         }
         if target.tier == Tier::Gpu {
@@ -162,8 +162,7 @@ impl Kernel {
         if target.tier == Tier::CpuTextures && operands.iter().all(|&len| texture::fits(len)) {
             let shaders = ["gemm_texture_nt", "gemm_texture_nn", "gemm_texture_tn"];
             let rows = if layout == ProductLayout::Tn { 16 } else { 12 };
-            let kernel = Self::direct(shaders, layout, 8, [rows, 2]);
-            return Self { reads_textures: true, ..kernel };
+            return Self::direct(shaders, layout, 8, [rows, 2]);
         }
         // Where a load from a buffer costs as much as eight multiplications, tiles are larger than registers.
         if target.subgroups {
@@ -197,7 +196,6 @@ impl Kernel {
             tile: [rows, 4 * cols],
             tiles_per_group: lanes,
             splits: false,
-            reads_textures: false,
         }
     }
 
@@ -221,7 +219,7 @@ impl Kernel {
             }
         };
         let constants = [transposed, &constants].concat();
-        Self { shader, constants, tile, tiles_per_group: 1, splits: true, reads_textures: false }
+        Self { shader, constants, tile, tiles_per_group: 1, splits: true }
     }
 }
 

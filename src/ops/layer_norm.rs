@@ -12,7 +12,8 @@ pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, ep
     let lanes = [("WG", row_lanes(rec, dim))];
     let uniform = [rows as u32, dim as u32, eps.to_bits()];
     let bindings = [x, gamma, beta, y, stats];
-    if let Some(vectors) = Vectors::choose(rec, dim, &[x]) {
+    let vectors = Vectors::choose(rec, dim, &[x]);
+    if let Some(vectors) = vectors {
         let kernel = vectors.of("layer_norm_texture", "layer_norm_vector");
         rec.dispatch(kernel, &[], &uniform, &bindings, groups_of_eight(rows));
     } else {
@@ -27,7 +28,7 @@ pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, ep
             let accumulate = ("ACCUMULATE", u32::from(accumulate));
             let bindings = [dy, x, gamma, stats, dx];
             let uniform = [rows as u32, dim as u32];
-            if let Some(vectors) = Vectors::choose(rec, dim, &[x]) {
+            if let Some(vectors) = vectors {
                 let groups = groups_of_eight(rows);
                 let kernel =
                     vectors.of("layer_norm_texture_backward", "layer_norm_vector_backward");

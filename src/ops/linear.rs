@@ -77,7 +77,7 @@ pub fn mlp(
     let epilogue = Epilogue { bias: Some(b1), gelu: true, pre, ..Default::default() };
     gemm(rec, ProductLayout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
     let sizes2 @ [_, out, _] = sizes(rec, activation, w2);
-    let mut out_shape = shape.clone();
+    let mut out_shape = shape;
     *out_shape.last_mut().expect("a tensor with a dimension") = out;
     let y = rec.transient_like(x, "fc2", out_shape);
     let epilogue = Epilogue { bias: Some(b2), residual, ..Default::default() };

@@ -40,7 +40,7 @@ const LANES: usize = 64;
 /// Invocations of a kernel that works as a group on one row of `dim` values.
 fn row_lanes(rec: &Recorder, dim: usize) -> u32 {
     match rec.tier() {
-        // One SIMD vector: barriers cost nothing then.
+        // A SIMD vector or two, as barriers are dear.
         Tier::Cpu | Tier::CpuTextures => 8,
         Tier::Gpu if dim <= 128 => 32,
         Tier::Gpu if dim <= 1024 => 64,
