@@ -1,19 +1,19 @@
 //! Masked Autoencoders (He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners") on
-//! WebGPU: forward and backward in WGSL compute shaders.
+//! WebGPU: forward and backward in WGSL compute shaders, and on the processor where there is no GPU.
 //!
 //! The way of the data, module by module:
 //!
 //! 1. [`data`] decodes images, draws augmentations and prefetches batches (the CPU's only work);
 //! 2. [`model`] says which tensors exist and records the network from [`ops`];
-//! 3. [`program`] turns the recording into a flat list of dispatches: reverse-mode
+//! 3. [`program`] turns the recording into a flat list of launches of [`kernels`]: reverse-mode
 //!    differentiation, then a memory plan by liveness;
-//! 4. [`gpu`] runs that list, one submit per step;
+//! 4. `gpu` runs that list, one submit per step, with the kernels of `shaders/`; or [`cpu`] does, with their twins;
 //! 5. [`train`] drives steps: schedule, AdamW, held-out loss, checkpoints;
 //! 6. [`weights`] reads and writes them under Hugging Face, FAIR, timm and vit-pytorch names;
-//! 7. [`report`] draws reconstructions and curves; `cli` is the only place that prints, `web` the only
+//! 7. [`report`] draws reconstructions and curves; `cli` is the only place that prints, `wasm` the only
 //!    one that knows JavaScript.
 //!
-//! Dependencies point one way: `gpu ← program ← ops ← model ← train ← cli | web`.
+//! Dependencies point one way: `kernels ← gpu | cpu ← program ← ops ← model ← train ← cli | wasm`.
 
 // In a browser nothing crosses threads; natively the same types do.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
@@ -23,9 +23,13 @@ pub mod bench;
 #[cfg(feature = "native")]
 pub mod cli;
 pub mod config;
+#[cfg(feature = "cpu")]
+pub mod cpu;
 pub mod data;
 pub mod error;
+#[cfg(feature = "gpu")]
 pub mod gpu;
+pub mod kernels;
 pub mod model;
 pub mod ops;
 pub mod philox;
@@ -35,7 +39,7 @@ pub mod tensor;
 pub mod train;
 pub mod tune;
 #[cfg(target_family = "wasm")]
-pub mod web;
+pub mod wasm;
 pub mod weights;
 
 pub use config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};

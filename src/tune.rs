@@ -9,12 +9,12 @@ use agreement::Reference;
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::shaders::Shader;
-use crate::gpu::{
-    Gpu, KernelKey, KernelTarget, Precision, ProductClass, ProductLayout, Products, Tier, Tiling,
+use crate::gpu::Gpu;
+use crate::kernels::{
+    KernelKey, KernelTarget, Precision, ProductClass, ProductLayout, Products, Shader, Tiling,
 };
 use crate::ops::product;
-use crate::program::{Buffers, Program, Recorder};
+use crate::program::{Buffers, Device, Program, Recorder};
 
 /// Time of one measurement; shorter products are repeated.
 const SAMPLE: Duration = Duration::from_millis(5);
@@ -46,7 +46,7 @@ impl Tuning {
         gpu: &Gpu,
         sizes: impl Fn(ProductClass) -> [usize; 3],
     ) -> Result<Self> {
-        let target = KernelTarget { tier: Tier::Gpu, ..gpu.target() };
+        let target = gpu.target();
         let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
         for (class, rates) in ProductClass::ALL.into_iter().zip(&mut gflops) {
             if !is_measured(target, class) {
@@ -100,11 +100,10 @@ pub fn key(gpu: &Gpu) -> String {
         let key = KernelKey { shader: name, constants: Vec::new(), types, reduction };
         Shader::named(name).text(&key).hash(&mut hasher);
     };
-    add_kernel("gemm_blocked");
+    add_kernel("gemm");
     let cooperative = gpu.target().cooperative;
     if cooperative.any() {
-        add_kernel("gemm_cooperative_8");
-        add_kernel("gemm_cooperative_16");
+        add_kernel("gemm_cooperative");
     }
     cooperative.hash(&mut hasher);
     Tiling::ALL.hash(&mut hasher);
@@ -115,11 +114,6 @@ pub fn key(gpu: &Gpu) -> String {
         adapter.driver,
         hasher.finish()
     )
-}
-
-/// Whether the device's kernels have tiles to choose.
-pub fn is_tunable(gpu: &Gpu) -> bool {
-    gpu.tier() == Tier::Gpu
 }
 
 /// Sizes of a ViT-B on 16 images (196 tokens each), or on a single one.
@@ -156,28 +150,28 @@ async fn rate_of(
     // Gradients of weights are f32 always.
     let output = if class.layout == ProductLayout::Tn { Precision::F32 } else { class.operands };
     let rec = record_product(target, class, sizes, output);
-    let program = Program::build(gpu, &rec, &Buffers::new())?;
+    let program = Program::build(&Device::from(gpu.clone()), &rec, &Buffers::new())?;
     #[cfg(target_family = "wasm")]
     gpu.compile(|_, _| ()).await?;
     // The first run warms up.
-    time_of(gpu, &program, 1).await?;
-    let once = time_of(gpu, &program, 1).await?;
+    time_of(&program, 1).await?;
+    let once = time_of(&program, 1).await?;
     let runs = SAMPLE.as_secs_f64() / once.max(1e-9);
     let runs = (runs.ceil() as u32).clamp(1, 100);
     let mut best = f64::INFINITY;
     for _ in 0..SAMPLES {
-        best = best.min(time_of(gpu, &program, runs).await?);
+        best = best.min(time_of(&program, runs).await?);
     }
     Ok(program.plan().flops as f64 / best / 1e9)
 }
 
 /// Seconds of one run of `runs` that follow each other.
-async fn time_of(gpu: &Gpu, program: &Program, runs: u32) -> Result<f64> {
+async fn time_of(program: &Program, runs: u32) -> Result<f64> {
     let began = Instant::now();
     for _ in 0..runs {
         program.submit();
     }
-    gpu.read(program.buffer("out"), 0, 4).await?;
+    program.wait().await?;
     Ok(began.elapsed().as_secs_f64() / f64::from(runs))
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{gpu, max_abs, max_difference, within};
+use common::{device, max_abs, max_difference, within};
 use pollster::block_on;
 use serde_json::Value;
 use webmae::ModelConfig;
@@ -53,11 +53,12 @@ fn features_are_those_of_pytorch() {
         let config = infer_config(format, &shapes, &overrides).unwrap();
         let converted = to_internal(format, &config, &weights, Missing::Refused).unwrap();
         let specs = encoder_or_mae_params(&config, |n| converted.tensors.contains_key(n));
-        let store = ParamStore::new(gpu(), ParamLayout::new(specs, gpu().max_binding()), false);
+        let store =
+            ParamStore::new(device(), ParamLayout::new(specs, device().max_binding()), false);
         let store = store.unwrap();
         store.load(Role::Value, &converted.tensors).unwrap();
         let images = &tensors["input.pixel_values"];
-        let embedder = Embedder::new(gpu(), &config, images.shape[0], &store, pool).unwrap();
+        let embedder = Embedder::new(device(), &config, images.shape[0], &store, pool).unwrap();
         let features = block_on(embedder.run(&images.data)).unwrap();
         let latent = &tensors["output.latent"];
         let expected = match pool {
@@ -82,16 +83,16 @@ fn first_tokens(latent: &HostTensor) -> Vec<f32> {
 #[test]
 fn attention_maps_are_the_weights_of_the_networks_attention() {
     let config = ModelConfig::preset("tiny").unwrap();
-    let layout = ParamLayout::new(mae_params(&config), gpu().max_binding());
-    let store = ParamStore::new(gpu(), layout, false).unwrap();
+    let layout = ParamLayout::new(mae_params(&config), device().max_binding());
+    let store = ParamStore::new(device(), layout, false).unwrap();
     store.load(Role::Value, &init_params(store.layout().specs(), config.grid(), 5)).unwrap();
     let mut rng = Rng::new(9, [0; 3]);
     let image: Vec<f32> = (0..config.image_len()).map(|_| 4.0 * rng.uniform() - 2.0).collect();
     let block = 3;
-    let map = AttentionMap::new(gpu(), &config, &store, block).unwrap();
+    let map = AttentionMap::new(device(), &config, &store, block).unwrap();
     let weights = block_on(map.run(&image)).unwrap();
 
-    let mut rec = Recorder::new(gpu().tier(), false);
+    let mut rec = Recorder::new(device().tier(), false);
     store.layout().declare(&mut rec, false);
     let [h, w] = config.image_size;
     let images = rec.external("images", [1, config.channels, h, w]);
@@ -100,7 +101,7 @@ fn attention_maps_are_the_weights_of_the_networks_attention() {
     let out = attention(&mut rec, qkv, Heads { count: stack.heads, dim: stack.dim_head });
     rec.keep(qkv, "qkv");
     rec.keep(out, "out");
-    let program = Program::build(gpu(), &rec, store.buffers()).unwrap();
+    let program = Program::build(device(), &rec, store.buffers()).unwrap();
     program.write("images", &image);
     program.submit();
     let read = |label: &str| -> Vec<f32> { block_on(program.read(label)).unwrap() };
@@ -121,5 +122,5 @@ fn attention_maps_are_the_weights_of_the_networks_attention() {
     }
     let difference = max_difference(&actual, &expected);
     assert!(within(difference, 1e-5 * max_abs(&expected)), "{difference:.3e}");
-    assert!(AttentionMap::new(gpu(), &config, &store, config.encoder.depth).is_err());
+    assert!(AttentionMap::new(device(), &config, &store, config.encoder.depth).is_err());
 }

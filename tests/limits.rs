@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pollster::block_on;
 use webmae::ModelConfig;
-use webmae::gpu::{DEFAULT_MAX_BINDING, Gpu, GpuOptions, Precision, Tier};
+use webmae::gpu::GpuOptions;
+use webmae::kernels::{DEFAULT_MAX_BINDING, Precision, Processor};
 use webmae::model::init::init_params;
 use webmae::model::objective::masked_objective;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{AdamW, Metrics, Optimizer, Scalars};
+use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
-use webmae::program::{DispatchTime, Plan, Recorder};
+use webmae::program::{Device, DispatchTime, Plan, Recorder};
 use webmae::tensor::TensorMap;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 
@@ -49,13 +50,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(gpu: &Gpu, model: &ModelConfig, batch_size: usize) -> Self {
+    fn new(device: &Device, model: &ModelConfig, batch_size: usize) -> Self {
         let specs = mae_params(model);
         let initial = init_params(&specs, model.grid(), 3);
-        let layout = ParamLayout::new(specs, gpu.max_binding());
-        let store = ParamStore::new(gpu, layout, true).expect("memory");
+        let layout = ParamLayout::new(specs, device.max_binding());
+        let store = ParamStore::new(device, layout, true).expect("memory");
         store.load(Role::Value, &initial).expect("weights");
-        let step = TrainStep::new(gpu, step_config(model, batch_size), &store).expect("a program");
+        let step =
+            TrainStep::new(device, step_config(model, batch_size), &store).expect("a program");
         let mut rng = Rng::new(4, [0; 3]);
         let images = (0..batch_size * model.image_len()).map(|_| rng.normal()).collect();
         Self { store, step, images, ids: (0..batch_size as u32).collect(), done: 0 }
@@ -97,17 +99,17 @@ fn preset(name: &str) -> ModelConfig {
 fn tiny_trains_within_the_default_limits_and_repeats_bit_by_bit() {
     let _alone = alone();
     let options = GpuOptions { default_limits: true, ..Default::default() };
-    let gpu = block_on(Gpu::new(&options)).expect("the tests need a graphics adapter");
-    assert_eq!(gpu.max_binding(), DEFAULT_MAX_BINDING);
+    let device = block_on(Device::new(&options)).expect("the tests need a graphics adapter");
+    assert_eq!(device.max_binding(), DEFAULT_MAX_BINDING);
     let train = || {
-        let mut run = Run::new(&gpu, &preset("tiny"), 8);
+        let mut run = Run::new(&device, &preset("tiny"), 8);
         (run.train_to(3), run.parameters())
     };
     let (metrics, parameters) = train();
     assert_eq!(metrics.len(), 3);
     assert!(metrics.iter().all(|m| m.applied == 1 && m.loss.is_finite()), "{metrics:?}");
     assert!(metrics[2].loss < metrics[0].loss, "no progress: {metrics:?}");
-    gpu.check().expect("no fault");
+    device.check().expect("no fault");
     let (again, repeated) = train();
     assert_eq!(metrics, again);
     let pairs = bits(&parameters).into_iter().zip(bits(&repeated));
@@ -119,18 +121,18 @@ fn tiny_trains_within_the_default_limits_and_repeats_bit_by_bit() {
 fn textures_over_a_buffers_memory_give_the_same_bits_as_copies() {
     let _alone = alone();
     let train = |without_overlays| {
-        let tier = Some(Tier::CpuTextures);
+        let tier = Some(Processor::CpuTextures);
         let options = GpuOptions { tier, without_overlays, ..Default::default() };
-        let gpu = block_on(Gpu::new(&options)).expect("the tests need a graphics adapter");
-        let mut run = Run::new(&gpu, &preset("tiny"), 4);
+        let device = block_on(Device::new(&options)).expect("the tests need a graphics adapter");
+        let mut run = Run::new(&device, &preset("tiny"), 4);
         let metrics = run.train_to(3);
         let bits: Vec<(String, Vec<u32>)> = bits(&run.parameters());
         let times = run.step.programs().map(|p| block_on(p.time()).expect("timestamps"));
-        gpu.check().expect("no fault");
+        device.check().expect("no fault");
         let copied = |time: &DispatchTime| time.copied_bytes;
         let copied: Option<u64> =
             times.iter().map(|times| Some(times.as_ref()?.iter().map(copied).sum::<u64>())).sum();
-        (metrics, bits, copied, gpu.adapter().clone())
+        (metrics, bits, copied, device.adapter().clone())
     };
     let (metrics, parameters, copied, _) = train(true);
     let (shared_metrics, shared_parameters, shared_copied, adapter) = train(false);
@@ -147,11 +149,11 @@ fn textures_over_a_buffers_memory_give_the_same_bits_as_copies() {
 #[test]
 fn kernels_are_compiled_once_and_counted() {
     let _alone = alone();
-    let gpu = block_on(Gpu::new(&GpuOptions::default())).expect("the tests need an adapter");
+    let device = block_on(Device::new(&GpuOptions::default())).expect("the tests need an adapter");
     let counts = Arc::new(Mutex::new(Vec::new()));
     let listened = Arc::clone(&counts);
-    gpu.on_compile(move |done, total| listened.lock().unwrap().push((done, total)));
-    let run = Run::new(&gpu, &preset("tiny"), 1);
+    device.on_compile(move |done, total| listened.lock().unwrap().push((done, total)));
+    let run = Run::new(&device, &preset("tiny"), 1);
     let counted = std::mem::take(&mut *counts.lock().unwrap());
     let programs: Vec<&[(usize, usize)]> = counted.chunk_by(|_, next| next.0 > 0).collect();
     // Forward and backward pass; the update.
@@ -161,7 +163,7 @@ fn kernels_are_compiled_once_and_counted() {
         assert_eq!(program, (0..=total).map(|done| (done, total)).collect::<Vec<_>>());
     }
     drop(run);
-    Run::new(&gpu, &preset("tiny"), 1);
+    Run::new(&device, &preset("tiny"), 1);
     assert_eq!(*counts.lock().unwrap(), [], "the kernels of the first run serve the second");
 }
 
@@ -170,20 +172,20 @@ fn memory_does_not_grow() {
     let _alone = alone();
     let mut model = preset("tiny");
     (model.image_size, model.encoder.depth, model.decoder.depth) = ([16, 16], 1, 1);
-    let gpu = common::gpu();
-    let mut run = Run::new(gpu, &model, 2);
+    let device = common::device();
+    let mut run = Run::new(device, &model, 2);
     run.train_to(10);
-    let allocated = gpu.allocated_bytes();
+    let allocated = device.allocated_bytes();
     run.train_to(100);
     let resident = resident_bytes();
     run.train_to(200);
-    assert_eq!(gpu.allocated_bytes(), allocated, "bytes on the device after 10 and 200 steps");
+    assert_eq!(device.allocated_bytes(), allocated, "bytes on the device after 10 and 200 steps");
     if let (Some(before), Some(after)) = (resident, resident_bytes()) {
         // A buffer kept per step, or a command buffer, would be several times that.
         assert!(after < before + (4 << 20), "{before} bytes after 100 steps, {after} after 200");
     }
     drop(run);
-    assert!(gpu.allocated_bytes() < allocated, "a finished run gives its memory back");
+    assert!(device.allocated_bytes() < allocated, "a finished run gives its memory back");
 }
 
 /// What the process holds in memory, where the system tells.
@@ -193,7 +195,7 @@ fn resident_bytes() -> Option<u64> {
     Some(1024 * line.split_whitespace().nth(1)?.parse::<u64>().ok()?)
 }
 
-fn plan(model: &ModelConfig, batch_size: usize, tier: Tier) -> webmae::Result<[Plan; 2]> {
+fn plan(model: &ModelConfig, batch_size: usize, tier: Processor) -> webmae::Result<[Plan; 2]> {
     let layout = ParamLayout::new(mae_params(model), DEFAULT_MAX_BINDING);
     step_config(model, batch_size).plan(tier.into(), &layout, DEFAULT_MAX_BINDING)
 }
@@ -202,7 +204,7 @@ fn plan(model: &ModelConfig, batch_size: usize, tier: Tier) -> webmae::Result<[P
 fn large_models_plan_within_the_default_limits() {
     let mut failures = Vec::new();
     for (name, batch) in [("vit-b", 64), ("vit-l", 64), ("vit-h", 48), ("plain", 64)] {
-        for tier in Tier::ALL {
+        for tier in Processor::ALL {
             let plans = match plan(&preset(name), batch, tier) {
                 Ok(plans) => plans,
                 Err(error) => {
@@ -227,7 +229,7 @@ fn large_models_plan_within_the_default_limits() {
 
 #[test]
 fn an_impossible_batch_is_refused_with_numbers_and_advice() {
-    let error = plan(&preset("vit-b"), 1024, Tier::Gpu).expect_err("too large").to_string();
+    let error = plan(&preset("vit-b"), 1024, Processor::Device).expect_err("too large").to_string();
     for part in
         ["does not fit", "1024", "MiB", "one binding holds 128.0 MiB", "a batch of", "--grad-accum"]
     {
@@ -236,7 +238,7 @@ fn an_impossible_batch_is_refused_with_numbers_and_advice() {
     // The batch that it names does fit that tensor: following the advice ends.
     let mut batch = 1024;
     let mut refusals = 0;
-    while let Err(error) = plan(&preset("vit-b"), batch, Tier::Gpu) {
+    while let Err(error) = plan(&preset("vit-b"), batch, Processor::Device) {
         let text = error.to_string();
         let advice = text.split("a batch of ").nth(1).expect("advice");
         let smaller = advice.split(' ').next().unwrap().parse().expect("a number");
@@ -254,7 +256,7 @@ fn a_step_takes_few_dispatches() {
     let model = preset("tiny");
     let config = step_config(&model, 64);
     let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
-    for tier in Tier::ALL {
+    for tier in Processor::ALL {
         let batch = config.record_batch(tier, &layout).kernels().count();
         let update = config.record_update(tier, &layout).kernels().count();
         let mut rec = Recorder::new(tier, false);

@@ -4,13 +4,15 @@
 mod common;
 
 use pollster::block_on;
-use webmae::gpu::{DEFAULT_MAX_BINDING, Gpu, GpuOptions, Precision, Products, Tier, Tiling};
+use webmae::gpu::GpuOptions;
+use webmae::kernels::{DEFAULT_MAX_BINDING, Precision, Processor, Products, Tiling};
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable};
 use webmae::model::init::init_params;
 use webmae::model::params::{ParamSpec, mae_params};
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{AdamW, Metrics, Optimizer, Scalars, State};
+use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars, State};
 use webmae::philox::Rng;
+use webmae::program::Device;
 use webmae::tensor::TensorMap;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 use webmae::{Error, ModelConfig, StackConfig};
@@ -77,14 +79,14 @@ struct Run {
 }
 
 impl Run {
-    fn new(gpu: &Gpu, task: Task, precision: Precision) -> Self {
+    fn new(device: &Device, task: Task, precision: Precision) -> Self {
         let specs = specs(&task);
         let initial = init_params(&specs, model().grid(), 3);
-        let layout = ParamLayout::with_precision(specs, gpu.max_binding(), precision);
-        let store = ParamStore::new(gpu, layout, true).expect("memory");
+        let layout = ParamLayout::with_precision(specs, device.max_binding(), precision);
+        let store = ParamStore::new(device, layout, true).expect("memory");
         store.load(Role::Value, &initial).expect("weights");
         let config = step_config(task, BATCH, precision);
-        let step = TrainStep::new(gpu, config, &store).expect("a program");
+        let step = TrainStep::new(device, config, &store).expect("a program");
         Self { store, step, done: 0 }
     }
 
@@ -123,18 +125,18 @@ impl Run {
     }
 }
 
-fn gpu_of(tier: Tier) -> Gpu {
+fn gpu_of(tier: Processor) -> Device {
     let options = GpuOptions { tier: Some(tier), ..Default::default() };
-    block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+    block_on(Device::new(&options)).expect("the tests need a graphics adapter")
 }
 
 #[test]
 fn losses_follow_those_of_f32() {
     for (tier, task) in [
-        (Tier::Cpu, masked()),
-        (Tier::CpuTextures, masked()),
-        (Tier::Gpu, masked()),
-        (Tier::CpuTextures, partly_frozen()),
+        (Processor::Cpu, masked()),
+        (Processor::CpuTextures, masked()),
+        (Processor::Device, masked()),
+        (Processor::CpuTextures, partly_frozen()),
     ] {
         check_losses(&gpu_of(tier), &task);
     }
@@ -143,12 +145,14 @@ fn losses_follow_those_of_f32() {
 /// The same with every product that fits by cooperative matrices, in each of their tilings.
 #[test]
 fn losses_of_cooperative_products_follow_those_of_f32() {
-    let gpu = gpu_of(Tier::Gpu);
+    let device = gpu_of(Processor::Device);
     let mut checked = 0;
     for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
-        if matches!(tiling, Tiling::Cooperative(_)) && gpu.target().offers(tiling, Precision::F16) {
-            gpu.set_products(Products::uniform(number));
-            check_losses(&gpu, &masked());
+        if matches!(tiling, Tiling::Cooperative(_))
+            && device.target().offers(tiling, Precision::F16)
+        {
+            device.set_products(Products::uniform(number));
+            check_losses(&device, &masked());
             checked += 1;
         }
     }
@@ -158,10 +162,10 @@ fn losses_of_cooperative_products_follow_those_of_f32() {
 }
 
 /// Trains in both precisions.
-fn check_losses(gpu: &Gpu, task: &Task) {
-    let target = gpu.target();
+fn check_losses(device: &Device, task: &Task) {
+    let target = device.target();
     let losses = |precision| -> Vec<f32> {
-        let mut run = Run::new(gpu, task.clone(), precision);
+        let mut run = Run::new(device, task.clone(), precision);
         let lines: Vec<Metrics> = (0..STEPS).map(|_| run.step(1.0)).collect();
         assert!(lines.iter().all(|line| line.applied == 1), "{target:?}: {lines:?}");
         lines.iter().map(|line| line.loss).collect()
@@ -180,7 +184,7 @@ fn check_losses(gpu: &Gpu, task: &Task) {
 /// run learns.
 #[test]
 fn overflow_halves_the_scale_until_it_fits() {
-    let mut run = Run::new(common::gpu(), masked(), Precision::F16);
+    let mut run = Run::new(common::device(), masked(), Precision::F16);
     let scale = 2f32.powi(40);
     run.store.set_state(State { loss_scale: scale, ..State::default() });
     let before = run.tensors();
@@ -211,7 +215,7 @@ fn overflow_halves_the_scale_until_it_fits() {
 /// Pixels that f16 cannot hold: the loss is not finite, and the step is skipped as in f32.
 #[test]
 fn inputs_beyond_f16_are_skipped() {
-    let mut run = Run::new(common::gpu(), masked(), Precision::F16);
+    let mut run = Run::new(common::device(), masked(), Precision::F16);
     let before = run.tensors();
     let line = run.step(1e6);
     assert_eq!((line.applied, line.skipped), (0, 1), "{line:?}");
@@ -227,7 +231,7 @@ fn inputs_beyond_f16_are_skipped() {
 /// What is planned: half the activations, and parameters with a copy.
 #[test]
 fn activations_take_half_the_memory() {
-    for tier in Tier::ALL {
+    for tier in Processor::ALL {
         let task = Task::Masked {
             model: ModelConfig::preset("vit-b").expect("a preset"),
             masks: MaskSource::Generated,
@@ -251,14 +255,14 @@ fn activations_take_half_the_memory() {
 #[test]
 fn an_adapter_without_f16_is_refused() {
     let options = GpuOptions { without_f16: true, ..Default::default() };
-    let gpu = block_on(Gpu::new(&options)).expect("the tests need a graphics adapter");
-    gpu.check_precision(Precision::F32).expect("f32 is everywhere");
-    let error = gpu.check_precision(Precision::F16).expect_err("no f16");
+    let device = block_on(Device::new(&options)).expect("the tests need a graphics adapter");
+    device.check_precision(Precision::F32).expect("f32 is everywhere");
+    let error = device.check_precision(Precision::F16).expect_err("no f16");
     assert!(matches!(error, Error::Config { .. }), "{error}");
     let message = error.to_string();
-    for word in ["--precision", "shader-f16", &gpu.adapter().name, "take f32"] {
+    for word in ["--precision", "shader-f16", &device.adapter().name, "take f32"] {
         assert!(message.contains(word), "{word} is missing in: {message}");
     }
-    assert_eq!(gpu.allocated_bytes(), 0);
-    common::gpu().check_precision(Precision::F16).expect("this adapter offers it");
+    assert_eq!(device.allocated_bytes(), 0);
+    common::device().check_precision(Precision::F16).expect("this adapter offers it");
 }

@@ -3,15 +3,15 @@
 
 mod common;
 
-use common::gpu;
+use common::device;
 use pollster::block_on;
 use webmae::ModelConfig;
-use webmae::gpu::Precision;
+use webmae::kernels::Precision;
 use webmae::model::init::init_params;
 use webmae::model::objective::MaskSource;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::Scalars;
+use webmae::ops::optimizer::Scalars;
 use webmae::philox::Rng;
 use webmae::train::step::{BatchData, EvalStep};
 
@@ -21,12 +21,12 @@ const PYTORCH: (f64, f64) = (1.827, 0.036);
 #[test]
 fn an_untrained_plain_model_has_the_loss_that_pytorch_prints() {
     let model = ModelConfig::preset("plain").unwrap();
-    let gpu = gpu();
-    let layout = ParamLayout::new(mae_params(&model), gpu.max_binding());
-    let store = ParamStore::new(gpu, layout, false).unwrap();
+    let device = device();
+    let layout = ParamLayout::new(mae_params(&model), device.max_binding());
+    let store = ParamStore::new(device, layout, false).unwrap();
     let batch = 8;
     let masks = MaskSource::Generated;
-    let step = EvalStep::new(gpu, &model, masks, batch, &store, Precision::F32).unwrap();
+    let step = EvalStep::new(device, &model, masks, batch, &store, Precision::F32).unwrap();
     let sample_ids: Vec<u32> = (0..batch as u32).collect();
     let mut losses = Vec::new();
     for seed in 0..5 {

@@ -9,10 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use common::gpu;
+use common::device;
 use webmae::data::Augment;
-use webmae::gpu::{Gpu, GpuOptions, Precision};
-use webmae::ops::optim::{AdamW, Optimizer};
+use webmae::gpu::GpuOptions;
+use webmae::kernels::Precision;
+use webmae::ops::optimizer::{AdamW, Optimizer};
+use webmae::program::Device;
 use webmae::tensor::TensorMap;
 use webmae::train::checkpoint::Checkpoint;
 use webmae::train::checkpoints;
@@ -68,7 +70,7 @@ fn recipe(steps: u64) -> Recipe {
 }
 
 fn train(recipe: &Recipe, start: Start, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
-    run::train(gpu(), recipe, start, &AtomicBool::new(false), observe)
+    run::train(device(), recipe, start, &AtomicBool::new(false), observe)
 }
 
 /// A new run's folder, with fresh parameters.
@@ -187,10 +189,10 @@ fn a_device_without_f16_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let options = GpuOptions { without_f16: true, ..Default::default() };
-    let gpu = pollster::block_on(Gpu::new(&options)).unwrap();
+    let device = pollster::block_on(Device::new(&options)).unwrap();
     let recipe = Recipe { precision: Precision::F16, ..recipe(10) };
     let stop = AtomicBool::new(false);
-    let error = run::train(&gpu, &recipe, new(&run), &stop, &mut |_| ()).unwrap_err();
+    let error = run::train(&device, &recipe, new(&run), &stop, &mut |_| ()).unwrap_err();
     assert!(error.to_string().starts_with("--precision: f16 needs"), "{error}");
     assert!(!run.exists());
 }

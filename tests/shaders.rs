@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, TypeInner};
-use webmae::gpu::shaders::{Reduction, SHADERS};
-use webmae::gpu::{
-    CooperativeMatrices, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Products, Tier,
-    Tiling, Types,
+use webmae::kernels::{
+    CooperativeMatrices, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Processor,
+    Products, Reduction, SHADERS, Tiling, Types,
 };
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::objective::{masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
-use webmae::ops::optim::{
+use webmae::ops::optimizer::{
     AdamW, Lars, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, halve, lars_param,
 };
 use webmae::ops::{self, BatchNorm, Target};
@@ -178,7 +177,7 @@ fn record_halves(variants: &mut Variants, target: KernelTarget) {
 fn record_tilings(variants: &mut Variants, precision: Precision) {
     for (tiling, extent) in (0..Tiling::ALL.len()).flat_map(|n| [8, 16].map(|extent| (n, extent))) {
         let target = KernelTarget {
-            tier: Tier::Gpu,
+            tier: Processor::Device,
             products: Products::uniform(tiling),
             cooperative: CooperativeMatrices {
                 f32: Some(extent),
@@ -203,15 +202,15 @@ fn record_tilings(variants: &mut Variants, precision: Precision) {
 
 fn variants() -> Variants {
     let mut variants = Variants::new();
-    let with_subgroups = KernelTarget { subgroups: true, ..Tier::Gpu.into() };
-    for target in Tier::ALL.map(KernelTarget::from).into_iter().chain([with_subgroups]) {
+    let with_subgroups = KernelTarget { subgroups: true, ..Processor::Device.into() };
+    for target in Processor::ALL.map(KernelTarget::from).into_iter().chain([with_subgroups]) {
         record_models(&mut variants, target, Precision::F32);
         record_models(&mut variants, target, Precision::F16);
         record_halves(&mut variants, target);
         record_classifiers(&mut variants, target);
         record_rest(&mut variants, target);
     }
-    let with_subgroups = KernelTarget { subgroups: true, ..Tier::Cpu.into() };
+    let with_subgroups = KernelTarget { subgroups: true, ..Processor::Cpu.into() };
     for precision in [Precision::F32, Precision::F16] {
         record_models(&mut variants, with_subgroups, precision);
         record_tilings(&mut variants, precision);

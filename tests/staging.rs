@@ -5,12 +5,14 @@ mod common;
 use std::time::Duration;
 
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions, Precision, STAGING_BUFFERS, Staged, Uploads};
+use webmae::gpu::GpuOptions;
+use webmae::kernels::{Precision, STAGING_BUFFERS};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{AdamW, Metrics, Optimizer, Scalars};
+use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
+use webmae::program::{Device, Staged, Uploads};
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 use webmae::{Error, ModelConfig};
 
@@ -30,7 +32,7 @@ fn images(step: u32) -> Vec<f32> {
     (0..BATCH * model().image_len()).map(|_| rng.normal()).collect()
 }
 
-fn new_step(gpu: &Gpu) -> TrainStep {
+fn new_step(device: &Device) -> TrainStep {
     let optimizer =
         AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
     let config = StepConfig {
@@ -44,10 +46,10 @@ fn new_step(gpu: &Gpu) -> TrainStep {
     };
     let specs = mae_params(&model());
     let initial = init_params(&specs, model().grid(), 3);
-    let store = ParamStore::new(gpu, ParamLayout::new(specs, gpu.max_binding()), true);
+    let store = ParamStore::new(device, ParamLayout::new(specs, device.max_binding()), true);
     let store = store.expect("memory");
     store.load(Role::Value, &initial).expect("weights");
-    TrainStep::new(gpu, config, &store).expect("a program")
+    TrainStep::new(device, config, &store).expect("a program")
 }
 
 /// Runs all steps, each on its own batch, as `run` does it.
@@ -65,17 +67,17 @@ fn train(
 
 #[test]
 fn staged_images_give_the_same_bits_in_bounded_memory() {
-    let gpu = block_on(Gpu::new(&GpuOptions::default())).expect("an adapter");
-    let mut direct = new_step(&gpu);
+    let device = block_on(Device::new(&GpuOptions::default())).expect("an adapter");
+    let mut direct = new_step(&device);
     let expected = train(&mut direct, |step, scalars, batch| {
         step.run_batch(0, scalars, BatchData { images: &images(scalars.step), ..batch });
     });
     assert_eq!(expected.len(), STEPS as usize);
 
-    let mut step = new_step(&gpu);
-    let before = gpu.allocated_bytes();
+    let mut step = new_step(&device);
+    let before = device.allocated_bytes();
     let mut number = 0..;
-    let uploads = Uploads::start(&gpu, step.image_bytes(), move |staging| {
+    let uploads = Uploads::start(&device, step.image_bytes(), move |staging| {
         staging.stage(bytemuck::cast_slice(&images(number.next().expect("endless"))))
     });
     let mut uploads = uploads.expect("a thread");
@@ -84,21 +86,21 @@ fn staged_images_give_the_same_bits_in_bounded_memory() {
     });
     assert_eq!(metrics, expected);
     let ring = STAGING_BUFFERS as u64 * step.image_bytes();
-    assert_eq!(gpu.allocated_bytes() - before, ring);
+    assert_eq!(device.allocated_bytes() - before, ring);
     drop(uploads);
-    assert_eq!(gpu.allocated_bytes(), before);
+    assert_eq!(device.allocated_bytes(), before);
 }
 
 /// A thread that stages zeros.
-fn zeros(gpu: &Gpu) -> Uploads<Staged> {
-    Uploads::start(gpu, 64, |staging| staging.stage(&[0; 64])).expect("a thread")
+fn zeros(device: &Device) -> Uploads<Staged> {
+    Uploads::start(device, 64, |staging| staging.stage(&[0; 64])).expect("a thread")
 }
 
 #[test]
 fn dropping_ends_the_thread_whatever_it_waits_for() {
-    let gpu = common::gpu();
-    drop(zeros(gpu));
-    let mut uploads = zeros(gpu);
+    let device = common::device();
+    drop(zeros(device));
+    let mut uploads = zeros(device);
     // The ring is full, and the thread waits for a buffer; what is thrown away unused comes back too.
     std::thread::sleep(Duration::from_millis(50));
     for _ in 0..2 * STAGING_BUFFERS {
@@ -112,7 +114,7 @@ fn dropping_ends_the_thread_whatever_it_waits_for() {
 #[test]
 fn what_ends_the_thread_is_told() {
     let mut left = 2;
-    let mut uploads = Uploads::start(common::gpu(), 4, move |staging| {
+    let mut uploads = Uploads::start(common::device(), 4, move |staging| {
         left -= 1;
         if left < 0 {
             return Err(Error::config("data", "no more pictures"));
@@ -131,9 +133,9 @@ fn what_ends_the_thread_is_told() {
 
 #[test]
 fn a_lost_device_ends_it() {
-    let gpu = block_on(Gpu::new(&GpuOptions::default())).expect("an adapter");
-    let mut uploads = zeros(&gpu);
-    gpu.lose();
+    let device = block_on(Device::new(&GpuOptions::default())).expect("an adapter");
+    let mut uploads = zeros(&device);
+    device.lose();
     // What was staged before may still come.
     let taken = (0..=2 * STAGING_BUFFERS).find_map(|_| uploads.take().err());
     assert!(matches!(taken, Some(Error::DeviceLost { .. })), "{taken:?}");

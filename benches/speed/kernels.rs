@@ -1,24 +1,24 @@
 //! Single kernels at the sizes that they have in training.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use webmae::gpu::{Gpu, ProductLayout};
+use webmae::kernels::ProductLayout;
 use webmae::ops::gemm::{Epilogue, add_product, gemm};
-use webmae::ops::optim::{
+use webmae::ops::optimizer::{
     AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
     StepTensors, adamw,
 };
 use webmae::ops::{Heads, attention, layer_norm};
-use webmae::program::{Recorder, Tensor};
+use webmae::program::{Device, Recorder, Tensor};
 
 use super::program::Timed;
 
 /// Tokens and widths of an MLP's first layer, in W1 and in ViT-B with the batch of W3.
-fn layers(gpu: &Gpu) -> [[usize; 3]; 2] {
-    [[64 * 17, 192, 768], [vit_b_batch(gpu) * 50, 768, 3072]]
+fn layers(device: &Device) -> [[usize; 3]; 2] {
+    [[64 * 17, 192, 768], [vit_b_batch(device) * 50, 768, 3072]]
 }
 
-fn vit_b_batch(gpu: &Gpu) -> usize {
-    if gpu.tier().is_cpu() { 4 } else { 64 }
+fn vit_b_batch(device: &Device) -> usize {
+    if device.tier().is_cpu() { 4 } else { 64 }
 }
 
 /// What of an [`Epilogue`] is used.
@@ -34,14 +34,14 @@ enum Ending {
 
 /// Every layout with the endings that training gives it: `A·Bᵀ` is a layer's forward pass, `A·B` its
 /// input gradient, `Aᵀ·B` its weight gradient.
-pub fn products(criterion: &mut Criterion, gpu: &Gpu) {
+pub fn products(criterion: &mut Criterion, device: &Device) {
     let cases = [
         (ProductLayout::Nt, "A·Bᵀ", &[Ending::Bias, Ending::BiasResidual, Ending::BiasGelu][..]),
         (ProductLayout::Nn, "A·B", &[Ending::GeluGrad, Ending::Accumulate]),
         (ProductLayout::Tn, "Aᵀ·B", &[Ending::Accumulate]),
     ];
     let mut group = criterion.benchmark_group("gemm");
-    for [tokens, dim, hidden] in layers(gpu) {
+    for [tokens, dim, hidden] in layers(device) {
         for (layout, name, endings) in cases {
             let sizes @ [m, n, k] = match layout {
                 ProductLayout::Nt => [tokens, hidden, dim],
@@ -49,7 +49,7 @@ pub fn products(criterion: &mut Criterion, gpu: &Gpu) {
                 ProductLayout::Tn => [hidden, dim, tokens],
             };
             for &ending in [Ending::Plain].iter().chain(endings) {
-                let timed = Timed::new(gpu, &product(gpu, layout, sizes, ending));
+                let timed = Timed::new(device, &product(device, layout, sizes, ending));
                 group.throughput(Throughput::Elements(timed.program.plan().flops));
                 let id = BenchmarkId::new(format!("{name} {ending:?}"), format!("{m}x{n}x{k}"));
                 group.bench_function(id, |b| b.iter_custom(|runs| timed.run(runs)));
@@ -59,8 +59,13 @@ pub fn products(criterion: &mut Criterion, gpu: &Gpu) {
     group.finish();
 }
 
-fn product(gpu: &Gpu, layout: ProductLayout, [m, n, k]: [usize; 3], ending: Ending) -> Recorder {
-    let mut rec = Recorder::new(gpu.target(), false);
+fn product(
+    device: &Device,
+    layout: ProductLayout,
+    [m, n, k]: [usize; 3],
+    ending: Ending,
+) -> Recorder {
+    let mut rec = Recorder::new(device.target(), false);
     let (a, b) = match layout {
         ProductLayout::Nt => ([m, k], [n, k]),
         ProductLayout::Nn => ([m, k], [k, n]),
@@ -85,19 +90,19 @@ fn product(gpu: &Gpu, layout: ProductLayout, [m, n, k]: [usize; 3], ending: Endi
 }
 
 /// W1's encoder and ViT-B's decoder.
-pub fn attention_passes(criterion: &mut Criterion, gpu: &Gpu) {
+pub fn attention_passes(criterion: &mut Criterion, device: &Device) {
     let mut group = criterion.benchmark_group("attention");
     let cases = [(64, 17, Heads { count: 3, dim: 64 })];
-    let decoder = (vit_b_batch(gpu), 197, Heads { count: 16, dim: 32 });
+    let decoder = (vit_b_batch(device), 197, Heads { count: 16, dim: 32 });
     for (batch, tokens, heads) in cases.into_iter().chain([decoder]) {
         let Heads { count, dim } = heads;
         for backward in [false, true] {
-            let mut rec = Recorder::new(gpu.target(), backward);
+            let mut rec = Recorder::new(device.target(), backward);
             let qkv = rec.external("qkv", [batch, tokens, 3 * count * dim]);
             rec.require_grad(qkv);
             let out = attention(&mut rec, qkv, heads);
             differentiate(&mut rec, out, backward);
-            let timed = Timed::new(gpu, &rec);
+            let timed = Timed::new(device, &rec);
             group.throughput(Throughput::Elements(timed.program.plan().flops));
             let id = BenchmarkId::new(passes(backward), format!("{batch}x{tokens}x{count}x{dim}"));
             group.bench_function(id, |b| b.iter_custom(|runs| timed.run(runs)));
@@ -107,11 +112,11 @@ pub fn attention_passes(criterion: &mut Criterion, gpu: &Gpu) {
 }
 
 /// All tokens of a layer.
-pub fn layer_norm_passes(criterion: &mut Criterion, gpu: &Gpu) {
+pub fn layer_norm_passes(criterion: &mut Criterion, device: &Device) {
     let mut group = criterion.benchmark_group("layer_norm");
-    for [tokens, dim, _] in layers(gpu) {
+    for [tokens, dim, _] in layers(device) {
         for backward in [false, true] {
-            let mut rec = Recorder::new(gpu.target(), backward);
+            let mut rec = Recorder::new(device.target(), backward);
             let x = rec.external("x", [tokens, dim]);
             let [gamma, beta, d_gamma, d_beta] =
                 ["gamma", "beta", "d gamma", "d beta"].map(|label| rec.external(label, [dim]));
@@ -122,7 +127,7 @@ pub fn layer_norm_passes(criterion: &mut Criterion, gpu: &Gpu) {
             }
             let y = layer_norm(&mut rec, x, gamma, beta, 1e-6);
             differentiate(&mut rec, y, backward);
-            let timed = Timed::new(gpu, &rec);
+            let timed = Timed::new(device, &rec);
             group.throughput(Throughput::Elements((tokens * dim) as u64));
             let id = BenchmarkId::new(passes(backward), format!("{tokens}x{dim}"));
             group.bench_function(id, |b| b.iter_custom(|runs| timed.run(runs)));
@@ -146,9 +151,9 @@ fn passes(backward: bool) -> &'static str {
 }
 
 /// A block of ViT-B: the gradients' norm, and the update.
-pub fn adamw_update(criterion: &mut Criterion, gpu: &Gpu) {
+pub fn adamw_update(criterion: &mut Criterion, device: &Device) {
     const LEN: usize = 12 * 768 * 768 + 13 * 768;
-    let mut rec = Recorder::new(gpu.target(), false);
+    let mut rec = Recorder::new(device.target(), false);
     let [values, grads, moment1, moment2] =
         ["values", "grads", "moment1", "moment2"].map(|label| rec.external(label, [LEN]));
     let slab =
@@ -161,7 +166,7 @@ pub fn adamw_update(criterion: &mut Criterion, gpu: &Gpu) {
     };
     let config = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
     adamw(&mut rec, config, &[slab], tensors);
-    let timed = Timed::new(gpu, &rec);
+    let timed = Timed::new(device, &rec);
     timed.program.write("moment2", &vec![0.01f32; LEN]);
     timed.program.write("step", &[Scalars { lr: 1e-4, ..Scalars::default() }]);
     timed.program.write("state", &[State::default()]);

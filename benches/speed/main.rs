@@ -11,21 +11,22 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions};
+use webmae::gpu::GpuOptions;
+use webmae::program::Device;
 use webmae::tune::{Tuning, is_tunable};
 
 fn all(criterion: &mut Criterion) {
-    let gpu = block_on(Gpu::new(&GpuOptions::default())).expect("a graphics adapter");
-    println!("{} ({})", gpu.adapter().name, gpu.adapter().driver);
-    if is_tunable(&gpu) {
-        let tuning = block_on(Tuning::measure(&gpu)).expect("tiles");
-        gpu.set_products(tuning.products());
+    let device = block_on(Device::new(&GpuOptions::default())).expect("a graphics adapter");
+    println!("{} ({})", device.adapter().name, device.adapter().driver);
+    if is_tunable(&device) {
+        let tuning = block_on(Tuning::measure(&device)).expect("tiles");
+        device.set_products(tuning.products());
     }
-    kernels::products(criterion, &gpu);
-    kernels::attention_passes(criterion, &gpu);
-    kernels::layer_norm_passes(criterion, &gpu);
-    kernels::adamw_update(criterion, &gpu);
-    step::steps(criterion, &gpu);
+    kernels::products(criterion, &device);
+    kernels::attention_passes(criterion, &device);
+    kernels::layer_norm_passes(criterion, &device);
+    kernels::adamw_update(criterion, &device);
+    step::steps(criterion, &device);
     data::preparation(criterion);
 }
 

@@ -6,20 +6,21 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use webmae::ModelConfig;
 use webmae::bench::step::{BenchStep, StepSpec};
 use webmae::bench::workload::{Mode, WORKLOADS};
-use webmae::gpu::{Gpu, Precision};
+use webmae::kernels::Precision;
+use webmae::program::Device;
 
 use super::program::QUEUED;
 
 /// Forward pass and training step of W1.
-pub fn steps(criterion: &mut Criterion, gpu: &Gpu) {
+pub fn steps(criterion: &mut Criterion, device: &Device) {
     let mut group = criterion.benchmark_group("step");
     let workload = WORKLOADS[0];
     for mode in Mode::ALL {
         let model = ModelConfig::preset(workload.preset).expect("a preset");
-        let batch_size = workload.batch_size(mode, gpu.tier());
+        let batch_size = workload.batch_size(mode, device.tier());
         let spec =
             StepSpec { model, mode, batch_size, recompute: false, precision: Precision::F32 };
-        let mut step = BenchStep::new(gpu, &spec).expect("a step");
+        let mut step = BenchStep::new(device, &spec).expect("a step");
         group.throughput(Throughput::Elements(step.flops()));
         let id = BenchmarkId::new(format!("{} {}", workload.name, mode.name()), batch_size);
         group.bench_function(id, |bencher| {

@@ -84,7 +84,7 @@ pub fn differences(saved: &Record, now: &Record) -> Vec<String> {
 mod tests {
     use super::super::record::tests::record;
     use super::*;
-    use crate::gpu::Precision;
+    use crate::kernels::Precision;
 
     #[test]
     fn faster_is_above_one() {

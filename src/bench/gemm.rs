@@ -6,10 +6,9 @@ use pollster::block_on;
 
 use super::STREAM;
 use crate::error::Result;
-use crate::gpu::Gpu;
 use crate::ops::linear;
 use crate::philox::Rng;
-use crate::program::{Buffers, Program, Recorder};
+use crate::program::{Buffers, Device, Program, Recorder};
 
 /// Extent of the square matrices that are multiplied.
 pub const EXTENT: usize = 1024;
@@ -20,11 +19,11 @@ pub const EXTENT: usize = 1024;
 ///
 /// # Errors
 /// [`crate::Error::Device`] if the device failed.
-pub fn best_gflops(gpu: &Gpu) -> Result<f64> {
+pub fn best_gflops(device: &Device) -> Result<f64> {
     /// Runs of which the fastest counts.
     const RUNS: usize = 7;
     let shape = [EXTENT; 2];
-    let mut rec = Recorder::new(gpu.target(), true);
+    let mut rec = Recorder::new(device.target(), true);
     let [x, weight, d_weight, dy] =
         ["x", "weight", "d weight", "dy"].map(|label| rec.external(label, shape));
     rec.require_grad(x);
@@ -33,7 +32,7 @@ pub fn best_gflops(gpu: &Gpu) -> Result<f64> {
     rec.keep(y, "y");
     rec.set_grad(y, dy);
     rec.backward();
-    let program = Program::build(gpu, &rec, &Buffers::new())?;
+    let program = Program::build(device, &rec, &Buffers::new())?;
     let mut rng = Rng::new(0, [STREAM, 1, 0]);
     let deviation = 1.0 / (EXTENT as f32).sqrt();
     for label in ["x", "weight", "dy"] {
@@ -47,7 +46,7 @@ pub fn best_gflops(gpu: &Gpu) -> Result<f64> {
             Some(times) => times.iter().map(|time| time.gflops()).fold(0.0, f64::max),
             None => {
                 program.submit();
-                block_on(gpu.read(program.buffer("y"), 0, 4))?;
+                block_on(device.read(program.buffer("y"), 0, 4))?;
                 program.plan().flops as f64 / since.elapsed().as_nanos() as f64
             }
         };

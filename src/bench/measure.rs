@@ -7,7 +7,7 @@ use super::profile::Profile;
 use super::samples::Samples;
 use super::step::{BenchStep, StepSpec};
 use crate::error::Result;
-use crate::gpu::Gpu;
+use crate::program::Device;
 
 /// Steps are timed in groups that last at least this long, so that waiting for the device's answer
 /// does not count.
@@ -50,8 +50,13 @@ impl Measurement {
 ///
 /// # Errors
 /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
-pub fn measure(gpu: &Gpu, spec: StepSpec, repeats: Repeats, profile: bool) -> Result<Measurement> {
-    let mut step = BenchStep::new(gpu, &spec)?;
+pub fn measure(
+    device: &Device,
+    spec: StepSpec,
+    repeats: Repeats,
+    profile: bool,
+) -> Result<Measurement> {
+    let mut step = BenchStep::new(device, &spec)?;
     let (milliseconds, cpu_milliseconds) = sample(&mut step, repeats)?;
     let programs = step.programs();
     Ok(Measurement {

@@ -57,8 +57,6 @@ pub struct SlowDispatch {
     pub gflops: f64,
     /// Bytes of everything that it binds, read or written, 10⁹ a second.
     pub gigabytes_per_second: f64,
-    /// Bytes that were copied into textures before it, which is not in its time.
-    pub copied_bytes: u64,
 }
 
 impl Profile {
@@ -103,7 +101,6 @@ impl Profile {
             milliseconds: time.nanoseconds / 1e6,
             gflops: time.gflops(),
             gigabytes_per_second: time.gigabytes_per_second(),
-            copied_bytes: time.copied_bytes,
             computes: time.computes,
             kernel: time.kernel.to_owned(),
             sizes: time.sizes,
@@ -134,7 +131,6 @@ mod tests {
             nanoseconds,
             flops: 1000,
             bytes: 400,
-            copied_bytes: 8,
         }
     }
 
@@ -153,7 +149,7 @@ mod tests {
         assert_eq!(profile.slowest.len(), LISTED);
         let first = &profile.slowest[0];
         assert_eq!((first.kernel.as_str(), first.milliseconds), ("add", 1e-3));
-        assert_eq!((first.gflops, first.gigabytes_per_second, first.copied_bytes), (1.0, 0.4, 8));
+        assert_eq!((first.gflops, first.gigabytes_per_second), (1.0, 0.4));
         assert_eq!(profile.slowest[9].computes, "gemm of 40");
     }
 

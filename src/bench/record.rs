@@ -10,7 +10,8 @@ use super::profile::Profile;
 use super::workload::Mode;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterSummary, Gpu, Precision};
+use crate::kernels::Precision;
+use crate::program::{Device, DeviceSummary};
 use crate::weights::atomic_write;
 
 /// How to make a file that [`Record::load`] reads, for messages.
@@ -96,13 +97,13 @@ pub struct WorkloadResult {
 }
 
 impl Record {
-    /// A run on `gpu` without results yet, whose best matrix product did `gflops`.
-    pub fn new(gpu: &Gpu, gflops: f64) -> Self {
-        let AdapterSummary { name, backend, kind, driver, .. } = gpu.adapter().clone();
+    /// A run on `device` without results yet, whose best matrix product did `gflops`.
+    pub fn new(device: &Device, gflops: f64) -> Self {
+        let DeviceSummary { name, backend, kind, driver } = device.summary();
         Self {
             webmae: env!("CARGO_PKG_VERSION").to_owned(),
             adapter: Adapter { name, backend, kind: kind.to_owned(), driver },
-            cooperative_matrices: gpu.target().describe_cooperative(),
+            cooperative_matrices: device.target().describe_cooperative(),
             gemm: Gemm { extent: EXTENT, gflops },
             results: Vec::new(),
         }

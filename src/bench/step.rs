@@ -8,13 +8,13 @@ use super::STREAM;
 use super::workload::Mode;
 use crate::config::ModelConfig;
 use crate::error::Result;
-use crate::gpu::{Gpu, Precision, Staged, Uploads};
+use crate::kernels::Precision;
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
-use crate::ops::optim::{AdamW, Optimizer, Scalars};
+use crate::ops::optimizer::{AdamW, Optimizer, Scalars};
 use crate::philox::Rng;
-use crate::program::Program;
+use crate::program::{Device, Program, Staged, Uploads};
 use crate::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
 
 /// Which step.
@@ -52,12 +52,12 @@ impl BenchStep {
     /// # Errors
     /// [`crate::Error::Config`] if the adapter lacks the precision, [`crate::Error::DoesNotFit`] or
     /// [`crate::Error::Device`].
-    pub fn new(gpu: &Gpu, spec: &StepSpec) -> Result<Self> {
+    pub fn new(device: &Device, spec: &StepSpec) -> Result<Self> {
         let StepSpec { model, mode, batch_size, recompute, precision } = spec.clone();
-        gpu.check_precision(precision)?;
+        device.check_precision(precision)?;
         let specs = mae_params(&model);
-        let layout = ParamLayout::with_precision(specs, gpu.max_binding(), precision);
-        let store = ParamStore::new(gpu, layout, mode == Mode::Train)?;
+        let layout = ParamLayout::with_precision(specs, device.max_binding(), precision);
+        let store = ParamStore::new(device, layout, mode == Mode::Train)?;
         store.load(Role::Value, &init_params(store.layout().specs(), model.grid(), 0))?;
         let mut rng = Rng::new(0, [STREAM, 0, 0]);
         let images: Vec<f32> = (0..batch_size * model.image_len()).map(|_| rng.normal()).collect();
@@ -65,7 +65,7 @@ impl BenchStep {
         let masks = MaskSource::Generated;
         let recorded = match mode {
             Mode::Forward => {
-                let step = EvalStep::new(gpu, &model, masks, batch_size, &store, precision)?;
+                let step = EvalStep::new(device, &model, masks, batch_size, &store, precision)?;
                 // Uploads everything once: a forward pass alone is what is timed.
                 let batch =
                     BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
@@ -90,8 +90,8 @@ impl BenchStep {
                     recompute,
                     precision,
                 };
-                let step = TrainStep::new(gpu, config, &store)?;
-                let uploads = Uploads::start(gpu, step.image_bytes(), move |staging| {
+                let step = TrainStep::new(device, config, &store)?;
+                let uploads = Uploads::start(device, step.image_bytes(), move |staging| {
                     staging.stage(bytemuck::cast_slice(&images))
                 })?;
                 Recorded::Train(Box::new(step), uploads)

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::Tier;
+use crate::kernels::Processor;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +54,11 @@ impl Workload {
         WORKLOADS.into_iter().find(|workload| workload.name.eq_ignore_ascii_case(name))
     }
 
-    /// Images per batch on adapters of `tier`.
-    pub fn batch_size(&self, mode: Mode, tier: Tier) -> usize {
+    /// Images per batch on a processor of a kind.
+    pub fn batch_size(&self, mode: Mode, processor: Processor) -> usize {
         match mode {
             Mode::Forward => self.forward_batch,
-            Mode::Train => self.train_batch[usize::from(!tier.is_cpu())],
+            Mode::Train => self.train_batch[usize::from(processor == Processor::Gpu)],
         }
     }
 }

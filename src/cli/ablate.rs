@@ -9,10 +9,10 @@ use super::study_file::StudyFile;
 use super::study_grid::{Cell, Grid};
 use super::study_report::{require_begun, write_report};
 use super::study_run::{Finished, Run};
-use super::{format, open_gpu};
+use super::{format, open};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::program::{DeviceOptions, Opened};
 
 /// Options of `webmae ablate`.
 #[derive(Debug, clap::Args)]
@@ -52,17 +52,17 @@ pub(super) struct Args {
 /// A study that is being run.
 struct Ablation<'a> {
     args: &'a Args,
-    options: &'a GpuOptions,
+    options: &'a DeviceOptions,
     out: PathBuf,
     study: StudyFile,
     grid: Grid,
-    gpu: Option<Gpu>,
+    opened: Option<Opened>,
     /// Runs that failed, or that need one which did.
     failed: BTreeSet<usize>,
 }
 
 /// Runs what is not complete, and writes the report.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let study = StudyFile::read(&args.study, args.smoke)?;
     let data = args.data.as_ref().or(study.data.as_ref()).ok_or_else(|| {
         Error::config(
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
     });
     let grid = Grid::new(&study, &args.study, data, &out)?;
     let mut ablation =
-        Ablation { args, options, out, study, grid, gpu: None, failed: BTreeSet::new() };
+        Ablation { args, options, out, study, grid, opened: None, failed: BTreeSet::new() };
     if args.report {
         require_begun(&ablation.out)?;
     } else {
@@ -109,18 +109,18 @@ impl Ablation<'_> {
                 continue;
             }
             say!("\n{of}");
-            let gpu = match &self.gpu {
-                Some(gpu) => gpu.clone(),
-                None => self.gpu.insert(open_gpu(self.options)?).clone(),
+            let opened = match &mut self.opened {
+                Some(opened) => opened,
+                none => none.insert(open(self.options)?),
             };
-            match run.execute(&gpu) {
+            match run.execute(opened) {
                 Ok(Some(finished)) => say!("{}", found(run, &finished)),
                 Ok(None) => self.interrupted()?,
                 Err(error) => {
                     eprintln!("error: {}: {error}", run.name);
                     self.failed.insert(index);
                     // Nothing works on a lost device.
-                    self.gpu.take_if(|_| matches!(error, Error::DeviceLost { .. }));
+                    self.opened.take_if(|_| matches!(error, Error::DeviceLost { .. }));
                 }
             }
             if stop.load(Ordering::Relaxed) {
@@ -187,7 +187,8 @@ impl Ablation<'_> {
         };
         option("--data", data.clone());
         option("--out", out.as_ref().map(|out| out.display().to_string()));
-        option("--adapter", self.options.adapter.clone());
+        option("--adapter", self.options.gpu.adapter.clone());
+        option("--device", self.options.choice.name().map(str::to_owned));
         for label in only {
             option("--only", Some(label.clone()));
         }

@@ -7,10 +7,10 @@ use super::weights_arg::{Origin, OverrideArgs, Weights};
 use crate::config::{ModelConfig, Variant};
 use crate::data::Normalization;
 use crate::error::{Error, Result};
-use crate::gpu::GpuOptions;
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Input, Pool, Trainable};
 use crate::model::predict::Predictor;
 use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::program::DeviceOptions;
 use crate::weights::{FileKind, Format, hugging_face};
 
 /// Which classifier.
@@ -47,7 +47,7 @@ impl ClassifierArgs {
     /// Names the file or option, and the mend.
     pub(super) fn open(
         &self,
-        options: &GpuOptions,
+        options: &DeviceOptions,
         most: usize,
         quiet: bool,
     ) -> Result<OpenClassifier> {
@@ -64,14 +64,14 @@ impl ClassifierArgs {
             learned_positions: false,
             drop_path: 0.0,
         };
-        let gpu = super::open_gpu(options)?;
-        let layout = ParamLayout::new(config.params(), gpu.max_binding());
-        let store = ParamStore::new(&gpu, layout, false)?;
+        let device = super::open_device(options)?;
+        let layout = ParamLayout::new(config.params(), device.max_binding());
+        let store = ParamStore::new(&device, layout, false)?;
         store.load(Role::Value, &weights.tensors)?;
         let batch = (self.batch_size as usize).min(most.max(1));
-        let predictor = Predictor::new(&gpu, &config, Input::Images, batch, &store)?;
+        let predictor = Predictor::new(&device, &config, Input::Images, batch, &store)?;
         note(quiet, || {
-            let (file, adapter) = (weights.file.display(), &gpu.adapter().name);
+            let (file, adapter) = (weights.file.display(), device.summary().name);
             format!("{file} on {adapter}, {classes} classes, pixels normalised with {whose}")
         });
         let class_names = (head.class_names.len() == classes).then_some(head.class_names);

@@ -7,7 +7,7 @@ use super::counter::Counter;
 use super::encoder_arg::EncoderArgs;
 use crate::data::{Augment, ImageSource, open};
 use crate::error::{Error, Result};
-use crate::gpu::GpuOptions;
+use crate::program::DeviceOptions;
 use crate::tensor::{HostTensor, TensorMap};
 use crate::train::features::{Features, extract};
 use crate::weights::atomic_write;
@@ -41,7 +41,7 @@ pub(super) struct Args {
 }
 
 /// Writes the features.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let ending = args.out.extension().and_then(|ending| ending.to_str());
     let write = match ending {
         Some("npy") => write_npy,
@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
             return Err(Error::config("--out", problem));
         }
     };
-    let opened = args.encoder.open(|| super::open_gpu(options), false)?;
+    let opened = args.encoder.open(|| super::open_device(options), false)?;
     let source = open(&args.data, &opened.source_options(args.class_prefix.as_deref()))?;
     say!("{}", source.describe());
     let counter = Counter::new(source.len(), "pictures");

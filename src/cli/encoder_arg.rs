@@ -6,10 +6,10 @@ use super::weights_arg::OverrideArgs;
 use crate::config::ModelConfig;
 use crate::data::{Normalization, SourceOptions};
 use crate::error::Result;
-use crate::gpu::Gpu;
 use crate::model::classifier::Pool;
 use crate::model::params::{encoder_or_mae_params, is_decoder};
 use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::program::Device;
 use crate::train::features::Encoder;
 use crate::weights::FileKind;
 
@@ -31,7 +31,7 @@ pub(super) struct EncoderArgs {
 
 /// An encoder on a device.
 pub(super) struct OpenEncoder {
-    gpu: Gpu,
+    device: Device,
     config: ModelConfig,
     store: ParamStore,
     normalization: Normalization,
@@ -42,32 +42,32 @@ pub(super) struct OpenEncoder {
 }
 
 impl EncoderArgs {
-    /// Reads the weights and brings the encoder to the device that `gpu` opens then; says what it
+    /// Reads the weights and brings the encoder to the device that `device` opens then; says what it
     /// found, unless `quiet`.
     ///
     /// # Errors
     /// Names the file or option, and the mend.
     pub(super) fn open(
         &self,
-        gpu: impl FnOnce() -> Result<Gpu>,
+        device: impl FnOnce() -> Result<Device>,
         quiet: bool,
     ) -> Result<OpenEncoder> {
         let (weights, normalization, whose) =
             self.overrides.open_for(&self.weights, FileKind::EncoderOnly, quiet)?;
         let config = weights.config;
         let pool = self.pool.unwrap_or(Pool::usual(&config));
-        let gpu = gpu()?;
+        let device = device()?;
         // Features need no decoder.
         let has = |name: &str| !is_decoder(name) && weights.tensors.contains_key(name);
-        let layout = ParamLayout::new(encoder_or_mae_params(&config, has), gpu.max_binding());
-        let store = ParamStore::new(&gpu, layout, false)?;
+        let layout = ParamLayout::new(encoder_or_mae_params(&config, has), device.max_binding());
+        let store = ParamStore::new(&device, layout, false)?;
         store.load(Role::Value, &weights.tensors)?;
         note(quiet, || {
-            let (file, adapter) = (weights.file.display(), &gpu.adapter().name);
+            let (file, adapter) = (weights.file.display(), device.summary().name);
             format!("{file} on {adapter}, pixels normalised with {whose}")
         });
         let batch_size = self.batch_size as usize;
-        Ok(OpenEncoder { gpu, config, store, normalization, pool, batch_size })
+        Ok(OpenEncoder { device, config, store, normalization, pool, batch_size })
     }
 }
 
@@ -81,8 +81,8 @@ pub(super) fn note(quiet: bool, line: impl FnOnce() -> String) {
 impl OpenEncoder {
     /// The encoder.
     pub(super) fn encoder(&self) -> Encoder<'_> {
-        let Self { gpu, config, store, normalization, .. } = self;
-        Encoder { gpu, config, store, normalization }
+        let Self { device, config, store, normalization, .. } = self;
+        Encoder { device, config, store, normalization }
     }
 
     /// How its pictures are read, of class folders those whose name starts with `class_prefix`.

@@ -11,7 +11,7 @@ use super::encoder_arg::note;
 use crate::data::split::{Subset, open_held_out, with_classes};
 use crate::data::{ImageSource, SourceOptions};
 use crate::error::{Error, Result};
-use crate::gpu::GpuOptions;
+use crate::program::DeviceOptions;
 use crate::train::evaluate::{Evaluation, LabelledData};
 
 /// Options of `webmae eval`.
@@ -40,7 +40,7 @@ pub(super) struct Args {
 }
 
 /// Prints accuracies and writes the confusion matrix.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let opened = args.classifier.open(options, usize::MAX, args.json)?;
     let source_options = SourceOptions::for_model(&opened.config, args.class_prefix.as_deref());
     let (source, how) = open_held_out(&args.data, &source_options)?;

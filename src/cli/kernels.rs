@@ -14,7 +14,7 @@ struct Wait {
     counter: Option<Counter>,
 }
 
-/// Counts the kernels of [`crate::gpu::Gpu::on_compile`].
+/// Counts the kernels of [`crate::gpu::Device::on_compile`].
 pub(super) fn counter() -> impl Fn(usize, usize) + Send + Sync {
     let waiting = Mutex::new(None);
     move |done, total| {

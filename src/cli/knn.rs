@@ -4,7 +4,7 @@ use super::counter::Counter;
 use super::encoder_arg::{EncoderArgs, OpenEncoder, note};
 use crate::data::{Augment, open_split};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::program::{Device, DeviceOptions};
 use crate::train::features::{Features, extract};
 use crate::train::knn::{Vote, rank_classes};
 
@@ -53,9 +53,9 @@ pub(super) struct Measured {
 }
 
 /// Prints top-1 and top-5 accuracy.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let Measured { classes, train_images, held_out_images, top1, top5 } =
-        args.measure(|| super::open_gpu(options))?;
+        args.measure(|| super::open_device(options))?;
     if args.json {
         let result = serde_json::json!({
             "neighbours": args.neighbours, "temperature": args.temperature, "classes": classes,
@@ -88,13 +88,13 @@ impl Args {
         Ok(())
     }
 
-    /// Classifies the held-out pictures on the device that `gpu` opens once the weights are read.
+    /// Classifies the held-out pictures on the device that `device` opens once the weights are read.
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(super) fn measure(&self, gpu: impl FnOnce() -> Result<Gpu>) -> Result<Measured> {
+    pub(super) fn measure(&self, device: impl FnOnce() -> Result<Device>) -> Result<Measured> {
         self.validate()?;
-        let opened = self.encoder.open(gpu, self.json)?;
+        let opened = self.encoder.open(device, self.json)?;
         let source_options = opened.source_options(self.class_prefix.as_deref());
         let split = open_split(&self.data, self.held_out.as_deref(), &source_options)?;
         let classes = split.train.class_names().len();

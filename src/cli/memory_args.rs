@@ -1,6 +1,6 @@
 //! What a training step keeps on the device, shared by the commands that record one.
 
-use crate::gpu::Precision;
+use crate::kernels::Precision;
 
 /// What a step keeps on the device.
 #[derive(Debug, Clone, Default, clap::Args)]

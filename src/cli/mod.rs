@@ -45,7 +45,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions, Tier};
+use crate::gpu::GpuOptions;
+use crate::program::{Device, DeviceChoice, DeviceOptions, Opened};
 
 /// Masked Autoencoders on WebGPU.
 #[derive(Debug, Parser)]
@@ -69,15 +70,16 @@ WGPU_BACKEND (vulkan, metal, dx12) and WGPU_ADAPTER_NAME choose a device as well
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// GPU to use: a number of `webmae info`, or a part of its name
+    /// What to run on
+    #[arg(long, global = true, default_value = "auto", help_heading = "Device")]
+    device: DeviceChoice,
+    /// GPU to use: a number of `webmae info`, or a part of its name; also a software driver's
     #[arg(long, global = true, value_name = "NAME|NUMBER", help_heading = "Device")]
+    #[arg(conflicts_with = "device")]
     adapter: Option<String>,
     /// Multiply matrices without cooperative matrices (tensor cores), which are experimental
     #[arg(long, global = true, help_heading = "Device")]
     without_cooperative_matrices: bool,
-    /// Kernels of another tier (cpu, cpu-textures, gpu) than the adapter's, to compare them
-    #[arg(long, global = true, hide = true, value_name = "TIER")]
-    tier: Option<Tier>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,28 +137,30 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<()> {
-    let gpu = GpuOptions {
-        adapter: cli.adapter,
-        tier: cli.tier,
-        without_cooperative_matrices: cli.without_cooperative_matrices,
-        ..GpuOptions::default()
+    let device = DeviceOptions {
+        choice: cli.device,
+        gpu: GpuOptions {
+            adapter: cli.adapter,
+            without_cooperative_matrices: cli.without_cooperative_matrices,
+            ..GpuOptions::default()
+        },
     };
     match cli.command {
-        Command::Pretrain(args) => pretrain::run(&args, &gpu),
-        Command::Reconstruct(args) => reconstruct::run(&args, &gpu),
-        Command::Plan(args) => plan::run(&args, &gpu),
+        Command::Pretrain(args) => pretrain::run(&args, &device),
+        Command::Reconstruct(args) => reconstruct::run(&args, &device),
+        Command::Plan(args) => plan::run(&args, &device),
         Command::Info(args) => info::run(&args),
-        Command::Bench(args) => bench::run(&args, &gpu),
-        Command::Tune(args) => tune::run(&args, &gpu),
+        Command::Bench(args) => bench::run(&args, &device),
+        Command::Tune(args) => tune::run(&args, &device),
         Command::Export(args) => export::run(&args),
-        Command::Embed(args) => embed::run(&args, &gpu),
-        Command::Knn(args) => knn::run(&args, &gpu),
-        Command::Linprobe(args) => supervised::linprobe(&args, &gpu),
-        Command::Finetune(args) => supervised::finetune(&args, &gpu),
-        Command::Train(args) => supervised::train(&args, &gpu),
-        Command::Predict(args) => predict::run(&args, &gpu),
-        Command::Eval(args) => eval::run(&args, &gpu),
-        Command::Ablate(args) => ablate::run(&args, &gpu),
+        Command::Embed(args) => embed::run(&args, &device),
+        Command::Knn(args) => knn::run(&args, &device),
+        Command::Linprobe(args) => supervised::linprobe(&args, &device),
+        Command::Finetune(args) => supervised::finetune(&args, &device),
+        Command::Train(args) => supervised::train(&args, &device),
+        Command::Predict(args) => predict::run(&args, &device),
+        Command::Eval(args) => eval::run(&args, &device),
+        Command::Ablate(args) => ablate::run(&args, &device),
     }
 }
 
@@ -170,9 +174,9 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     // Behind the options of all commands.
     while let Some(arg) = args.get(first).map(|arg| arg.to_string_lossy()) {
         first += match &*arg {
-            "--adapter" | "--tier" => 2,
+            "--adapter" | "--device" => 2,
             "--without-cooperative-matrices" => 1,
-            _ if arg.starts_with("--adapter=") || arg.starts_with("--tier=") => 1,
+            _ if arg.starts_with("--adapter=") || arg.starts_with("--device=") => 1,
             _ => break,
         };
     }
@@ -188,11 +192,18 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 }
 
 /// Opens the device that `options` ask for, with the tiles that suit it.
-fn open_gpu(options: &GpuOptions) -> Result<Gpu> {
-    let gpu = pollster::block_on(Gpu::new(options))?;
-    gpu.on_compile(kernels::counter());
-    tune::apply(&gpu)?;
-    Ok(gpu)
+fn open(options: &DeviceOptions) -> Result<Opened> {
+    let opened = pollster::block_on(options.open())?;
+    if let Some(gpu) = opened.device.gpu() {
+        gpu.on_compile(kernels::counter());
+        tune::apply(gpu)?;
+    }
+    Ok(opened)
+}
+
+/// [`open`], where the reason does not matter.
+fn open_device(options: &DeviceOptions) -> Result<Device> {
+    Ok(open(options)?.device)
 }
 
 #[cfg(test)]
@@ -221,7 +232,7 @@ mod tests {
         for unchanged in [
             "webmae info",
             "webmae --adapter 0 info",
-            "webmae --tier gpu --without-cooperative-matrices info",
+            "webmae --device gpu --without-cooperative-matrices info",
             "webmae --help",
             "webmae -V",
         ] {

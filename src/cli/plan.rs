@@ -3,10 +3,11 @@
 use super::format::{bytes, count, flops, parse_bytes};
 use super::memory_args::MemoryArgs;
 use super::model_args::{ModelArgs, size};
-use super::open_gpu;
+use super::open_device;
 use crate::config::{ModelConfig, StackConfig};
 use crate::error::{Error, Result};
-use crate::gpu::{DEFAULT_MAX_BINDING, GpuOptions, Precision, Tier};
+use crate::kernels::{DEFAULT_MAX_BINDING, Precision, Processor};
+use crate::program::{DeviceChoice, DeviceOptions};
 use crate::train::estimate::{Estimate, Limits, Request, fitting_estimate};
 
 /// Options of `webmae plan`.
@@ -43,14 +44,17 @@ pub(super) struct Args {
 }
 
 /// Prints the plan, or refuses.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let config = args.model.config("tiny")?;
-    let mut limits =
-        Limits { target: Tier::Gpu.into(), max_binding: DEFAULT_MAX_BINDING, memory: args.vram };
-    if options.adapter.is_some() {
-        let gpu = open_gpu(options)?;
-        gpu.check_precision(args.memory.precision(Precision::F32))?;
-        (limits.target, limits.max_binding) = (gpu.target(), gpu.max_binding());
+    let mut limits = Limits {
+        target: Processor::Gpu.into(),
+        max_binding: DEFAULT_MAX_BINDING,
+        memory: args.vram,
+    };
+    if options.gpu.adapter.is_some() || options.choice != DeviceChoice::Auto {
+        let device = open_device(options)?;
+        device.check_precision(args.memory.precision(Precision::F32))?;
+        (limits.target, limits.max_binding) = (device.target(), device.max_binding());
     }
     let request = Request {
         batch_size: args.batch_size as usize,

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::classifier_arg::{ClassifierArgs, OpenClassifier};
 use crate::data::{Augment, SourceOptions, open};
 use crate::error::Result;
-use crate::gpu::GpuOptions;
 use crate::model::predict::{ranked, softmax};
+use crate::program::DeviceOptions;
 
 /// Options of `webmae predict`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 /// Prints the most probable classes of each picture.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let opened = args.classifier.open(options, args.images.len(), args.json)?;
     let batch = opened.predictor.batch();
     for images in args.images.chunks(batch) {

@@ -8,9 +8,10 @@ use super::run_args::{CommonArgs, execute};
 use crate::config::ModelConfig;
 use crate::data::{Augment, Normalization, SourceOptions, open_split};
 use crate::error::Result;
-use crate::gpu::{GpuOptions, Precision};
+use crate::kernels::Precision;
 use crate::model::classifier::Pool;
-use crate::ops::optim::{AdamW, Optimizer};
+use crate::ops::optimizer::{AdamW, Optimizer};
+use crate::program::DeviceOptions;
 use crate::tensor::TensorMap;
 use crate::train::labels::labelled;
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, OnlineProbe, Recipe};
@@ -122,12 +123,12 @@ enum Statistics {
 }
 
 /// Trains, and says where everything is.
-pub(super) fn run(args: &Args, gpu: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, device: &DeviceOptions) -> Result<()> {
     let (recipe, start) = match &args.common.run.resume {
         Some(folder) => args.common.run.resumed(folder, false, &args.memory)?,
         None => args.begin()?,
     };
-    execute(&recipe, start, gpu)
+    execute(&recipe, start, device)
 }
 
 impl Args {

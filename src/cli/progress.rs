@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::counter::Counter;
 use super::format;
-use crate::gpu::AdapterSummary;
+use crate::program::Opened;
 use crate::train::event::{Event, StepReport};
 
 /// Time between two lines where there is no terminal.
@@ -17,7 +17,8 @@ const NAMED_FILES: usize = 5;
 
 /// Shows a run's events.
 pub(super) struct Progress {
-    adapter: String,
+    device: String,
+    why: String,
     bar: Option<ProgressBar>,
     last_line: Instant,
     held_out: Option<String>,
@@ -25,17 +26,23 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Progress of a run on `adapter`.
-    pub(super) fn new(adapter: &AdapterSummary) -> Self {
-        let adapter = format!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
-        Self { adapter, bar: None, last_line: Instant::now(), held_out: None, extracting: None }
+    /// Progress of a run on a device.
+    pub(super) fn new(opened: &Opened) -> Self {
+        Self {
+            device: opened.device.summary().to_string(),
+            why: opened.why.clone(),
+            bar: None,
+            last_line: Instant::now(),
+            held_out: None,
+            extracting: None,
+        }
     }
 
     /// Shows one event.
     pub(super) fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::Started { step, folder, derived } => {
-                say!("adapter      {}", self.adapter);
+                say!("device       {}: {}", self.device, self.why);
                 say!("training     {}", derived.train_data);
                 say!(
                     "held out     {} pictures, {}",
@@ -137,7 +144,7 @@ impl Progress {
         );
         match &self.bar {
             Some(bar) => {
-                bar.set_message(format!("{text} {}", self.adapter));
+                bar.set_message(format!("{text} {}", self.device));
                 bar.set_position(report.step);
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use pollster::block_on;
 
-use super::open_gpu;
+use super::open_device;
 use super::weights_arg::OverrideArgs;
 use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::decode::{DecodeOptions, decode_file};
 use crate::data::{Augment, Normalization};
 use crate::error::{Error, Result};
-use crate::gpu::GpuOptions;
 use crate::model::objective::MaskSource;
 use crate::model::params::mae_params;
 use crate::model::reconstruct::{Reconstruction, Reconstructor, with_mask};
 use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::program::DeviceOptions;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, Tile, draw, reconstruction_row};
 use crate::report::views::{Geometry, View};
 use crate::weights::FileKind;
@@ -86,21 +86,21 @@ impl ViewArg {
 }
 
 /// Draws the picture and prints each image's loss.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let (weights, normalization, whose) =
         args.overrides.open_for(&args.weights, FileKind::Mae, false)?;
     let (config, noise) = args.masked(&weights.config)?;
     let views = args.views(&config)?;
     let images = load(&args.images, &config, &normalization)?;
 
-    let gpu = open_gpu(options)?;
-    let layout = ParamLayout::new(mae_params(&config), gpu.max_binding());
-    let store = ParamStore::new(&gpu, layout, false)?;
+    let device = open_device(options)?;
+    let layout = ParamLayout::new(mae_params(&config), device.max_binding());
+    let store = ParamStore::new(&device, layout, false)?;
     store.load(Role::Value, &weights.tensors)?;
     let batch = args.images.len().min(BATCH);
     let source = if noise.is_some() { MaskSource::Given } else { MaskSource::Generated };
-    let reconstructor = Reconstructor::new(&gpu, &config, batch, &store, source)?;
-    say!("{} on {}, pixels normalised with {whose}", weights.file.display(), gpu.adapter().name);
+    let reconstructor = Reconstructor::new(&device, &config, batch, &store, source)?;
+    say!("{} on {}, pixels normalised with {whose}", weights.file.display(), device.summary().name);
 
     let mut rows = Vec::new();
     for (i, (paths, images)) in

@@ -6,7 +6,7 @@ use crate::data::erasing::RandomErasing;
 use crate::data::mix::Mix;
 use crate::data::rand_augment::RandAugment;
 use crate::model::classifier::{Head, Pool, Trainable};
-use crate::ops::optim::{AdamW, Optimizer};
+use crate::ops::optimizer::{AdamW, Optimizer};
 use crate::train::recipe::Classify;
 
 /// AdamW, augmentation and regularisation; each switch overrides the recipe's.

@@ -9,7 +9,7 @@ use super::{format, stop};
 use crate::data::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::program::{DeviceOptions, Opened};
 use crate::train::checkpoints;
 use crate::train::event::Outcome;
 use crate::train::recipe::{Length, Recipe};
@@ -226,13 +226,13 @@ impl RateArgs {
 
 /// Runs `recipe` from `start`, shows its progress and says where everything is. After an interruption
 /// the program ends.
-pub(super) fn execute(recipe: &Recipe, start: Start, options: &GpuOptions) -> Result<()> {
+pub(super) fn execute(recipe: &Recipe, start: Start, options: &DeviceOptions) -> Result<()> {
     recipe.validate()?;
     let folder = match &start {
         Start::New(path, _) | Start::Resume(path, _) => path.clone(),
     };
-    let gpu = super::open_gpu(options)?;
-    let outcome = execute_on(&gpu, recipe, start)?;
+    let opened = super::open(options)?;
+    let outcome = execute_on(&opened, recipe, start)?;
     report(recipe, &folder, &outcome);
     if !outcome.complete {
         let command = if recipe.classify.is_some() { "finetune" } else { "pretrain" };
@@ -248,10 +248,10 @@ pub(super) fn execute(recipe: &Recipe, start: Start, options: &GpuOptions) -> Re
 }
 
 /// Runs `recipe` from `start` and shows its progress.
-pub(super) fn execute_on(gpu: &Gpu, recipe: &Recipe, start: Start) -> Result<Outcome> {
+pub(super) fn execute_on(opened: &Opened, recipe: &Recipe, start: Start) -> Result<Outcome> {
     let stop = stop_on_interrupt()?;
-    let mut progress = Progress::new(gpu.adapter());
-    let outcome = train(gpu, recipe, start, stop, &mut |event| progress.show(&event));
+    let mut progress = Progress::new(opened);
+    let outcome = train(&opened.device, recipe, start, stop, &mut |event| progress.show(&event));
     progress.finish();
     outcome
 }

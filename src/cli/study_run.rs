@@ -15,7 +15,7 @@ use super::supervised::{Encoder, FinetuneArgs, LinprobeArgs, TrainArgs};
 use super::{knn, pretrain};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::program::Opened;
 use crate::train::recipe::Recipe;
 use crate::train::run::Start;
 use crate::weights::atomic_write;
@@ -119,11 +119,11 @@ impl Run {
     ///
     /// # Errors
     /// What its command fails with.
-    pub(super) fn execute(&self, gpu: &Gpu) -> Result<Option<Finished>> {
+    pub(super) fn execute(&self, opened: &Opened) -> Result<Option<Finished>> {
         let finished = match &self.line {
             Line::Knn(args) => {
                 let began = Instant::now();
-                let top1 = args.measure(|| Ok(gpu.clone()))?.top1;
+                let top1 = args.measure(|| Ok(opened.device.clone()))?.top1;
                 Finished {
                     accuracy: Some(top1),
                     held_out_loss: None,
@@ -133,7 +133,7 @@ impl Run {
             }
             _ => {
                 let (recipe, start) = self.start()?;
-                let outcome = execute_on(gpu, &recipe, start)?;
+                let outcome = execute_on(opened, &recipe, start)?;
                 if !outcome.complete {
                     return Ok(None);
                 }

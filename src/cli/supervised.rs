@@ -10,10 +10,11 @@ use super::weights_arg::OverrideArgs;
 use crate::config::ModelConfig;
 use crate::data::{Augment, SourceOptions, open_split};
 use crate::error::{Error, Result};
-use crate::gpu::{GpuOptions, Precision};
+use crate::kernels::Precision;
 use crate::model::classifier::{Pool, Trainable};
 use crate::model::params::is_decoder;
-use crate::ops::optim::Optimizer;
+use crate::ops::optimizer::Optimizer;
+use crate::program::DeviceOptions;
 use crate::tensor::TensorMap;
 use crate::train::labels::labelled;
 use crate::train::recipe::{Classify, DataRecipe, Length, NormalizationChoice, PROBE_LARS, Recipe};
@@ -145,31 +146,31 @@ struct Plan {
 }
 
 /// Trains a linear layer on frozen features.
-pub(super) fn linprobe(args: &LinprobeArgs, gpu: &GpuOptions) -> Result<()> {
-    run(&args.common, &MemoryArgs::default(), gpu, || args.begin())
+pub(super) fn linprobe(args: &LinprobeArgs, device: &DeviceOptions) -> Result<()> {
+    run(&args.common, &MemoryArgs::default(), device, || args.begin())
 }
 
 /// Trains the encoder, or a part of it, with a new head.
-pub(super) fn finetune(args: &FinetuneArgs, gpu: &GpuOptions) -> Result<()> {
-    run(&args.common, &args.memory, gpu, || args.begin())
+pub(super) fn finetune(args: &FinetuneArgs, device: &DeviceOptions) -> Result<()> {
+    run(&args.common, &args.memory, device, || args.begin())
 }
 
 /// Trains a classifier from random values.
-pub(super) fn train(args: &TrainArgs, gpu: &GpuOptions) -> Result<()> {
-    run(&args.common, &args.memory, gpu, || args.begin())
+pub(super) fn train(args: &TrainArgs, device: &DeviceOptions) -> Result<()> {
+    run(&args.common, &args.memory, device, || args.begin())
 }
 
 fn run(
     common: &CommonArgs,
     memory: &MemoryArgs,
-    gpu: &GpuOptions,
+    device: &DeviceOptions,
     begin: impl FnOnce() -> Result<(Recipe, Start)>,
 ) -> Result<()> {
     let (recipe, start) = match &common.run.resume {
         Some(run) => common.run.resumed(run, true, memory)?,
         None => begin()?,
     };
-    execute(&recipe, start, gpu)
+    execute(&recipe, start, device)
 }
 
 impl LinprobeArgs {

@@ -8,10 +8,10 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::gpu::{
-    Gpu, GpuOptions, KernelTarget, Precision, ProductClass, ProductLayout, Products, Tiling,
-};
-use crate::tune::{Tuning, is_tunable, key};
+use crate::gpu::Gpu;
+use crate::kernels::{KernelTarget, Precision, ProductClass, ProductLayout, Products, Tiling};
+use crate::program::DeviceOptions;
+use crate::tune::{Tuning, key};
 use crate::weights::atomic_write;
 
 /// Options of `webmae tune`.
@@ -23,14 +23,14 @@ pub(super) struct Args {
 }
 
 /// Measures, prints and keeps the result.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
-    let gpu = block_on(Gpu::new(options))?;
-    let name = &gpu.adapter().name;
-    if !is_tunable(&gpu) {
-        let problem = format!("{name} is a processor: its kernels have no tiles to choose");
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+    let opened = block_on(options.open())?;
+    let Some(gpu) = opened.device.gpu() else {
+        let problem = format!("there are no tiles to choose on the processor ({})", opened.why);
         return Err(Error::config("tune", problem));
-    }
-    let tuning = block_on(Tuning::measure(&gpu))?;
+    };
+    let name = &gpu.adapter().name;
+    let tuning = block_on(Tuning::measure(gpu))?;
     if args.json {
         let text = serde_json::to_string_pretty(&to_json(gpu.target(), &tuning));
         say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
@@ -38,17 +38,17 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
         print(name, gpu.target(), &tuning);
     }
     match file() {
-        Some(path) => keep(&path, &key(&gpu), tuning.products()),
+        Some(path) => keep(&path, &key(gpu), tuning.products()),
         None => Ok(()),
     }
 }
 
-/// Gives the device the tiles that suit it: those that were measured before, or measured now.
+/// Gives a GPU the tiles that suit it: those that were measured before, or measured now.
 ///
 /// # Errors
 /// [`Error::Device`] if the device failed.
 pub(super) fn apply(gpu: &Gpu) -> Result<()> {
-    if !is_tunable(gpu) {
+    if gpu.adapter().is_software() {
         return Ok(());
     }
     let (path, key) = (file(), key(gpu));
@@ -181,11 +181,11 @@ fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Tier;
+    use crate::kernels::Processor;
 
     #[test]
     fn tables_have_what_was_measured() {
-        let mut target = KernelTarget::from(Tier::Gpu);
+        let mut target = KernelTarget::from(Processor::Device);
         let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
         gflops[1][..6].copy_from_slice(&[Some(1.5), Some(7.5), None, None, None, None]);
         let single = table(target, &Tuning { gflops }, Precision::F32);

@@ -1,7 +1,8 @@
 //! Which adapter runs the work: by number, by name, or the fastest kind there is.
 
-use super::cooperative::CooperativeMatrices;
+use super::cooperative;
 use crate::error::{Error, Result};
+use crate::kernels::CooperativeMatrices;
 
 /// What is known of an adapter before it is used.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -30,6 +31,16 @@ pub struct AdapterSummary {
     pub features: Vec<String>,
 }
 
+/// [`AdapterSummary::kind`] of a driver that runs shaders on the processor.
+const SOFTWARE: &str = "software (CPU)";
+
+impl AdapterSummary {
+    /// Whether its driver runs shaders on the processor.
+    pub fn is_software(&self) -> bool {
+        self.kind == SOFTWARE
+    }
+}
+
 /// The adapters of this machine, best kind first. `WGPU_BACKEND` limits the search.
 pub async fn list_adapters() -> Vec<AdapterSummary> {
     let instance = new_instance();
@@ -52,7 +63,7 @@ pub(super) fn summarize(adapter: &wgpu::Adapter) -> AdapterSummary {
         storage_buffers: limits.max_storage_buffers_per_shader_stage,
         workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         workgroup_memory: limits.max_compute_workgroup_storage_size,
-        cooperative: CooperativeMatrices::of(adapter),
+        cooperative: cooperative::offered_by(adapter),
         features: adapter.features().iter_names().map(|(name, _)| name.to_owned()).collect(),
     }
 }
@@ -62,7 +73,7 @@ fn kind(device_type: wgpu::DeviceType) -> &'static str {
         wgpu::DeviceType::DiscreteGpu => "discrete GPU",
         wgpu::DeviceType::IntegratedGpu => "integrated GPU",
         wgpu::DeviceType::VirtualGpu => "virtual GPU",
-        wgpu::DeviceType::Cpu => "software (CPU)",
+        wgpu::DeviceType::Cpu => SOFTWARE,
         wgpu::DeviceType::Other => "unknown kind",
     }
 }
@@ -118,10 +129,16 @@ fn place(_: &[wgpu::Adapter], _: Option<&str>) -> Result<usize> {
     Ok(0)
 }
 
+/// The adapter that `WGPU_ADAPTER_NAME` names.
+#[cfg(not(target_family = "wasm"))]
+pub fn adapter_from_env() -> Option<String> {
+    std::env::var("WGPU_ADAPTER_NAME").ok().filter(|name| !name.is_empty())
+}
+
 /// Where the wanted one is among `adapters`.
 #[cfg(not(target_family = "wasm"))]
 fn place(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
-    let from_env = std::env::var("WGPU_ADAPTER_NAME").ok();
+    let from_env = adapter_from_env();
     let Some(wanted) = wanted.or(from_env.as_deref()) else { return Ok(0) };
     let by_number = wanted.parse::<usize>().ok().filter(|&i| i < adapters.len());
     let lower = wanted.to_lowercase();

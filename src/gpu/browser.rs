@@ -15,7 +15,7 @@ use wasm_bindgen_futures::JsFuture;
 use wgpu::webgpu::GpuDevice;
 
 use super::Gpu;
-use super::kernel::{Kernel, Source};
+use super::pipeline::{Pipeline, Source};
 use crate::error::Result;
 
 /// What was asked for, until it is there.
@@ -45,7 +45,7 @@ impl Gpu {
         {
             progress(done, kernels.len());
             if let Ok(pipeline) = JsFuture::from(pipeline).await {
-                kernel.pipeline.get_or_init(|| {
+                kernel.compiled.get_or_init(|| {
                     let create = || self.create_pipeline(kernel, &source);
                     with_create(self.raw(), move |_| pipeline.clone(), create)
                 });
@@ -58,7 +58,7 @@ impl Gpu {
     }
 
     /// Asks for a kernel's pipeline, unless it is on its way.
-    fn ask_for(&self, kernel: &Kernel) -> Compilation {
+    fn ask_for(&self, kernel: &Pipeline) -> Compilation {
         let ask = || {
             let source = self.source(kernel);
             let caught = Rc::new(RefCell::new(JsValue::UNDEFINED));

@@ -1,32 +1,20 @@
-//! The graphics device: adapter, buffers, kernels, uploads, readback, timestamps. No word of the
+//! The graphics device: adapter, buffers, pipelines, uploads, readback, timestamps. No word of the
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
-#[cfg_attr(not(all(feature = "native", target_os = "linux")), path = "alias_none.rs")]
-mod alias;
 #[cfg(target_family = "wasm")]
 mod browser;
 mod cooperative;
-mod kernel;
 mod mapping;
-mod operands;
 #[cfg(not(target_family = "wasm"))]
 mod parallel;
-mod precision;
-mod products;
+mod pipeline;
 mod readback;
 mod run;
-pub mod shaders;
 #[cfg(feature = "native")]
 mod staging;
 #[cfg(target_family = "wasm")]
 mod subgroups;
-mod target;
-pub mod texture;
-mod unroll;
-#[cfg(feature = "native")]
-mod uploads;
-mod views;
 
 use std::collections::HashMap;
 #[cfg(not(target_family = "wasm"))]
@@ -34,33 +22,19 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::adapter_from_env;
 pub use adapter::{AdapterSummary, list_adapters};
-pub use cooperative::CooperativeMatrices;
-use kernel::Kernel;
-pub use kernel::KernelKey;
-pub use precision::{Precision, Types};
-pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
+use pipeline::Pipeline;
 pub use readback::ReadBack;
 pub use run::{CommandList, Dispatch};
 #[cfg(feature = "native")]
 pub use staging::{Staged, Staging};
-pub use target::{KernelTarget, Tier};
-#[cfg(feature = "native")]
-pub use uploads::Uploads;
 
 use crate::error::{Error, Result};
-
-/// Most workgroups in one dimension of a dispatch, on every adapter (WebGPU's default limit).
-pub const MAX_GROUPS_PER_DIMENSION: u32 = 65_535;
-/// WebGPU's default for the largest storage binding, in bytes.
-pub const DEFAULT_MAX_BINDING: u64 = 128 << 20;
-/// Alignment of a binding's offset in bytes, on every adapter (WebGPU's default limit).
-pub const BINDING_ALIGNMENT: u64 = 256;
-/// Smaller subgroups are left aside.
-pub const SMALLEST_SUBGROUP: u32 = 4;
-
-/// Buffers of a ring of staging memory: a step copies from one, one waits for its step, one is being filled.
-pub const STAGING_BUFFERS: usize = 3;
+use crate::kernels::{
+    CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, Products, SMALLEST_SUBGROUP,
+};
 
 /// How to open a device.
 #[derive(Debug, Clone, Default)]
@@ -72,16 +46,12 @@ pub struct GpuOptions {
     /// Keep the shaders' run-time checks (bounds, endless loops) on native targets. Browsers always
     /// do.
     pub checked: bool,
-    /// Kernels of this tier instead of those that suit the adapter, to test them.
-    pub tier: Option<Tier>,
     /// Leave `shader-f16` aside where the adapter offers it, to test what follows.
     pub without_f16: bool,
     /// Leave cooperative matrices aside where the adapter offers them: they are experimental in `wgpu`.
     pub without_cooperative_matrices: bool,
     /// Leave subgroups aside where the adapter offers them, and with them cooperative matrices.
     pub without_subgroups: bool,
-    /// Copy what kernels read as textures where textures could share a buffer's memory, to test that.
-    pub without_overlays: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -94,17 +64,14 @@ struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     summary: AdapterSummary,
-    tier: Tier,
     products: Mutex<Products>,
     cooperative: CooperativeMatrices,
     subgroups: bool,
     checked: bool,
     f16: bool,
-    /// Whether textures share the memory of buffers.
-    overlays: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
-    kernels: Mutex<HashMap<KernelKey, Arc<Kernel>>>,
+    pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     #[cfg(not(target_family = "wasm"))]
     on_compile: OnceLock<parallel::Listener>,
 }
@@ -137,8 +104,6 @@ impl Fault {
 
 /// Memory on the device.
 pub struct Buffer {
-    /// What textures can share.
-    memory: Option<alias::Memory>,
     raw: wgpu::Buffer,
     bytes: u64,
     _allocation: Allocation,
@@ -180,10 +145,9 @@ impl Gpu {
         let adapter = adapter::choose(&instance, options.adapter.as_deref()).await?;
         let summary = adapter::summarize(&adapter);
         let info = adapter.get_info();
-        let tier = options.tier.unwrap_or_else(|| Tier::of(&info));
         let mut cooperative = CooperativeMatrices::default();
         let without = options.without_cooperative_matrices || options.without_subgroups;
-        if tier == Tier::Gpu && !without {
+        if !without {
             cooperative = summary.cooperative;
         }
         if options.without_f16 {
@@ -195,7 +159,7 @@ impl Gpu {
             !options.without_subgroups && info.subgroup_min_size >= SMALLEST_SUBGROUP;
         wanted.set(wgpu::Features::SUBGROUP, wants_subgroups);
         if cooperative.any() {
-            wanted |= CooperativeMatrices::FEATURES;
+            wanted |= cooperative::FEATURES;
         }
         let features = adapter.features() & wanted;
         let mut limits = wgpu::Limits::default();
@@ -245,13 +209,9 @@ impl Gpu {
         });
         Ok(Self {
             inner: Arc::new(Inner {
-                overlays: !options.without_overlays
-                    && Tier::of(&info) == Tier::CpuTextures
-                    && alias::is_offered(&device),
                 device,
                 queue,
                 summary,
-                tier,
                 products: Mutex::default(),
                 cooperative,
                 checked: options.checked,
@@ -259,7 +219,7 @@ impl Gpu {
                 subgroups,
                 allocated: Arc::default(),
                 fault,
-                kernels: Mutex::default(),
+                pipelines: Mutex::default(),
                 #[cfg(not(target_family = "wasm"))]
                 on_compile: OnceLock::new(),
             }),
@@ -269,11 +229,6 @@ impl Gpu {
     /// What is known of the adapter.
     pub fn adapter(&self) -> &AdapterSummary {
         &self.inner.summary
-    }
-
-    /// Which kernels suit the adapter.
-    pub fn tier(&self) -> Tier {
-        self.inner.tier
     }
 
     /// Checks that kernels can compute in `precision`.
@@ -294,7 +249,7 @@ impl Gpu {
     /// What programs for this device are recorded for.
     pub fn target(&self) -> KernelTarget {
         KernelTarget {
-            tier: self.tier(),
+            processor: Processor::Gpu,
             products: *self.inner.products.lock().unwrap(),
             cooperative: self.inner.cooperative,
             subgroups: self.inner.subgroups,
@@ -345,14 +300,8 @@ impl Gpu {
             mapped_at_creation: usage.contains(wgpu::BufferUsages::MAP_WRITE),
         };
         let allocation = self.account(bytes);
-        let shares = self.inner.overlays && usage.contains(wgpu::BufferUsages::STORAGE);
-        let shared =
-            shares.then(|| alias::buffer(&self.inner.device, &self.inner.queue, &descriptor));
-        let (raw, memory) = match shared.flatten() {
-            Some((raw, memory)) => (raw, Some(memory)),
-            None => (self.inner.device.create_buffer(&descriptor), None),
-        };
-        Ok(Buffer { memory, raw, bytes, _allocation: allocation })
+        let raw = self.inner.device.create_buffer(&descriptor);
+        Ok(Buffer { raw, bytes, _allocation: allocation })
     }
 
     fn account(&self, bytes: u64) -> Allocation {

@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use super::shaders::{Access, Shader};
 #[cfg(feature = "native")]
 use super::staging::Staged;
-use super::texture::Scratch;
-use super::views::{TextureCopy, Views, views};
-use super::{
-    BINDING_ALIGNMENT, Buffer, Gpu, Kernel, KernelKey, MAX_GROUPS_PER_DIMENSION, Precision,
-};
+use super::{Buffer, Gpu, Pipeline};
 use crate::error::Result;
+use crate::kernels::{BINDING_ALIGNMENT, KernelKey, MAX_GROUPS_PER_DIMENSION};
 
 /// One kernel launch before its bind group is made.
 pub struct Dispatch<'a> {
@@ -25,11 +21,9 @@ pub struct Dispatch<'a> {
 }
 
 struct Launch {
-    kernel: Arc<Kernel>,
+    pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
     grid: (u32, u32),
-    /// What is copied into textures before.
-    copies: Vec<TextureCopy>,
 }
 
 /// Dispatches with everything they need, ready to run any number of times.
@@ -40,8 +34,6 @@ pub struct CommandList {
     /// Buffers zeroed before the first dispatch.
     cleared: Vec<(wgpu::Buffer, u64, u64)>,
     launches: Vec<Launch>,
-    /// Textures for copies of operands.
-    scratch: Vec<Scratch>,
 }
 
 impl CommandList {
@@ -65,30 +57,21 @@ impl CommandList {
             slot[..words.len()].copy_from_slice(words);
         }
         gpu.write(&uniforms, 0, &bytes);
-        let (scratch, views) = views(gpu, dispatches);
         let launches = dispatches
             .iter()
-            .zip(views)
             .zip((0..).step_by(stride))
-            .map(|((dispatch, views), offset)| {
-                Launch::new(gpu, dispatch, (&uniforms, offset), views)
-            })
+            .map(|(dispatch, offset)| Launch::new(gpu, dispatch, (&uniforms, offset)))
             .collect();
         #[cfg(not(target_family = "wasm"))]
         gpu.compile();
         gpu.check()?;
         let cleared = cleared.iter().map(|&(b, first, n)| (b.raw.clone(), first, n)).collect();
-        Ok(Self { gpu: gpu.clone(), _uniforms: uniforms, cleared, launches, scratch })
+        Ok(Self { gpu: gpu.clone(), _uniforms: uniforms, cleared, launches })
     }
 
     /// Number of dispatches.
     pub fn len(&self) -> usize {
         self.launches.len()
-    }
-
-    /// Bytes copied into textures before the `i`-th dispatch.
-    pub fn copied_bytes(&self, i: usize) -> u64 {
-        self.launches[i].copies.iter().map(|copy| copy.bytes).sum()
     }
 
     /// Whether there is nothing to run.
@@ -144,20 +127,9 @@ impl CommandList {
         if clear {
             self.encode_clears(encoder);
         }
-        // One pass, but for the copies of operands, which must stand between passes.
-        let launches = &self.launches[range];
-        for run in launches.chunk_by(|_, next| next.copies.is_empty()) {
-            self.encode_copies(encoder, &run[0]);
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for launch in run {
-                launch.encode(&self.gpu, &mut pass);
-            }
-        }
-    }
-
-    fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, launch: &Launch) {
-        for TextureCopy { buffer, first, bytes, texture } in &launch.copies {
-            self.scratch[*texture].encode_copy(encoder, buffer, *first, *bytes);
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for launch in &self.launches[range] {
+            launch.encode(&self.gpu, &mut pass);
         }
     }
 
@@ -189,7 +161,6 @@ impl CommandList {
                 self.encode_clears(&mut encoder);
             }
             for (launch, first) in launches.iter().zip((0..).step_by(2)) {
-                self.encode_copies(&mut encoder, launch);
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                     label: None,
                     timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
@@ -221,56 +192,33 @@ impl CommandList {
     }
 }
 
-impl<'a> Dispatch<'a> {
-    /// Bindings from 1 on, with how they are accessed and how their numbers are kept.
-    pub(super) fn operands(
-        &self,
-    ) -> impl Iterator<Item = ((Access, Precision), &(&'a Buffer, u64, u64))> {
-        let KernelKey { shader, types, .. } = self.kernel;
-        Shader::named(shader).operands(types).zip(&self.bindings)
-    }
-}
-
 impl Launch {
-    fn new(
-        gpu: &Gpu,
-        dispatch: &Dispatch<'_>,
-        (uniforms, offset): (&Buffer, u64),
-        Views { views, copies }: Views,
-    ) -> Self {
-        let kernel = gpu.declare(&dispatch.kernel);
-        let range = |buffer, offset, bytes| {
-            wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer,
-                offset,
-                size: std::num::NonZeroU64::new(bytes),
+    fn new(gpu: &Gpu, dispatch: &Dispatch<'_>, (uniforms, offset): (&Buffer, u64)) -> Self {
+        let pipeline = gpu.declare(&dispatch.kernel);
+        let uniform = (uniforms, offset, size_of_val(dispatch.uniform) as u64);
+        let bound = std::iter::once(uniform).chain(dispatch.bindings.iter().copied());
+        let entries: Vec<wgpu::BindGroupEntry<'_>> = bound
+            .zip(0..)
+            .map(|((buffer, offset, bytes), binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &buffer.raw,
+                    offset,
+                    size: std::num::NonZeroU64::new(bytes),
+                }),
             })
-        };
-        let mut views = views.iter();
-        let storage =
-            dispatch.operands().map(|((access, _), &(buffer, first, bytes))| match access {
-                Access::Texture => {
-                    wgpu::BindingResource::TextureView(views.next().expect("a view per operand"))
-                }
-                Access::Read | Access::Write => range(&buffer.raw, first, bytes),
-            });
-        let entries: Vec<wgpu::BindGroupEntry<'_>> =
-            std::iter::once(range(&uniforms.raw, offset, BINDING_ALIGNMENT))
-                .chain(storage)
-                .zip(0..)
-                .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
-                .collect();
+            .collect();
         let bind_group = gpu.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(dispatch.kernel.shader),
-            layout: &kernel.layout,
+            layout: &pipeline.layout,
             entries: &entries,
         });
         let x = dispatch.groups.clamp(1, MAX_GROUPS_PER_DIMENSION);
-        Self { kernel, bind_group, grid: (x, dispatch.groups.div_ceil(x)), copies }
+        Self { pipeline, bind_group, grid: (x, dispatch.groups.div_ceil(x)) }
     }
 
     fn encode(&self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_pipeline(gpu.pipeline(&self.kernel));
+        pass.set_pipeline(gpu.pipeline(&self.pipeline));
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(self.grid.0, self.grid.1, 1);
     }

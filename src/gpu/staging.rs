@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use pollster::block_on;
 
 use super::mapping::Mapping;
-use super::{Buffer, Gpu, STAGING_BUFFERS};
+use super::{Buffer, Gpu};
 use crate::error::{Error, Result};
+use crate::kernels::STAGING_BUFFERS;
 
 /// A ring of buffers that are mapped, filled, copied from by the device and mapped again.
 pub struct Staging {

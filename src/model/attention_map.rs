@@ -5,8 +5,7 @@ use super::mae::encode_to_qkv;
 use super::store::ParamStore;
 use crate::config::{ModelConfig, StackConfig};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
-use crate::program::{Program, Recorder};
+use crate::program::{Device, Program, Recorder};
 
 /// A forward pass of one image up to the queries and keys of a block.
 pub struct AttentionMap {
@@ -19,19 +18,24 @@ impl AttentionMap {
     ///
     /// # Errors
     /// [`Error::Config`] if there is no such block; [`Error::DoesNotFit`] or [`Error::Device`].
-    pub fn new(gpu: &Gpu, config: &ModelConfig, store: &ParamStore, number: usize) -> Result<Self> {
+    pub fn new(
+        device: &Device,
+        config: &ModelConfig,
+        store: &ParamStore,
+        number: usize,
+    ) -> Result<Self> {
         let depth = config.encoder.depth;
         if number >= depth {
             let problem = format!("block {number} of {depth}; the last one is {}", depth - 1);
             return Err(Error::config("block", problem));
         }
-        let mut rec = Recorder::new(gpu.target(), false);
+        let mut rec = Recorder::new(device.target(), false);
         store.layout().declare(&mut rec, false);
         let [h, w] = config.image_size;
         let images = rec.external("images", [1, config.channels, h, w]);
         let qkv = encode_to_qkv(&mut rec, config, images, number);
         rec.keep(qkv, "qkv");
-        let program = Program::build(gpu, &rec, store.buffers())?;
+        let program = Program::build(device, &rec, store.buffers())?;
         Ok(Self { config: config.clone(), program })
     }
 

@@ -6,9 +6,8 @@ use super::mae::encode_all;
 use super::store::ParamStore;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
 use crate::ops::mean_pool;
-use crate::program::{Program, Recorder, Tensor};
+use crate::program::{Device, Program, Recorder, Tensor};
 
 /// A forward pass of the encoder for a fixed number of images.
 pub struct Embedder {
@@ -24,7 +23,7 @@ impl Embedder {
     /// [`Error::Config`] if the model has no cls token to pool; [`Error::DoesNotFit`] or
     /// [`Error::Device`].
     pub fn new(
-        gpu: &Gpu,
+        device: &Device,
         config: &ModelConfig,
         batch: usize,
         store: &ParamStore,
@@ -34,14 +33,14 @@ impl Embedder {
         if pool == Pool::Cls && cls == 0 {
             return Err(no_cls_token());
         }
-        let mut rec = Recorder::new(gpu.target(), false);
+        let mut rec = Recorder::new(device.target(), false);
         store.layout().declare(&mut rec, false);
         let [h, w] = config.image_size;
         let images = rec.external("images", [batch, config.channels, h, w]);
         let latent = encode_all(&mut rec, config, images, cls, None).latent;
         let feature = feature(&mut rec, config, latent, pool);
         rec.keep(feature, "feature");
-        let program = Program::build(gpu, &rec, store.buffers())?;
+        let program = Program::build(device, &rec, store.buffers())?;
         Ok(Self { config: config.clone(), program })
     }
 

@@ -3,8 +3,8 @@
 
 use super::mae::{Decoded, Forward, decode, encode};
 use crate::config::{ModelConfig, PatchTarget};
-use crate::gpu::Precision;
-use crate::ops::optim::STEP_WORDS;
+use crate::kernels::Precision;
+use crate::ops::optimizer::STEP_WORDS;
 use crate::ops::{
     Flatten, Target, Truth, argmax, combine, cross_entropy, gather_labels, gather_rows, linear,
     masked_loss, noise, patchify,

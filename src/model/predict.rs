@@ -3,8 +3,7 @@
 use super::classifier::{ClassifierConfig, Input, classify};
 use super::store::ParamStore;
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
-use crate::program::{Program, Recorder};
+use crate::program::{Device, Program, Recorder};
 
 /// A forward pass of a classifier for a fixed number of inputs.
 pub struct Predictor {
@@ -23,18 +22,18 @@ impl Predictor {
     /// [`Error::Config`] if the configuration contradicts itself; [`Error::DoesNotFit`] or
     /// [`Error::Device`].
     pub fn new(
-        gpu: &Gpu,
+        device: &Device,
         config: &ClassifierConfig,
         input: Input,
         batch: usize,
         store: &ParamStore,
     ) -> Result<Self> {
         config.validate()?;
-        let mut rec = Recorder::new(gpu.target(), false);
+        let mut rec = Recorder::new(device.target(), false);
         store.layout().declare(&mut rec, false);
         let logits = classify(&mut rec, config, batch, input, false).logits;
         rec.keep(logits, "logits");
-        let program = Program::build(gpu, &rec, store.buffers())?;
+        let program = Program::build(device, &rec, store.buffers())?;
         let input_len = match input {
             Input::Images => config.model.image_len(),
             Input::Features => config.model.encoder.dim,

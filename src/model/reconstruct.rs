@@ -4,9 +4,8 @@ use super::objective::{MaskSource, masked_objective, predicted_pixels};
 use super::store::ParamStore;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
-use crate::ops::optim::Scalars;
-use crate::program::{Program, Recorder};
+use crate::ops::optimizer::Scalars;
+use crate::program::{Device, Program, Recorder};
 use crate::report::views::Geometry;
 
 /// One image's reconstruction.
@@ -39,14 +38,14 @@ impl Reconstructor {
     /// [`Error::Config`] if the model predicts given tokens, not pixels; [`Error::DoesNotFit`] or
     /// [`Error::Device`].
     pub fn new(
-        gpu: &Gpu,
+        device: &Device,
         config: &ModelConfig,
         batch: usize,
         store: &ParamStore,
         masks: MaskSource,
     ) -> Result<Self> {
-        let rec = record(gpu, config, batch, store, masks)?;
-        let program = Program::build(gpu, &rec, store.buffers())?;
+        let rec = record(device, config, batch, store, masks)?;
+        let program = Program::build(device, &rec, store.buffers())?;
         Ok(Self { config: config.clone(), batch, masks, program })
     }
 
@@ -55,14 +54,12 @@ impl Reconstructor {
     /// # Errors
     /// [`Error::Config`] if the model predicts given tokens, not pixels.
     pub fn declare(
-        gpu: &Gpu,
+        device: &Device,
         config: &ModelConfig,
         store: &ParamStore,
         masks: MaskSource,
     ) -> Result<()> {
-        for kernel in record(gpu, config, 1, store, masks)?.kernels() {
-            gpu.declare(kernel);
-        }
+        device.declare(&record(device, config, 1, store, masks)?);
         Ok(())
     }
 
@@ -160,7 +157,7 @@ impl Reconstructor {
 }
 
 fn record(
-    gpu: &Gpu,
+    device: &Device,
     config: &ModelConfig,
     batch: usize,
     store: &ParamStore,
@@ -170,7 +167,7 @@ fn record(
         let problem = "this model predicts tokens of another model, which have no pixels to show";
         return Err(Error::config("target", problem));
     }
-    let mut rec = Recorder::new(gpu.target(), false);
+    let mut rec = Recorder::new(device.target(), false);
     store.layout().declare(&mut rec, false);
     let objective = masked_objective(&mut rec, config, batch, masks, 1);
     rec.clear_first(objective.loss);

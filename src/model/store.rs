@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::params::ParamSpec;
 use crate::error::{Error, Result};
-use crate::gpu::{BINDING_ALIGNMENT, Gpu, KernelTarget, Precision};
-use crate::ops::optim::{LarsTensors, STATE, SlabTensors, State, halve};
-use crate::program::{Buffers, Program, Recorder, Tensor};
+use crate::kernels::{BINDING_ALIGNMENT, KernelTarget, Precision};
+use crate::ops::optimizer::{LarsTensors, STATE, SlabTensors, State, halve};
+use crate::program::{Buffers, Device, Program, Recorder, Tensor};
 use crate::tensor::{HostTensor, TensorMap};
 
 /// What a slab's buffers hold.
@@ -263,7 +263,7 @@ fn fixed_half_label(name: &str) -> String {
 
 /// Parameters, and while training also gradients and moments, on a device.
 pub struct ParamStore {
-    gpu: Gpu,
+    device: Device,
     layout: ParamLayout,
     buffers: Buffers,
     /// Makes the copy in f16, where there is one.
@@ -275,8 +275,8 @@ impl ParamStore {
     ///
     /// # Errors
     /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough.
-    pub fn new(gpu: &Gpu, layout: ParamLayout, train: bool) -> Result<Self> {
-        Self::with_buffers(gpu, layout, train, Buffers::new())
+    pub fn new(device: &Device, layout: ParamLayout, train: bool) -> Result<Self> {
+        Self::with_buffers(device, layout, train, Buffers::new())
     }
 
     /// A store for training on top of `base`, whose parameters are used as they are at any time and stay
@@ -288,11 +288,11 @@ impl ParamStore {
         layout.base = Some(Box::new(base.layout.clone()));
         let mut buffers = base.buffers.clone();
         buffers.remove(STATE);
-        Self::with_buffers(&base.gpu, layout, true, buffers)
+        Self::with_buffers(&base.device, layout, true, buffers)
     }
 
     fn with_buffers(
-        gpu: &Gpu,
+        device: &Device,
         layout: ParamLayout,
         train: bool,
         mut buffers: Buffers,
@@ -303,7 +303,7 @@ impl ParamStore {
             &[Role::Value]
         };
         let mut add = |label: String, bytes: u64| -> Result<()> {
-            let buffer = Arc::new(gpu.buffer(&label, bytes)?);
+            let buffer = Arc::new(device.buffer(&label, bytes)?);
             buffers.insert(label, buffer);
             Ok(())
         };
@@ -321,14 +321,14 @@ impl ParamStore {
         if train {
             add(STATE.to_owned(), size_of::<State>() as u64)?;
         }
-        gpu.check()?;
+        device.check()?;
         let halving = match layout.precision {
             Precision::F32 => None,
             Precision::F16 => {
-                Some(Program::build(gpu, &layout.record_halves(gpu.target()), &buffers)?)
+                Some(Program::build(device, &layout.record_halves(device.target()), &buffers)?)
             }
         };
-        let store = Self { gpu: gpu.clone(), layout, buffers, halving };
+        let store = Self { device: device.clone(), layout, buffers, halving };
         if train {
             store.set_state(State::default());
         }
@@ -361,7 +361,7 @@ impl ParamStore {
                 return Err(Error::BadWeights { problem });
             }
             if let Some((label, first)) = self.place(role, &spec.name, *place) {
-                self.gpu.write(&self.buffers[&label], first, bytemuck::cast_slice(&tensor.data));
+                self.device.write(&self.buffers[&label], first, bytemuck::cast_slice(&tensor.data));
             }
         }
         if role == Role::Value {
@@ -388,7 +388,7 @@ impl ParamStore {
         let place = self.place(Role::Value, name, self.layout.places[index]);
         let (label, start) = place.expect("every parameter has a value");
         let offset = start + 4 * first as u64;
-        self.gpu.write(&self.buffers[&label], offset, bytemuck::cast_slice(values));
+        self.device.write(&self.buffers[&label], offset, bytemuck::cast_slice(values));
         self.halve();
     }
 
@@ -398,7 +398,7 @@ impl ParamStore {
     /// [`Error::OutOfMemory`] or [`Error::DeviceLost`] if it did not.
     pub async fn settle(&self) -> Result<()> {
         if let Some(buffer) = self.buffers.values().next() {
-            self.gpu.read(buffer, 0, 4).await?;
+            self.device.read(buffer, 0, 4).await?;
         }
         Ok(())
     }
@@ -411,7 +411,7 @@ impl ParamStore {
         let mut slabs = Vec::new();
         for i in 0..self.layout.slabs.len() {
             let buffer = &self.buffers[&self.layout.label(role, i)];
-            slabs.push(self.gpu.read(buffer, 0, buffer.bytes()).await?);
+            slabs.push(self.device.read(buffer, 0, buffer.bytes()).await?);
         }
         let mut tensors = TensorMap::new();
         for (spec, place) in self.layout.specs.iter().zip(&self.layout.places) {
@@ -422,7 +422,7 @@ impl ParamStore {
                 }
                 None if role == Role::Value => {
                     let buffer = &self.buffers[&fixed_label(&spec.name)];
-                    let bytes = self.gpu.read(buffer, 0, 4 * spec.len() as u64).await?;
+                    let bytes = self.device.read(buffer, 0, 4 * spec.len() as u64).await?;
                     bytemuck::pod_collect_to_vec(&bytes)
                 }
                 None => continue,
@@ -449,7 +449,7 @@ impl ParamStore {
     /// # Panics
     /// If the store was not made for training.
     pub fn set_state(&self, state: State) {
-        self.gpu.write(&self.buffers[STATE], 0, bytemuck::bytes_of(&state));
+        self.device.write(&self.buffers[STATE], 0, bytemuck::bytes_of(&state));
     }
 
     /// Reads the optimiser's state that is not per parameter.
@@ -460,7 +460,7 @@ impl ParamStore {
     /// # Panics
     /// If the store was not made for training.
     pub async fn state(&self) -> Result<State> {
-        let bytes = self.gpu.read(&self.buffers[STATE], 0, size_of::<State>() as u64).await?;
+        let bytes = self.device.read(&self.buffers[STATE], 0, size_of::<State>() as u64).await?;
         Ok(bytemuck::pod_read_unaligned(&bytes))
     }
 }

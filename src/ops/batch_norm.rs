@@ -1,6 +1,7 @@
 //! BatchNorm without affine, in front of a linear probe.
 
 use super::groups_of_lanes;
+use crate::kernels::{batch_norm, batch_norm_backward};
 use crate::program::{Recorder, Tensor};
 
 /// Running statistics and how they are used.
@@ -23,17 +24,17 @@ pub fn batch_norm(rec: &mut Recorder, x: Tensor, norm: BatchNorm) -> Tensor {
     let (rows, dim) = rec.rows_and_dim(x);
     let y = rec.transient_like(x, "batch_norm", [rows, dim]);
     let stats = rec.transient("stats", [dim, 2]);
-    let sizes = [rows as u32, dim as u32];
-    let uniform = [sizes[0], sizes[1], norm.eps.to_bits(), norm.momentum.to_bits()];
-    let bindings = [x, norm.running_mean, norm.running_var, y, stats];
-    let constants = [("TRAIN", u32::from(norm.train))];
-    rec.dispatch("batch_norm", &constants, &uniform, &bindings, groups_of_lanes(dim));
+    let BatchNorm { running_mean, running_var, eps, momentum, train } = norm;
+    let params = batch_norm::Params { rows: rows as u32, dim: dim as u32, eps, momentum };
+    let bindings = batch_norm::Bindings { x, running_mean, running_var, y, stats };
+    rec.launch(params, batch_norm::Constants { train }, bindings, groups_of_lanes(dim));
     rec.on_backward(y, &[x], move |rec, dy| {
-        assert!(norm.train, "running statistics have no gradient here");
+        assert!(train, "running statistics have no gradient here");
         let (dx, accumulate) = rec.grad_target(x);
         assert!(!accumulate, "features feed one head");
-        let bindings = [dy, y, stats, dx];
-        rec.dispatch("batch_norm_backward", &[], &sizes, &bindings, groups_of_lanes(dim));
+        let params = batch_norm_backward::Params { rows: rows as u32, dim: dim as u32 };
+        let bindings = batch_norm_backward::Bindings { dy, y, stats, dx };
+        rec.launch(params, Default::default(), bindings, groups_of_lanes(dim));
     });
     y
 }

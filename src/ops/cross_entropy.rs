@@ -1,8 +1,9 @@
 //! Cross entropy with its gradient.
 
-use super::masked_loss::add_loss;
-use super::optim::loss_scale;
+use super::loss::add_loss;
+use super::optimizer::loss_scale;
 use super::row_lanes;
+use crate::kernels::cross_entropy;
 use crate::program::{Recorder, Tensor};
 
 /// What the logits should say.
@@ -32,18 +33,23 @@ pub fn cross_entropy(
     let (rows, classes) = rec.rows_and_dim(logits);
     let row_loss = rec.transient("row_loss", [rows]);
     let (labels, targets, smoothing, soft) = match target {
-        Target::Labels { labels, smoothing } => (labels, rec.unused(), smoothing, 0),
-        Target::Soft(targets) => (rec.unused(), targets, 0.0, 1),
+        Target::Labels { labels, smoothing } => (labels, rec.unused(), smoothing, false),
+        Target::Soft(targets) => (rec.unused(), targets, 0.0, true),
     };
     let (d_logits, _) = rec.grad_target(logits);
     let scale = 1.0 / count as f32;
-    let uniform = [rows as u32, classes as u32, smoothing.to_bits(), scale.to_bits()];
-    let factor = loss_scale(rec);
-    let scaled = u32::from(factor.is_some());
-    let constants = [("SOFT", soft), ("SCALED", scaled), ("WG", row_lanes(rec, classes))];
-    let factor = factor.unwrap_or_else(|| rec.unused());
-    let bindings = [logits, labels, targets, row_loss, d_logits, factor];
-    rec.dispatch("cross_entropy", &constants, &uniform, &bindings, rows);
+    let params = cross_entropy::Params {
+        rows: rows as u32,
+        classes: classes as u32,
+        smoothing,
+        grad_scale: scale,
+    };
+    let state = loss_scale(rec);
+    let constants =
+        cross_entropy::Constants { soft, scaled: state.is_some(), wg: row_lanes(classes) };
+    let state = state.unwrap_or_else(|| rec.unused());
+    let bindings = cross_entropy::Bindings { logits, labels, targets, row_loss, d_logits, state };
+    rec.launch(params, constants, bindings, rows);
     add_loss(rec, row_loss, scale, loss);
     row_loss
 }

@@ -1,14 +1,15 @@
 //! Discrete values: the best of a row, the row of a number. Without gradients.
 
 use super::groups_of_lanes;
+use crate::kernels::{argmax, gather_labels, gather_rows};
 use crate::program::{Recorder, Tensor};
 
 /// The place of the largest value of each row of `x [.., D]`: `[rows]`, u32.
 pub fn argmax(rec: &mut Recorder, x: Tensor) -> Tensor {
     let (rows, dim) = rec.rows_and_dim(x);
     let out = rec.transient("argmax", [rows]);
-    let uniform = [rows, dim].map(|n| n as u32);
-    rec.dispatch("argmax", &[], &uniform, &[x, out], groups_of_lanes(rows));
+    let params = argmax::Params { rows: rows as u32, dim: dim as u32 };
+    rec.launch(params, Default::default(), argmax::Bindings { x, out }, groups_of_lanes(rows));
     out
 }
 
@@ -17,8 +18,9 @@ pub fn gather_rows(rec: &mut Recorder, table: Tensor, ids: Tensor) -> Tensor {
     let (_, dim) = rec.rows_and_dim(table);
     let rows = rec.len(ids);
     let out = rec.transient("rows", [rows, dim]);
-    let uniform = [dim, rows * dim].map(|n| n as u32);
-    rec.dispatch("gather_rows", &[], &uniform, &[table, ids, out], groups_of_lanes(rows * dim));
+    let params = gather_rows::Params { dim: dim as u32, count: (rows * dim) as u32 };
+    let bindings = gather_rows::Bindings { table, ids, out };
+    rec.launch(params, Default::default(), bindings, groups_of_lanes(rows * dim));
     out
 }
 
@@ -28,8 +30,12 @@ pub fn gather_labels(rec: &mut Recorder, target: Tensor, labels: Tensor) -> Tens
     let &[batch, tokens] = rec.shape(target) else { panic!("targets are [B, T]") };
     let out = rec.transient("labels", [batch, tokens]);
     let count = batch * tokens;
-    let uniform = [tokens, rec.len(labels) / batch, count].map(|n| n as u32);
-    let bindings = [target, labels, out];
-    rec.dispatch("gather_labels", &[], &uniform, &bindings, groups_of_lanes(count));
+    let params = gather_labels::Params {
+        tokens: tokens as u32,
+        patches: (rec.len(labels) / batch) as u32,
+        count: count as u32,
+    };
+    let bindings = gather_labels::Bindings { token_target: target, labels, out };
+    rec.launch(params, Default::default(), bindings, groups_of_lanes(count));
     out
 }

@@ -1,11 +1,10 @@
 //! Matrix products: which kernel, how many workgroups.
 
-use crate::gpu::shaders::{Access, Shader};
-use crate::gpu::{
-    Blocking, CooperativeMatrices, CooperativeTile, KernelTarget, ProductClass, ProductLayout,
-    Tier, Tiling, texture,
+use crate::kernels::{
+    Blocking, ConstantList, CooperativeTile, KernelTarget, Precision, ProductClass, ProductLayout,
+    Products, Tiling, gemm, gemm_cooperative,
 };
-use crate::program::{Recorder, Tensor};
+use crate::program::{Recorder, Tensor, Work};
 
 /// What happens to the product before it is stored.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,7 +32,7 @@ pub fn gemm(
     epilogue: Epilogue,
 ) {
     let kernel = Kernel::choose(rec, layout, sizes, operands[0]);
-    launch(rec, kernel, sizes, operands, epilogue, 1);
+    launch(rec, layout, kernel, sizes, operands, epilogue, 1);
 }
 
 /// Records `out[M,N] += op(a) · op(b)`. Where few tiles would leave a GPU idle, workgroups share the
@@ -45,52 +44,55 @@ pub fn add_product(
     [a, b, out]: [Tensor; 3],
 ) -> Option<Tensor> {
     let kernel = Kernel::choose(rec, layout, sizes, a);
-    let wanted = if kernel.splits { parts_of_k(kernel.groups([m, n]), k) } else { 1 };
+    let wanted = parts_of_k(rec.target(), kernel.groups([m, n]), k);
     let parts = k.div_ceil(k_of_part(k, wanted));
     let epilogue = Epilogue { accumulate: parts == 1, ..Default::default() };
     let partial = (parts > 1).then(|| rec.transient("partial products", [parts, m * n]));
-    launch(rec, kernel, sizes, [a, b, partial.unwrap_or(out)], epilogue, parts);
+    launch(rec, layout, kernel, sizes, [a, b, partial.unwrap_or(out)], epilogue, parts);
     partial
 }
 
 fn launch(
     rec: &mut Recorder,
+    layout: ProductLayout,
     kernel: Kernel,
     [m, n, k]: [usize; 3],
     [a, b, out]: [Tensor; 3],
     epilogue: Epilogue,
     parts: usize,
 ) {
-    let groups = kernel.groups([m, n]) * parts;
-    let mut constants = kernel.constants;
-    if kernel.splits {
-        constants.push(("SPLIT", u32::from(parts > 1)));
-    }
-    constants.extend([
-        ("BIAS", u32::from(epilogue.bias.is_some())),
-        ("GELU", u32::from(epilogue.gelu)),
-        ("PRE", u32::from(epilogue.pre.is_some())),
-        ("GELU_GRAD", u32::from(epilogue.gelu_grad)),
-        ("RESIDUAL", u32::from(epilogue.residual.is_some())),
-        ("ACCUMULATE", u32::from(epilogue.accumulate)),
-    ]);
     let unused = rec.unused();
-    // Kernels that read textures read the output as one, too.
-    let reads_textures = Shader::named(kernel.shader).bindings.contains(&Access::Texture);
-    let reads_out = epilogue.gelu_grad || epilogue.accumulate;
-    let out_as_texture = (reads_textures && reads_out).then_some(out);
-    let bindings = [
+    let bindings = gemm::Bindings {
         a,
         b,
-        epilogue.bias.unwrap_or(unused),
-        epilogue.residual.or(out_as_texture).unwrap_or(unused),
+        bias: epilogue.bias.unwrap_or(unused),
+        extra: epilogue.residual.unwrap_or(unused),
         out,
-        epilogue.pre.unwrap_or_else(|| rec.unused_out()),
-    ];
-    let uniform =
-        [m, n, k, m.div_ceil(kernel.tile[0]), k_of_part(k, parts)].map(|size| size as u32);
+        pre: epilogue.pre.unwrap_or_else(|| rec.unused_out()),
+    };
+    let params = gemm::Params {
+        m: m as u32,
+        n: n as u32,
+        k: k as u32,
+        groups_m: m.div_ceil(kernel.tile[0]) as u32,
+        k_part: k_of_part(k, parts) as u32,
+    };
+    let meaning = gemm::Constants {
+        trans_a: layout == ProductLayout::Tn,
+        trans_b: layout == ProductLayout::Nt,
+        split: parts > 1,
+        bias: epilogue.bias.is_some(),
+        gelu: epilogue.gelu,
+        pre: epilogue.pre.is_some(),
+        gelu_grad: epilogue.gelu_grad,
+        residual: epilogue.residual.is_some(),
+        accumulate: epilogue.accumulate,
+        scalar: kernel.scalar,
+        ..Default::default()
+    };
     let flops = 2 * m as u64 * n as u64 * k as u64;
-    rec.dispatch_with_flops(kernel.shader, &constants, &uniform, &bindings, groups, flops);
+    let work = Work { groups: kernel.groups([m, n]) * parts, flops };
+    rec.launch_variant(kernel.variant(rec.target(), meaning), params, bindings, work);
 }
 
 /// The share of K of each of `parts` parts.
@@ -98,150 +100,86 @@ fn k_of_part(k: usize, parts: usize) -> usize {
     k.div_ceil(parts).next_multiple_of(K_STEP)
 }
 
-/// Invocations of a workgroup of the direct kernels with subgroups.
-const SUBGROUP_LANES: usize = crate::gpu::SMALLEST_SUBGROUP as usize;
-
-/// K that a workgroup of a kernel that splits takes at once.
+/// K that a workgroup takes at once.
 const K_STEP: usize = 16;
 
-/// Into how many parts a sum over `k` is divided, so that a product of few tiles occupies a GPU.
-fn parts_of_k(groups: usize, k: usize) -> usize {
-    /// Workgroups that keep a large GPU busy.
-    const ENOUGH: usize = 256;
+/// Into how many parts a sum over `k` is divided, so that a product of few tiles occupies the device.
+fn parts_of_k(target: KernelTarget, groups: usize, k: usize) -> usize {
     /// Shorter parts cost more in their final sum than they gain.
     const SHORTEST: usize = 256;
-    ENOUGH.div_ceil(groups).min(k / SHORTEST).max(1)
+    target.enough_groups().div_ceil(groups).min(k / SHORTEST).max(1)
 }
 
-/// A kernel of the family.
+/// A kernel of the family, for one product.
 struct Kernel {
-    shader: &'static str,
-    constants: Vec<(&'static str, u32)>,
-    /// Rows and columns of the output that are computed together.
+    tiling: Tiling,
+    /// Rows and columns of the output that a workgroup computes.
     tile: [usize; 2],
-    /// Tiles of one workgroup.
-    tiles_per_group: usize,
-    /// Whether workgroups can share a sum over K.
-    splits: bool,
+    /// Whether rows are no whole vectors.
+    scalar: bool,
+    /// How the operands are kept.
+    operands: Precision,
 }
 
 impl Kernel {
-    /// Workgroups for an output of `m × n`.
-    fn groups(&self, [m, n]: [usize; 2]) -> usize {
-        let tiles = m.div_ceil(self.tile[0]) * n.div_ceil(self.tile[1]);
-        tiles.div_ceil(self.tiles_per_group)
-    }
-
-    /// On CPU drivers the direct kernels, on GPUs the blocked one or the cooperative ones: all read
-    /// vectors along the contiguous dimensions. For sizes that are no whole vectors, the tiled one.
+    /// As the target divides products of this class. Fragments take whole vectors only.
     fn choose(rec: &Recorder, layout: ProductLayout, [m, n, k]: [usize; 3], a: Tensor) -> Self {
         let target = rec.target();
         let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
-        let vectors = match layout {
-            ProductLayout::Nt | ProductLayout::Nn => whole([n, k]),
-            ProductLayout::Tn => whole([m, n]),
+        let scalar = match layout {
+            ProductLayout::Nt | ProductLayout::Nn => !whole([n, k]),
+            ProductLayout::Tn => !whole([m, n]),
         };
-        let transposed = [
-            ("TRANS_A", u32::from(layout == ProductLayout::Tn)),
-            ("TRANS_B", u32::from(layout == ProductLayout::Nt)),
-        ];
-        if !vectors {
-            return Self {
-                shader: "gemm_tiled",
-                constants: transposed.to_vec(),
-                tile: [64, 64],
-                tiles_per_group: 1,
-                splits: false,
-            };
-        }
-        if target.tier == Tier::Gpu {
-            let class = ProductClass::of(rec.kept_in(a), layout, [m, n]);
-            return Self::tiled(target, class, &transposed);
-        }
-        let operands = [m * k, n * k, m * n];
-        if target.tier == Tier::CpuTextures && operands.iter().all(|&len| texture::fits(len)) {
-            let shaders = ["gemm_texture_nt", "gemm_texture_nn", "gemm_texture_tn"];
-            let rows = if layout == ProductLayout::Tn { 16 } else { 12 };
-            return Self::direct(shaders, layout, 8, [rows, 2]);
-        }
-        // Where a load from a buffer costs as much as eight multiplications, tiles are larger than registers.
-        if target.subgroups {
-            let shaders = ["gemm_subgroup_nt", "gemm_subgroup_nn", "gemm_subgroup_tn"];
-            // The narrower tiles where the wider ones would waste more beyond the edge.
-            let padded = |cols: usize| n.next_multiple_of(SUBGROUP_LANES * 4 * cols);
-            let cols = if padded(3) < padded(4) { 3 } else { 4 };
-            let mut kernel = Self::direct(shaders, layout, SUBGROUP_LANES, [16, cols]);
-            kernel.tile[1] *= SUBGROUP_LANES;
-            kernel.tiles_per_group = 1;
-            return kernel;
-        }
-        let shaders = ["gemm_direct_nt", "gemm_direct_nn", "gemm_direct_tn"];
-        Self::direct(shaders, layout, 4, [16, 4])
+        let class = ProductClass::of(rec.kept_in(a), layout, [m, n]);
+        let tiling = if scalar { Products::default().tiling(class) } else { target.tiling(class) };
+        let tile = match tiling {
+            Tiling::Blocked(blocking) => blocking.tile(),
+            Tiling::Cooperative(tile) => tile.tile(extent(target, class.operands)),
+        };
+        Self { tiling, tile, scalar, operands: class.operands }
     }
 
-    /// One of the `gemm_direct` family, by layout: `lanes` tiles a workgroup of `rows` × `cols` vectors.
-    fn direct(
-        shaders: [&'static str; 3],
-        layout: ProductLayout,
-        lanes: usize,
-        [rows, cols]: [usize; 2],
-    ) -> Self {
-        Self {
-            shader: shaders[layout as usize],
-            constants: vec![
-                ("LANES", lanes as u32),
-                ("ROWS", rows as u32 / 4),
-                ("COLS", cols as u32),
-            ],
-            tile: [rows, 4 * cols],
-            tiles_per_group: lanes,
-            splits: false,
-        }
+    /// Workgroups for an output of `m × n`.
+    fn groups(&self, [m, n]: [usize; 2]) -> usize {
+        m.div_ceil(self.tile[0]) * n.div_ceil(self.tile[1])
     }
 
-    /// The kernel for a class of products in [`Tier::Gpu`].
-    fn tiled(
+    /// The shader and its constants for a product that means `meaning`.
+    fn variant(
+        &self,
         target: KernelTarget,
-        class: ProductClass,
-        transposed: &[(&'static str, u32)],
-    ) -> Self {
-        let (shader, constants, tile) = match target.tiling(class) {
-            Tiling::Blocked(blocking) => {
-                ("gemm_blocked", blocking_constants(blocking).to_vec(), blocking.tile())
+        meaning: gemm::Constants,
+    ) -> (&'static str, Vec<(&'static str, u32)>) {
+        match self.tiling {
+            Tiling::Blocked(Blocking { threads, vectors }) => {
+                let constants = gemm::Constants {
+                    threads_m: threads[0],
+                    threads_n: threads[1],
+                    rows: vectors[0],
+                    cols: vectors[1],
+                    ..meaning
+                };
+                ("gemm", constants.list())
             }
-            Tiling::Cooperative(tile) => {
+            Tiling::Cooperative(CooperativeTile { subgroups, fragments }) => {
                 let matrices = target.cooperative;
-                let extent = matrices.extent(class.operands).expect("a tiling that is offered");
-                let shader =
-                    if extent == 16 { "gemm_cooperative_16" } else { "gemm_cooperative_8" };
-                let constants = cooperative_constants(tile, matrices);
-                (shader, constants.to_vec(), tile.tile(extent))
+                let constants = gemm_cooperative::Constants {
+                    extent: extent(target, self.operands),
+                    subgroups_m: subgroups[0],
+                    subgroups_n: subgroups[1],
+                    rows: fragments[0],
+                    cols: fragments[1],
+                    subgroup_size: matrices.subgroup_sizes[1],
+                    varies: matrices.subgroup_size_varies(),
+                    ..ConstantList::of(&meaning.list())
+                };
+                ("gemm_cooperative", constants.list())
             }
-        };
-        let constants = [transposed, &constants].concat();
-        Self { shader, constants, tile, tiles_per_group: 1, splits: true }
+        }
     }
 }
 
-fn blocking_constants(Blocking { threads, vectors }: Blocking) -> [(&'static str, u32); 4] {
-    [
-        ("THREADS_M", threads[0]),
-        ("THREADS_N", threads[1]),
-        ("ROWS", vectors[0]),
-        ("COLS", vectors[1]),
-    ]
-}
-
-fn cooperative_constants(
-    CooperativeTile { subgroups, fragments }: CooperativeTile,
-    matrices: CooperativeMatrices,
-) -> [(&'static str, u32); 6] {
-    [
-        ("SUBGROUPS_M", subgroups[0]),
-        ("SUBGROUPS_N", subgroups[1]),
-        ("ROWS", fragments[0]),
-        ("COLS", fragments[1]),
-        ("SUBGROUP_SIZE", matrices.subgroup_sizes[1]),
-        ("VARIES", u32::from(matrices.subgroup_size_varies())),
-    ]
+/// Rows and columns of a fragment.
+fn extent(target: KernelTarget, operands: Precision) -> u32 {
+    target.cooperative.extent(operands).expect("a tiling that is offered")
 }

@@ -1,9 +1,8 @@
 //! Linear layers and the MLP: `y = x·Wᵀ + b`, with residual and GELU fused into the products.
 
 use super::gemm::{Epilogue, add_product, gemm};
-use super::groups_of_lanes;
 use super::reduce::{add_column_sums, add_two_column_sums};
-use crate::gpu::ProductLayout;
+use crate::kernels::ProductLayout;
 use crate::program::{Recorder, Tensor};
 
 /// `x [.., K] → x·weightᵀ + bias [.., N]` with `weight [N, ..]` of `N·K` values.
@@ -95,19 +94,6 @@ pub fn mlp(
         if let Some(residual) = residual {
             rec.add_grad(residual, dy);
         }
-    });
-    y
-}
-
-/// `a + b`, for a residual branch that ends without a projection.
-pub fn residual(rec: &mut Recorder, a: Tensor, b: Tensor) -> Tensor {
-    let y = rec.transient_like(a, "residual", rec.shape(a).to_vec());
-    let count = rec.len(y);
-    rec.dispatch("residual", &[], &[count as u32], &[a, b, y], groups_of_lanes(count));
-    rec.on_backward(y, &[a, b], move |rec, dy| {
-        // One tensor for both: the branch's backward reads it before the shortcut is added to.
-        rec.add_grad(b, dy);
-        rec.add_grad(a, dy);
     });
     y
 }

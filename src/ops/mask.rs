@@ -2,6 +2,7 @@
 
 use super::groups_of_lanes;
 use crate::config::{MaskStrategy, ModelConfig};
+use crate::kernels::{argsort, noise, noise_block};
 use crate::program::{Recorder, Tensor};
 
 /// A mask as orders of patches.
@@ -20,18 +21,32 @@ pub fn noise(rec: &mut Recorder, config: &ModelConfig, step: Tensor, sample_ids:
     let patches = config.num_patches();
     let [grid_h, grid_w] = config.grid();
     let noise = rec.transient("noise", [batch, patches]);
-    let bindings = [step, sample_ids, noise];
-    let smallest = ("MASKS_SMALLEST", u32::from(config.variant.masks_smallest()));
+    let masks_smallest = config.variant.masks_smallest();
     if config.mask_strategy == MaskStrategy::Block {
         // BEiT's blocks cover at least 16 of 196 patches.
         let min_area = (patches * 16 / 196).max(1);
-        let uniform = [batch, grid_h, grid_w, config.num_masked(), min_area].map(|n| n as u32);
-        rec.dispatch("noise_block", &[smallest], &uniform, &bindings, batch.div_ceil(8));
+        let params = noise_block::Params {
+            batch: batch as u32,
+            grid_h: grid_h as u32,
+            grid_w: grid_w as u32,
+            num_masked: config.num_masked() as u32,
+            min_area: min_area as u32,
+        };
+        let bindings = noise_block::Bindings { step, sample_ids, noise };
+        let constants = noise_block::Constants { masks_smallest };
+        rec.launch(params, constants, bindings, batch.div_ceil(8));
     } else {
-        let grid = ("GRID", u32::from(config.mask_strategy == MaskStrategy::Grid));
         let count = batch * patches.div_ceil(4);
-        let uniform = [batch, patches, grid_w, count].map(|n| n as u32);
-        rec.dispatch("noise", &[grid, smallest], &uniform, &bindings, groups_of_lanes(count));
+        let params = noise::Params {
+            batch: batch as u32,
+            patches: patches as u32,
+            grid_w: grid_w as u32,
+            count: count as u32,
+        };
+        let grid = config.mask_strategy == MaskStrategy::Grid;
+        let bindings = noise::Bindings { step, sample_ids, noise };
+        let constants = noise::Constants { grid, masks_smallest };
+        rec.launch(params, constants, bindings, groups_of_lanes(count));
     }
     noise
 }
@@ -42,7 +57,8 @@ pub fn argsort(rec: &mut Recorder, noise: Tensor) -> MaskIds {
     let shuffle = rec.transient("ids_shuffle", [batch, patches]);
     let restore = rec.transient("ids_restore", [batch, patches]);
     let count = batch * patches;
-    let uniform = [patches as u32, count as u32];
-    rec.dispatch("argsort", &[], &uniform, &[noise, shuffle, restore], groups_of_lanes(count));
+    let params = argsort::Params { patches: patches as u32, count: count as u32 };
+    let bindings = argsort::Bindings { noise, ids_shuffle: shuffle, ids_restore: restore };
+    rec.launch(params, Default::default(), bindings, groups_of_lanes(count));
     MaskIds { shuffle, restore }
 }

@@ -2,7 +2,7 @@
 
 use super::groups_of_lanes;
 use crate::config::ModelConfig;
-use crate::gpu::Precision;
+use crate::kernels::{Precision, patchify};
 use crate::program::{Recorder, Tensor};
 
 /// Order of a patch's values.
@@ -29,14 +29,22 @@ pub fn patchify(
     let (ids, first, rows) = visible.unwrap_or((rec.unused(), 0, patches));
     let out = rec.transient_of(precision, "patches", [batch, rows, config.patch_dim()]);
     let count = rec.len(out);
-    let constants = [
-        ("GATHER", u32::from(visible.is_some())),
-        ("CHANNEL_FIRST", u32::from(flatten == Flatten::ChannelFirst)),
-    ];
+    let constants = patchify::Constants {
+        gather: visible.is_some(),
+        channel_first: flatten == Flatten::ChannelFirst,
+    };
     let [patch_h, patch_w] = config.patch_size;
-    let grid_w = config.grid()[1];
-    let uniform = [rows, first, patches, grid_w, patch_h, patch_w, config.channels, count];
-    let uniform = uniform.map(|n| n as u32);
-    rec.dispatch("patchify", &constants, &uniform, &[images, ids, out], groups_of_lanes(count));
+    let params = patchify::Params {
+        rows: rows as u32,
+        first: first as u32,
+        patches: patches as u32,
+        grid_w: config.grid()[1] as u32,
+        patch_h: patch_h as u32,
+        patch_w: patch_w as u32,
+        channels: config.channels as u32,
+        count: count as u32,
+    };
+    let bindings = patchify::Bindings { images, ids_shuffle: ids, out };
+    rec.launch(params, constants, bindings, groups_of_lanes(count));
     out
 }

@@ -1,12 +1,11 @@
 //! Sums over rows.
 
-use super::{Vectors, groups_of_eight};
+use crate::kernels::column_sum;
 use crate::program::{Recorder, Tensor};
 
-/// Rows that are summed at once; more go through partial sums.
-pub(super) fn rows_per_chunk(rec: &Recorder) -> usize {
-    // Few cores: a second launch costs more than it gains.
-    if rec.tier().is_cpu() { 16_384 } else { 4096 }
+/// Rows that are summed at once of `rows`; more go through partial sums.
+pub(super) fn rows_per_chunk(rec: &Recorder, rows: usize) -> usize {
+    rec.target().rows_per_sum().min(rows)
 }
 
 /// Groups of a kernel that takes 32 columns of a chunk of rows each.
@@ -45,7 +44,7 @@ fn in_one_chunk(
 ) -> Option<Tensor> {
     let dim = rec.len(out);
     let rows = rec.len(x) / dim;
-    let per_chunk = rows_per_chunk(rec);
+    let per_chunk = rows_per_chunk(rec, rows);
     (rows > per_chunk).then(|| {
         let partial = rec.transient("partial sums", [rows.div_ceil(per_chunk), dim]);
         let sum = Sum { x, out: partial, rows, dim, per_chunk, accumulate: false };
@@ -71,27 +70,30 @@ impl Sum {
         let rows = rec.len(x) / dim;
         Self { x, out, rows, dim, per_chunk: rows, accumulate: true }
     }
+
+    fn chunks(&self) -> usize {
+        self.rows.div_ceil(self.per_chunk)
+    }
 }
 
 fn column_sum(rec: &mut Recorder, sum: Sum, filter: Option<(Tensor, u32)>, second: Option<Sum>) {
-    let Sum { x, out, rows, dim, per_chunk, accumulate } = sum;
-    let count = rec.len(out);
-    let accumulates = ("ACCUMULATE", u32::from(accumulate));
-    if let (None, None, Some(vectors)) = (filter, second, Vectors::choose(rec, dim, &[x])) {
-        let uniform = [rows, dim, per_chunk, count].map(|n| n as u32);
-        let groups = groups_of_eight(count / 4);
-        let kernel = vectors.of("column_sum_texture", "column_sum_vector");
-        rec.dispatch(kernel, &[accumulates], &uniform, &[x, out], groups);
-        return;
-    }
-    let constants = [("FILTER", u32::from(filter.is_some())), accumulates];
-    let (kinds, wanted) = filter.unwrap_or((rec.unused(), 0));
-    let groups = groups_of_strips(count / dim, dim);
+    let constants = column_sum::Constants { filter: filter.is_some(), accumulate: sum.accumulate };
+    let groups = groups_of_strips(sum.chunks(), sum.dim);
     let (x2, out2, rows2, dim2, groups2) = match second {
         Some(Sum { x, out, rows, dim, .. }) => (x, out, rows, dim, groups_of_strips(1, dim)),
         None => (rec.unused(), rec.unused_out(), 0, 0, 0),
     };
-    let uniform = [rows, dim, per_chunk, wanted as usize, groups, rows2, dim2, groups2];
-    let bindings = [x, kinds, out, x2, out2];
-    rec.dispatch("column_sum", &constants, &uniform.map(|n| n as u32), &bindings, groups + groups2);
+    let (row_kind, wanted) = filter.unwrap_or((rec.unused(), 0));
+    let params = column_sum::Params {
+        rows: sum.rows as u32,
+        dim: sum.dim as u32,
+        rows_per_chunk: sum.per_chunk as u32,
+        wanted,
+        groups: groups as u32,
+        rows2: rows2 as u32,
+        dim2: dim2 as u32,
+        groups2: groups2 as u32,
+    };
+    let bindings = column_sum::Bindings { x: sum.x, row_kind, out: sum.out, x2, out2 };
+    rec.launch(params, constants, bindings, groups + groups2);
 }

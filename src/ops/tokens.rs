@@ -4,6 +4,7 @@ use super::groups_of_lanes;
 use super::mask::MaskIds;
 use super::reduce::add_column_sums;
 use crate::config::ModelConfig;
+use crate::kernels::{assemble_tokens, gather_tokens, position_grad, token_maps};
 use crate::program::{Recorder, Tensor};
 
 /// How a sequence is laid out; the numbers are the shader's.
@@ -20,7 +21,7 @@ pub enum Layout {
     Concatenated = 3,
 }
 
-/// Index maps of a sequence, see `token_maps.wgsl`.
+/// Index maps of a sequence, see `shaders/tokens/token_maps.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenMaps {
     /// `[B, T]`: row of the given tokens, or a mark for cls or mask token.
@@ -35,7 +36,7 @@ pub struct TokenMaps {
     pub target: Tensor,
 }
 
-/// Marks in a token map, as in `common.wgsl`.
+/// Marks in a token map, as in `shaders/prelude/common.wgsl`.
 const CLS_TOKEN: u32 = 0xffff_fffe;
 const MASK_TOKEN: u32 = 0xffff_fffd;
 
@@ -62,22 +63,29 @@ pub fn token_maps(
     .map(|(name, extent)| rec.transient(name, [batch, extent]));
     let extent = tokens.max(sources).max(rows);
     let patches = if layout == Layout::Shuffled { config.len_keep() } else { config.num_patches() };
-    let uniform = [
-        batch * extent,
-        extent,
-        tokens,
-        sources,
-        rows,
-        config.num_patches(),
-        tokens - patches,
-        config.len_keep(),
-        config.first_visible(),
-        row_offset,
-    ]
-    .map(|n| n as u32);
-    let constants = [("LAYOUT", layout as u32), ("CLS_GIVEN", u32::from(cls_given))];
-    let bindings = [ids.shuffle, ids.restore, source, row, source_token, row_token, target];
-    rec.dispatch("token_maps", &constants, &uniform, &bindings, groups_of_lanes(batch * extent));
+    let params = token_maps::Params {
+        count: (batch * extent) as u32,
+        extent: extent as u32,
+        tokens: tokens as u32,
+        sources: sources as u32,
+        rows: rows as u32,
+        patches: config.num_patches() as u32,
+        cls: (tokens - patches) as u32,
+        len_keep: config.len_keep() as u32,
+        first_visible: config.first_visible() as u32,
+        row_offset: row_offset as u32,
+    };
+    let constants = token_maps::Constants { layout: layout as u32, cls_given };
+    let bindings = token_maps::Bindings {
+        ids_shuffle: ids.shuffle,
+        ids_restore: ids.restore,
+        token_source: source,
+        token_row: row,
+        source_token,
+        row_token,
+        token_target: target,
+    };
+    rec.launch(params, constants, bindings, groups_of_lanes(batch * extent));
     TokenMaps { source, row, source_token, row_token, target }
 }
 
@@ -97,17 +105,22 @@ pub fn assemble_tokens(
     let out = rec.transient_like(given, "tokens", [batch, tokens, dim]);
     let count = rec.len(out);
     let unused = rec.unused();
-    let bindings = [
+    let bindings = assemble_tokens::Bindings {
         given,
-        maps.source,
-        maps.row,
-        cls.unwrap_or(unused),
-        mask.unwrap_or(unused),
+        token_source: maps.source,
+        token_row: maps.row,
+        cls_token: cls.unwrap_or(unused),
+        mask_token: mask.unwrap_or(unused),
         positions,
         out,
-    ];
-    let uniform = [tokens, sources, dim, count].map(|n| n as u32);
-    rec.dispatch("assemble_tokens", &[], &uniform, &bindings, groups_of_lanes(count));
+    };
+    let params = move |count: usize| assemble_tokens::Params {
+        tokens: tokens as u32,
+        sources: sources as u32,
+        dim: dim as u32,
+        count: count as u32,
+    };
+    rec.launch(params(count), Default::default(), bindings, groups_of_lanes(count));
     let inputs: Vec<Tensor> =
         [Some(given), cls, mask, Some(positions)].into_iter().flatten().collect();
     rec.on_backward(out, &inputs, move |rec, dy| {
@@ -119,17 +132,23 @@ pub fn assemble_tokens(
         if let Some(grad) = rec.param_grad(positions) {
             let rows = rec.shape(maps.row_token)[1];
             let count = rows * dim;
-            let uniform = [batch, tokens, rows, dim, count].map(|n| n as u32);
-            let bindings = [dy, maps.row_token, grad];
-            rec.dispatch("position_grad", &[], &uniform, &bindings, groups_of_lanes(count));
+            let params = position_grad::Params {
+                batch: batch as u32,
+                tokens: tokens as u32,
+                rows: rows as u32,
+                dim: dim as u32,
+                count: count as u32,
+            };
+            let bindings =
+                position_grad::Bindings { dy, row_token: maps.row_token, d_positions: grad };
+            rec.launch(params, Default::default(), bindings, groups_of_lanes(count));
         }
         if rec.needs_grad(given) {
             let (d_given, accumulate) = rec.grad_target(given);
             assert!(!accumulate, "tokens are assembled into one sequence");
             let count = rec.len(given);
-            let uniform = [tokens, sources, dim, count].map(|n| n as u32);
-            let bindings = [dy, maps.source_token, d_given];
-            rec.dispatch("gather_tokens", &[], &uniform, &bindings, groups_of_lanes(count));
+            let bindings = gather_tokens::Bindings { dy, source_token: maps.source_token, d_given };
+            rec.launch(params(count), Default::default(), bindings, groups_of_lanes(count));
         }
     });
     out

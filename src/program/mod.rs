@@ -1,43 +1,67 @@
-//! A step is a program, recorded once: ops append dispatches to a [`Recorder`], its tape yields the
-//! backward pass, [`Plan`] shares memory by liveness, and [`Program`] is the result on a device,
+//! A step is a program, recorded once: ops append launches to a [`Recorder`], its tape yields the
+//! backward pass, [`Plan`] shares memory by liveness, and [`Program`] is the result on a [`Device`],
 //! run again and again without creating anything.
 
+mod device;
+#[cfg(feature = "native")]
+mod open;
 mod plan;
 mod recompute;
 mod recorder;
 mod timing;
+mod transfer;
+#[cfg(feature = "native")]
+mod uploads;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+pub use device::{Buffer, Device, DeviceSummary};
+#[cfg(feature = "native")]
+pub use open::{DeviceChoice, DeviceOptions, Opened};
 pub use plan::Plan;
 use recorder::Place;
-pub use recorder::{Recorder, Tensor};
+pub use recorder::{Recorder, Tensor, Work};
 pub use timing::DispatchTime;
-use timing::Work;
-
-use crate::error::Result;
+use timing::LaunchWork;
+pub use transfer::ReadBack;
 #[cfg(feature = "native")]
-use crate::gpu::Staged;
-use crate::gpu::shaders::{Element, Shader};
-use crate::gpu::{Buffer, CommandList, Dispatch, Gpu, Precision};
+pub use transfer::{Staged, Staging};
+#[cfg(feature = "native")]
+pub use uploads::Uploads;
+
+#[cfg(feature = "cpu")]
+use crate::cpu;
+use crate::error::Result;
+#[cfg(feature = "gpu")]
+use crate::gpu;
+use crate::kernels::{Element, Precision, Shader};
 
 /// Buffers by label, shared between programs (parameters, optimiser state).
 pub type Buffers = HashMap<String, Arc<Buffer>>;
 
 /// A recorded program on a device.
 pub struct Program {
-    gpu: Gpu,
-    list: CommandList,
+    device: Device,
+    list: List,
     plan: Plan,
     externals: Buffers,
     /// One per dispatch.
     steps: Vec<Step>,
 }
 
+/// The launches, ready to run.
+enum List {
+    #[cfg(feature = "gpu")]
+    Gpu(gpu::CommandList),
+    #[cfg(feature = "cpu")]
+    Cpu(cpu::CommandList),
+}
+
 struct Step {
     kernel: &'static str,
-    work: Work,
+    work: LaunchWork,
     writes: Vec<Written>,
 }
 
@@ -59,20 +83,20 @@ impl Program {
     ///
     /// # Panics
     /// If a shared buffer is smaller than the recording says.
-    pub fn build(gpu: &Gpu, recorder: &Recorder, shared: &Buffers) -> Result<Self> {
-        let plan = Plan::new(recorder, gpu.max_binding())?;
+    pub fn build(device: &Device, recorder: &Recorder, shared: &Buffers) -> Result<Self> {
+        let plan = Plan::new(recorder, device.max_binding())?;
         let mut externals = Buffers::new();
         for external in &recorder.externals {
             let buffer = match shared.get(&external.label) {
                 Some(buffer) => Arc::clone(buffer),
-                None => Arc::new(gpu.buffer(&external.label, external.bytes)?),
+                None => Arc::new(device.buffer(&external.label, external.bytes)?),
             };
             assert!(buffer.bytes() >= external.bytes, "{} is too small", external.label);
             externals.insert(external.label.clone(), buffer);
         }
-        let slots = plan.slots.iter().map(|&n| gpu.buffer("activations", n).map(Arc::new));
+        let slots = plan.slots.iter().map(|&n| device.buffer("activations", n).map(Arc::new));
         let slots: Vec<Arc<Buffer>> = slots.collect::<Result<_>>()?;
-        gpu.check()?;
+        device.check()?;
         let range = |tensor: Tensor| -> (&Arc<Buffer>, u64, u64) {
             let info = &recorder.tensors[tensor.0];
             // Bindings are whole words.
@@ -87,30 +111,53 @@ impl Program {
                 }
             }
         };
-        let bound = |tensor: Tensor| -> (&Buffer, u64, u64) {
-            let (buffer, first, bytes) = range(tensor);
-            (buffer, first, bytes)
+        let list = match device {
+            #[cfg(feature = "gpu")]
+            Device::Gpu(gpu) => {
+                let bound = |&tensor: &Tensor| {
+                    let (buffer, first, bytes) = range(tensor);
+                    (buffer.on_gpu(), first, bytes)
+                };
+                let dispatches: Vec<gpu::Dispatch<'_>> = recorder
+                    .recorded
+                    .iter()
+                    .map(|op| gpu::Dispatch {
+                        kernel: op.kernel.clone(),
+                        uniform: &op.uniform,
+                        bindings: op.bindings.iter().map(bound).collect(),
+                        groups: op.groups,
+                    })
+                    .collect();
+                let cleared: Vec<_> = recorder.cleared.iter().map(bound).collect();
+                List::Gpu(gpu::CommandList::new(gpu, &dispatches, &cleared)?)
+            }
+            #[cfg(feature = "cpu")]
+            Device::Cpu(cpu) => {
+                let bound = |&tensor: &Tensor| {
+                    let (buffer, first, bytes) = range(tensor);
+                    (buffer.on_cpu(), first, bytes)
+                };
+                let dispatches: Vec<cpu::Dispatch<'_>> = recorder
+                    .recorded
+                    .iter()
+                    .map(|op| cpu::Dispatch {
+                        kernel: &op.kernel,
+                        uniform: &op.uniform,
+                        bindings: op.bindings.iter().map(bound).collect(),
+                    })
+                    .collect();
+                let cleared: Vec<_> = recorder.cleared.iter().map(bound).collect();
+                List::Cpu(cpu::CommandList::new(cpu, &dispatches, &cleared))
+            }
         };
-        let dispatches: Vec<Dispatch<'_>> = recorder
-            .recorded
-            .iter()
-            .map(|op| Dispatch {
-                kernel: op.kernel.clone(),
-                uniform: &op.uniform,
-                bindings: op.bindings.iter().map(|&tensor| bound(tensor)).collect(),
-                groups: op.groups,
-            })
-            .collect();
-        let cleared: Vec<_> = recorder.cleared.iter().map(|&tensor| bound(tensor)).collect();
-        let list = CommandList::new(gpu, &dispatches, &cleared)?;
         let steps = recorder.recorded.iter().map(|op| Step {
             kernel: op.kernel.shader,
-            work: Work::of(recorder, op),
+            work: LaunchWork::of(recorder, op),
             writes: op
                 .accesses()
-                .zip(Shader::named(op.kernel.shader).elements)
+                .zip(Shader::named(op.kernel.shader).bindings)
                 .filter(|&((_, writes), _)| writes)
-                .map(|((tensor, _), &element)| {
+                .map(|((tensor, _), binding)| {
                     let info = &recorder.tensors[tensor.0];
                     let (buffer, first, _) = range(tensor);
                     let label = if op.scope.is_empty() || info.label.contains(&op.scope) {
@@ -118,14 +165,14 @@ impl Program {
                     } else {
                         format!("{} ({})", info.label, op.scope)
                     };
-                    let precision = (element != Element::Word).then_some(info.precision);
+                    let precision = (binding.element != Element::Word).then_some(info.precision);
                     let bytes = info.bytes();
                     Written { label, buffer: Arc::clone(buffer), first, bytes, precision }
                 })
                 .collect(),
         });
         let steps = steps.collect();
-        Ok(Self { gpu: gpu.clone(), list, plan, externals, steps })
+        Ok(Self { device: device.clone(), list, plan, externals, steps })
     }
 
     /// The memory plan.
@@ -135,21 +182,29 @@ impl Program {
 
     /// Number of dispatches of one run.
     pub fn dispatches(&self) -> usize {
-        self.list.len()
+        self.steps.len()
     }
 
-    /// Runs the whole program in one submission; returns at once.
+    /// Runs the whole program in one submission; on a GPU returns at once.
     pub fn submit(&self) {
         Self::submit_all(&[(self, true)]);
     }
 
-    /// Runs programs one after the other in one submission; returns at once. The flag says whether
+    /// Runs programs one after the other in one submission; on a GPU returns at once. The flag says whether
     /// a program's cleared tensors are zeroed first.
     ///
     /// # Panics
-    /// If there is no program.
+    /// If there is no program, or they are of several kinds of devices.
     pub fn submit_all(programs: &[(&Program, bool)]) {
-        CommandList::submit_all(&lists(programs));
+        let (first, _) = programs.first().expect("a program to run");
+        match &first.list {
+            #[cfg(feature = "gpu")]
+            List::Gpu(_) => gpu::CommandList::submit_all(&gpu_lists(programs)),
+            #[cfg(feature = "cpu")]
+            List::Cpu(_) => programs
+                .iter()
+                .for_each(|(program, clear)| program.run(0..program.steps.len(), *clear)),
+        }
     }
 
     /// The same after the copy of what was staged to the external buffer `label` of the first one.
@@ -159,7 +214,27 @@ impl Program {
     #[cfg(feature = "native")]
     pub fn submit_with(programs: &[(&Program, bool)], staged: Staged, label: &str) {
         let (first, _) = programs.first().expect("a program to run");
-        CommandList::submit_with(&lists(programs), staged, first.buffer(label));
+        match staged {
+            Staged::Gpu(staged) => {
+                let target = first.buffer(label).on_gpu();
+                gpu::CommandList::submit_with(&gpu_lists(programs), staged, target);
+            }
+            Staged::Cpu(staged) => {
+                let Device::Cpu(cpu) = &first.device else { panic!("staged for another device") };
+                staged.copy_to(cpu, first.buffer(label).on_cpu());
+                Self::submit_all(programs);
+            }
+        }
+    }
+
+    /// Runs some of the launches, the clearing included if `clear`.
+    fn run(&self, range: Range<usize>, clear: bool) {
+        match &self.list {
+            #[cfg(feature = "gpu")]
+            List::Gpu(list) => list.submit_range(range, clear),
+            #[cfg(feature = "cpu")]
+            List::Cpu(list) => list.run(range, clear),
+        }
     }
 
     /// The external buffer `label`.
@@ -172,7 +247,7 @@ impl Program {
 
     /// Uploads words to the external buffer `label` before the next run.
     pub fn write<T: bytemuck::NoUninit>(&self, label: &str, data: &[T]) {
-        self.gpu.write(self.buffer(label), 0, bytemuck::cast_slice(data));
+        self.device.write(self.buffer(label), 0, bytemuck::cast_slice(data));
     }
 
     /// Reads the external buffer `label` after the runs submitted so far.
@@ -181,8 +256,17 @@ impl Program {
     /// [`crate::Error::Device`] if the device failed.
     pub async fn read<T: bytemuck::Pod>(&self, label: &str) -> Result<Vec<T>> {
         let buffer = self.buffer(label);
-        let bytes = self.gpu.read(buffer, 0, buffer.bytes()).await?;
+        let bytes = self.device.read(buffer, 0, buffer.bytes()).await?;
         Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
+    /// Waits for the runs submitted so far.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub async fn wait(&self) -> Result<()> {
+        let buffer = self.externals.values().next().expect("a program leaves something behind");
+        self.device.read(buffer, 0, 4).await.map(drop)
     }
 
     /// Runs the program once and returns the time of every dispatch, in order; `None` where the adapter
@@ -191,17 +275,22 @@ impl Program {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn time(&self) -> Result<Option<Vec<DispatchTime>>> {
-        let Some(times) = self.list.time().await? else { return Ok(None) };
-        let with_work = |(i, (step, nanoseconds)): (usize, (&Step, f64))| DispatchTime {
+        let times = match &self.list {
+            #[cfg(feature = "gpu")]
+            List::Gpu(list) => list.time().await?,
+            #[cfg(feature = "cpu")]
+            List::Cpu(list) => Some(list.time()),
+        };
+        let Some(times) = times else { return Ok(None) };
+        let with_work = |(step, nanoseconds): (&Step, f64)| DispatchTime {
             kernel: step.kernel,
             computes: step.writes.first().map_or_else(String::new, |w| w.label.clone()),
             sizes: step.work.sizes.clone(),
             nanoseconds,
             flops: step.work.flops,
             bytes: step.work.bytes,
-            copied_bytes: self.list.copied_bytes(i),
         };
-        Ok(Some(self.steps.iter().zip(times).enumerate().map(with_work).collect()))
+        Ok(Some(self.steps.iter().zip(times).map(with_work).collect()))
     }
 
     /// Runs the program dispatch by dispatch and returns the label of the first tensor that is
@@ -211,11 +300,11 @@ impl Program {
     /// [`crate::Error::Device`] if the device failed.
     pub async fn first_non_finite(&self) -> Result<Option<String>> {
         for (i, step) in self.steps.iter().enumerate() {
-            self.list.submit_range(i..i + 1, i == 0);
+            self.run(i..i + 1, i == 0);
             for written in &step.writes {
                 // Index maps hold marks whose bits would read as NaN.
                 let Some(precision) = written.precision else { continue };
-                let bytes = self.gpu.read(&written.buffer, written.first, written.bytes).await?;
+                let bytes = self.device.read(&written.buffer, written.first, written.bytes).await?;
                 if has_non_finite(&bytes[..written.bytes as usize], precision) {
                     return Ok(Some(written.label.clone()));
                 }
@@ -225,8 +314,14 @@ impl Program {
     }
 }
 
-fn lists<'a>(programs: &[(&'a Program, bool)]) -> Vec<(&'a CommandList, bool)> {
-    programs.iter().map(|&(program, clear)| (&program.list, clear)).collect()
+#[cfg(feature = "gpu")]
+fn gpu_lists<'a>(programs: &[(&'a Program, bool)]) -> Vec<(&'a gpu::CommandList, bool)> {
+    let list = |program: &'a Program| match &program.list {
+        List::Gpu(list) => list,
+        #[cfg(feature = "cpu")]
+        List::Cpu(_) => panic!("programs of several kinds of devices"),
+    };
+    programs.iter().map(|&(program, clear)| (list(program), clear)).collect()
 }
 
 fn has_non_finite(bytes: &[u8], precision: Precision) -> bool {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::recorder::{Place, Recorder};
 use crate::error::{Error, Result};
-use crate::gpu::BINDING_ALIGNMENT;
+use crate::kernels::BINDING_ALIGNMENT;
 use crate::tensor::by_name;
 
 /// Memory and work of a recorded program.
@@ -139,14 +139,20 @@ fn too_large(label: &str, shape: &[usize], bytes: u64, limit: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Tier;
+    use crate::kernels::{Processor, add};
+    use crate::program::Tensor;
+
+    fn launch_add(rec: &mut Recorder, count: usize, x: Tensor, out: Tensor) {
+        let params = add::Params { count: count as u32 };
+        rec.launch(params, add::Constants::default(), add::Bindings { x, out }, 1);
+    }
 
     fn chain(lengths: &[usize]) -> Recorder {
-        let mut rec = Recorder::new(Tier::Gpu, false);
+        let mut rec = Recorder::new(Processor::Gpu, false);
         let mut x = rec.external("input", [lengths[0]]);
         for &n in lengths {
             let y = rec.transient("y", [n]);
-            rec.dispatch("add", &[], &[n as u32], &[x, y], 1);
+            launch_add(&mut rec, n, x, y);
             x = y;
         }
         rec
@@ -171,18 +177,18 @@ mod tests {
 
     #[test]
     fn what_stays_takes_no_larger_slot_than_it_needs() {
-        let mut rec = Recorder::new(Tier::Gpu, false);
+        let mut rec = Recorder::new(Processor::Gpu, false);
         let mut x = rec.external("input", [64]);
         let mut stay = Vec::new();
         for _ in 0..3 {
             let [large, small] = [640, 64].map(|n| rec.transient("y", [n]));
-            rec.dispatch("add", &[], &[640], &[x, large], 1);
-            rec.dispatch("add", &[], &[64], &[large, small], 1);
+            launch_add(&mut rec, 640, x, large);
+            launch_add(&mut rec, 64, large, small);
             stay.push(small);
             x = small;
         }
         for pair in stay.windows(2) {
-            rec.dispatch("add", &[], &[64], pair, 1);
+            launch_add(&mut rec, 64, pair[0], pair[1]);
         }
         let plan = Plan::new(&rec, 1 << 20).unwrap();
         assert_eq!(plan.slots, [2560, 256, 256, 256]);
@@ -190,10 +196,10 @@ mod tests {
 
     #[test]
     fn an_oversized_tensor_is_refused_with_the_batch_that_fits() {
-        let mut rec = Recorder::new(Tier::Gpu, false);
+        let mut rec = Recorder::new(Processor::Gpu, false);
         let x = rec.transient("x", [64, 1 << 20]);
         let y = rec.transient("y", [4]);
-        rec.dispatch("add", &[], &[4], &[x, y], 1);
+        launch_add(&mut rec, 4, x, y);
         let error = Plan::new(&rec, 128 << 20).unwrap_err().to_string();
         assert!(error.contains("a batch of 32 would fit"), "{error}");
     }

@@ -4,12 +4,17 @@
 use std::collections::HashMap;
 use std::mem;
 
-use crate::gpu::shaders::{Access, Element, Reduction, Shader};
-use crate::gpu::{BINDING_ALIGNMENT, KernelKey, KernelTarget, Precision, Tier, Types};
+use crate::kernels::{
+    BINDING_ALIGNMENT, Binding, ConstantList, Element, KernelKey, KernelTarget, Launch, Precision,
+    Reduction, Shader, Types, add,
+};
 
 /// A tensor of 32-bit words (f32 or u32), or of f16, in a [`Recorder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tensor(pub(super) usize);
+
+/// Values of a stand-in: no binding is smaller than the largest structure in `shaders/`.
+const STAND_IN: usize = 16;
 
 /// Where a tensor lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +61,18 @@ pub(super) struct Recorded {
 impl Recorded {
     /// The bindings with whether the kernel writes them.
     pub fn accesses(&self) -> impl Iterator<Item = (Tensor, bool)> {
-        let accesses = Shader::named(self.kernel.shader).bindings;
-        let writes = accesses.iter().map(|&access| access == Access::Write);
-        self.bindings.iter().copied().zip(writes)
+        let bindings = Shader::named(self.kernel.shader).bindings;
+        self.bindings.iter().copied().zip(bindings.iter().map(|binding| binding.writes))
     }
+}
+
+/// How much a launch does.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    /// Workgroups.
+    pub groups: usize,
+    /// Floating-point operations of matrix work.
+    pub flops: u64,
 }
 
 pub(super) type Backward = Box<dyn FnOnce(&mut Recorder)>;
@@ -103,11 +116,6 @@ impl Recorder {
     /// Which kernels to record.
     pub fn target(&self) -> KernelTarget {
         self.target
-    }
-
-    /// Their family.
-    pub fn tier(&self) -> Tier {
-        self.target.tier
     }
 
     /// How weights and activations are kept from now on.
@@ -317,80 +325,84 @@ impl Recorder {
     }
 
     fn stand_in(&mut self, label: &str) -> Tensor {
-        let tensor = self.external(label, [4]);
+        let tensor = self.external(label, [STAND_IN]);
         self.tensors[tensor.0].is_unused = true;
         tensor
     }
 
-    /// Appends a kernel launch; `bindings` follow the shader's order from binding 1, and decide its
-    /// element types.
+    /// Appends a launch of the kernel that takes `bindings`, whose tensors decide its element types.
     ///
     /// # Panics
-    /// If the number of bindings is not the shader's, a written tensor is bound twice, or no variant of the
-    /// kernel has their element types.
-    pub fn dispatch(
+    /// If a written tensor is bound twice, or no variant of the kernel has the tensors' element types.
+    pub fn launch<B: Launch<Tensor>>(
         &mut self,
-        shader: &'static str,
-        constants: &[(&'static str, u32)],
-        uniform: &[u32],
-        bindings: &[Tensor],
+        params: B::Params,
+        constants: B::Constants,
+        bindings: B,
         groups: usize,
     ) {
-        self.dispatch_with_flops(shader, constants, uniform, bindings, groups, 0);
+        self.launch_work(params, constants, bindings, Work { groups, flops: 0 });
     }
 
-    /// [`Self::dispatch`] of a kernel that does `flops` floating-point operations of matrix work.
-    pub fn dispatch_with_flops(
+    /// [`Self::launch`] of a kernel that does matrix work.
+    pub fn launch_work<B: Launch<Tensor>>(
         &mut self,
-        shader: &'static str,
-        constants: &[(&'static str, u32)],
-        uniform: &[u32],
-        bindings: &[Tensor],
-        groups: usize,
-        flops: u64,
+        params: B::Params,
+        constants: B::Constants,
+        bindings: B,
+        work: Work,
     ) {
-        let types = self.types(Shader::named(shader), bindings);
-        let reduces = Shader::named(shader).reduces;
-        let reduction = if reduces { self.target.reduction() } else { Reduction::default() };
+        self.launch_variant((B::KERNEL, constants.list()), params, bindings, work);
+    }
+
+    /// [`Self::launch_work`] of a kernel, with its constants, that means the same as the one that takes `bindings`.
+    pub fn launch_variant<B: Launch<Tensor>>(
+        &mut self,
+        (shader, constants): (&'static str, Vec<(&'static str, u32)>),
+        params: B::Params,
+        bindings: B,
+        Work { groups, flops }: Work,
+    ) {
+        let known = Shader::named(shader);
+        assert_eq!(known.twin, B::KERNEL, "{shader} does not take what {} takes", B::KERNEL);
+        let bindings: Vec<Tensor> = bindings.into();
+        let types = self.types(known, &bindings);
+        let reduction = if known.reduces { self.target.reduction() } else { Reduction::default() };
         let entry = Recorded {
-            kernel: KernelKey { shader, constants: constants.to_vec(), types, reduction },
-            uniform: uniform.to_vec(),
-            bindings: bindings.to_vec(),
+            kernel: KernelKey { shader, constants, types, reduction },
+            uniform: bytemuck::cast_slice(&[params]).to_vec(),
+            bindings,
             groups: u32::try_from(groups).expect("at most u32::MAX workgroups"),
             flops,
             scope: self.scope.clone(),
         };
-        let accesses = Shader::named(shader).bindings;
-        for (i, (&tensor, &access)) in bindings.iter().zip(accesses).enumerate() {
-            // What is read as a texture may be written: it is a copy then, or the kernel works in place.
-            let mut others = bindings.iter().zip(accesses).enumerate().filter(|&(j, _)| j != i);
-            let again = others.any(|(_, (&other, &how))| other == tensor && how != Access::Texture);
-            let clash = access == Access::Write && again;
-            assert!(!clash, "{shader} writes a tensor that it also binds elsewhere");
+        for (i, (tensor, writes)) in entry.accesses().enumerate() {
+            let again =
+                entry.bindings.iter().enumerate().any(|(j, &other)| j != i && other == tensor);
+            assert!(!(writes && again), "{shader} writes a tensor that it also binds elsewhere");
         }
         self.recorded.push(entry);
     }
 
     /// The variant of a kernel that takes `bindings`.
     fn types(&self, shader: &Shader, bindings: &[Tensor]) -> Types {
-        let name = shader.name;
-        assert_eq!(bindings.len(), shader.bindings.len(), "bindings of {name}");
         let used = || {
-            let pairs = bindings.iter().zip(shader.elements);
-            let pairs = pairs.map(|(&tensor, &element)| (&self.tensors[tensor.0], element));
+            let pairs = bindings.iter().zip(shader.bindings);
+            let pairs = pairs.map(|(&tensor, binding)| (&self.tensors[tensor.0], binding));
             pairs.filter(|(tensor, _)| !tensor.is_unused)
         };
         let precision_of = |wanted: Element| {
-            let found = used().find(|&(_, element)| element == wanted);
+            let found = used().find(|(_, binding)| binding.element == wanted);
             found.map_or(Precision::F32, |(tensor, _)| tensor.precision)
         };
         let types = Types {
             activations: precision_of(Element::Activation),
             output: precision_of(Element::Output),
         };
-        for (tensor, element) in used() {
+        for (tensor, Binding { name, element, .. }) in used() {
             let fits = tensor.precision == element.precision(types);
-            assert!(fits, "{name} does not take {} in {:?}", tensor.label, tensor.precision);
+            let kernel = shader.name;
+            assert!(fits, "{kernel}'s {name} is not {} in {:?}", tensor.label, tensor.precision);
         }
         types
     }
@@ -462,7 +474,9 @@ impl Recorder {
             None => self.tensors[tensor.0].grad = Some(grad),
             Some(sum) => {
                 let count = self.len(sum);
-                self.dispatch("add", &[], &[count as u32], &[grad, sum], count.div_ceil(64));
+                let params = add::Params { count: count as u32 };
+                let bindings = add::Bindings { x: grad, out: sum };
+                self.launch(params, add::Constants::default(), bindings, count.div_ceil(64));
             }
         }
     }

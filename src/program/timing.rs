@@ -1,7 +1,6 @@
 //! What a dispatch costs: its time, and the work to hold that against.
 
 use super::recorder::{Recorded, Recorder};
-use crate::gpu::shaders::{Access, Shader};
 
 /// Time and work of one dispatch of a program.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +17,6 @@ pub struct DispatchTime {
     pub flops: u64,
     /// Bytes of all that it binds; what is read and written counts once.
     pub bytes: u64,
-    /// Bytes copied into textures before it, outside of its time.
-    pub copied_bytes: u64,
 }
 
 impl DispatchTime {
@@ -35,26 +32,25 @@ impl DispatchTime {
 }
 
 /// A dispatch's work, known when it is recorded; the fields are those of [`DispatchTime`].
-pub(super) struct Work {
+pub(super) struct LaunchWork {
     pub sizes: String,
     pub flops: u64,
     pub bytes: u64,
 }
 
-impl Work {
+impl LaunchWork {
     /// The work of `op`, one of `recorder`'s.
     pub fn of(recorder: &Recorder, op: &Recorded) -> Self {
         let mut bytes = 0;
         let (mut read, mut written) = (Vec::new(), Vec::new());
-        let accesses = Shader::named(op.kernel.shader).bindings;
-        for (&tensor, &access) in op.bindings.iter().zip(accesses) {
+        for (tensor, writes) in op.accesses() {
             let info = &recorder.tensors[tensor.0];
             if info.is_unused {
                 continue;
             }
             bytes += info.bytes();
             let extents: Vec<String> = info.shape.iter().map(ToString::to_string).collect();
-            let side = if access == Access::Write { &mut written } else { &mut read };
+            let side = if writes { &mut written } else { &mut read };
             side.push(extents.join("×"));
         }
         let sizes = format!("{} → {}", read.join(", "), written.join(", "));
@@ -65,20 +61,16 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Tier;
+    use crate::kernels::Processor;
     use crate::ops::linear;
 
     #[test]
     fn work_is_that_of_the_tensors_bound() {
-        let of = |tier| {
-            let mut rec = Recorder::new(tier, false);
-            let (x, weight) = (rec.external("x", [5, 8]), rec.external("weight", [16, 8]));
-            linear(&mut rec, x, weight, None);
-            Work::of(&rec, &rec.recorded[0])
-        };
-        let work = of(Tier::Gpu);
+        let mut rec = Recorder::new(Processor::Gpu, false);
+        let (x, weight) = (rec.external("x", [5, 8]), rec.external("weight", [16, 8]));
+        linear(&mut rec, x, weight, None);
+        let work = LaunchWork::of(&rec, &rec.recorded[0]);
         assert_eq!(work.sizes, "5×8, 16×8 → 5×16");
         assert_eq!((work.flops, work.bytes), (2 * 5 * 8 * 16, 4 * (40 + 128 + 80)));
-        assert_eq!(of(Tier::CpuTextures).bytes, work.bytes);
     }
 }

@@ -10,10 +10,10 @@ use super::step::MaskSource;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::data::{Batch, Normalization, Skipped, Split, fixed_batch, fixed_indices};
 use crate::error::Result;
-use crate::gpu::Gpu;
 use crate::model::predict::Predictor;
 use crate::model::reconstruct::Reconstructor;
 use crate::model::store::ParamStore;
+use crate::program::Device;
 use crate::report::Picture;
 use crate::report::confusion::Confusion;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
@@ -67,7 +67,7 @@ impl MaskedAssessment {
     /// # Errors
     /// If no picture can be read, or the device has not enough memory.
     pub fn new(
-        gpu: &Gpu,
+        device: &Device,
         recipe: &Recipe,
         store: &ParamStore,
         split: &Split,
@@ -75,14 +75,14 @@ impl MaskedAssessment {
     ) -> Result<Self> {
         let (model, source) = (&recipe.model, &split.held_out);
         let indices = fixed_indices(source.len(), recipe.data.held_out_images, recipe.seed);
-        let held_out = HeldOut::new(gpu, recipe, store, source, normalization, &indices)?;
+        let held_out = HeldOut::new(device, recipe, store, source, normalization, &indices)?;
         let shown = indices.len().min(recipe.data.pictures.max(1));
         let (pictures, bad) =
             fixed_batch(source, normalization, model.image_size, &indices[..shown])?;
         let skipped = held_out.skipped().iter().cloned().chain(bad).collect();
         let reconstructor = match model.target {
             PatchTarget::Tokens { .. } => None,
-            _ => Some(Reconstructor::new(gpu, model, shown, store, MaskSource::Generated)?),
+            _ => Some(Reconstructor::new(device, model, shown, store, MaskSource::Generated)?),
         };
         Ok(Self {
             model: model.clone(),
@@ -104,11 +104,11 @@ impl MaskedAssessment {
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn mean_color_loss(&self, gpu: &Gpu) -> Result<Option<f64>> {
+    pub fn mean_color_loss(&self, device: &Device) -> Result<Option<f64>> {
         if !self.model.target.is_pixels() {
             return Ok(None);
         }
-        block_on(self.held_out.mean_color_loss(gpu, &self.model)).map(Some)
+        block_on(self.held_out.mean_color_loss(device, &self.model)).map(Some)
     }
 }
 

@@ -9,8 +9,8 @@ use super::recipe::Recipe;
 use crate::config::ModelConfig;
 use crate::data::{Cursor, Normalization};
 use crate::error::{Error, Result};
-use crate::gpu::Precision;
-use crate::ops::optim::{STATE_WORDS, State};
+use crate::kernels::Precision;
+use crate::ops::optimizer::{STATE_WORDS, State};
 use crate::tensor::TensorMap;
 use crate::weights::safetensors;
 

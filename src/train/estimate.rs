@@ -8,11 +8,11 @@ use serde::Serialize;
 use super::step::{MaskSource, StepConfig, Task};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gpu::{BINDING_ALIGNMENT, KernelTarget, Precision, STAGING_BUFFERS};
+use crate::kernels::{BINDING_ALIGNMENT, KernelTarget, Precision, STAGING_BUFFERS};
 use crate::model::objective::masked_objective;
 use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
-use crate::ops::optim::{AdamW, Optimizer};
+use crate::ops::optimizer::{AdamW, Optimizer};
 use crate::program::{Plan, Recorder};
 
 /// What a device offers.
@@ -279,10 +279,10 @@ fn indexable(config: &ModelConfig, batch: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{DEFAULT_MAX_BINDING, Tier};
+    use crate::kernels::{DEFAULT_MAX_BINDING, Processor};
 
     fn limits() -> Limits {
-        Limits { target: Tier::Gpu.into(), max_binding: DEFAULT_MAX_BINDING, memory: None }
+        Limits { target: Processor::Device.into(), max_binding: DEFAULT_MAX_BINDING, memory: None }
     }
 
     fn preset(name: &str) -> ModelConfig {

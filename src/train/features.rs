@@ -7,10 +7,10 @@ use pollster::block_on;
 use crate::config::ModelConfig;
 use crate::data::{Augment, Cursor, ImageSource, Loader, LoaderOptions, Normalization, Skipped};
 use crate::error::Result;
-use crate::gpu::Gpu;
 use crate::model::classifier::Pool;
 use crate::model::features::Embedder;
 use crate::model::store::ParamStore;
+use crate::program::Device;
 
 /// Features with the pictures that they belong to.
 #[derive(Debug, Clone, Default)]
@@ -50,7 +50,7 @@ impl Features {
 #[derive(Clone, Copy)]
 pub struct Encoder<'a> {
     /// The device.
-    pub gpu: &'a Gpu,
+    pub device: &'a Device,
     /// Sizes.
     pub config: &'a ModelConfig,
     /// Parameters.
@@ -74,9 +74,9 @@ pub fn extract(
     augment: &Augment,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Features> {
-    let Encoder { gpu, config, store, normalization } = encoder;
+    let Encoder { device, config, store, normalization } = encoder;
     let batch_size = batch_size.min(source.len());
-    let embedder = Embedder::new(gpu, config, batch_size, store, pool)?;
+    let embedder = Embedder::new(device, config, batch_size, store, pool)?;
     let options =
         LoaderOptions { augment: *augment, ..LoaderOptions::eval(batch_size, config.image_size) };
     let mut loader =

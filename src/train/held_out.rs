@@ -8,11 +8,11 @@ use super::trainer::data;
 use crate::config::ModelConfig;
 use crate::data::{Batch, ImageSource, Normalization, Skipped, fixed_batch};
 use crate::error::Result;
-use crate::gpu::{Gpu, Precision};
+use crate::kernels::Precision;
 use crate::model::store::ParamStore;
-use crate::ops::optim::{STEP_WORDS, Scalars};
+use crate::ops::optimizer::{STEP_WORDS, Scalars};
 use crate::ops::{argsort, noise};
-use crate::program::{Buffers, Program, Recorder};
+use crate::program::{Buffers, Device, Program, Recorder};
 use crate::report::views::Geometry;
 
 /// Epoch number of fixed masks, which no training epoch reaches.
@@ -33,7 +33,7 @@ impl HeldOut {
     /// # Errors
     /// If no picture can be read, or the device has not enough memory.
     pub fn new(
-        gpu: &Gpu,
+        device: &Device,
         recipe: &Recipe,
         store: &ParamStore,
         source: &Arc<dyn ImageSource>,
@@ -43,7 +43,7 @@ impl HeldOut {
         let model = &recipe.model;
         let batch_size = recipe.batch_size.min(indices.len());
         let masks = MaskSource::Generated;
-        let step = EvalStep::new(gpu, model, masks, batch_size, store, Precision::F32)?;
+        let step = EvalStep::new(device, model, masks, batch_size, store, Precision::F32)?;
         let (mut batches, mut skipped) = (Vec::new(), Vec::new());
         for indices in indices.chunks_exact(batch_size) {
             let (batch, bad) = fixed_batch(source, normalization, model.image_size, indices)?;
@@ -81,8 +81,8 @@ impl HeldOut {
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub async fn mean_color_loss(&self, gpu: &Gpu, config: &ModelConfig) -> Result<f64> {
-        let masks = mask_program(gpu, config, self.batches[0].len())?;
+    pub async fn mean_color_loss(&self, device: &Device, config: &ModelConfig) -> Result<f64> {
+        let masks = mask_program(device, config, self.batches[0].len())?;
         let mut sum = 0.0;
         for batch in &self.batches {
             masks.write("step", &[self.scalars]);
@@ -103,14 +103,14 @@ impl HeldOut {
 }
 
 /// The masks of a batch alone, without the network: each patch's rank in `ids_restore`.
-fn mask_program(gpu: &Gpu, config: &ModelConfig, batch: usize) -> Result<Program> {
-    let mut rec = Recorder::new(gpu.target(), false);
+fn mask_program(device: &Device, config: &ModelConfig, batch: usize) -> Result<Program> {
+    let mut rec = Recorder::new(device.target(), false);
     let step = rec.external("step", [STEP_WORDS]);
     let sample_ids = rec.external("sample_ids", [batch]);
     let noise = noise(&mut rec, config, step, sample_ids);
     let ids = argsort(&mut rec, noise);
     rec.keep(ids.restore, "ids_restore");
-    Program::build(gpu, &rec, &Buffers::new())
+    Program::build(device, &rec, &Buffers::new())
 }
 
 fn flat_color_loss(config: &ModelConfig, image: &[f32], restore: &[u32]) -> Result<f64> {

@@ -12,10 +12,10 @@ use super::staged_feed::StagedFeed;
 use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, Normalization};
 use crate::error::Result;
-use crate::gpu::Gpu;
 use crate::model::classifier::Input;
 use crate::model::predict::Predictor;
 use crate::model::store::ParamStore;
+use crate::program::Device;
 use crate::tensor::TensorMap;
 
 /// The probe of a run.
@@ -36,7 +36,7 @@ impl OnlineProbe {
     /// # Errors
     /// If its pictures have no classes or cannot be read, or the device has not enough memory.
     pub fn new(
-        gpu: &Gpu,
+        device: &Device,
         run: &Recipe,
         probe: &ProbeRecipe,
         base: &ParamStore,
@@ -52,12 +52,12 @@ impl OnlineProbe {
         let loader = open_loader(&recipe, &split, normalization, cursor)?;
         let given = TensorMap::new();
         let beginning = resumed.map_or(Beginning::Fresh(&given), Beginning::Resumed);
-        let trainer = Trainer::on_top(gpu, &recipe, base, beginning)?;
+        let trainer = Trainer::on_top(device, &recipe, base, beginning)?;
         let feed = Feed::Pictures(loader);
-        let feed = StagedFeed::start(gpu, feed, trainer.train_step().image_bytes())?;
+        let feed = StagedFeed::start(device, feed, trainer.train_step().image_bytes())?;
         let config = classify.config(&recipe.model);
         let predictor =
-            Predictor::new(gpu, &config, Input::Images, recipe.batch_size, trainer.store())?;
+            Predictor::new(device, &config, Input::Images, recipe.batch_size, trainer.store())?;
         let data = LabelledData::Pictures {
             source: measured_pictures(&recipe, &split)?,
             normalization: normalization.clone(),

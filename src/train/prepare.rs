@@ -17,11 +17,11 @@ use super::target::target_params;
 use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};
 use crate::error::Result;
-use crate::gpu::{Gpu, STAGING_BUFFERS};
+use crate::kernels::STAGING_BUFFERS;
 use crate::model::classifier::Input;
 use crate::model::params::ParamSpec;
 use crate::model::predict::Predictor;
-use crate::program::Plan;
+use crate::program::{Device, Plan};
 use crate::tensor::TensorMap;
 
 /// What a run consists of.
@@ -46,7 +46,7 @@ pub struct Prepared {
 /// # Errors
 /// What the data, the parameters or the device refuse.
 pub fn prepare(
-    gpu: &Gpu,
+    device: &Device,
     recipe: &Recipe,
     mut given: TensorMap,
     resumed: Option<&Checkpoint>,
@@ -65,15 +65,15 @@ pub fn prepare(
         given.extend(target_params(&recipe.model, &split.train, &normalization, recipe.seed)?);
     }
     let beginning = resumed.map_or(Beginning::Fresh(&given), Beginning::Resumed);
-    let trainer = Trainer::new(gpu, recipe, beginning)?;
+    let trainer = Trainer::new(device, recipe, beginning)?;
 
-    let parts = Parts { gpu, recipe, split: &split, normalization: &normalization, cursor };
+    let parts = Parts { device, recipe, split: &split, normalization: &normalization, cursor };
     let mut mean_color_loss = None;
     let (feed, assessment, skipped): (_, Box<dyn Assessment>, _) = match &recipe.classify {
         None => {
             let store = trainer.store();
-            let masked = MaskedAssessment::new(gpu, recipe, store, &split, &normalization)?;
-            mean_color_loss = masked.mean_color_loss(gpu)?;
+            let masked = MaskedAssessment::new(device, recipe, store, &split, &normalization)?;
+            mean_color_loss = masked.mean_color_loss(device)?;
             let skipped = masked.skipped().to_vec();
             (Feed::Pictures(parts.loader()?), Box::new(masked), skipped)
         }
@@ -81,7 +81,7 @@ pub fn prepare(
             let (feed, data, skipped) = parts.labelled(classify, &trainer, observe)?;
             let config = classify.config(&recipe.model);
             let (input, batch) = (recipe.input(), recipe.batch_size);
-            let predictor = Predictor::new(gpu, &config, input, batch, trainer.store())?;
+            let predictor = Predictor::new(device, &config, input, batch, trainer.store())?;
             let names = classify.class_names.clone();
             (feed, Box::new(ClassifierAssessment::new(predictor, data, names)), skipped)
         }
@@ -97,7 +97,7 @@ pub fn prepare(
 
 /// What the parts of a run are made from.
 struct Parts<'a> {
-    gpu: &'a Gpu,
+    device: &'a Device,
     recipe: &'a Recipe,
     split: &'a Split,
     normalization: &'a Normalization,
@@ -132,7 +132,7 @@ impl Parts<'_> {
         let mut features_of = |source: &Arc<dyn ImageSource>| -> Result<Features> {
             let features = extract(
                 Encoder {
-                    gpu: self.gpu,
+                    device: self.device,
                     config: &recipe.model,
                     store: trainer.store(),
                     normalization: self.normalization,
@@ -156,7 +156,7 @@ impl Parts<'_> {
     }
 
     fn derived(&self, trainer: &Trainer, batches_per_epoch: usize) -> Derived {
-        let (recipe, split, gpu) = (self.recipe, self.split, self.gpu);
+        let (recipe, split, device) = (self.recipe, self.split, self.device);
         let model = &recipe.model;
         let [batch, update] = trainer.train_step().programs().map(|program| program.plan());
         let layout = trainer.store().layout();
@@ -168,7 +168,7 @@ impl Parts<'_> {
         };
         Derived {
             webmae: env!("CARGO_PKG_VERSION").to_owned(),
-            adapter: format!("{} ({})", gpu.adapter().name, gpu.adapter().driver),
+            adapter: device.summary().to_string(),
             train_data: split.train.describe(),
             held_out_data: split.how.clone(),
             train_images: split.train.len(),

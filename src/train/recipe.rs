@@ -8,9 +8,9 @@ use crate::config::{ModelConfig, PatchTarget};
 use crate::data::mix::Mix;
 use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
-use crate::gpu::Precision;
+use crate::kernels::Precision;
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Input, Pool, Trainable};
-use crate::ops::optim::{Lars, Optimizer};
+use crate::ops::optimizer::{Lars, Optimizer};
 
 /// LARS as `main_linprobe.py` of facebookresearch/mae has it.
 pub const PROBE_LARS: Lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };

@@ -20,8 +20,9 @@ use super::staged_feed::StagedFeed;
 use super::trainer::{Trainer, gives_up};
 use crate::data::Skipped;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Precision};
-use crate::ops::optim::{METRICS_RING, Metrics};
+use crate::kernels::{Precision, Processor};
+use crate::ops::optimizer::{METRICS_RING, Metrics};
+use crate::program::Device;
 use crate::report::metrics::Record;
 use crate::tensor::TensorMap;
 
@@ -39,15 +40,15 @@ pub enum Start {
 /// [`Error::Diverged`] after several steps in a row that were not finite; otherwise what
 /// the data, the device or the disk refuses. Checkpoints written before stay valid.
 pub fn train(
-    gpu: &Gpu,
+    device: &Device,
     recipe: &Recipe,
     start: Start,
     stop: &AtomicBool,
     observe: &mut dyn FnMut(Event<'_>),
 ) -> Result<Outcome> {
     recipe.validate()?;
-    gpu.check_precision(recipe.precision)?;
-    let mut run = Run::prepare(gpu, recipe, start, observe)?;
+    device.check_precision(recipe.precision)?;
+    let mut run = Run::prepare(device, recipe, start, observe)?;
     run.report_unreadable(observe)?;
     observe(Event::Started {
         step: run.trainer.step(),
@@ -65,7 +66,7 @@ pub fn train(
 
 /// Everything that a running loop holds.
 struct Run<'a> {
-    gpu: &'a Gpu,
+    device: &'a Device,
     recipe: &'a Recipe,
     derived: Derived,
     schedule: Schedule,
@@ -90,7 +91,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn prepare(
-        gpu: &'a Gpu,
+        device: &'a Device,
         recipe: &'a Recipe,
         start: Start,
         observe: &mut dyn FnMut(Event<'_>),
@@ -103,11 +104,11 @@ impl<'a> Run<'a> {
             Start::Resume(path, checkpoint) => (path, TensorMap::new(), Some(checkpoint)),
         };
         let Prepared { trainer, feed, assessment, normalization, mut derived, skipped } =
-            prepare(gpu, recipe, given, resumed.as_deref(), observe)?;
+            prepare(device, recipe, given, resumed.as_deref(), observe)?;
         let probe = recipe.probe.as_ref().map(|probe| {
             let own = resumed.as_ref().and_then(|checkpoint| checkpoint.probe.as_deref());
             let (store, schedule) = (trainer.store(), derived.schedule);
-            OnlineProbe::new(gpu, recipe, probe, store, &normalization, schedule, own)
+            OnlineProbe::new(device, recipe, probe, store, &normalization, schedule, own)
         });
         let probe = probe.transpose()?;
         derived.notes.extend(probe.iter().flat_map(OnlineProbe::notes).cloned());
@@ -118,9 +119,9 @@ impl<'a> Run<'a> {
         };
         folder.write_config(&RunConfig { recipe: recipe.clone(), derived: derived.clone() })?;
         let state = block_on(trainer.store().state())?;
-        let feed = StagedFeed::start(gpu, feed, trainer.train_step().image_bytes())?;
+        let feed = StagedFeed::start(device, feed, trainer.train_step().image_bytes())?;
         Ok(Self {
-            gpu,
+            device,
             recipe,
             schedule: derived.schedule,
             derived,
@@ -156,7 +157,7 @@ impl<'a> Run<'a> {
 
     /// Steps between two readings of the metrics: the device runs ahead by at most twice as many.
     fn lag(&self) -> u64 {
-        if self.gpu.tier().is_cpu() { 1 } else { METRICS_RING as u64 / 4 }
+        if self.device.target().processor == Processor::Cpu { 1 } else { METRICS_RING as u64 / 4 }
     }
 
     /// Once `lag` steps are done, takes in the metrics asked for last time and asks for newer ones.

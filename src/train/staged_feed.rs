@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::feed::Feed;
 use crate::data::{Batch, Cursor, Skipped};
 use crate::error::Result;
-use crate::gpu::{Gpu, Staged, Staging, Uploads};
+use crate::program::{Device, Staged, Staging, Uploads};
 
 /// A batch whose images are on their way to the device.
 pub struct StagedBatch {
@@ -33,10 +33,10 @@ impl StagedFeed {
     ///
     /// # Errors
     /// As [`Uploads::start`].
-    pub fn start(gpu: &Gpu, mut feed: Feed, image_bytes: u64) -> Result<Self> {
+    pub fn start(device: &Device, mut feed: Feed, image_bytes: u64) -> Result<Self> {
         let cursor = feed.cursor();
         let uploads =
-            Uploads::start(gpu, image_bytes, move |staging| stage_next(&mut feed, staging))?;
+            Uploads::start(device, image_bytes, move |staging| stage_next(&mut feed, staging))?;
         let (waited, skipped) = (Duration::ZERO, Vec::new());
         Ok(Self { uploads, cursor, waited, skipped })
     }

@@ -2,18 +2,17 @@
 
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::Result;
-#[cfg(feature = "native")]
-use crate::gpu::Staged;
-use crate::gpu::{Gpu, KernelTarget, Precision, ReadBack};
+use crate::kernels::{KernelTarget, Precision};
 use crate::model::classifier::{ClassifierConfig, Input, classification_objective};
 pub use crate::model::objective::MaskSource;
 use crate::model::objective::masked_objective;
 use crate::model::store::{ParamLayout, ParamStore};
-use crate::ops::optim::{
+use crate::ops::optimizer::{
     METRICS_RING, METRICS_WORDS, Metrics, Optimizer, STATE, STATE_WORDS, STEP_WORDS, Scalars,
     StepTensors, adamw, lars,
 };
-use crate::program::{Plan, Program, Recorder};
+#[cfg(feature = "native")]
+use crate::program::{Device, Plan, Program, ReadBack, Recorder, Staged};
 
 /// What is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -188,19 +187,19 @@ impl EvalStep {
     /// # Errors
     /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
     pub fn new(
-        gpu: &Gpu,
+        device: &Device,
         model: &ModelConfig,
         masks: MaskSource,
         batch: usize,
         store: &ParamStore,
         precision: Precision,
     ) -> Result<Self> {
-        let mut rec = Recorder::new(gpu.target(), false);
+        let mut rec = Recorder::new(device.target(), false);
         rec.set_precision(precision);
         store.layout().declare(&mut rec, false);
         let objective = masked_objective(&mut rec, model, batch, masks, 1);
         rec.clear_first(objective.loss);
-        let program = Program::build(gpu, &rec, store.buffers())?;
+        let program = Program::build(device, &rec, store.buffers())?;
         Ok(Self { program, task: Task::Masked { model: model.clone(), masks } })
     }
 
@@ -237,17 +236,17 @@ impl TrainStep {
     ///
     /// # Errors
     /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
-    pub fn new(gpu: &Gpu, config: StepConfig, store: &ParamStore) -> Result<Self> {
-        let batch = config.record_batch(gpu.target(), store.layout());
-        let batch = Program::build(gpu, &batch, store.buffers())?;
-        let update = config.record_update(gpu.target(), store.layout());
+    pub fn new(device: &Device, config: StepConfig, store: &ParamStore) -> Result<Self> {
+        let batch = config.record_batch(device.target(), store.layout());
+        let batch = Program::build(device, &batch, store.buffers())?;
+        let update = config.record_update(device.target(), store.layout());
         let mut shared = store.buffers().clone();
         shared.insert("loss".to_owned(), batch.buffer("loss").clone());
         if config.task.generates_masks() {
             shared.insert("step".to_owned(), batch.buffer("step").clone());
         }
-        let update = Program::build(gpu, &update, &shared)?;
-        let metrics = ReadBack::new(gpu, (4 * METRICS_RING * METRICS_WORDS) as u64)?;
+        let update = Program::build(device, &update, &shared)?;
+        let metrics = ReadBack::new(device, (4 * METRICS_RING * METRICS_WORDS) as u64)?;
         Ok(Self { config, batch, update, metrics })
     }
 

@@ -9,11 +9,12 @@ use super::staged_feed::StagedBatch;
 use super::step::{BatchData, Task, TrainStep};
 use crate::data::{Batch, Cursor, Normalization};
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Precision};
+use crate::kernels::Precision;
 use crate::model::init::init_params;
 use crate::model::params::{ParamSpec, mae_params};
 use crate::model::store::{ParamLayout, ParamStore, Role};
-use crate::ops::optim::{Metrics, Scalars};
+use crate::ops::optimizer::{Metrics, Scalars};
+use crate::program::Device;
 use crate::tensor::TensorMap;
 
 /// Steps skipped in a row after which a run stops.
@@ -60,12 +61,12 @@ impl Trainer {
     /// [`Error::Config`] if the adapter has not the recipe's precision, [`Error::DoesNotFit`] or
     /// [`Error::Device`] if the device has not enough, [`Error::BadWeights`] if the parameters are of another
     /// model.
-    pub fn new(gpu: &Gpu, recipe: &Recipe, beginning: Beginning<'_>) -> Result<Self> {
-        gpu.check_precision(recipe.precision)?;
-        let (specs, limit) = (params(recipe), gpu.max_binding());
+    pub fn new(device: &Device, recipe: &Recipe, beginning: Beginning<'_>) -> Result<Self> {
+        device.check_precision(recipe.precision)?;
+        let (specs, limit) = (params(recipe), device.max_binding());
         let layout = ParamLayout::with_precision(specs, limit, recipe.precision);
-        let store = ParamStore::new(gpu, layout, true)?;
-        Self::with_store(gpu, recipe, store, beginning)
+        let store = ParamStore::new(device, layout, true)?;
+        Self::with_store(device, recipe, store, beginning)
     }
 
     /// A trainer in f32 whose frozen parameters are those of `base`, as they are at any time; `recipe` trains
@@ -74,20 +75,20 @@ impl Trainer {
     /// # Errors
     /// As [`Self::new`].
     pub fn on_top(
-        gpu: &Gpu,
+        device: &Device,
         recipe: &Recipe,
         base: &ParamStore,
         beginning: Beginning<'_>,
     ) -> Result<Self> {
         let known = |name: &str| base.layout().specs().iter().any(|spec| spec.name == name);
         let own = params(recipe).into_iter().filter(|spec| !known(&spec.name)).collect();
-        let layout = ParamLayout::new(own, gpu.max_binding());
+        let layout = ParamLayout::new(own, device.max_binding());
         let store = ParamStore::on_top(base, layout)?;
-        Self::with_store(gpu, recipe, store, beginning)
+        Self::with_store(device, recipe, store, beginning)
     }
 
     fn with_store(
-        gpu: &Gpu,
+        device: &Device,
         recipe: &Recipe,
         store: ParamStore,
         beginning: Beginning<'_>,
@@ -108,7 +109,7 @@ impl Trainer {
                 0
             }
         };
-        let train = TrainStep::new(gpu, recipe.step_config(), &store)?;
+        let train = TrainStep::new(device, recipe.step_config(), &store)?;
         Ok(Self { recipe: recipe.clone(), store, train, step })
     }
 

@@ -5,9 +5,10 @@ use half::f16;
 
 use super::record_product;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, KernelTarget, Precision, ProductClass, Products, Tier};
+use crate::gpu::Gpu;
+use crate::kernels::{KernelTarget, Precision, Processor, ProductClass, Products};
 use crate::philox::Rng;
-use crate::program::{Buffers, Program};
+use crate::program::{Buffers, Device, Program};
 
 /// `[M, N, K]` with edges in all directions, K long enough for two parts.
 const SIZES: [usize; 3] = [140, 132, 520];
@@ -23,7 +24,7 @@ pub(super) struct Reference {
 impl Reference {
     /// A product of `class`.
     pub(super) async fn new(gpu: &Gpu, class: ProductClass) -> Result<Self> {
-        let blocked = KernelTarget { products: Products::default(), ..Tier::Gpu.into() };
+        let blocked = KernelTarget { products: Products::default(), ..Processor::Gpu.into() };
         Ok(Self { class, values: run(gpu, blocked, class).await? })
     }
 
@@ -47,7 +48,7 @@ fn agree(found: &[f32], wanted: &[f32]) -> bool {
 async fn run(gpu: &Gpu, target: KernelTarget, class: ProductClass) -> Result<Vec<f32>> {
     let [m, n, k] = SIZES;
     let rec = record_product(target, class, SIZES, Precision::F32);
-    let program = Program::build(gpu, &rec, &Buffers::new())?;
+    let program = Program::build(&Device::from(gpu.clone()), &rec, &Buffers::new())?;
     let mut rng = Rng::new(0, [0; 3]);
     for (label, count) in [("a", m * k), ("b", n * k)] {
         let values: Vec<f32> = (0..count).map(|_| rng.normal()).collect();

@@ -5,14 +5,15 @@
 use std::io::Write as _;
 use std::sync::OnceLock;
 
-use webmae::gpu::{Gpu, GpuOptions};
+use webmae::gpu::GpuOptions;
+use webmae::program::Device;
 
 /// The device of this test binary. Without an adapter the test fails: it is never skipped.
 ///
 /// `WEBMAE_TEST_CHECKED=1` keeps the shaders' run-time checks, `WEBMAE_TEST_DEFAULT_LIMITS=1` asks
-/// for exactly WebGPU's default limits, `WEBMAE_TEST_TIER=gpu` takes the kernels of another tier.
-pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
+/// for exactly WebGPU's default limits, `WEBMAE_TEST_TIER=device` takes the kernels of another tier.
+pub fn device() -> &'static Device {
+    static GPU: OnceLock<Device> = OnceLock::new();
     GPU.get_or_init(|| {
         let is_set = |name| std::env::var(name).is_ok_and(|value| value == "1");
         let options = GpuOptions {
@@ -21,7 +22,7 @@ pub fn gpu() -> &'static Gpu {
             tier: std::env::var("WEBMAE_TEST_TIER").ok().map(|tier| tier.parse().expect("a tier")),
             ..Default::default()
         };
-        pollster::block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+        pollster::block_on(Device::new(&options)).expect("the tests need a graphics adapter")
     })
 }
 

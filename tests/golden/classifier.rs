@@ -8,7 +8,7 @@ use webmae::program::{Program, Recorder};
 use webmae::weights::{Format, Missing, to_internal};
 
 use crate::case::Case;
-use crate::common::gpu;
+use crate::common::device;
 
 pub fn run(case: &Case) -> Vec<String> {
     let (format, pool) = match case.kind() {
@@ -33,9 +33,9 @@ pub fn run(case: &Case) -> Vec<String> {
         let converted = to_internal(format, &model, &case.group(prefix), missing);
         converted.unwrap_or_else(|e| panic!("{prefix}: {e}")).tensors
     };
-    let gpu = gpu();
-    let layout = ParamLayout::new(config.params(), gpu.max_binding());
-    let store = ParamStore::new(gpu, layout, true).expect("memory");
+    let device = device();
+    let layout = ParamLayout::new(config.params(), device.max_binding());
+    let store = ParamStore::new(device, layout, true).expect("memory");
     let values = internal("param.", Missing::Refused);
     let mut failures = Vec::new();
     for spec in store.layout().specs() {
@@ -48,7 +48,7 @@ pub fn run(case: &Case) -> Vec<String> {
     let pixels = case.tensor("input.pixel_values");
     let labels: Vec<u32> = case.tensor("input.labels").data.iter().map(|&l| l as u32).collect();
     let batch = labels.len();
-    let mut rec = Recorder::new(gpu.tier(), true);
+    let mut rec = Recorder::new(device.tier(), true);
     store.layout().declare(&mut rec, true);
     let classified = classify(&mut rec, &config, batch, Input::Images, true);
     let wanted = rec.external("labels", [batch]);
@@ -64,7 +64,7 @@ pub fn run(case: &Case) -> Vec<String> {
     rec.keep(encoded.encoder_input, "encoder_input");
     rec.keep(latent, "latent");
     rec.keep(classified.logits, "logits");
-    let program = Program::build(gpu, &rec, store.buffers()).expect("a program");
+    let program = Program::build(device, &rec, store.buffers()).expect("a program");
     program.write(Input::Images.label(), &pixels.data);
     program.write("labels", &labels);
     program.submit();

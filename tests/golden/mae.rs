@@ -10,7 +10,7 @@ use webmae::tensor::TensorMap;
 use webmae::weights::{Converted, Format, Missing, to_internal};
 
 use crate::case::Case;
-use crate::common::gpu;
+use crate::common::device;
 
 pub fn format(case: &Case) -> Format {
     match case.kind() {
@@ -28,16 +28,16 @@ pub fn internal(case: &Case, prefix: &str, missing: Missing) -> Converted {
 
 pub fn run(case: &Case) -> Vec<String> {
     let config = case.model();
-    let gpu = gpu();
-    let layout = ParamLayout::new(mae_params(&config), gpu.max_binding());
-    let store = ParamStore::new(gpu, layout, true).expect("memory");
+    let device = device();
+    let layout = ParamLayout::new(mae_params(&config), device.max_binding());
+    let store = ParamStore::new(device, layout, true).expect("memory");
     store.load(Role::Value, &internal(case, "param.", Missing::Refused).tensors).expect("weights");
 
     let pixels = case.tensor("input.pixel_values");
     let noise_values = case.tensor("input.noise");
     let batch = pixels.shape[0];
     let patches = config.num_patches();
-    let mut rec = Recorder::new(gpu.tier(), true);
+    let mut rec = Recorder::new(device.tier(), true);
     store.layout().declare(&mut rec, true);
     let images = rec.external("images", pixels.shape.clone());
     let noise = rec.external("noise", [batch, patches]);
@@ -75,7 +75,7 @@ pub fn run(case: &Case) -> Vec<String> {
             }
         }
     }
-    let program = Program::build(gpu, &rec, store.buffers()).expect("a program");
+    let program = Program::build(device, &rec, store.buffers()).expect("a program");
     program.write("images", &pixels.data);
     program.write("noise", &noise_values.data);
     program.submit();

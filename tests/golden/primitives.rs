@@ -1,7 +1,7 @@
 //! Single ops with random upstream gradients against float64.
 
 use pollster::block_on;
-use webmae::gpu::Precision;
+use webmae::kernels::Precision;
 use webmae::model::position::sin_cos_2d;
 use webmae::ops::{
     BatchNorm, Flatten, Heads, Target, argsort, attention, batch_norm, cross_entropy, layer_norm,
@@ -11,7 +11,7 @@ use webmae::program::{Buffers, Program, Recorder, Tensor};
 use webmae::{ModelConfig, Variant};
 
 use crate::case::Case;
-use crate::common::{gpu, max_abs, max_difference};
+use crate::common::{device, max_abs, max_difference};
 
 pub fn run(case: &Case) -> Vec<String> {
     let mut failures = mask_counts(case);
@@ -70,7 +70,7 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(group: &'a Group<'a>) -> Self {
-        let rec = Recorder::new(gpu().tier(), true);
+        let rec = Recorder::new(device().tier(), true);
         Self { group, rec, inputs: Vec::new(), results: Vec::new() }
     }
 
@@ -115,7 +115,7 @@ impl<'a> Bench<'a> {
     }
 
     fn run(self) -> (Program, Vec<String>) {
-        let program = Program::build(gpu(), &self.rec, &Buffers::new()).expect("a program");
+        let program = Program::build(device(), &self.rec, &Buffers::new()).expect("a program");
         for name in &self.inputs {
             program.write(name, &self.group.tensor(name).data);
         }
@@ -191,7 +191,7 @@ impl Group<'_> {
         bench.rec.keep(y, "y");
         let dx = bench.rec.grad(column).expect("a gradient");
         bench.rec.keep(dx, "dx");
-        let program = Program::build(gpu(), &bench.rec, &Buffers::new()).expect("a program");
+        let program = Program::build(device(), &bench.rec, &Buffers::new()).expect("a program");
         program.write("column", &self.tensor("x").data);
         program.write("dy", &self.tensor("dy").data);
         program.write("ones", &[1.0_f32]);
@@ -226,7 +226,7 @@ impl Group<'_> {
             }
             out
         };
-        let mut rec = Recorder::new(gpu().tier(), true);
+        let mut rec = Recorder::new(device().tier(), true);
         let qkv = rec.external("qkv", [b, n, 3 * h * d]);
         rec.require_grad(qkv);
         let o = attention(&mut rec, qkv, Heads { count: h, dim: d });
@@ -236,7 +236,7 @@ impl Group<'_> {
         rec.backward();
         let d_qkv = rec.grad(qkv).expect("a gradient");
         rec.keep(d_qkv, "dqkv");
-        let program = Program::build(gpu(), &rec, &Buffers::new()).expect("a program");
+        let program = Program::build(device(), &rec, &Buffers::new()).expect("a program");
         program.write("qkv", &fused(&["q", "k", "v"]));
         program.write("do", &fused(&["do"]));
         program.submit();
@@ -277,7 +277,7 @@ impl Group<'_> {
         cross_entropy(&mut bench.rec, logits, target, rows, loss);
         let d_logits = bench.rec.grad(logits).expect("a gradient");
         bench.rec.keep(d_logits, "dlogits");
-        let program = Program::build(gpu(), &bench.rec, &Buffers::new()).expect("a program");
+        let program = Program::build(device(), &bench.rec, &Buffers::new()).expect("a program");
         program.write("logits", &self.tensor("logits").data);
         if soft {
             program.write("target", &self.tensor("target").data);
@@ -322,11 +322,11 @@ impl Group<'_> {
             [("channel_row_col", Flatten::ChannelFirst), ("row_col_channel", Flatten::ChannelLast)];
         let mut failures = Vec::new();
         for (name, flatten) in orders {
-            let mut rec = Recorder::new(gpu().tier(), false);
+            let mut rec = Recorder::new(device().tier(), false);
             let images = rec.external("images", image.shape.clone());
             let out = patchify(&mut rec, &config, images, flatten, Precision::F32, None);
             rec.keep(out, "out");
-            let program = Program::build(gpu(), &rec, &Buffers::new()).expect("a program");
+            let program = Program::build(device(), &rec, &Buffers::new()).expect("a program");
             program.write("images", &image.data);
             program.submit();
             let actual: Vec<f32> = block_on(program.read("out")).expect("patches");
@@ -350,12 +350,12 @@ impl Group<'_> {
     fn masking(&self) -> Vec<String> {
         let noise = self.tensor("noise");
         let keep = self.description["len_keep"].as_u64().expect("len_keep") as f32;
-        let mut rec = Recorder::new(gpu().tier(), false);
+        let mut rec = Recorder::new(device().tier(), false);
         let input = rec.external("noise", noise.shape.clone());
         let ids = argsort(&mut rec, input);
         rec.keep(ids.shuffle, "ids_shuffle");
         rec.keep(ids.restore, "ids_restore");
-        let program = Program::build(gpu(), &rec, &Buffers::new()).expect("a program");
+        let program = Program::build(device(), &rec, &Buffers::new()).expect("a program");
         program.write("noise", &noise.data);
         program.submit();
         let read = |name: &str| -> Vec<f32> {

@@ -2,19 +2,19 @@
 
 use pollster::block_on;
 use webmae::data::mix::soft_targets;
-use webmae::gpu::Precision;
+use webmae::kernels::Precision;
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{AdamW, Lars, Optimizer, Scalars};
+use webmae::ops::optimizer::{AdamW, Lars, Optimizer, Scalars};
 use webmae::program::{Program, Recorder};
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 use webmae::weights::{Format, Missing, to_hugging_face, to_internal};
 use webmae::{ModelConfig, StackConfig};
 
 use crate::case::Case;
-use crate::common::{gpu, max_abs, max_difference};
+use crate::common::{device, max_abs, max_difference};
 
 fn scalars(step: usize, lr: f32) -> Scalars {
     Scalars { step: step as u32, lr, ..Default::default() }
@@ -34,9 +34,9 @@ fn check_losses(case: &Case, actual: &[f32], failures: &mut Vec<String>) {
 
 pub fn adamw(case: &Case) -> Vec<String> {
     let model = case.model();
-    let gpu = gpu();
-    let layout = ParamLayout::new(mae_params(&model), gpu.max_binding());
-    let store = ParamStore::new(gpu, layout, true).expect("memory");
+    let device = device();
+    let layout = ParamLayout::new(mae_params(&model), device.max_binding());
+    let store = ParamStore::new(device, layout, true).expect("memory");
     let format = Format::HuggingFaceMae;
     let initial = to_internal(format, &model, &case.group("param."), Missing::Refused);
     store.load(Role::Value, &initial.expect("weights").tensors).expect("weights");
@@ -58,7 +58,7 @@ pub fn adamw(case: &Case) -> Vec<String> {
         recompute: false,
         precision: Precision::F32,
     };
-    let mut step = TrainStep::new(gpu, config, &store).expect("a program");
+    let mut step = TrainStep::new(device, config, &store).expect("a program");
     let chunk = |name: &str, i: usize| {
         let data = &case.tensor(name).data;
         let len = data.len() / steps;
@@ -100,7 +100,7 @@ pub fn adamw(case: &Case) -> Vec<String> {
 
 /// The probe's head alone, on given features, through the real step.
 pub fn lars(case: &Case) -> Vec<String> {
-    let gpu = gpu();
+    let device = device();
     let json = &case.json["config"];
     let number = |name: &str| json[name].as_f64().expect("a number") as f32;
     let [steps, batch, dim, classes] = ["steps", "batch", "dim", "classes"].map(|n| case.size(n));
@@ -116,8 +116,8 @@ pub fn lars(case: &Case) -> Vec<String> {
         learned_positions: false,
         drop_path: 0.0,
     };
-    let layout = ParamLayout::new(classifier.params(), gpu.max_binding());
-    let store = ParamStore::new(gpu, layout, true).expect("memory");
+    let layout = ParamLayout::new(classifier.params(), device.max_binding());
+    let store = ParamStore::new(device, layout, true).expect("memory");
     let mut initial = init_params(store.layout().specs(), model.grid(), 0);
     for part in ["weight", "bias"] {
         let given = case.tensor(&format!("param.head.1.{part}"));
@@ -138,7 +138,7 @@ pub fn lars(case: &Case) -> Vec<String> {
         recompute: false,
         precision: Precision::F32,
     };
-    let mut step = TrainStep::new(gpu, config, &store).expect("a program");
+    let mut step = TrainStep::new(device, config, &store).expect("a program");
     let features = case.tensor("input.features").data.chunks(batch * dim);
     let labels = case.tensor("input.labels").data.chunks(batch);
     let mut losses = Vec::new();
@@ -168,12 +168,12 @@ pub fn lars(case: &Case) -> Vec<String> {
         }
     }
     let features = case.tensor("input.eval_features");
-    let mut rec = Recorder::new(gpu.tier(), false);
+    let mut rec = Recorder::new(device.tier(), false);
     store.layout().declare(&mut rec, false);
     let rows = features.shape[0];
     let logits = classify(&mut rec, &classifier, rows, Input::Features, false).logits;
     rec.keep(logits, "logits");
-    let eval = Program::build(gpu, &rec, store.buffers()).expect("a program");
+    let eval = Program::build(device, &rec, store.buffers()).expect("a program");
     eval.write(Input::Features.label(), &features.data);
     eval.submit();
     let logits: Vec<f32> = block_on(eval.read("logits")).expect("logits");

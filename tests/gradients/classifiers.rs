@@ -3,15 +3,15 @@
 use pollster::block_on;
 use webmae::Variant;
 use webmae::data::mix::soft_targets;
-use webmae::gpu::Precision;
+use webmae::kernels::Precision;
 use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable};
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::Optimizer;
+use webmae::ops::optimizer::Optimizer;
 use webmae::program::Program;
 use webmae::tensor::TensorMap;
 use webmae::train::step::{StepConfig, Task};
 
-use crate::common::{gpu, within};
+use crate::common::{device, within};
 use crate::masked::model;
 use crate::slopes::{OPTIMIZER, Objective, Tally, moved_params, normal};
 
@@ -75,11 +75,12 @@ impl Recorded {
         config.validate().expect("a valid configuration");
         let specs = config.params();
         let params = moved_params(&specs, config.model.grid());
-        let store = ParamStore::new(gpu(), ParamLayout::new(specs, gpu().max_binding()), true);
+        let store =
+            ParamStore::new(device(), ParamLayout::new(specs, device().max_binding()), true);
         let store = store.expect("memory");
         store.load(Role::Value, &params).expect("weights");
-        let rec = step.record_batch(gpu().tier(), store.layout());
-        let program = Program::build(gpu(), &rec, store.buffers()).expect("a program");
+        let rec = step.record_batch(device().tier(), store.layout());
+        let program = Program::build(device(), &rec, store.buffers()).expect("a program");
         let values = match input {
             Input::Images => config.model.image_len(),
             Input::Features => config.model.encoder.dim,

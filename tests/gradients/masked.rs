@@ -1,16 +1,16 @@
 //! Masked pre-training of every variant and every kind of target.
 
 use pollster::block_on;
-use webmae::gpu::Precision;
+use webmae::kernels::Precision;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optim::{Metrics, Optimizer, Scalars};
+use webmae::ops::optimizer::{Metrics, Optimizer, Scalars};
 use webmae::program::Program;
 use webmae::tensor::TensorMap;
 use webmae::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
 use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 
-use crate::common::{gpu, max_abs, max_difference, within};
+use crate::common::{device, max_abs, max_difference, within};
 use crate::slopes::{OPTIMIZER, Objective, Tally, moved_params, normal};
 
 /// 12 patches of 2×3 pixels in a grid of 4×3.
@@ -90,8 +90,8 @@ pub fn step_config(model: &ModelConfig, batch_size: usize, masks: MaskSource) ->
 }
 
 fn store(model: &ModelConfig, params: &TensorMap) -> ParamStore {
-    let layout = ParamLayout::new(mae_params(model), gpu().max_binding());
-    let store = ParamStore::new(gpu(), layout, true).expect("memory");
+    let layout = ParamLayout::new(mae_params(model), device().max_binding());
+    let store = ParamStore::new(device(), layout, true).expect("memory");
     store.load(Role::Value, params).expect("weights");
     store
 }
@@ -114,8 +114,11 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
     let tokens = tokens(model, BATCH);
     let batch = BatchData { images: &images, noise: &noise, tokens: &tokens, ..Default::default() };
 
-    let program =
-        Program::build(gpu(), &config.record_batch(gpu().tier(), store.layout()), store.buffers());
+    let program = Program::build(
+        device(),
+        &config.record_batch(device().tier(), store.layout()),
+        store.buffers(),
+    );
     let program = program.expect("a program");
     program.write("images", &images);
     program.write("noise", &noise);
@@ -126,7 +129,7 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
     let loss: Vec<f32> = block_on(program.read("loss")).expect("a loss");
     let gradients = block_on(store.read(Role::Grad)).expect("gradients");
     let masks = MaskSource::Given;
-    let eval = EvalStep::new(gpu(), model, masks, BATCH, &store, Precision::F32);
+    let eval = EvalStep::new(device(), model, masks, BATCH, &store, Precision::F32);
     let eval = eval.expect("a program");
     let evaluate = || f64::from(block_on(eval.run(Scalars::default(), batch)).expect("a loss"));
     let evaluated = evaluate();
@@ -168,7 +171,7 @@ pub fn step_of_four(
         precision: Precision::F32,
         ..step_config(model, batch_size, MaskSource::Generated)
     };
-    let mut step = TrainStep::new(gpu(), config, &store).expect("a program");
+    let mut step = TrainStep::new(device(), config, &store).expect("a program");
     for i in 0..4 / batch_size {
         let part = |len: usize| i * batch_size * len / 4..(i + 1) * batch_size * len / 4;
         let batch = BatchData {

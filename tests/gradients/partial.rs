@@ -1,7 +1,7 @@
 //! Training a part of a classifier: the same gradients as when everything is trained, with less
 //! work and memory, and nothing kept for what is frozen.
 
-use webmae::gpu::{BINDING_ALIGNMENT, DEFAULT_MAX_BINDING, Tier};
+use webmae::kernels::{BINDING_ALIGNMENT, DEFAULT_MAX_BINDING, Processor};
 use webmae::model::classifier::{ClassifierConfig, Input, Trainable};
 use webmae::model::params::ParamSpec;
 use webmae::model::store::ParamLayout;
@@ -68,7 +68,7 @@ fn a_part_has_the_gradients_of_the_whole() {
 fn what_is_frozen_costs_nothing() {
     let mut failures = Vec::new();
     for (name, whole) in cases() {
-        for tier in Tier::ALL {
+        for tier in Processor::ALL {
             let mut before: Option<[u64; 4]> = None;
             for trainable in PARTS {
                 let config = ClassifierConfig { trainable, ..whole.clone() };

@@ -1,7 +1,7 @@
 //! Recomputation changes memory and work, and not one bit of losses and gradients.
 
 use webmae::ModelConfig;
-use webmae::gpu::{DEFAULT_MAX_BINDING, Tier};
+use webmae::kernels::{DEFAULT_MAX_BINDING, Processor};
 use webmae::model::classifier::{ClassifierConfig, Input, Trainable};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
@@ -79,7 +79,8 @@ fn only_trained_blocks_are_recorded_again_and_without_their_last_product() {
     for (name, config, recomputed) in classifiers() {
         let layout = ParamLayout::new(config.params(), DEFAULT_MAX_BINDING);
         let step = classifiers::step_config(&config, Input::Images);
-        let launches = |step: &StepConfig| step.record_batch(Tier::Gpu, &layout).kernels().count();
+        let launches =
+            |step: &StepConfig| step.record_batch(Processor::Device, &layout).kernels().count();
         // Norm, qkv, attention, projection; norm, first product; and what joins the shortcut.
         let block = if config.drop_path > 0.0 { 7 } else { 6 };
         let more = launches(&recomputing(step.clone())) - launches(&step);
@@ -93,7 +94,7 @@ fn memory_shrinks_more_than_work_grows() {
         let model = ModelConfig::preset(preset).expect("a preset");
         let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
         let step = masked::step_config(&model, 64, MaskSource::Generated);
-        for tier in Tier::ALL {
+        for tier in Processor::ALL {
             let plan = |step: &StepConfig| {
                 let [batch, _] =
                     step.plan(tier.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");

@@ -3,7 +3,7 @@
 use webmae::model::init::init_params;
 use webmae::model::params::ParamSpec;
 use webmae::model::store::{ParamStore, Role};
-use webmae::ops::optim::AdamW;
+use webmae::ops::optimizer::AdamW;
 use webmae::philox::Rng;
 use webmae::tensor::{HostTensor, TensorMap};
 

@@ -1,6 +1,6 @@
 //! Attention, forward and backward.
 
-use webmae::gpu::{Precision, Tier};
+use webmae::kernels::{Precision, Processor};
 use webmae::ops::{Heads, attention};
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
@@ -52,7 +52,7 @@ const WIDEST: [usize; 4] = [1, 8, 1, 128];
 /// CPU drivers take minutes to compile a wide head's loops once they are unrolled, as the kernels for GPUs have
 /// them: there these run heads of up to 16 values only. The widest run checked.
 fn sizes(setup: &Setup) -> Vec<[usize; 4]> {
-    let unrolled = setup.tier == Tier::Gpu && setup.gpu.tier().is_cpu();
+    let unrolled = setup.tier == Processor::Device && setup.device.tier().is_cpu();
     let mut sizes = NARROW.to_vec();
     sizes.extend(WIDE.iter().filter(|size| !unrolled || size[3] <= 16));
     if !unrolled && setup.checked {
@@ -82,7 +82,7 @@ fn attentions() {
 fn extreme_scores_stay_finite() {
     let mut failures = Failures::default();
     for setup in setups() {
-        let width = if setup.tier == Tier::CpuTextures { 16 } else { 5 };
+        let width = if setup.tier == Processor::CpuTextures { 16 } else { 5 };
         let sizes @ [_, _, heads, dim] = [1, 67, 2, width];
         let values: usize = sizes.iter().product();
         let dy = normal(2, values);

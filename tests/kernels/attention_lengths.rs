@@ -1,7 +1,7 @@
 //! Attention from one token to several thousand and for heads of 16 to 80 values, in f32 and in f16.
 //! Inputs are values that f16 has, so that f64 code sees the same ones.
 
-use webmae::gpu::{Precision, Tier};
+use webmae::kernels::{Precision, Processor};
 
 use crate::attention::run;
 use crate::bench::{Failures, Setup, halves, normal, setups, wide};
@@ -9,7 +9,9 @@ use crate::oracle;
 
 /// What the adapter offers; `half_precision` fails where that is f32 alone.
 fn precisions(setup: &Setup) -> impl Iterator<Item = Precision> {
-    [Precision::F32, Precision::F16].into_iter().filter(|&p| setup.gpu.check_precision(p).is_ok())
+    [Precision::F32, Precision::F16]
+        .into_iter()
+        .filter(|&p| setup.device.check_precision(p).is_ok())
 }
 
 /// What the output and the gradient may be wrong by. In f16 both are rounded, and the gradient is made from a
@@ -29,7 +31,7 @@ fn inputs(sizes: [usize; 4]) -> [Vec<f32>; 2] {
 /// llvmpipe takes many seconds to compile the loops over a wide head that reads storage buffers; the kernels that
 /// suit it read textures. There the other tiers run heads of 16 values only.
 fn compiles_fast(setup: &Setup, dim: usize) -> bool {
-    dim <= 16 || setup.tier == setup.gpu.tier() || setup.gpu.tier() != Tier::CpuTextures
+    dim <= 16 || setup.tier == setup.device.tier() || setup.device.tier() != Processor::CpuTextures
 }
 
 /// Every width, and lengths up to one past 1024: batch, tokens, heads, values per head.
@@ -80,7 +82,7 @@ fn thousands_of_tokens() {
         let expected = oracle::attention_of_tokens(&wide(&qkv), DIM, &wide(&dy), &chosen);
         for setup in setups().iter().filter(|setup| !setup.checked) {
             // From storage buffers llvmpipe reads slowly.
-            if tokens > 4096 && setup.tier != setup.gpu.tier() {
+            if tokens > 4096 && setup.tier != setup.device.tier() {
                 continue;
             }
             for precision in precisions(setup) {

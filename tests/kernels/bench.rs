@@ -4,17 +4,18 @@ use std::sync::{Once, OnceLock};
 
 use half::f16;
 use pollster::block_on;
-use webmae::gpu::{Gpu, GpuOptions, KernelTarget, Precision, Products, Tier, Tiling};
+use webmae::gpu::GpuOptions;
+use webmae::kernels::{KernelTarget, Precision, Processor, Products, Tiling};
 use webmae::philox::Rng;
-use webmae::program::{Buffers, Program, Recorder, Tensor};
+use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
 
-use crate::common::{gpu, skip, within};
+use crate::common::{device, skip, within};
 
 /// Where a kernel runs: which kernels, and whether the shaders check themselves.
 #[derive(Clone, Copy)]
 pub struct Setup {
-    pub gpu: &'static Gpu,
-    pub tier: Tier,
+    pub device: &'static Device,
+    pub tier: Processor,
     pub products: Products,
     pub subgroups: bool,
     pub checked: bool,
@@ -23,22 +24,22 @@ pub struct Setup {
 
 /// Every tier, unchecked and checked, with the kernels that run on every adapter.
 pub fn setups() -> [Setup; 6] {
-    static CHECKED: OnceLock<Gpu> = OnceLock::new();
+    static CHECKED: OnceLock<Device> = OnceLock::new();
     let checked_gpu = CHECKED.get_or_init(|| {
         let options = GpuOptions { checked: true, ..Default::default() };
-        block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+        block_on(Device::new(&options)).expect("the tests need a graphics adapter")
     });
     let setup = |checked, tier, name| {
-        let gpu = if checked { checked_gpu } else { gpu() };
-        Setup { gpu, tier, products: Products::default(), subgroups: false, checked, name }
+        let device = if checked { checked_gpu } else { device() };
+        Setup { device, tier, products: Products::default(), subgroups: false, checked, name }
     };
     [
-        setup(false, Tier::Cpu, "cpu"),
-        setup(false, Tier::CpuTextures, "cpu with textures"),
-        setup(false, Tier::Gpu, "gpu"),
-        setup(true, Tier::Cpu, "cpu, checked"),
-        setup(true, Tier::CpuTextures, "cpu with textures, checked"),
-        setup(true, Tier::Gpu, "gpu, checked"),
+        setup(false, Processor::Cpu, "cpu"),
+        setup(false, Processor::CpuTextures, "cpu with textures"),
+        setup(false, Processor::Device, "device"),
+        setup(true, Processor::Cpu, "cpu, checked"),
+        setup(true, Processor::CpuTextures, "cpu with textures, checked"),
+        setup(true, Processor::Device, "device, checked"),
     ]
 }
 
@@ -46,7 +47,7 @@ pub fn setups() -> [Setup; 6] {
 /// for reductions, a processor's for products.
 pub fn all_setups() -> Vec<Setup> {
     let mut setups = setups().to_vec();
-    if !setups[0].gpu.target().subgroups {
+    if !setups[0].device.target().subgroups {
         static SKIP: Once = Once::new();
         SKIP.call_once(|| {
             skip("SUBGROUPS", "no subgroup operations: nor is any other test of them run")
@@ -55,9 +56,9 @@ pub fn all_setups() -> Vec<Setup> {
     }
     let names = [
         (0, "cpu with subgroups"),
-        (2, "gpu with subgroups"),
+        (2, "device with subgroups"),
         (3, "cpu with subgroups, checked"),
-        (5, "gpu with subgroups, checked"),
+        (5, "device with subgroups, checked"),
     ];
     let more = names.map(|(at, name)| Setup { subgroups: true, name, ..setups[at] });
     setups.extend(more);
@@ -67,22 +68,24 @@ pub fn all_setups() -> Vec<Setup> {
 /// Every cooperative tiling that the adapter has for products of `operands`, unchecked and checked. None where it
 /// has no such matrices, which is reported as what it is: see [`skip`].
 pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
-    static GPUS: OnceLock<[Gpu; 2]> = OnceLock::new();
+    static GPUS: OnceLock<[Device; 2]> = OnceLock::new();
     let gpus = GPUS.get_or_init(|| {
         [false, true].map(|checked| {
-            let options = GpuOptions { checked, tier: Some(Tier::Gpu), ..Default::default() };
-            block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+            let options =
+                GpuOptions { checked, tier: Some(Processor::Device), ..Default::default() };
+            block_on(Device::new(&options)).expect("the tests need a graphics adapter")
         })
     });
     let mut setups = Vec::new();
-    for (gpu, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
+    for (device, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
         for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
-            if matches!(tiling, Tiling::Cooperative(_)) && gpu.target().offers(tiling, operands) {
+            if matches!(tiling, Tiling::Cooperative(_)) && device.target().offers(tiling, operands)
+            {
                 let products = Products::uniform(number);
                 let checked = name.ends_with("checked");
                 setups.push(Setup {
-                    gpu,
-                    tier: Tier::Gpu,
+                    device,
+                    tier: Processor::Device,
                     products,
                     subgroups: false,
                     checked,
@@ -183,15 +186,15 @@ pub fn sum(a: &[f64], b: &[f64]) -> Vec<f64> {
 /// A recording with its inputs' values.
 pub struct Bench {
     pub rec: Recorder,
-    gpu: &'static Gpu,
+    device: &'static Device,
     inputs: Vec<(String, Vec<u8>)>,
 }
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
         let Setup { tier, products, subgroups, .. } = *setup;
-        let target = KernelTarget { tier, products, subgroups, ..setup.gpu.target() };
-        Self { rec: Recorder::new(target, true), gpu: setup.gpu, inputs: Vec::new() }
+        let target = KernelTarget { tier, products, subgroups, ..setup.device.target() };
+        Self { rec: Recorder::new(target, true), device: setup.device, inputs: Vec::new() }
     }
 
     pub fn ids(&mut self, name: &str, shape: &[usize], data: &[u32]) -> Tensor {
@@ -290,7 +293,7 @@ impl Bench {
     }
 
     pub fn run(self) -> Results {
-        let program = Program::build(self.gpu, &self.rec, &Buffers::new()).expect("a program");
+        let program = Program::build(self.device, &self.rec, &Buffers::new()).expect("a program");
         for (name, data) in &self.inputs {
             program.write(name, data);
         }

@@ -1,6 +1,6 @@
 //! Products of cooperative matrices: every tiling in every layout, with every epilogue, in both precisions.
 
-use webmae::gpu::{KernelTarget, Precision, Products, Tier};
+use webmae::kernels::{KernelTarget, Precision, Processor, Products};
 use webmae::ops;
 use webmae::program::Recorder;
 
@@ -16,7 +16,8 @@ const MLPS: [[usize; 3]; 2] = [[7, 8, 20], [140, 36, 132]];
 fn they_are_recorded_where_chosen() {
     for operands in [Precision::F32, Precision::F16] {
         for extent in [8, 16] {
-            let mut target = KernelTarget { products: Products::uniform(6), ..Tier::Gpu.into() };
+            let mut target =
+                KernelTarget { products: Products::uniform(6), ..Processor::Device.into() };
             target.cooperative.subgroup_sizes = [32, 32];
             match operands {
                 Precision::F32 => target.cooperative.f32 = Some(extent),

@@ -1,8 +1,8 @@
 //! More workgroups than one dimension of a grid holds (65,535): every kernel finds its place in the
 //! second one, and the surplus groups at the end do no harm.
 
-use webmae::gpu::Precision;
-use webmae::ops::optim::{
+use webmae::kernels::Precision;
+use webmae::ops::optimizer::{
     AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
     StepTensors, adamw,
 };

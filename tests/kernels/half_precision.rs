@@ -2,7 +2,7 @@
 //! that f16 has, so that f64 code sees the same ones. Gradients of parameters are f32 throughout, and as
 //! exact as without f16.
 
-use webmae::gpu::{Precision, Products, Tiling};
+use webmae::kernels::{Precision, Products, Tiling};
 use webmae::ops::{
     self, BatchNorm, DropPath, Flatten, Layout, MaskIds, assemble_tokens, token_maps,
 };

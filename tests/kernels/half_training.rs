@@ -2,8 +2,8 @@
 //! copy of parameters that products read.
 
 use pollster::block_on;
-use webmae::gpu::Precision;
-use webmae::ops::optim::{
+use webmae::kernels::Precision;
+use webmae::ops::optimizer::{
     AdamW, METRICS_RING, METRICS_WORDS, Metrics, STATE, STATE_WORDS, STEP_WORDS, Scalars,
     SlabTensors, State, StepTensors, adamw,
 };

@@ -1,6 +1,6 @@
 //! The optimisers: AdamW over slabs with clipping and skipping, LARS per tensor.
 
-use webmae::ops::optim::{
+use webmae::ops::optimizer::{
     AdamW, Lars, LarsTensors, METRICS_RING, METRICS_WORDS, Metrics, STATE_WORDS, STEP_WORDS,
     Scalars, SlabTensors, State, StepTensors, adamw, lars_param,
 };

@@ -1,7 +1,7 @@
 //! Images to patches: exact, in both orders, whole or gathered.
 
 use webmae::ModelConfig;
-use webmae::gpu::Precision;
+use webmae::kernels::Precision;
 use webmae::ops::{Flatten, patchify};
 use webmae::philox::Rng;
 

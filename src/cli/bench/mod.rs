@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::memory_args::MemoryArgs;
 use super::model_args::{ModelArgs, size};
-use super::open_gpu;
+use super::open_device;
 use crate::bench::Repeats;
 use crate::bench::compare::Ratio;
 use crate::bench::gemm::best_gflops;
@@ -20,7 +20,7 @@ use crate::bench::measure::measure;
 use crate::bench::record::{Record, WorkloadResult};
 use crate::bench::step::StepSpec;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::program::{Device, DeviceOptions};
 use against::Against;
 
 /// Options of `webmae bench`.
@@ -98,7 +98,7 @@ struct Output<'a> {
 }
 
 /// Measures and prints.
-pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     if let Some(data) = &args.data {
         return loader::run(args, data);
     }
@@ -108,8 +108,8 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
     }
     let runs = runs::choose(args, saved.as_ref())?;
     let against = saved.map(|saved| Against { saved, fail_below: args.fail_below });
-    let gpu = open_gpu(options)?;
-    let record = measure_all(args, &gpu, &runs)?;
+    let device = open_device(options)?;
+    let record = measure_all(args, &device, &runs)?;
     if let Some(path) = &args.save {
         record.save(path)?;
     }
@@ -122,18 +122,19 @@ pub(super) fn run(args: &Args, options: &GpuOptions) -> Result<()> {
     against.map_or(Ok(()), |against| against.judge(&record))
 }
 
-fn measure_all(args: &Args, gpu: &Gpu, runs: &[runs::Run]) -> Result<Record> {
-    let mut record = Record::new(gpu, best_gflops(gpu)?);
+fn measure_all(args: &Args, device: &Device, runs: &[runs::Run]) -> Result<Record> {
+    let mut record = Record::new(device, best_gflops(device)?);
     if !args.json {
         print::head(&record);
     }
     for run in runs {
         let model = args.model.config(run.workload.preset)?;
-        let batch_size =
-            run.batch_size.unwrap_or_else(|| run.workload.batch_size(run.mode, gpu.tier()));
+        let batch_size = run
+            .batch_size
+            .unwrap_or_else(|| run.workload.batch_size(run.mode, device.target().processor));
         let runs::Run { mode, recompute, precision, .. } = *run;
         let spec = StepSpec { model, mode, batch_size, recompute, precision };
-        let measured = measure(gpu, spec, args.repeats(), args.profile)?;
+        let measured = measure(device, spec, args.repeats(), args.profile)?;
         let result = WorkloadResult::new(run.workload.name, &measured, record.gemm.gflops);
         if !args.json {
             print::row(&result);

@@ -2,7 +2,6 @@
 
 use crate::bench::profile::Profile;
 use crate::bench::record::{Record, WorkloadResult};
-use crate::cli::format::bytes;
 
 /// What was measured on, and the columns' names.
 pub(super) fn head(record: &Record) {
@@ -60,12 +59,8 @@ pub(super) fn profile(profile: Option<&Profile>) {
     }
     say!("    the {} most expensive dispatches:", slowest.len());
     for time in slowest {
-        let copied = match time.copied_bytes {
-            0 => String::new(),
-            count => format!(", {} copied before", bytes(count)),
-        };
         say!(
-            "    {:<34}{:>6.1} %{:>10.3} ms{:>9.1} GFLOP/s{:>8.1} GB/s  {}: {}{copied}",
+            "    {:<34}{:>6.1} %{:>10.3} ms{:>9.1} GFLOP/s{:>8.1} GB/s  {}: {}",
             time.kernel,
             100.0 * time.share,
             time.milliseconds,

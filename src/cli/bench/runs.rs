@@ -4,7 +4,7 @@ use super::Args;
 use crate::bench::record::Record;
 use crate::bench::workload::{Mode, WORKLOADS, Workload};
 use crate::error::{Error, Result};
-use crate::gpu::Precision;
+use crate::kernels::Precision;
 
 /// One workload in one mode.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,0 @@
-//! include gemm_operands_buffer
-//! include gemm_epilogue
-//! include gemm_direct
-//! include gemm_lanes_apart
-//! include gemm_direct_tn
-// `out[M,N] = A[K,M]ᵀ·B[K,N]` for CPU drivers, operands in storage buffers.

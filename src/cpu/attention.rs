@@ -1,0 +1,557 @@
+//! Attention without an L×L matrix in memory, forward and backward, one head of one sample at a time.
+//!
+//! The side whose tokens a task owns is taken in tiles of a few rows; the other side is packed once and passes
+//! in blocks. All products are those of `tile`.
+
+use std::ops::Range;
+
+use multiversion::target::match_target;
+
+use super::Value;
+use super::math::exp;
+use super::parallel::{self, Shared};
+use super::tile::{Left, Tile, multiply, pack_columns, pack_rows, store};
+use super::vector::fold;
+use crate::kernels::{attention as forward, attention_backward_kv, attention_backward_q};
+
+/// Own tokens of a task: a task packs the whole other side.
+const TASK_TOKENS: usize = 256;
+/// Tokens of the other side that pass together. Their scores against a tile stay in the nearest cache.
+const BLOCK: usize = 256;
+
+/// `out = softmax(q·kᵀ·scale)·v` with a softmax streamed over blocks of keys (Dao et al. 2022), and its
+/// log-sum-exp.
+pub fn attention<A: Value>(
+    params: &forward::Params,
+    constants: &forward::Constants,
+    slices: forward::Slices<'_, A>,
+) {
+    let shape = Shape {
+        tokens: params.tokens as usize,
+        heads: params.heads as usize,
+        dim: constants.dim_head as usize,
+        scale: params.scale,
+    };
+    let out = Shared::new(slices.out);
+    let lse = Shared::new(slices.lse);
+    shape.each_task(params.count / params.tiles, |place, own| {
+        forward_head(shape, place, own, slices.qkv, &out, &lse);
+    });
+}
+
+/// Query gradient: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dq = scale · Σ ds·k. Keeps lse and
+/// δ together for the keys' gradient.
+pub fn attention_backward_q<A: Value>(
+    params: &attention_backward_q::Params,
+    constants: &attention_backward_q::Constants,
+    slices: attention_backward_q::Slices<'_, A>,
+) {
+    let shape = Shape {
+        tokens: params.tokens as usize,
+        heads: params.heads as usize,
+        dim: constants.dim_head as usize,
+        scale: params.scale,
+    };
+    let read =
+        QueryOperands { qkv: slices.qkv, out: slices.out, lse: slices.lse, d_out: slices.d_out };
+    let d_qkv = Shared::new(slices.d_qkv);
+    let row_stats = Shared::new(slices.row_stats);
+    shape.each_task(params.count / params.tiles, |place, own| {
+        backward_q_head(shape, place, own, &read, &d_qkv, &row_stats);
+    });
+}
+
+/// Key and value gradients: dv = Σ p·dO, dk = scale · Σ ds·q over the queries, with p and ds as in
+/// [`attention_backward_q`].
+pub fn attention_backward_kv<A: Value>(
+    params: &attention_backward_kv::Params,
+    constants: &attention_backward_kv::Constants,
+    slices: attention_backward_kv::Slices<'_, A>,
+) {
+    let shape = Shape {
+        tokens: params.tokens as usize,
+        heads: params.heads as usize,
+        dim: constants.dim_head as usize,
+        scale: params.scale,
+    };
+    let (qkv, row_stats, d_out) = (slices.qkv, slices.row_stats, slices.d_out);
+    let d_qkv = Shared::new(slices.d_qkv);
+    shape.each_task(params.count / params.tiles, |place, own| {
+        backward_kv_head(shape, place, own, qkv, row_stats, d_out, &d_qkv);
+    });
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    tokens: usize,
+    heads: usize,
+    /// Values per head.
+    dim: usize,
+    scale: f32,
+}
+
+/// One head of one sample.
+#[derive(Clone, Copy)]
+struct Place {
+    sample: usize,
+    head: usize,
+}
+
+impl Shape {
+    /// Calls `work` for every head of every sample with ranges of its tokens.
+    fn each_task(self, heads: u32, work: impl Fn(Place, Range<usize>) + Sync + Send) {
+        let per_head = self.tokens.div_ceil(TASK_TOKENS);
+        parallel::each(heads as usize * per_head, |i| {
+            let (head, task) = (i / per_head, i % per_head);
+            let own = task * TASK_TOKENS..((task + 1) * TASK_TOKENS).min(self.tokens);
+            work(Place { sample: head / self.heads, head: head % self.heads }, own);
+        });
+    }
+
+    /// First value of a head in `qkv [B, L, 3, H, d]`; part 0 is the query, 1 the key, 2 the value.
+    fn qkv_index(self, place: Place, token: usize, part: usize) -> usize {
+        (((place.sample * self.tokens + token) * 3 + part) * self.heads + place.head) * self.dim
+    }
+
+    /// First value of a head in `[B, L, H, d]`.
+    fn head_index(self, place: Place, token: usize) -> usize {
+        ((place.sample * self.tokens + token) * self.heads + place.head) * self.dim
+    }
+
+    /// Row of a query in `[B, H, L]`.
+    fn row(self, place: Place, token: usize) -> usize {
+        (place.sample * self.heads + place.head) * self.tokens + token
+    }
+
+    fn qkv<A>(self, place: Place, qkv: &[A], part: usize) -> Matrix<'_, A> {
+        let values = &qkv[self.qkv_index(place, 0, part)..];
+        Matrix { values, stride: 3 * self.heads * self.dim, rows: self.tokens, columns: self.dim }
+    }
+
+    fn head<A>(self, place: Place, values: &[A]) -> Matrix<'_, A> {
+        let values = &values[self.head_index(place, 0)..];
+        Matrix { values, stride: self.heads * self.dim, rows: self.tokens, columns: self.dim }
+    }
+}
+
+/// The tokens of one head, `[L, d]`, as they lie.
+#[derive(Clone, Copy)]
+struct Matrix<'a, A> {
+    values: &'a [A],
+    stride: usize,
+    rows: usize,
+    columns: usize,
+}
+
+impl<'a, A: Value> Matrix<'a, A> {
+    #[inline(always)]
+    fn row(self, row: usize) -> &'a [A] {
+        &self.values[row * self.stride..][..self.columns]
+    }
+
+    /// Some rows times `factor`, without gaps.
+    #[inline(always)]
+    fn copy<'s>(self, rows: Range<usize>, factor: f32, scratch: &mut &'s mut [f32]) -> &'s [f32] {
+        let to = take(scratch, rows.len() * self.columns);
+        for (row, to) in rows.zip(to.chunks_exact_mut(self.columns)) {
+            for (to, from) in to.iter_mut().zip(self.row(row)) {
+                *to = from.get() * factor;
+            }
+        }
+        to
+    }
+
+    /// Panels of `NR` tokens, each `[d, NR]`.
+    #[inline(always)]
+    fn across_tokens<'s, const NR: usize>(self, scratch: &mut &'s mut [f32]) -> &'s [[f32; NR]] {
+        let panels = self.rows.div_ceil(NR);
+        let to = take(scratch, panels * NR * self.columns).as_chunks_mut::<NR>().0;
+        for (i, panel) in to.chunks_exact_mut(self.columns).enumerate() {
+            pack_rows(self.values, self.stride, i * NR, self.rows, panel);
+        }
+        to
+    }
+
+    /// Panels of `NR` values, each `[L, NR]`.
+    #[inline(always)]
+    fn along_tokens<'s, const NR: usize>(self, scratch: &mut &'s mut [f32]) -> &'s [[f32; NR]] {
+        let panels = self.columns.div_ceil(NR);
+        let to = take(scratch, panels * NR * self.rows).as_chunks_mut::<NR>().0;
+        for (i, panel) in to.chunks_exact_mut(self.rows).enumerate() {
+            pack_columns(self.values, self.stride, i * NR, self.columns, panel);
+        }
+        to
+    }
+}
+
+/// The first `len` values of `scratch`, which keeps the rest.
+fn take<'s>(scratch: &mut &'s mut [f32], len: usize) -> &'s mut [f32] {
+    let (first, rest) = std::mem::take(scratch).split_at_mut(len);
+    *scratch = rest;
+    first
+}
+
+/// Rows of a tile out of rows of `width` values without gaps; those past the end repeat the last one.
+#[inline(always)]
+fn rows_of<const MR: usize>(rows: &[f32], width: usize, first: usize) -> [&[f32]; MR] {
+    let last = rows.len() / width - 1;
+    std::array::from_fn(|i| &rows[(first + i).min(last) * width..][..width])
+}
+
+/// Products of a tile's rows with all tokens of a block, `[MR, panels]` vectors.
+#[inline(always)]
+fn products<const MR: usize, const NR: usize, const FUSED: bool>(
+    rows: [&[f32]; MR],
+    panels: &[[f32; NR]],
+    to: &mut [[f32; NR]],
+) {
+    let dim = rows[0].len();
+    let count = panels.len() / dim;
+    for (p, panel) in panels.chunks_exact(dim).enumerate() {
+        let tile = multiply::<MR, NR, FUSED>([[0.0; NR]; MR], Left::Rows(rows), panel);
+        for (i, values) in tile.into_iter().enumerate() {
+            to[i * count + p] = values;
+        }
+    }
+}
+
+/// Adds to each panel's tile the weights of a block, `[MR, panels]` vectors of which `tokens` values count, times
+/// rows of the block.
+#[inline(always)]
+fn accumulate<const MR: usize, const NR: usize, const FUSED: bool>(
+    sums: &mut [Tile<MR, NR>],
+    weights: &[[f32; NR]],
+    panels: &[[f32; NR]],
+    block: Range<usize>,
+) {
+    let width = weights.len() / MR * NR;
+    let weights = weights.as_flattened();
+    let rows: [&[f32]; MR] = std::array::from_fn(|i| &weights[i * width..][..width]);
+    let tokens = panels.len() / sums.len();
+    for (sum, panel) in sums.iter_mut().zip(panels.chunks_exact(tokens)) {
+        *sum = multiply::<MR, NR, FUSED>(*sum, Left::Rows(rows), &panel[block.clone()]);
+    }
+}
+
+/// Blocks of the other side's `tokens`: their range, and that of their panels.
+fn blocks<const NR: usize>(tokens: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    const { assert!(BLOCK.is_multiple_of(NR)) };
+    (0..tokens).step_by(BLOCK).map(move |first| {
+        let end = (first + BLOCK).min(tokens);
+        (first..end, first / NR..end.div_ceil(NR))
+    })
+}
+
+/// Sets what lies behind the `tokens` first values of a row.
+#[inline(always)]
+fn fill_past<const NR: usize>(row: &mut [[f32; NR]], tokens: usize, value: f32) {
+    row.as_flattened_mut()[tokens..].fill(value);
+}
+
+/// Stores rows of tiles as the values of one head of one token.
+#[inline(always)]
+fn store_row<const MR: usize, const NR: usize, A: Value>(
+    tiles: &[Tile<MR, NR>],
+    i: usize,
+    factor: f32,
+    to: &mut [A],
+) {
+    for (tile, to) in tiles.iter().zip(to.chunks_mut(NR)) {
+        store(&tile[i].map(|value| value * factor), to);
+    }
+}
+
+vectorised! {
+    fn forward_head<A: Value>(
+        shape: Shape,
+        place: Place,
+        own: Range<usize>,
+        qkv: &[A],
+        out: &Shared<'_, A>,
+        lse: &Shared<'_, f32>,
+    ) {
+        match_target! {
+            "x86_64+avx512f" => forward_tiles::<12, 32, true, A>(shape, place, own, qkv, out, lse),
+            "x86_64+avx2+fma" => forward_tiles::<6, 16, true, A>(shape, place, own, qkv, out, lse),
+            "aarch64+neon" => forward_tiles::<6, 16, true, A>(shape, place, own, qkv, out, lse),
+            _ => forward_tiles::<4, 8, false, A>(shape, place, own, qkv, out, lse),
+        }
+    }
+}
+
+#[inline(always)]
+fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
+    shape: Shape,
+    place: Place,
+    own: Range<usize>,
+    qkv: &[A],
+    out: &Shared<'_, A>,
+    lse: &Shared<'_, f32>,
+) {
+    let (dim, tokens) = (shape.dim, shape.tokens);
+    let (padded_dim, padded_tokens) = (dim.next_multiple_of(NR), tokens.next_multiple_of(NR));
+    let block_tokens = padded_tokens.min(BLOCK);
+    let len = own.len() * dim
+        + padded_tokens * dim
+        + tokens * padded_dim
+        + MR * (block_tokens + padded_dim);
+    parallel::with_scratch(len, |mut scratch| {
+        let scratch = &mut scratch;
+        let queries = shape.qkv(place, qkv, 0).copy(own.clone(), shape.scale, scratch);
+        let keys = shape.qkv(place, qkv, 1).across_tokens::<NR>(scratch);
+        let values = shape.qkv(place, qkv, 2).along_tokens::<NR>(scratch);
+        let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+        let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+        for first in (0..own.len()).step_by(MR) {
+            let rows = rows_of::<MR>(queries, dim, first);
+            let mut maximum = [-3.0e38_f32; MR];
+            let mut total = [0.0; MR];
+            sums.fill([[0.0; NR]; MR]);
+            for (block, panels) in blocks::<NR>(tokens) {
+                let scores = &mut scores[..MR * panels.len()];
+                let keys = &keys[panels.start * dim..panels.end * dim];
+                products::<MR, NR, FUSED>(rows, keys, scores);
+                for (i, row) in scores.chunks_exact_mut(panels.len()).enumerate() {
+                    fill_past(row, block.len(), f32::NEG_INFINITY);
+                    let highest = row.iter().fold([maximum[i]; NR], |highest, scores| {
+                        std::array::from_fn(|j| larger(highest[j], scores[j]))
+                    });
+                    let highest = fold(highest, larger);
+                    let mut weights = [0.0; NR];
+                    for scores in row {
+                        *scores = scores.map(|score| exp::<FUSED>(score - highest));
+                        weights = std::array::from_fn(|j| weights[j] + scores[j]);
+                    }
+                    let shrink = exp::<FUSED>(maximum[i] - highest);
+                    maximum[i] = highest;
+                    total[i] = total[i] * shrink + fold(weights, |a, b| a + b);
+                    for sum in sums.iter_mut() {
+                        sum[i] = sum[i].map(|value| value * shrink);
+                    }
+                }
+                accumulate::<MR, NR, FUSED>(sums, scores, values, block);
+            }
+            for i in 0..MR.min(own.len() - first) {
+                let token = own.start + first + i;
+                // SAFETY: a token of a head belongs to one task.
+                unsafe {
+                    let out = out.part(shape.head_index(place, token), dim);
+                    store_row(sums, i, 1.0 / total[i], out);
+                    lse.part(shape.row(place, token), 1)[0] = maximum[i] + total[i].ln();
+                }
+            }
+        }
+    });
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+/// p = exp(s − lse), at most 1: where scores are huge, rounding must not make it e^(rounding).
+#[inline(always)]
+fn probability<const FUSED: bool>(score: f32, lse: f32) -> f32 {
+    let exponent = score - lse;
+    exp::<FUSED>(if exponent > 0.0 { 0.0 } else { exponent })
+}
+
+/// What the query gradient reads.
+struct QueryOperands<'a, A> {
+    qkv: &'a [A],
+    out: &'a [A],
+    lse: &'a [f32],
+    d_out: &'a [A],
+}
+
+vectorised! {
+    fn backward_q_head<A: Value>(
+        shape: Shape,
+        place: Place,
+        own: Range<usize>,
+        read: &QueryOperands<'_, A>,
+        d_qkv: &Shared<'_, A>,
+        row_stats: &Shared<'_, f32>,
+    ) {
+        match_target! {
+            "x86_64+avx512f" => backward_q_tiles::<12, 32, true, A>(shape, place, own, read, d_qkv, row_stats),
+            "x86_64+avx2+fma" => backward_q_tiles::<6, 16, true, A>(shape, place, own, read, d_qkv, row_stats),
+            "aarch64+neon" => backward_q_tiles::<6, 16, true, A>(shape, place, own, read, d_qkv, row_stats),
+            _ => backward_q_tiles::<4, 8, false, A>(shape, place, own, read, d_qkv, row_stats),
+        }
+    }
+}
+
+#[inline(always)]
+fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
+    shape: Shape,
+    place: Place,
+    own: Range<usize>,
+    read: &QueryOperands<'_, A>,
+    d_qkv: &Shared<'_, A>,
+    row_stats: &Shared<'_, f32>,
+) {
+    let (dim, tokens) = (shape.dim, shape.tokens);
+    let (padded_dim, padded_tokens) = (dim.next_multiple_of(NR), tokens.next_multiple_of(NR));
+    let block_tokens = padded_tokens.min(BLOCK);
+    let len = 2 * own.len() * dim
+        + 2 * padded_tokens * dim
+        + tokens * padded_dim
+        + MR * (2 * block_tokens + padded_dim);
+    parallel::with_scratch(len, |mut scratch| {
+        let scratch = &mut scratch;
+        let queries = shape.qkv(place, read.qkv, 0).copy(own.clone(), shape.scale, scratch);
+        let d_out = shape.head(place, read.d_out).copy(own.clone(), 1.0, scratch);
+        let out = shape.head(place, read.out);
+        let keys = shape.qkv(place, read.qkv, 1);
+        let (keys, keys_along) =
+            (keys.across_tokens::<NR>(scratch), keys.along_tokens::<NR>(scratch));
+        let values = shape.qkv(place, read.qkv, 2).across_tokens::<NR>(scratch);
+        let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+        let d_p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+        let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+        for first in (0..own.len()).step_by(MR) {
+            let rows = rows_of::<MR>(queries, dim, first);
+            let d_out_rows = rows_of::<MR>(d_out, dim, first);
+            let count = MR.min(own.len() - first);
+            let mut lse = [0.0; MR];
+            let mut delta = [0.0; MR];
+            for i in 0..count {
+                let token = own.start + first + i;
+                let row = shape.row(place, token);
+                lse[i] = read.lse[row];
+                delta[i] = super::vector::sum2(d_out_rows[i], out.row(token), |a, b| a * b);
+                // SAFETY: a token of a head belongs to one task.
+                unsafe { row_stats.part(2 * row, 2) }.copy_from_slice(&[lse[i], delta[i]]);
+            }
+            sums.fill([[0.0; NR]; MR]);
+            for (block, panels) in blocks::<NR>(tokens) {
+                let scores = &mut scores[..MR * panels.len()];
+                let d_p = &mut d_p[..MR * panels.len()];
+                products::<MR, NR, FUSED>(
+                    rows,
+                    &keys[panels.start * dim..panels.end * dim],
+                    scores,
+                );
+                products::<MR, NR, FUSED>(
+                    d_out_rows,
+                    &values[panels.start * dim..panels.end * dim],
+                    d_p,
+                );
+                let rows =
+                    scores.chunks_exact_mut(panels.len()).zip(d_p.chunks_exact(panels.len()));
+                for (i, (scores, d_p)) in rows.enumerate() {
+                    for (scores, d_p) in scores.iter_mut().zip(d_p) {
+                        *scores = std::array::from_fn(|j| {
+                            probability::<FUSED>(scores[j], lse[i]) * (d_p[j] - delta[i])
+                        });
+                    }
+                }
+                accumulate::<MR, NR, FUSED>(sums, scores, keys_along, block);
+            }
+            for i in 0..count {
+                let at = shape.qkv_index(place, own.start + first + i, 0);
+                // SAFETY: as above.
+                store_row(sums, i, shape.scale, unsafe { d_qkv.part(at, dim) });
+            }
+        }
+    });
+}
+
+vectorised! {
+    fn backward_kv_head<A: Value>(
+        shape: Shape,
+        place: Place,
+        own: Range<usize>,
+        qkv: &[A],
+        row_stats: &[f32],
+        d_out: &[A],
+        d_qkv: &Shared<'_, A>,
+    ) {
+        match_target! {
+            "x86_64+avx512f" => backward_kv_tiles::<12, 32, true, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
+            "x86_64+avx2+fma" => backward_kv_tiles::<6, 16, true, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
+            "aarch64+neon" => backward_kv_tiles::<6, 16, true, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
+            _ => backward_kv_tiles::<4, 8, false, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
+        }
+    }
+}
+
+#[inline(always)]
+fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
+    shape: Shape,
+    place: Place,
+    own: Range<usize>,
+    qkv: &[A],
+    row_stats: &[f32],
+    d_out: &[A],
+    d_qkv: &Shared<'_, A>,
+) {
+    let (dim, tokens) = (shape.dim, shape.tokens);
+    let (padded_dim, padded_tokens) = (dim.next_multiple_of(NR), tokens.next_multiple_of(NR));
+    let block_tokens = padded_tokens.min(BLOCK);
+    let len = 2 * own.len() * dim
+        + 2 * padded_tokens * dim
+        + 2 * tokens * padded_dim
+        + 2 * padded_tokens
+        + 2 * MR * (block_tokens + padded_dim);
+    parallel::with_scratch(len, |mut scratch| {
+        let scratch = &mut scratch;
+        let keys = shape.qkv(place, qkv, 1).copy(own.clone(), shape.scale, scratch);
+        let values = shape.qkv(place, qkv, 2).copy(own.clone(), 1.0, scratch);
+        let queries = shape.qkv(place, qkv, 0);
+        let (queries, queries_along) =
+            (queries.across_tokens::<NR>(scratch), queries.along_tokens::<NR>(scratch));
+        let d_out = shape.head(place, d_out);
+        let (d_out, d_out_along) =
+            (d_out.across_tokens::<NR>(scratch), d_out.along_tokens::<NR>(scratch));
+        // Beyond the last query probabilities are zero.
+        let lse = take(scratch, padded_tokens);
+        let delta = take(scratch, padded_tokens);
+        lse.fill(f32::INFINITY);
+        delta.fill(0.0);
+        let stats = &row_stats[2 * shape.row(place, 0)..][..2 * tokens];
+        for ((lse, delta), stats) in lse.iter_mut().zip(&mut *delta).zip(stats.as_chunks::<2>().0) {
+            [*lse, *delta] = *stats;
+        }
+        let (lse, delta) = (lse.as_chunks::<NR>().0, delta.as_chunks::<NR>().0);
+        let p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+        let d_s = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+        let d_k = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+        let d_v = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+        for first in (0..own.len()).step_by(MR) {
+            let key_rows = rows_of::<MR>(keys, dim, first);
+            let value_rows = rows_of::<MR>(values, dim, first);
+            d_k.fill([[0.0; NR]; MR]);
+            d_v.fill([[0.0; NR]; MR]);
+            for (block, panels) in blocks::<NR>(tokens) {
+                let p = &mut p[..MR * panels.len()];
+                let d_s = &mut d_s[..MR * panels.len()];
+                let (lse, delta) = (&lse[panels.clone()], &delta[panels.clone()]);
+                let range = panels.start * dim..panels.end * dim;
+                products::<MR, NR, FUSED>(key_rows, &queries[range.clone()], p);
+                products::<MR, NR, FUSED>(value_rows, &d_out[range], d_s);
+                let rows = p.chunks_exact_mut(panels.len()).zip(d_s.chunks_exact_mut(panels.len()));
+                for (p, d_s) in rows {
+                    for ((p, d_s), (lse, delta)) in p.iter_mut().zip(d_s).zip(lse.iter().zip(delta))
+                    {
+                        *p = std::array::from_fn(|j| probability::<FUSED>(p[j], lse[j]));
+                        *d_s = std::array::from_fn(|j| p[j] * (d_s[j] - delta[j]));
+                    }
+                }
+                accumulate::<MR, NR, FUSED>(d_v, p, d_out_along, block.clone());
+                accumulate::<MR, NR, FUSED>(d_k, d_s, queries_along, block);
+            }
+            for i in 0..MR.min(own.len() - first) {
+                let token = own.start + first + i;
+                // SAFETY: a token of a head belongs to one task.
+                unsafe {
+                    let d_k_row = d_qkv.part(shape.qkv_index(place, token, 1), dim);
+                    store_row(d_k, i, shape.scale, d_k_row);
+                    let d_v_row = d_qkv.part(shape.qkv_index(place, token, 2), dim);
+                    store_row(d_v, i, 1.0, d_v_row);
+                }
+            }
+        }
+    });
+}

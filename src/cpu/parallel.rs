@@ -1,0 +1,99 @@
+//! Work shared among the cores: rayon natively, one thread in the browser.
+//!
+//! How work is cut never decides what is computed, only who computes it.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+#[cfg(feature = "native")]
+use rayon::prelude::*;
+
+/// Elements of a cheap element-wise kernel that are worth a task of their own.
+pub const GRAIN: usize = 16 * 1024;
+
+/// Runs `work` on one of the threads that share the work of the twins, which saves each of the twins that it
+/// calls waking them.
+pub fn on_all_cores<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    #[cfg(feature = "native")]
+    return rayon::scope(|_| work());
+    #[cfg(not(feature = "native"))]
+    work()
+}
+
+/// Threads that share the work.
+pub fn threads() -> usize {
+    #[cfg(feature = "native")]
+    return rayon::current_num_threads();
+    #[cfg(not(feature = "native"))]
+    1
+}
+
+/// Calls `work` with 0 to `count`, in any order.
+pub fn each(count: usize, work: impl Fn(usize) + Sync + Send) {
+    #[cfg(feature = "native")]
+    if count > 1 && threads() > 1 {
+        return (0..count).into_par_iter().with_max_len(1).for_each(work);
+    }
+    (0..count).for_each(work);
+}
+
+/// Cuts `0..len` into ranges of `size`, the last one shorter, and calls `work` with each.
+pub fn ranges(len: usize, size: usize, work: impl Fn(Range<usize>) + Sync + Send) {
+    each(len.div_ceil(size), |i| work(i * size..len.min((i + 1) * size)));
+}
+
+/// Rows of `width` elements that are worth a task.
+pub fn rows_per_task(width: usize) -> usize {
+    GRAIN.div_ceil(width.max(1))
+}
+
+/// A slice of which several threads write parts that do not overlap.
+pub struct Shared<'a, T> {
+    first: *mut T,
+    len: usize,
+    owner: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it hands out parts of a `&mut [T]`, each to one thread (see `part`).
+unsafe impl<T: Send> Send for Shared<'_, T> {}
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub fn new(slice: &'a mut [T]) -> Self {
+        Self { first: slice.as_mut_ptr(), len: slice.len(), owner: PhantomData }
+    }
+
+    /// The elements from `start` on, `len` of them.
+    ///
+    /// # Panics
+    /// If they are not all within the slice.
+    ///
+    /// # Safety
+    /// No element may be in two parts that exist at the same time.
+    #[expect(clippy::mut_from_ref, reason = "parts do not overlap")]
+    #[inline(always)]
+    pub unsafe fn part(&self, start: usize, len: usize) -> &mut [T] {
+        assert!(start <= self.len && len <= self.len - start, "a part of the slice");
+        // SAFETY: inside the slice by the assertion, and by the caller's promise nobody else's.
+        unsafe { std::slice::from_raw_parts_mut(self.first.add(start), len) }
+    }
+}
+
+thread_local! {
+    /// Memory for intermediate results that is kept from launch to launch: fresh memory costs more than
+    /// filling it.
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `work` with `len` values of any content.
+pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    // Calls nest: each level has memory of its own.
+    let mut memory = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if memory.len() < len {
+        memory.resize(len, 0.0);
+    }
+    let result = work(&mut memory[..len]);
+    SCRATCH.with_borrow_mut(|scratch| scratch.push(memory));
+    result
+}

@@ -1,0 +1,87 @@
+//! Which device runs the work.
+
+use super::device::Device;
+use crate::cpu::Cpu;
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterSummary, Gpu, GpuOptions, adapter_from_env, list_adapters};
+
+/// What to run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum DeviceChoice {
+    /// a GPU if there is one, else the processor
+    #[default]
+    Auto,
+    /// a GPU
+    Gpu,
+    /// the processor
+    Cpu,
+}
+
+impl DeviceChoice {
+    /// The choice by its name, if there was one.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Auto => None,
+            Self::Gpu => Some("gpu"),
+            Self::Cpu => Some("cpu"),
+        }
+    }
+}
+
+/// How to open a device.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceOptions {
+    /// What to run on; an adapter that is named is a choice, too.
+    pub choice: DeviceChoice,
+    /// How to open a GPU.
+    pub gpu: GpuOptions,
+}
+
+/// A device and the reason for it.
+pub struct Opened {
+    /// The device.
+    pub device: Device,
+    /// Why it is this one, in words.
+    pub why: String,
+}
+
+impl DeviceOptions {
+    /// Opens the device: the adapter that is named, by option or by `WGPU_ADAPTER_NAME`; else a hardware GPU if there
+    /// is one; else the processor. Software drivers are taken by name only.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] if a GPU is wanted and none fits, [`Error::Device`] if it cannot be opened.
+    pub async fn open(&self) -> Result<Opened> {
+        let cpu = |why: &str| Opened { device: Cpu::default().into(), why: why.to_owned() };
+        if self.choice == DeviceChoice::Cpu {
+            return Ok(cpu("asked for"));
+        }
+        let named = self.gpu.adapter.clone().or_else(adapter_from_env);
+        if let Some(name) = named {
+            let why = format!("the adapter that is called {name:?}");
+            return Ok(Opened { device: Gpu::new(&self.gpu).await?.into(), why });
+        }
+        let adapters = list_adapters().await;
+        let hardware = adapters.iter().filter(|adapter| !adapter.is_software()).count();
+        match (hardware, self.choice) {
+            (0, DeviceChoice::Gpu) => Err(Error::NoAdapter { problem: missing(&adapters) }),
+            (0, _) => Ok(cpu(&format!("{}, so the kernels' twins run on it", missing(&adapters)))),
+            _ => {
+                let why = match (self.choice, hardware) {
+                    (DeviceChoice::Gpu, _) => "asked for".to_owned(),
+                    (_, 1) => "the only GPU".to_owned(),
+                    (_, n) => format!("the first of {n} GPUs"),
+                };
+                Ok(Opened { device: Gpu::new(&self.gpu).await?.into(), why })
+            }
+        }
+    }
+}
+
+/// Why there is no hardware GPU.
+fn missing(adapters: &[AdapterSummary]) -> String {
+    match adapters.first() {
+        None => "no GPU was found".to_owned(),
+        Some(software) => format!("no GPU was found but a software driver ({})", software.name),
+    }
+}

@@ -1,0 +1,91 @@
+//! Descriptions for JavaScript; the package's types say what the fields mean.
+
+use serde::Serialize;
+
+use crate::config::ModelConfig;
+use crate::data::Normalization;
+use crate::kernels::Precision;
+use crate::weights::{FileKind, Metadata};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AdapterInfo<'a> {
+    pub name: &'a str,
+    pub kind: &'a str,
+    pub max_binding: u64,
+    pub max_buffer: u64,
+    pub features: &'a [String],
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WeightsInfo {
+    pub format: String,
+    pub kind: &'static str,
+    pub description: String,
+    pub parameters: usize,
+    pub bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    pub metadata: Metadata,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ModelInfo {
+    pub config: ModelConfig,
+    pub grid: [usize; 2],
+    pub weights: WeightsInfo,
+    pub reconstructs: bool,
+    pub normalization: Normalization,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TensorRange<'a> {
+    pub name: &'a str,
+    pub begin: u64,
+    pub end: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TrainerInfo<'a> {
+    pub config: &'a ModelConfig,
+    pub grid: [usize; 2],
+    pub parameters: usize,
+    pub step: u64,
+    pub total_steps: u64,
+    pub batch_size: usize,
+    pub grad_accum: usize,
+    pub recompute: bool,
+    pub precision: Precision,
+    pub lr: f64,
+    pub seed: u64,
+    pub images: usize,
+    pub flops_per_step: u64,
+    pub device_bytes: u64,
+    pub normalization: &'a Normalization,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StepMetrics {
+    pub step: u64,
+    pub epoch: f64,
+    pub loss: f32,
+    pub lr: f32,
+    pub grad_norm: f32,
+    pub applied: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f32>,
+}
+
+pub(super) fn kind_name(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Mae => "mae",
+        FileKind::EncoderOnly => "encoder",
+        FileKind::DecoderOnly => "decoder",
+        FileKind::Classifier => "classifier",
+    }
+}

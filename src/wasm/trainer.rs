@@ -1,0 +1,357 @@
+//! Training in the tab, with the step, the batches and the checkpoints of the command line.
+
+use serde::Deserialize;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use super::device::Device;
+use super::error::{JsResult, json, named, options};
+use super::feed::Feed;
+use super::info::{StepMetrics, TrainerInfo};
+use super::picture::from_rgba;
+use super::progress::Progress;
+use super::reconstruction::{Reconstruction, Reconstructors};
+use crate::config::ModelConfig;
+use crate::data::color::ColorJitter;
+use crate::data::resize::{resize, shorter_side_to};
+use crate::data::{Augment, Crop, Cursor, Normalization};
+use crate::error::Error;
+use crate::kernels::Precision;
+use crate::model::store::Role;
+use crate::ops::optimizer::{AdamW, Optimizer};
+use crate::program::{Device, Plan};
+use crate::tensor::TensorMap;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
+use crate::train::trainer::{Beginning, Trainer as Core, gives_up};
+use crate::weights::describe;
+use crate::weights::safetensors;
+
+/// Mean and deviation of grey pixels: those of ImageNet's photographs, averaged over colours.
+const GREY: (f32, f32) = (0.449, 0.226);
+
+/// A model in training.
+#[wasm_bindgen]
+pub struct Trainer {
+    device: Device,
+    core: Core,
+    normalization: Normalization,
+    feed: Feed,
+    seconds: f64,
+    reconstructors: Reconstructors,
+}
+
+/// The package's `TrainerOptions`; the types there say what the fields mean.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Options {
+    preset: String,
+    config: serde_json::Map<String, serde_json::Value>,
+    batch_size: usize,
+    grad_accum: usize,
+    recompute: bool,
+    precision: Precision,
+    steps: u64,
+    warmup_steps: Option<u64>,
+    lr: f64,
+    min_lr: f64,
+    weight_decay: f32,
+    betas: [f32; 2],
+    clip_grad: f32,
+    crop: CropChoice,
+    flip: bool,
+    color_jitter: bool,
+    seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            preset: "tiny".to_owned(),
+            config: serde_json::Map::new(),
+            batch_size: 16,
+            grad_accum: 1,
+            recompute: false,
+            precision: Precision::F32,
+            steps: 1000,
+            warmup_steps: None,
+            lr: 1.5e-3,
+            min_lr: 0.0,
+            weight_decay: 0.05,
+            betas: [0.9, 0.95],
+            clip_grad: 0.0,
+            crop: CropChoice::Random,
+            flip: true,
+            color_jitter: false,
+            seed: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum CropChoice {
+    Random,
+    Fixed,
+    Center,
+    None,
+}
+
+impl Options {
+    fn model(&self) -> JsResult<ModelConfig> {
+        let preset = ModelConfig::preset(&self.preset)?;
+        let mut fields: serde_json::Map<_, _> = options(&json(&preset))?;
+        fields.extend(self.config.clone());
+        options(&json(&fields))
+    }
+
+    fn recipe(&self) -> JsResult<Recipe> {
+        let crop = match self.crop {
+            CropChoice::Random => Augment::pretrain().crop,
+            CropChoice::Fixed => Crop::RandomFixed,
+            CropChoice::Center => Augment::center().crop,
+            CropChoice::None => Crop::None,
+        };
+        if !self.betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
+            let message =
+                format!("betas: each must be at least 0 and below 1, got {:?}.", self.betas);
+            return Err(named("InvalidOption", &message));
+        }
+        let jitter = self.color_jitter.then(ColorJitter::paper);
+        let model = self.model()?;
+        let normalization = match model.channels {
+            3 => NormalizationChoice::Imagenet,
+            n => NormalizationChoice::Given(Normalization::new(vec![GREY.0; n], vec![GREY.1; n])?),
+        };
+        let recipe = Recipe {
+            model,
+            data: DataRecipe {
+                data: "pictures in a browser".to_owned(),
+                held_out: None,
+                class_prefix: None,
+                apply_exif: true,
+                strict: false,
+                synthetic_len: 0,
+                augment: Augment { crop, flip: self.flip, jitter, ..Augment::none() },
+                normalization,
+                held_out_images: 256,
+                pictures: 8,
+                threads: 0,
+                tokens: None,
+            },
+            batch_size: self.batch_size,
+            grad_accum: self.grad_accum,
+            length: Length::Steps(self.steps),
+            warmup: Length::Steps(self.warmup_steps.unwrap_or(self.steps / 10)),
+            blr: 0.0,
+            lr: Some(self.lr),
+            min_lr: self.min_lr,
+            recompute: self.recompute,
+            precision: self.precision,
+            optimizer: Optimizer::AdamW(AdamW {
+                beta1: self.betas[0],
+                beta2: self.betas[1],
+                eps: 1e-8,
+                weight_decay: self.weight_decay,
+                clip_norm: self.clip_grad,
+            }),
+            seed: self.seed,
+            // As the command line has them, should it go on with this run.
+            eval_every: 1.0,
+            pictures_every: 5.0,
+            checkpoint_every: 1.0,
+            keep_checkpoints: 2,
+            classify: None,
+            probe: None,
+        };
+        recipe.validate()?;
+        Ok(recipe)
+    }
+}
+
+#[wasm_bindgen]
+impl Trainer {
+    /// Fresh parameters; `options` is JSON of `TrainerOptions`.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `OutOfMemory`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(device: &Device, options_json: &str) -> JsResult<Self> {
+        let recipe = options::<Options>(options_json)?.recipe()?;
+        let normalization = match &recipe.data.normalization {
+            NormalizationChoice::Given(normalization) => normalization.clone(),
+            _ => Normalization::imagenet(),
+        };
+        let core = Core::new(&device.device, &recipe, Beginning::Fresh(&TensorMap::new()))?;
+        Ok(Self::around(device, core, normalization, Cursor::default(), 0.0))
+    }
+
+    /// Goes on from a checkpoint, whoever wrote it.
+    ///
+    /// # Errors
+    /// `BadWeights` if it is none, `OutOfMemory`.
+    pub fn resume(device: &Device, checkpoint: &[u8]) -> JsResult<Self> {
+        let checkpoint = Checkpoint::from_bytes(checkpoint)?;
+        let recipe = &checkpoint.meta.recipe;
+        if recipe.classify.is_some() || recipe.data.tokens.is_some() {
+            let problem = "it is of a run with labels or tokens, which go on with the command line";
+            return Err(Error::BadWeights { problem: problem.to_owned() }.into());
+        }
+        let core = Core::new(&device.device, recipe, Beginning::Resumed(&checkpoint))?;
+        let meta = checkpoint.meta;
+        Ok(Self::around(device, core, meta.normalization, meta.cursor, meta.seconds))
+    }
+
+    fn around(
+        device: &Device,
+        core: Core,
+        normalization: Normalization,
+        cursor: Cursor,
+        seconds: f64,
+    ) -> Self {
+        let feed = Feed::new(core.recipe().model.channels, cursor);
+        let reconstructors = Reconstructors::default();
+        Self { device: device.device.clone(), core, normalization, feed, seconds, reconstructors }
+    }
+
+    /// JSON of `TrainerInfo`.
+    #[wasm_bindgen(getter)]
+    pub fn info(&self) -> String {
+        let recipe = self.core.recipe();
+        let [batch, update] = self.core.train_step().programs().map(|program| program.plan());
+        json(&TrainerInfo {
+            config: &recipe.model,
+            grid: recipe.model.grid(),
+            parameters: self.core.store().layout().trainable(),
+            step: self.core.step(),
+            total_steps: recipe.schedule(self.feed.batches_per_epoch()).total_steps,
+            batch_size: recipe.batch_size,
+            grad_accum: recipe.grad_accum,
+            recompute: recipe.recompute,
+            precision: recipe.precision,
+            lr: recipe.peak_lr(),
+            seed: recipe.seed,
+            images: self.feed.len(),
+            flops_per_step: batch.flops * recipe.grad_accum as u64 + update.flops,
+            device_bytes: Plan::total_bytes(&[batch, update]),
+            normalization: &self.normalization,
+        })
+    }
+
+    /// Adds an RGBA picture to learn from. Large ones are kept no larger than the crops need.
+    ///
+    /// # Errors
+    /// `BadImage`, `InvalidOption`.
+    #[wasm_bindgen(js_name = addImage)]
+    pub fn add_image(&mut self, rgba: &[u8], width: usize, height: usize) -> JsResult<()> {
+        let model = &self.core.recipe().model;
+        let mut picture = from_rgba(rgba, width, height, model.channels)?;
+        // Crops are mostly larger than half of a side.
+        let side = 2 * model.image_size[0].max(model.image_size[1]);
+        if width.min(height) > side {
+            let (width, height) = shorter_side_to(side, (width, height));
+            picture = resize(&picture, width, height);
+        }
+        self.feed.push(picture);
+        Ok(())
+    }
+
+    /// Forgets all pictures.
+    #[wasm_bindgen(js_name = clearImages)]
+    pub fn clear_images(&mut self) {
+        self.feed.clear();
+    }
+
+    /// One optimiser step; JSON of `StepMetrics`.
+    ///
+    /// # Errors
+    /// `InvalidOption` without pictures, `Diverged` after several steps whose numbers were not finite,
+    /// `OutOfMemory`, `DeviceLost`.
+    pub async fn step(&mut self) -> JsResult<String> {
+        let began = js_sys::Date::now();
+        let metrics = self.train_step().await?;
+        self.seconds += (js_sys::Date::now() - began) / 1e3;
+        Ok(json(&metrics))
+    }
+
+    /// Reconstructs a picture with the parameters as they are, like a model.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `BadImage`, `OutOfMemory`, `DeviceLost`.
+    #[expect(clippy::too_many_arguments, reason = "a picture, its mask, and how it goes")]
+    pub async fn reconstruct(
+        &mut self,
+        rgba: &[u8],
+        width: usize,
+        height: usize,
+        json: &str,
+        mask: Option<Vec<u8>>,
+        noise: Option<Vec<f32>>,
+        progress: &Progress,
+    ) -> JsResult<Reconstruction> {
+        let Self { device, core, normalization, reconstructors, .. } = self;
+        let (config, store) = (&core.recipe().model, core.store());
+        let picture = (rgba, width, height);
+        reconstructors
+            .run(device, config, normalization, store, picture, json, mask, noise, progress)
+            .await
+    }
+
+    /// A checkpoint: everything that is needed to go on, here or on the command line.
+    ///
+    /// # Errors
+    /// `DeviceLost`.
+    pub async fn save(&self) -> JsResult<Vec<u8>> {
+        let checkpoint =
+            self.core.checkpoint(&self.normalization, self.feed.cursor(), self.seconds).await?;
+        Ok(checkpoint.to_bytes()?)
+    }
+
+    /// The weights alone, in f16 if `half`.
+    ///
+    /// # Errors
+    /// `DeviceLost`.
+    #[wasm_bindgen(js_name = exportWeights)]
+    pub async fn export_weights(&self, half: bool) -> JsResult<Vec<u8>> {
+        let metadata = describe(&self.core.recipe().model, &self.normalization, None)?;
+        let tensors = self.core.store().read(Role::Value).await?;
+        let precision =
+            if half { safetensors::Precision::F16 } else { safetensors::Precision::F32 };
+        Ok(safetensors::to_bytes(&tensors, &metadata, precision)?)
+    }
+}
+
+impl Trainer {
+    async fn train_step(&mut self) -> JsResult<StepMetrics> {
+        if self.feed.len() == 0 {
+            let message = "There are no pictures to learn from; add some first (addImages).";
+            return Err(named("InvalidOption", message));
+        }
+        self.device.check()?;
+        let Self { core, feed, normalization, .. } = self;
+        let done = core.step();
+        feed.prepare(core.recipe(), normalization)?;
+        let lr = core.recipe().schedule(feed.batches_per_epoch()).at(done) as f32;
+        for index in 0..core.recipe().grad_accum {
+            let batch = feed.next(core.recipe(), normalization)?;
+            core.run_batch(index, lr, &batch);
+            feed.recycle(batch);
+        }
+        core.request_metrics();
+        let lines = core.metrics(done).await?;
+        let line = lines.last().ok_or_else(|| Error::Device {
+            problem: "the step reported nothing; go on from the last checkpoint".to_owned(),
+        })?;
+        if gives_up(line) {
+            return Err(core.diverged(line, "what was saved before is good").await?.into());
+        }
+        Ok(StepMetrics {
+            step: done + 1,
+            epoch: feed.epochs(),
+            loss: line.loss,
+            lr: line.lr,
+            grad_norm: line.grad_norm,
+            applied: line.applied != 0,
+            loss_scale: (core.recipe().precision == Precision::F16).then_some(line.loss_scale),
+        })
+    }
+}
