@@ -9,8 +9,8 @@ use multiversion::target::match_target;
 
 use super::Value;
 use super::math::exp;
-use super::parallel::{self, Shared};
-use super::tile::{Left, Tile, multiply, pack_columns, pack_rows, store};
+use super::parallel::{self, Scratch, Shared};
+use super::tile::{Left, Tile, add, multiply, pack_columns, pack_rows, store};
 use super::vector::fold;
 use crate::kernels::{attention as forward, attention_backward_kv, attention_backward_q};
 
@@ -208,7 +208,7 @@ fn products<const MR: usize, const NR: usize, const FUSED: bool>(
     let dim = rows[0].len();
     let count = panels.len() / dim;
     for (p, panel) in panels.chunks_exact(dim).enumerate() {
-        let tile = multiply::<MR, NR, FUSED>([[0.0; NR]; MR], Left::Rows(rows), panel);
+        let tile = multiply::<MR, NR, FUSED>(Left::Rows(rows), panel);
         for (i, values) in tile.into_iter().enumerate() {
             to[i * count + p] = values;
         }
@@ -229,7 +229,7 @@ fn accumulate<const MR: usize, const NR: usize, const FUSED: bool>(
     let rows: [&[f32]; MR] = std::array::from_fn(|i| &weights[i * width..][..width]);
     let tokens = panels.len() / sums.len();
     for (sum, panel) in sums.iter_mut().zip(panels.chunks_exact(tokens)) {
-        *sum = multiply::<MR, NR, FUSED>(*sum, Left::Rows(rows), &panel[block.clone()]);
+        add(sum, &multiply::<MR, NR, FUSED>(Left::Rows(rows), &panel[block.clone()]));
     }
 }
 
@@ -257,7 +257,11 @@ fn store_row<const MR: usize, const NR: usize, A: Value>(
     to: &mut [A],
 ) {
     for (tile, to) in tiles.iter().zip(to.chunks_mut(NR)) {
-        store(&tile[i].map(|value| value * factor), to);
+        let mut values = tile[i];
+        for value in &mut values {
+            *value *= factor;
+        }
+        store(&values, to);
     }
 }
 
@@ -295,53 +299,59 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
         + padded_tokens * dim
         + tokens * padded_dim
         + MR * (block_tokens + padded_dim);
-    parallel::with_scratch(len, |mut scratch| {
-        let scratch = &mut scratch;
-        let queries = shape.qkv(place, qkv, 0).copy(own.clone(), shape.scale, scratch);
-        let keys = shape.qkv(place, qkv, 1).across_tokens::<NR>(scratch);
-        let values = shape.qkv(place, qkv, 2).along_tokens::<NR>(scratch);
-        let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-        let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-        for first in (0..own.len()).step_by(MR) {
-            let rows = rows_of::<MR>(queries, dim, first);
-            let mut maximum = [-3.0e38_f32; MR];
-            let mut total = [0.0; MR];
-            sums.fill([[0.0; NR]; MR]);
-            for (block, panels) in blocks::<NR>(tokens) {
-                let scores = &mut scores[..MR * panels.len()];
-                let keys = &keys[panels.start * dim..panels.end * dim];
-                products::<MR, NR, FUSED>(rows, keys, scores);
-                for (i, row) in scores.chunks_exact_mut(panels.len()).enumerate() {
-                    fill_past(row, block.len(), f32::NEG_INFINITY);
-                    let highest = row.iter().fold([maximum[i]; NR], |highest, scores| {
-                        std::array::from_fn(|j| larger(highest[j], scores[j]))
-                    });
-                    let highest = fold(highest, larger);
-                    let mut weights = [0.0; NR];
-                    for scores in row {
-                        *scores = scores.map(|score| exp::<FUSED>(score - highest));
-                        weights = std::array::from_fn(|j| weights[j] + scores[j]);
-                    }
-                    let shrink = exp::<FUSED>(maximum[i] - highest);
-                    maximum[i] = highest;
-                    total[i] = total[i] * shrink + fold(weights, |a, b| a + b);
-                    for sum in sums.iter_mut() {
-                        sum[i] = sum[i].map(|value| value * shrink);
+    let mut scratch = Scratch::new(len);
+    let scratch = &mut &mut *scratch;
+    let queries = shape.qkv(place, qkv, 0).copy(own.clone(), shape.scale, scratch);
+    let keys = shape.qkv(place, qkv, 1).across_tokens::<NR>(scratch);
+    let values = shape.qkv(place, qkv, 2).along_tokens::<NR>(scratch);
+    let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+    let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+    for first in (0..own.len()).step_by(MR) {
+        let rows = rows_of::<MR>(queries, dim, first);
+        let mut maximum = [-3.0e38_f32; MR];
+        let mut total = [0.0; MR];
+        sums.fill([[0.0; NR]; MR]);
+        for (block, panels) in blocks::<NR>(tokens) {
+            let scores = &mut scores[..MR * panels.len()];
+            let keys = &keys[panels.start * dim..panels.end * dim];
+            products::<MR, NR, FUSED>(rows, keys, scores);
+            for (i, row) in scores.chunks_exact_mut(panels.len()).enumerate() {
+                fill_past(row, block.len(), f32::NEG_INFINITY);
+                let mut highest = [maximum[i]; NR];
+                for scores in &*row {
+                    for (highest, &score) in highest.iter_mut().zip(scores) {
+                        *highest = larger(*highest, score);
                     }
                 }
-                accumulate::<MR, NR, FUSED>(sums, scores, values, block);
+                let highest = fold(highest, larger);
+                let mut weights = [0.0; NR];
+                for scores in row {
+                    for (score, weights) in scores.iter_mut().zip(&mut weights) {
+                        *score = exp::<FUSED>(*score - highest);
+                        *weights += *score;
+                    }
+                }
+                let shrink = exp::<FUSED>(maximum[i] - highest);
+                maximum[i] = highest;
+                total[i] = total[i] * shrink + fold(weights, |a, b| a + b);
+                for sum in sums.iter_mut() {
+                    for value in &mut sum[i] {
+                        *value *= shrink;
+                    }
+                }
             }
-            for i in 0..MR.min(own.len() - first) {
-                let token = own.start + first + i;
-                // SAFETY: a token of a head belongs to one task.
-                unsafe {
-                    let out = out.part(shape.head_index(place, token), dim);
-                    store_row(sums, i, 1.0 / total[i], out);
-                    lse.part(shape.row(place, token), 1)[0] = maximum[i] + total[i].ln();
-                }
+            accumulate::<MR, NR, FUSED>(sums, scores, values, block);
+        }
+        for i in 0..MR.min(own.len() - first) {
+            let token = own.start + first + i;
+            // SAFETY: a token of a head belongs to one task.
+            unsafe {
+                let out = out.part(shape.head_index(place, token), dim);
+                store_row(sums, i, 1.0 / total[i], out);
+                lse.part(shape.row(place, token), 1)[0] = maximum[i] + total[i].ln();
             }
         }
-    });
+    }
 }
 
 #[inline(always)]
@@ -398,64 +408,57 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
         + 2 * padded_tokens * dim
         + tokens * padded_dim
         + MR * (2 * block_tokens + padded_dim);
-    parallel::with_scratch(len, |mut scratch| {
-        let scratch = &mut scratch;
-        let queries = shape.qkv(place, read.qkv, 0).copy(own.clone(), shape.scale, scratch);
-        let d_out = shape.head(place, read.d_out).copy(own.clone(), 1.0, scratch);
-        let out = shape.head(place, read.out);
-        let keys = shape.qkv(place, read.qkv, 1);
-        let (keys, keys_along) =
-            (keys.across_tokens::<NR>(scratch), keys.along_tokens::<NR>(scratch));
-        let values = shape.qkv(place, read.qkv, 2).across_tokens::<NR>(scratch);
-        let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-        let d_p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-        let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-        for first in (0..own.len()).step_by(MR) {
-            let rows = rows_of::<MR>(queries, dim, first);
-            let d_out_rows = rows_of::<MR>(d_out, dim, first);
-            let count = MR.min(own.len() - first);
-            let mut lse = [0.0; MR];
-            let mut delta = [0.0; MR];
-            for i in 0..count {
-                let token = own.start + first + i;
-                let row = shape.row(place, token);
-                lse[i] = read.lse[row];
-                delta[i] = super::vector::sum2(d_out_rows[i], out.row(token), |a, b| a * b);
-                // SAFETY: a token of a head belongs to one task.
-                unsafe { row_stats.part(2 * row, 2) }.copy_from_slice(&[lse[i], delta[i]]);
-            }
-            sums.fill([[0.0; NR]; MR]);
-            for (block, panels) in blocks::<NR>(tokens) {
-                let scores = &mut scores[..MR * panels.len()];
-                let d_p = &mut d_p[..MR * panels.len()];
-                products::<MR, NR, FUSED>(
-                    rows,
-                    &keys[panels.start * dim..panels.end * dim],
-                    scores,
-                );
-                products::<MR, NR, FUSED>(
-                    d_out_rows,
-                    &values[panels.start * dim..panels.end * dim],
-                    d_p,
-                );
-                let rows =
-                    scores.chunks_exact_mut(panels.len()).zip(d_p.chunks_exact(panels.len()));
-                for (i, (scores, d_p)) in rows.enumerate() {
-                    for (scores, d_p) in scores.iter_mut().zip(d_p) {
-                        *scores = std::array::from_fn(|j| {
-                            probability::<FUSED>(scores[j], lse[i]) * (d_p[j] - delta[i])
-                        });
+    let mut scratch = Scratch::new(len);
+    let scratch = &mut &mut *scratch;
+    let queries = shape.qkv(place, read.qkv, 0).copy(own.clone(), shape.scale, scratch);
+    let d_out = shape.head(place, read.d_out).copy(own.clone(), 1.0, scratch);
+    let out = shape.head(place, read.out);
+    let keys = shape.qkv(place, read.qkv, 1);
+    let (keys, keys_along) = (keys.across_tokens::<NR>(scratch), keys.along_tokens::<NR>(scratch));
+    let values = shape.qkv(place, read.qkv, 2).across_tokens::<NR>(scratch);
+    let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+    let d_p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+    let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+    for first in (0..own.len()).step_by(MR) {
+        let rows = rows_of::<MR>(queries, dim, first);
+        let d_out_rows = rows_of::<MR>(d_out, dim, first);
+        let count = MR.min(own.len() - first);
+        let mut lse = [0.0; MR];
+        let mut delta = [0.0; MR];
+        for i in 0..count {
+            let token = own.start + first + i;
+            let row = shape.row(place, token);
+            lse[i] = read.lse[row];
+            delta[i] = super::vector::sum2(d_out_rows[i], out.row(token), |a, b| a * b);
+            // SAFETY: a token of a head belongs to one task.
+            unsafe { row_stats.part(2 * row, 2) }.copy_from_slice(&[lse[i], delta[i]]);
+        }
+        sums.fill([[0.0; NR]; MR]);
+        for (block, panels) in blocks::<NR>(tokens) {
+            let scores = &mut scores[..MR * panels.len()];
+            let d_p = &mut d_p[..MR * panels.len()];
+            products::<MR, NR, FUSED>(rows, &keys[panels.start * dim..panels.end * dim], scores);
+            products::<MR, NR, FUSED>(
+                d_out_rows,
+                &values[panels.start * dim..panels.end * dim],
+                d_p,
+            );
+            let rows = scores.chunks_exact_mut(panels.len()).zip(d_p.chunks_exact(panels.len()));
+            for (i, (scores, d_p)) in rows.enumerate() {
+                for (scores, d_p) in scores.iter_mut().zip(d_p) {
+                    for (score, d_p) in scores.iter_mut().zip(d_p) {
+                        *score = probability::<FUSED>(*score, lse[i]) * (d_p - delta[i]);
                     }
                 }
-                accumulate::<MR, NR, FUSED>(sums, scores, keys_along, block);
             }
-            for i in 0..count {
-                let at = shape.qkv_index(place, own.start + first + i, 0);
-                // SAFETY: as above.
-                store_row(sums, i, shape.scale, unsafe { d_qkv.part(at, dim) });
-            }
+            accumulate::<MR, NR, FUSED>(sums, scores, keys_along, block);
         }
-    });
+        for i in 0..count {
+            let at = shape.qkv_index(place, own.start + first + i, 0);
+            // SAFETY: as above.
+            store_row(sums, i, shape.scale, unsafe { d_qkv.part(at, dim) });
+        }
+    }
 }
 
 vectorised! {
@@ -495,63 +498,202 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
         + 2 * tokens * padded_dim
         + 2 * padded_tokens
         + 2 * MR * (block_tokens + padded_dim);
-    parallel::with_scratch(len, |mut scratch| {
-        let scratch = &mut scratch;
-        let keys = shape.qkv(place, qkv, 1).copy(own.clone(), shape.scale, scratch);
-        let values = shape.qkv(place, qkv, 2).copy(own.clone(), 1.0, scratch);
-        let queries = shape.qkv(place, qkv, 0);
-        let (queries, queries_along) =
-            (queries.across_tokens::<NR>(scratch), queries.along_tokens::<NR>(scratch));
-        let d_out = shape.head(place, d_out);
-        let (d_out, d_out_along) =
-            (d_out.across_tokens::<NR>(scratch), d_out.along_tokens::<NR>(scratch));
-        // Beyond the last query probabilities are zero.
-        let lse = take(scratch, padded_tokens);
-        let delta = take(scratch, padded_tokens);
-        lse.fill(f32::INFINITY);
-        delta.fill(0.0);
-        let stats = &row_stats[2 * shape.row(place, 0)..][..2 * tokens];
-        for ((lse, delta), stats) in lse.iter_mut().zip(&mut *delta).zip(stats.as_chunks::<2>().0) {
-            [*lse, *delta] = *stats;
-        }
-        let (lse, delta) = (lse.as_chunks::<NR>().0, delta.as_chunks::<NR>().0);
-        let p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-        let d_s = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-        let d_k = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-        let d_v = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-        for first in (0..own.len()).step_by(MR) {
-            let key_rows = rows_of::<MR>(keys, dim, first);
-            let value_rows = rows_of::<MR>(values, dim, first);
-            d_k.fill([[0.0; NR]; MR]);
-            d_v.fill([[0.0; NR]; MR]);
-            for (block, panels) in blocks::<NR>(tokens) {
-                let p = &mut p[..MR * panels.len()];
-                let d_s = &mut d_s[..MR * panels.len()];
-                let (lse, delta) = (&lse[panels.clone()], &delta[panels.clone()]);
-                let range = panels.start * dim..panels.end * dim;
-                products::<MR, NR, FUSED>(key_rows, &queries[range.clone()], p);
-                products::<MR, NR, FUSED>(value_rows, &d_out[range], d_s);
-                let rows = p.chunks_exact_mut(panels.len()).zip(d_s.chunks_exact_mut(panels.len()));
-                for (p, d_s) in rows {
-                    for ((p, d_s), (lse, delta)) in p.iter_mut().zip(d_s).zip(lse.iter().zip(delta))
-                    {
-                        *p = std::array::from_fn(|j| probability::<FUSED>(p[j], lse[j]));
-                        *d_s = std::array::from_fn(|j| p[j] * (d_s[j] - delta[j]));
+    let mut scratch = Scratch::new(len);
+    let scratch = &mut &mut *scratch;
+    let keys = shape.qkv(place, qkv, 1).copy(own.clone(), shape.scale, scratch);
+    let values = shape.qkv(place, qkv, 2).copy(own.clone(), 1.0, scratch);
+    let queries = shape.qkv(place, qkv, 0);
+    let (queries, queries_along) =
+        (queries.across_tokens::<NR>(scratch), queries.along_tokens::<NR>(scratch));
+    let d_out = shape.head(place, d_out);
+    let (d_out, d_out_along) =
+        (d_out.across_tokens::<NR>(scratch), d_out.along_tokens::<NR>(scratch));
+    // Beyond the last query probabilities are zero.
+    let lse = take(scratch, padded_tokens);
+    let delta = take(scratch, padded_tokens);
+    lse.fill(f32::INFINITY);
+    delta.fill(0.0);
+    let stats = &row_stats[2 * shape.row(place, 0)..][..2 * tokens];
+    for ((lse, delta), stats) in lse.iter_mut().zip(&mut *delta).zip(stats.as_chunks::<2>().0) {
+        [*lse, *delta] = *stats;
+    }
+    let (lse, delta) = (lse.as_chunks::<NR>().0, delta.as_chunks::<NR>().0);
+    let p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+    let d_s = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
+    let d_k = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+    let d_v = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+    for first in (0..own.len()).step_by(MR) {
+        let key_rows = rows_of::<MR>(keys, dim, first);
+        let value_rows = rows_of::<MR>(values, dim, first);
+        d_k.fill([[0.0; NR]; MR]);
+        d_v.fill([[0.0; NR]; MR]);
+        for (block, panels) in blocks::<NR>(tokens) {
+            let p = &mut p[..MR * panels.len()];
+            let d_s = &mut d_s[..MR * panels.len()];
+            let (lse, delta) = (&lse[panels.clone()], &delta[panels.clone()]);
+            let range = panels.start * dim..panels.end * dim;
+            products::<MR, NR, FUSED>(key_rows, &queries[range.clone()], p);
+            products::<MR, NR, FUSED>(value_rows, &d_out[range], d_s);
+            let rows = p.chunks_exact_mut(panels.len()).zip(d_s.chunks_exact_mut(panels.len()));
+            for (p, d_s) in rows {
+                for ((p, d_s), (lse, delta)) in p.iter_mut().zip(d_s).zip(lse.iter().zip(delta)) {
+                    for j in 0..NR {
+                        p[j] = probability::<FUSED>(p[j], lse[j]);
+                        d_s[j] = p[j] * (d_s[j] - delta[j]);
                     }
                 }
-                accumulate::<MR, NR, FUSED>(d_v, p, d_out_along, block.clone());
-                accumulate::<MR, NR, FUSED>(d_k, d_s, queries_along, block);
             }
-            for i in 0..MR.min(own.len() - first) {
-                let token = own.start + first + i;
-                // SAFETY: a token of a head belongs to one task.
-                unsafe {
-                    let d_k_row = d_qkv.part(shape.qkv_index(place, token, 1), dim);
-                    store_row(d_k, i, shape.scale, d_k_row);
-                    let d_v_row = d_qkv.part(shape.qkv_index(place, token, 2), dim);
-                    store_row(d_v, i, 1.0, d_v_row);
+            accumulate::<MR, NR, FUSED>(d_v, p, d_out_along, block.clone());
+            accumulate::<MR, NR, FUSED>(d_k, d_s, queries_along, block);
+        }
+        for i in 0..MR.min(own.len() - first) {
+            let token = own.start + first + i;
+            // SAFETY: a token of a head belongs to one task.
+            unsafe {
+                let d_k_row = d_qkv.part(shape.qkv_index(place, token, 1), dim);
+                store_row(d_k, i, shape.scale, d_k_row);
+                let d_v_row = d_qkv.part(shape.qkv_index(place, token, 2), dim);
+                store_row(d_v, i, 1.0, d_v_row);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use super::*;
+    use crate::cpu::oracle::{self, Rng};
+
+    /// What attention and its backward pass give.
+    #[derive(Debug, PartialEq)]
+    struct Results<T> {
+        out: Vec<T>,
+        lse: Vec<f32>,
+        d_qkv: Vec<T>,
+    }
+
+    fn run<A: Value>(
+        [batch, tokens, heads, dim]: [usize; 4],
+        scale: f32,
+        qkv: &[A],
+        d_out: &[A],
+    ) -> Results<A> {
+        let tiles = 3;
+        let count = (batch * heads) as u32 * tiles;
+        let rows = batch * heads * tokens;
+        let mut out = vec![A::of(0.0); d_out.len()];
+        let mut lse = vec![0.0; rows];
+        let mut row_stats = vec![0.0; 2 * rows];
+        let mut d_qkv = vec![A::of(0.0); qkv.len()];
+        let (tokens, heads, dim_head) = (tokens as u32, heads as u32, dim as u32);
+        attention(
+            &forward::Params { tokens, heads, tiles, count, scale },
+            &forward::Constants { dim_head, ..Default::default() },
+            forward::Slices { qkv, out: &mut out, lse: &mut lse },
+        );
+        attention_backward_q(
+            &attention_backward_q::Params { tokens, heads, tiles, count, scale },
+            &attention_backward_q::Constants { dim_head, ..Default::default() },
+            attention_backward_q::Slices {
+                qkv,
+                out: &out,
+                lse: &lse,
+                d_out,
+                d_qkv: &mut d_qkv,
+                row_stats: &mut row_stats,
+            },
+        );
+        attention_backward_kv(
+            &attention_backward_kv::Params { tokens, heads, tiles, count, scale },
+            &attention_backward_kv::Constants { dim_head, ..Default::default() },
+            attention_backward_kv::Slices { qkv, row_stats: &row_stats, d_out, d_qkv: &mut d_qkv },
+        );
+        Results { out, lse, d_qkv }
+    }
+
+    fn expected<A: Value>(
+        [batch, tokens, heads, dim]: [usize; 4],
+        scale: f32,
+        qkv: &[A],
+        d_out: &[A],
+    ) -> [Vec<f64>; 3] {
+        let mut out = vec![0.0; d_out.len()];
+        let mut lse = Vec::new();
+        let mut d_qkv = vec![0.0; qkv.len()];
+        let scale = f64::from(scale);
+        for (b, h) in (0..batch).flat_map(|b| (0..heads).map(move |h| (b, h))) {
+            let at = |t: usize, part: usize, i: usize| {
+                (((b * tokens + t) * 3 + part) * heads + h) * dim + i
+            };
+            let at_out = |t: usize, i: usize| ((b * tokens + t) * heads + h) * dim + i;
+            let q = |t: usize, i: usize| f64::from(qkv[at(t, 0, i)].get());
+            let k = |t: usize, i: usize| f64::from(qkv[at(t, 1, i)].get());
+            let v = |t: usize, i: usize| f64::from(qkv[at(t, 2, i)].get());
+            let d_o = |t: usize, i: usize| f64::from(d_out[at_out(t, i)].get());
+            for t in 0..tokens {
+                let scores: Vec<f64> = (0..tokens)
+                    .map(|s| scale * (0..dim).map(|i| q(t, i) * k(s, i)).sum::<f64>())
+                    .collect();
+                let highest = scores.iter().fold(f64::MIN, |a, &b| a.max(b));
+                let total: f64 = scores.iter().map(|score| (score - highest).exp()).sum();
+                let p: Vec<f64> = scores.iter().map(|s| (s - highest).exp() / total).collect();
+                lse.push(highest + total.ln());
+                let d_p: Vec<f64> =
+                    (0..tokens).map(|s| (0..dim).map(|i| d_o(t, i) * v(s, i)).sum()).collect();
+                let delta: f64 = p.iter().zip(&d_p).map(|(p, d_p)| p * d_p).sum();
+                for s in 0..tokens {
+                    let d_s = p[s] * (d_p[s] - delta);
+                    for i in 0..dim {
+                        out[at_out(t, i)] += p[s] * v(s, i);
+                        d_qkv[at(t, 0, i)] += scale * d_s * k(s, i);
+                        d_qkv[at(s, 1, i)] += scale * d_s * q(t, i);
+                        d_qkv[at(s, 2, i)] += p[s] * d_o(t, i);
+                    }
                 }
             }
         }
-    });
+        [out, lse, d_qkv]
+    }
+
+    #[test]
+    fn attention_and_its_gradients_are_those_of_f64() {
+        let shapes = [
+            [1, 1, 1, 1],
+            [2, 17, 3, 16],
+            [1, 65, 2, 32],
+            [1, 63, 1, 7],
+            [1, 197, 1, 80],
+            [1, 257, 1, 33],
+            [1, 600, 2, 4],
+        ];
+        for shape @ [batch, tokens, heads, dim] in shapes {
+            check::<f32>(shape, 1.5, 3e-6);
+            check::<f16>([batch, tokens.min(70), heads, dim], 1.5, 2e-3);
+        }
+        // Scores up to some hundreds.
+        check::<f32>([1, 70, 1, 24], 100.0, 1e-4);
+    }
+
+    fn check<A: Value>(shape: [usize; 4], scale: f32, tolerance: f64) {
+        let [batch, tokens, heads, dim] = shape;
+        let mut rng = Rng(3);
+        let qkv = rng.values::<A>(batch * tokens * 3 * heads * dim);
+        let d_out = rng.values::<A>(batch * tokens * heads * dim);
+        let results = run(shape, scale, &qkv, &d_out);
+        let [out, lse, d_qkv] = expected(shape, scale, &qkv, &d_out);
+        let name = format!("{shape:?}");
+        oracle::assert_close(&results.out, &out, tolerance, &name);
+        oracle::assert_close(&results.lse, &lse, tolerance, &name);
+        oracle::assert_close(&results.d_qkv, &d_qkv, tolerance, &name);
+    }
+
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let shape = [2, 300, 3, 20];
+        let mut rng = Rng(4);
+        let (qkv, d_out) = (rng.values::<f32>(2 * 300 * 3 * 60), rng.values::<f32>(2 * 300 * 60));
+        oracle::assert_same_on_any_threads(|| run(shape, 0.3, &qkv, &d_out));
+    }
 }

@@ -5,7 +5,7 @@ use multiversion::target::target_cfg_f;
 use super::Value;
 use super::loss::loss_scale;
 use super::math::exp;
-use super::parallel::{self, Shared};
+use super::parallel::{self, Scratch, Shared};
 use super::vector::{max, sum};
 use crate::kernels::cross_entropy::{Constants, Params, Slices};
 
@@ -15,23 +15,22 @@ pub fn cross_entropy<A: Value>(params: &Params, constants: &Constants, slices: S
     let scale = params.grad_scale * loss_scale(constants.scaled, slices.state);
     let (row_loss, d_logits) = (Shared::new(slices.row_loss), Shared::new(slices.d_logits));
     parallel::ranges(rows, parallel::rows_per_task(classes), |rows| {
-        parallel::with_scratch(classes, |targets| {
-            for row in rows {
-                let range = row * classes..(row + 1) * classes;
-                if constants.soft {
-                    targets.copy_from_slice(&slices.targets[range.clone()]);
-                } else {
-                    targets.fill(params.smoothing / params.classes as f32);
-                    if let Some(wanted) = targets.get_mut(slices.labels[row] as usize) {
-                        *wanted += 1.0 - params.smoothing;
-                    }
+        let mut targets = Scratch::new(classes);
+        for row in rows {
+            let range = row * classes..(row + 1) * classes;
+            if constants.soft {
+                targets.copy_from_slice(&slices.targets[range.clone()]);
+            } else {
+                targets.fill(params.smoothing / params.classes as f32);
+                if let Some(wanted) = targets.get_mut(slices.labels[row] as usize) {
+                    *wanted += 1.0 - params.smoothing;
                 }
-                // SAFETY: a row belongs to one task.
-                let (loss, d_logits) =
-                    unsafe { (row_loss.part(row, 1), d_logits.part(range.start, classes)) };
-                loss[0] = loss_of_row(&slices.logits[range], targets, scale, d_logits);
             }
-        });
+            // SAFETY: a row belongs to one task.
+            let (loss, d_logits) =
+                unsafe { (row_loss.part(row, 1), d_logits.part(range.start, classes)) };
+            loss[0] = loss_of_row(&slices.logits[range], &targets, scale, d_logits);
+        }
     });
 }
 

@@ -10,8 +10,8 @@ use multiversion::target::match_target;
 
 use super::Value;
 use super::math::{gelu, gelu_grad};
-use super::parallel::{self, Shared};
-use super::tile::{Left, Tile, load, multiply, pack_columns, pack_rows, store};
+use super::parallel::{self, Scratch, Shared};
+use super::tile::{Left, Tile, add, load, multiply, pack_columns, pack_rows, store};
 use crate::kernels::gemm::{Constants, Params, Slices};
 
 /// Steps along K that a panel of the right operand has in one block: at most 32 KiB.
@@ -43,13 +43,12 @@ pub fn gemm<A: Value, O: Value>(params: &Params, constants: &Constants, slices: 
     };
     let right_len = n.div_ceil(size.columns) * size.columns * k;
     let left_len = if product.packs_left() { m.div_ceil(size.rows) * size.rows * k } else { 0 };
-    parallel::with_scratch(right_len + left_len, |scratch| {
-        let (right, left) = scratch.split_at_mut(right_len);
-        pack(&product, size, left, right);
-        let (left, right) = (&*left, &*right);
-        let grid = Grid::new(&product, size);
-        parallel::each(grid.tasks(), |i| compute(&product, left, right, &grid.task(i)));
-    });
+    let mut scratch = Scratch::new(right_len + left_len);
+    let (right, left) = scratch.split_at_mut(right_len);
+    pack(&product, size, left, right);
+    let (left, right) = (&*left, &*right);
+    let grid = Grid::new(&product, size);
+    parallel::each(grid.tasks(), |i| compute(&product, left, right, &grid.task(i)));
 }
 
 /// Rows and columns of a tile.
@@ -248,43 +247,38 @@ fn compute_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value, 
     } else {
         (&[][..], bytemuck::cast_slice::<A, f32>(product.a))
     };
-    parallel::with_scratch(if blocks > 1 { tiles * MR * NR } else { 0 }, |sums| {
-        let sums = sums.as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-        for block in 0..blocks {
-            let first = part.start + block * K_BLOCK;
-            let len = K_BLOCK.min(part.end - first);
-            let mut tile_index = 0;
-            for column in task.columns.clone() {
-                let panel = right[column * k * NR..][..k * NR].as_chunks::<NR>().0;
-                let panel = &panel[first..][..len];
-                for row in task.rows.clone() {
-                    let left = if product.packs_left() {
-                        Left::Packed(&left_panels[row * k + first..][..len])
-                    } else {
-                        // Rows past the end repeat the last one and are dropped.
-                        Left::Rows(std::array::from_fn(|i| {
-                            let row = (row * MR + i).min(product.m - 1);
-                            &rows[row * k + first..][..len]
-                        }))
-                    };
-                    let sum = if block == 0 { [[0.0; NR]; MR] } else { sums[tile_index] };
-                    let sum = multiply::<MR, NR, FUSED>(sum, left, panel);
-                    if block + 1 < blocks {
-                        sums[tile_index] = sum;
-                    } else {
-                        finish::<MR, NR, FUSED, A, O>(
-                            product,
-                            task.part,
-                            row * MR,
-                            column * NR,
-                            &sum,
-                        );
-                    }
-                    tile_index += 1;
+    let mut sums = Scratch::new(if blocks > 1 { tiles * MR * NR } else { 0 });
+    let sums = sums.as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+    for block in 0..blocks {
+        let first = part.start + block * K_BLOCK;
+        let len = K_BLOCK.min(part.end - first);
+        let mut tile_index = 0;
+        for column in task.columns.clone() {
+            let panel = right[column * k * NR..][..k * NR].as_chunks::<NR>().0;
+            let panel = &panel[first..][..len];
+            for row in task.rows.clone() {
+                let left = if product.packs_left() {
+                    Left::Packed(&left_panels[row * k + first..][..len])
+                } else {
+                    // Rows past the end repeat the last one and are dropped.
+                    Left::Rows(std::array::from_fn(|i| {
+                        let row = (row * MR + i).min(product.m - 1);
+                        &rows[row * k + first..][..len]
+                    }))
+                };
+                let mut tile = multiply::<MR, NR, FUSED>(left, panel);
+                if block > 0 {
+                    add(&mut tile, &sums[tile_index]);
                 }
+                if block + 1 < blocks {
+                    sums[tile_index] = tile;
+                } else {
+                    finish::<MR, NR, FUSED, A, O>(product, task.part, row * MR, column * NR, &tile);
+                }
+                tile_index += 1;
             }
         }
-    });
+    }
 }
 
 /// Stores a tile, or what the epilogue makes of it; what is outside the result is dropped.
@@ -326,26 +320,165 @@ fn epilogue<const NR: usize, const FUSED: bool, A: Value, O: Value>(
     let constants = &product.constants;
     if constants.bias {
         let bias = load::<NR, _>(&product.bias[column..][..width]);
-        values = std::array::from_fn(|i| values[i] + bias[i]);
+        for (value, bias) in values.iter_mut().zip(&bias) {
+            *value += bias;
+        }
     }
     if constants.gelu {
         if constants.pre {
             // SAFETY: as `out`.
             store(&values, unsafe { product.pre.part(at, width) });
         }
-        values = values.map(gelu::<FUSED>);
+        for value in &mut values {
+            *value = gelu::<FUSED>(*value);
+        }
     }
     if constants.gelu_grad {
         let x = load::<NR, _>(out);
-        values = std::array::from_fn(|i| values[i] * gelu_grad::<FUSED>(x[i]));
+        for (value, x) in values.iter_mut().zip(&x) {
+            *value *= gelu_grad::<FUSED>(*x);
+        }
     }
     if constants.residual {
         let extra = load::<NR, _>(&product.extra[at..][..width]);
-        values = std::array::from_fn(|i| values[i] + extra[i]);
+        for (value, extra) in values.iter_mut().zip(&extra) {
+            *value += extra;
+        }
     }
     if constants.accumulate {
         let before = load::<NR, _>(out);
-        values = std::array::from_fn(|i| values[i] + before[i]);
+        for (value, before) in values.iter_mut().zip(&before) {
+            *value += before;
+        }
     }
     store(&values, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use half::f16;
+
+    use super::*;
+    use crate::cpu::oracle::{self, Rng};
+
+    /// Every layout, with sizes around those of tiles, blocks of K and tasks.
+    #[test]
+    fn products_are_those_of_f64() {
+        let sizes = [
+            (1, 1, 1),
+            (1, 5, 300),
+            (7, 63, 65),
+            (13, 33, 17),
+            (17, 16, 256),
+            (65, 48, 257),
+            (97, 100, 64),
+            (200, 31, 520),
+        ];
+        for (m, n, k) in sizes {
+            for layout in [[false, false], [false, true], [true, false], [true, true]] {
+                check::<f32, f32>(m, n, k, layout, Constants::default(), 1e-6);
+                check::<f16, f16>(m, n, k, layout, Constants::default(), 1e-3);
+                check::<f16, f32>(m, n, k, layout, Constants::default(), 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn epilogues_are_those_of_f64() {
+        let none = Constants::default();
+        let epilogues = [
+            Constants { bias: true, ..none },
+            Constants { bias: true, gelu: true, ..none },
+            Constants { bias: true, gelu: true, pre: true, ..none },
+            Constants { gelu_grad: true, ..none },
+            Constants { bias: true, residual: true, ..none },
+            Constants { accumulate: true, ..none },
+            Constants { bias: true, gelu: true, residual: true, accumulate: true, ..none },
+            Constants { split: true, bias: true, ..none },
+        ];
+        for constants in epilogues {
+            for layout in [[false, true], [true, false]] {
+                check::<f32, f32>(37, 53, 300, layout, constants, 2e-6);
+                check::<f16, f16>(37, 53, 300, layout, constants, 1e-3);
+            }
+        }
+    }
+
+    fn check<A: Value, O: Value>(
+        m: usize,
+        n: usize,
+        k: usize,
+        [trans_a, trans_b]: [bool; 2],
+        constants: Constants,
+        tolerance: f64,
+    ) {
+        let constants = Constants { trans_a, trans_b, ..constants };
+        let k_part = if constants.split { 128 } else { k };
+        let parts = k.div_ceil(k_part);
+        let mut rng = Rng(1);
+        let (a, b, extra) =
+            (rng.values::<A>(m * k), rng.values::<A>(k * n), rng.values::<A>(m * n));
+        let bias = rng.values::<f32>(n);
+        // One more than are written, which keep their value.
+        let before = rng.values::<O>(parts * m * n + 1);
+        let mut out = before.clone();
+        let mut pre = vec![A::of(7.0); m * n + 1];
+        let params =
+            Params { m: m as u32, n: n as u32, k: k as u32, groups_m: 0, k_part: k_part as u32 };
+        let slices =
+            Slices { a: &a, b: &b, bias: &bias, extra: &extra, out: &mut out, pre: &mut pre };
+        gemm(&params, &constants, slices);
+
+        let name = format!("{m}×{n}×{k} {constants:?}");
+        let get = |values: &[A], i: usize| f64::from(values[i].get());
+        let mut expected = Vec::new();
+        let mut expected_pre = Vec::new();
+        for part in 0..parts {
+            for i in 0..m * n {
+                let (row, col) = (i / n, i % n);
+                let mut v = (part * k_part..k.min((part + 1) * k_part))
+                    .map(|k_| {
+                        let a = get(&a, if trans_a { k_ * m + row } else { row * k + k_ });
+                        let b = get(&b, if trans_b { col * k + k_ } else { k_ * n + col });
+                        a * b
+                    })
+                    .sum::<f64>();
+                let old = f64::from(before[i].get());
+                if !constants.split {
+                    v += if constants.bias { f64::from(bias[col]) } else { 0.0 };
+                    expected_pre.push(v);
+                    v = if constants.gelu { oracle::gelu(v) } else { v };
+                    v *= if constants.gelu_grad { oracle::gelu_grad(old) } else { 1.0 };
+                    v += if constants.residual { get(&extra, i) } else { 0.0 };
+                    v += if constants.accumulate { old } else { 0.0 };
+                }
+                expected.push(v);
+            }
+        }
+        oracle::assert_close(&out[..expected.len()], &expected, tolerance, &name);
+        assert_eq!(out.last().map(|x| x.get()), before.last().map(|x| x.get()), "{name}");
+        if constants.pre {
+            oracle::assert_close(&pre[..m * n], &expected_pre, tolerance, &name);
+        }
+        let written = if constants.pre { m * n } else { 0 };
+        assert!(pre[written..].iter().all(|x| x.get() == 7.0), "{name}");
+    }
+
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let (m, n, k) = (321, 130, 700);
+        let mut rng = Rng(2);
+        let (a, b) = (rng.values::<f32>(m * k), rng.values::<f32>(k * n));
+        let run = || {
+            let mut out = vec![0.0_f32; m * n];
+            let params =
+                Params { m: m as u32, n: n as u32, k: k as u32, groups_m: 0, k_part: k as u32 };
+            let constants = Constants { trans_a: true, ..Constants::default() };
+            let slices =
+                Slices { a: &a, b: &b, bias: &[], extra: &[], out: &mut out, pre: &mut [] };
+            gemm(&params, &constants, slices);
+            out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        oracle::assert_same_on_any_threads(run);
+    }
 }

@@ -1,14 +1,14 @@
 //! Losses of masked patches.
 
-use super::parallel::{self, Shared};
+use super::parallel::{self, Scratch, Shared};
 use super::vector::sum;
 use super::{NONE, Value};
-use crate::kernels::State;
-use crate::kernels::loss_sum as total;
 use crate::kernels::masked_loss::{Constants, Params, Slices};
+use crate::kernels::{State, loss_sum as total};
 
 /// Added to the variance of a patch (facebookresearch/mae).
 const NORM_PIX_EPS: f32 = 1e-6;
+
 /// The factor by which a loss is scaled in mixed precision, lest small gradients vanish in f16.
 pub(super) fn loss_scale(scaled: bool, state: &State) -> f32 {
     if scaled { state.loss_scale } else { 1.0 }
@@ -22,36 +22,34 @@ pub fn masked_loss<A: Value>(params: &Params, constants: &Constants, slices: Sli
     let grad_scale = params.grad_scale * loss_scale(constants.scaled, slices.state);
     let (patch_loss, d_pred) = (Shared::new(slices.patch_loss), Shared::new(slices.d_pred));
     parallel::ranges(params.count as usize, parallel::rows_per_task(patch_dim), |tokens| {
-        parallel::with_scratch(patch_dim, |target| {
-            for token in tokens {
-                let range = token * patch_dim..(token + 1) * patch_dim;
-                let patch = slices.token_target[token];
-                let pred = &slices.pred[range.clone()];
-                // SAFETY: a token belongs to one task.
-                let loss = unsafe { &mut patch_loss.part(token, 1)[0] };
-                // SAFETY: as above. Without a backward pass nothing is bound there.
-                let d_pred =
-                    constants.backward.then(|| unsafe { d_pred.part(range.start, patch_dim) });
-                if patch == NONE {
-                    *loss = 0.0;
-                    if let Some(d_pred) = d_pred {
-                        d_pred.fill(A::of(0.0));
-                    }
-                    continue;
-                }
-                let sample = token / params.tokens as usize;
-                read_patch(params, constants.rows, slices.images, sample, patch as usize, target);
-                if constants.norm_pix {
-                    normalise(target);
-                }
-                *loss = squares_of_row(pred, target) / patch_dim as f32;
+        let mut target = Scratch::new(patch_dim);
+        for token in tokens {
+            let range = token * patch_dim..(token + 1) * patch_dim;
+            let patch = slices.token_target[token];
+            let pred = &slices.pred[range.clone()];
+            // SAFETY: a token belongs to one task.
+            let loss = unsafe { &mut patch_loss.part(token, 1)[0] };
+            // SAFETY: as above. Without a backward pass nothing is bound there.
+            let d_pred = constants.backward.then(|| unsafe { d_pred.part(range.start, patch_dim) });
+            if patch == NONE {
+                *loss = 0.0;
                 if let Some(d_pred) = d_pred {
-                    for ((d, pred), target) in d_pred.iter_mut().zip(pred).zip(&*target) {
-                        *d = A::of((pred.get() - target) * grad_scale);
-                    }
+                    d_pred.fill(A::of(0.0));
+                }
+                continue;
+            }
+            let sample = token / params.tokens as usize;
+            read_patch(params, constants.rows, slices.images, sample, patch as usize, &mut target);
+            if constants.norm_pix {
+                normalise(&mut target);
+            }
+            *loss = squares_of_row(pred, &target) / patch_dim as f32;
+            if let Some(d_pred) = d_pred {
+                for ((d, pred), target) in d_pred.iter_mut().zip(pred).zip(&*target) {
+                    *d = A::of((pred.get() - target) * grad_scale);
                 }
             }
-        });
+        }
     });
 }
 

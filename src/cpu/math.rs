@@ -72,8 +72,57 @@ pub fn gelu<const FUSED: bool>(x: f32) -> f32 {
 pub fn gelu_grad<const FUSED: bool>(x: f32) -> f32 {
     /// 1 / √(2π)
     const DENSITY: f32 = 0.398_942_28;
-    let density = DENSITY * exp::<FUSED>(-0.5 * x * x);
+    let slope = x * (DENSITY * exp::<FUSED>(-0.5 * x * x));
     // Where φ has vanished, x may be infinite.
-    let slope = if x.abs() > 12.0 { 0.0 } else { x * density };
+    let slope = if x.abs() > 12.0 { 0.0 } else { slope };
     0.5 * (1.0 + erf::<FUSED>(x * std::f32::consts::FRAC_1_SQRT_2)) + slope
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::oracle;
+
+    /// Numbers between two bounds, evenly, and both zeros.
+    fn range(from: f32, to: f32) -> impl Iterator<Item = f32> {
+        let steps = 400_000;
+        (0..=steps).map(move |i| from + (to - from) * (i as f32 / steps as f32)).chain([0.0, -0.0])
+    }
+
+    #[test]
+    fn exp_is_exact_to_an_ulp_and_a_half() {
+        for fused in [false, true] {
+            let exp = if fused { exp::<true> } else { exp::<false> };
+            for x in range(-87.3, 88.7) {
+                let expected = f64::from(x).exp();
+                let ulp = f64::from(f32::EPSILON) * 2.0_f64.powf(expected.log2().floor());
+                let error = (f64::from(exp(x)) - expected).abs() / ulp;
+                assert!(error < 1.5, "exp({x}): {error} ulp");
+            }
+            for x in range(-104.0, -87.3) {
+                assert!((f64::from(exp(x)) - f64::from(x).exp()).abs() < 1e-44, "exp({x})");
+            }
+            assert_eq!(exp(0.0), 1.0);
+            assert_eq!([exp(-104.0), exp(-1e9), exp(f32::NEG_INFINITY)], [0.0; 3]);
+            assert_eq!([exp(89.0), exp(1e9), exp(f32::INFINITY)], [f32::INFINITY; 3]);
+            assert!(exp(f32::NAN).is_nan());
+        }
+    }
+
+    #[test]
+    fn erf_and_gelu_are_exact() {
+        for x in range(-12.5, 12.5) {
+            let wide = f64::from(x);
+            assert!((f64::from(erf::<true>(x)) - oracle::erf(wide)).abs() < 1.3e-7, "erf({x})");
+            assert!((f64::from(erf::<false>(x)) - oracle::erf(wide)).abs() < 1.6e-7, "erf({x})");
+            let error = (f64::from(gelu::<true>(x)) - oracle::gelu(wide)).abs();
+            assert!(error < 2e-7 * wide.abs().max(1.0), "gelu({x}): {error}");
+            let error = (f64::from(gelu_grad::<true>(x)) - oracle::gelu_grad(wide)).abs();
+            assert!(error < 3e-7, "gelu_grad({x}): {error}");
+        }
+        assert_eq!([erf::<true>(4.0), erf::<true>(-4.0)], [1.0, -1.0]);
+        assert_eq!([gelu::<true>(50.0), gelu_grad::<true>(1e30)], [50.0, 1.0]);
+        assert_eq!([gelu::<true>(-50.0), gelu_grad::<true>(f32::NEG_INFINITY)], [0.0, 0.0]);
+        assert!(gelu::<true>(f32::NAN).is_nan() && gelu_grad::<true>(f32::NAN).is_nan());
+    }
 }

@@ -18,6 +18,8 @@ mod loss;
 mod mask;
 mod math;
 mod optimizer;
+#[cfg(test)]
+mod oracle;
 mod parallel;
 mod patchify;
 mod pool;
@@ -41,7 +43,6 @@ pub use layer_norm::{layer_norm, layer_norm_backward, layer_norm_backward_params
 pub use loss::{loss_sum, masked_loss};
 pub use mask::{argsort, noise, noise_block};
 pub use optimizer::{adamw, grad_norm, halve, lars, step_end};
-pub use parallel::on_all_cores;
 pub use patchify::patchify;
 pub use pool::{mean_pool, mean_pool_backward};
 pub use reduce::column_sum;

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 
 #[cfg(feature = "native")]
 use rayon::prelude::*;
@@ -81,19 +81,46 @@ impl<'a, T> Shared<'a, T> {
 }
 
 thread_local! {
-    /// Memory for intermediate results that is kept from launch to launch: fresh memory costs more than
+    /// Memory that no [`Scratch`] has at present, kept from launch to launch: fresh memory costs more than
     /// filling it.
-    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with `len` values of any content.
-pub fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
-    // Calls nest: each level has memory of its own.
-    let mut memory = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if memory.len() < len {
-        memory.resize(len, 0.0);
+/// Memory for intermediate results.
+pub struct Scratch {
+    memory: Vec<f32>,
+    len: usize,
+}
+
+impl Scratch {
+    /// `len` values of any content.
+    pub fn new(len: usize) -> Self {
+        // What is in use at the same time is memory of its own.
+        let mut memory = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        if memory.len() < len {
+            memory.resize(len, 0.0);
+        }
+        Self { memory, len }
     }
-    let result = work(&mut memory[..len]);
-    SCRATCH.with_borrow_mut(|scratch| scratch.push(memory));
-    result
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let memory = std::mem::take(&mut self.memory);
+        SPARE.with_borrow_mut(|spare| spare.push(memory));
+    }
+}
+
+impl Deref for Scratch {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.memory[..self.len]
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.memory[..self.len]
+    }
 }

@@ -1,7 +1,7 @@
 //! Means over tokens.
 
 use super::Value;
-use super::parallel::{self, Shared};
+use super::parallel::{self, Scratch, Shared};
 use crate::kernels::{mean_pool as forward, mean_pool_backward};
 
 /// Mean over a range of tokens: one token (cls) or all patches.
@@ -15,20 +15,19 @@ pub fn mean_pool<A: Value>(
             .map(|size| size as usize);
     let y = Shared::new(slices.y);
     parallel::each(count / dim, |b| {
-        parallel::with_scratch(dim, |sums| {
-            sums.fill(0.0);
-            let range = (b * tokens + first) * dim..(b * tokens + first + pooled) * dim;
-            for x in slices.x[range].chunks_exact(dim) {
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    *sum += x.get();
-                }
+        let mut sums = Scratch::new(dim);
+        sums.fill(0.0);
+        let range = (b * tokens + first) * dim..(b * tokens + first + pooled) * dim;
+        for x in slices.x[range].chunks_exact(dim) {
+            for (sum, x) in sums.iter_mut().zip(x) {
+                *sum += x.get();
             }
-            // SAFETY: a sample has one task.
-            let y = unsafe { y.part(b * dim, dim) };
-            for (y, sum) in y.iter_mut().zip(sums) {
-                *y = A::of(*sum / params.pooled as f32);
-            }
-        });
+        }
+        // SAFETY: a sample has one task.
+        let y = unsafe { y.part(b * dim, dim) };
+        for (y, sum) in y.iter_mut().zip(&*sums) {
+            *y = A::of(sum / params.pooled as f32);
+        }
     });
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use half::f16;
 use web_time::Instant;
 
+use super::parallel::on_all_cores;
 use super::{Buffer, Cpu};
 use crate::kernels::{self, ConstantList, KernelKey, Precision, Shader, Span};
 
@@ -69,22 +70,26 @@ impl CommandList {
     /// Runs some of the launches, the clearing before them if `clear`; returns when they are done.
     pub fn run(&self, range: Range<usize>, clear: bool) {
         let _turn = self.cpu.turn();
-        if clear {
-            self.clear();
-        }
-        self.launches[range].iter().for_each(|launch| launch());
+        on_all_cores(|| {
+            if clear {
+                self.clear();
+            }
+            self.launches[range].iter().for_each(|launch| launch());
+        });
     }
 
     /// Runs everything once and returns each launch's time in nanoseconds.
     pub fn time(&self) -> Vec<f64> {
         let _turn = self.cpu.turn();
-        self.clear();
-        let timed = self.launches.iter().map(|launch| {
+        let time = |launch: &Twin| {
             let began = Instant::now();
             launch();
             began.elapsed().as_secs_f64() * 1e9
-        });
-        timed.collect()
+        };
+        on_all_cores(|| {
+            self.clear();
+            self.launches.iter().map(time).collect()
+        })
     }
 
     fn clear(&self) {

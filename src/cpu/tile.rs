@@ -19,20 +19,23 @@ pub enum Left<'a, const MR: usize> {
     Packed(&'a [[f32; MR]]),
 }
 
-/// `tile + left · right`.
+/// `left · right`.
 #[inline(always)]
 pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
-    mut tile: Tile<MR, NR>,
     left: Left<'_, MR>,
     right: &[[f32; NR]],
 ) -> Tile<MR, NR> {
+    let mut tile = [[0.0; NR]; MR];
     match left {
         Left::Rows(rows) => {
             assert!(rows.iter().all(|row| row.len() >= right.len()), "rows as long as the panel");
             for (k, b) in right.iter().enumerate() {
-                // SAFETY: `k` is below the length of every row by the assertion. (Checks in this loop keep
-                // compilers from vector instructions.)
-                let a = rows.map(|row| unsafe { *row.get_unchecked(k) });
+                let mut a = [0.0; MR];
+                for (a, row) in a.iter_mut().zip(rows) {
+                    // SAFETY: `k` is below the length of every row by the assertion. (Checks in this loop keep
+                    // compilers from vector instructions.)
+                    *a = unsafe { *row.get_unchecked(k) };
+                }
                 step::<MR, NR, FUSED>(&mut tile, &a, b);
             }
         }
@@ -43,6 +46,16 @@ pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
         }
     }
     tile
+}
+
+/// `to += tile`.
+#[inline(always)]
+pub fn add<const MR: usize, const NR: usize>(to: &mut Tile<MR, NR>, tile: &Tile<MR, NR>) {
+    for (to, values) in to.iter_mut().zip(tile) {
+        for (to, value) in to.iter_mut().zip(values) {
+            *to += value;
+        }
+    }
 }
 
 #[inline(always)]
@@ -61,10 +74,14 @@ fn step<const MR: usize, const NR: usize, const FUSED: bool>(
 /// The values of `from`, zero behind them.
 #[inline(always)]
 pub fn load<const NR: usize, A: Value>(from: &[A]) -> [f32; NR] {
-    if let Ok(from) = <&[A; NR]>::try_from(from) {
-        return from.map(A::get);
-    }
     let mut values = [0.0; NR];
+    if let Ok(from) = <&[A; NR]>::try_from(from) {
+        // As the length is a constant here, the loop is unrolled.
+        for (value, from) in values.iter_mut().zip(from) {
+            *value = from.get();
+        }
+        return values;
+    }
     for (value, from) in values.iter_mut().zip(from) {
         *value = from.get();
     }
@@ -75,7 +92,9 @@ pub fn load<const NR: usize, A: Value>(from: &[A]) -> [f32; NR] {
 #[inline(always)]
 pub fn store<const NR: usize, A: Value>(values: &[f32; NR], to: &mut [A]) {
     if let Ok(to) = <&mut [A; NR]>::try_from(&mut *to) {
-        *to = values.map(A::of);
+        for (to, &value) in to.iter_mut().zip(values) {
+            *to = A::of(value);
+        }
         return;
     }
     for (to, &value) in to.iter_mut().zip(values) {
@@ -94,15 +113,7 @@ pub fn pack_columns<const WIDTH: usize, A: Value>(
 ) {
     let width = WIDTH.min(end - first);
     for (k, to) in panel.iter_mut().enumerate() {
-        let from = &matrix[k * stride + first..][..width];
-        if let Ok(from) = <&[A; WIDTH]>::try_from(from) {
-            *to = from.map(A::get);
-        } else {
-            *to = [0.0; WIDTH];
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = from.get();
-            }
-        }
+        *to = load(&matrix[k * stride + first..][..width]);
     }
 }
 

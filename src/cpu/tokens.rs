@@ -1,6 +1,6 @@
 //! From rows of tokens to a stack's input sequence, and back.
 
-use super::parallel::{self, Shared};
+use super::parallel::{self, Scratch, Shared};
 use super::{CLS_TOKEN, MASK_TOKEN, NONE, Value};
 use crate::kernels::{
     assemble_tokens as assemble, gather_labels as labels, gather_rows as rows,
@@ -194,23 +194,22 @@ pub fn position_grad<A: Value>(
             .map(|size| size as usize);
     let d_positions = Shared::new(slices.d_positions);
     parallel::each(count / dim, |row| {
-        parallel::with_scratch(dim, |sums| {
-            sums.fill(0.0);
-            for b in 0..batch {
-                let token = slices.row_token[b * rows + row];
-                if token != NONE {
-                    let dy = &slices.dy[(b * tokens + token as usize) * dim..][..dim];
-                    for (sum, dy) in sums.iter_mut().zip(dy) {
-                        *sum += dy.get();
-                    }
+        let mut sums = Scratch::new(dim);
+        sums.fill(0.0);
+        for b in 0..batch {
+            let token = slices.row_token[b * rows + row];
+            if token != NONE {
+                let dy = &slices.dy[(b * tokens + token as usize) * dim..][..dim];
+                for (sum, dy) in sums.iter_mut().zip(dy) {
+                    *sum += dy.get();
                 }
             }
-            // SAFETY: a row has one task.
-            let to = unsafe { d_positions.part(row * dim, dim) };
-            for (to, sum) in to.iter_mut().zip(sums) {
-                *to += *sum;
-            }
-        });
+        }
+        // SAFETY: a row has one task.
+        let to = unsafe { d_positions.part(row * dim, dim) };
+        for (to, sum) in to.iter_mut().zip(&*sums) {
+            *to += sum;
+        }
     });
 }
 
