@@ -6,8 +6,8 @@ use naga::front::wgsl;
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{
-    AddressSpace, Expression, GlobalVariable, Handle, Literal, Module, Scalar, ScalarKind,
-    StorageAccess, Type, TypeInner, VectorSize,
+    AddressSpace, Expression, GlobalVariable, Literal, Module, Scalar, ScalarKind, StorageAccess,
+    Type, TypeInner, VectorSize,
 };
 
 use crate::compose::{Folder, Text};
@@ -58,8 +58,9 @@ pub struct Binding {
     pub name: String,
     pub writes: bool,
     pub holds: Holds,
-    /// Of the smallest range that can be bound.
-    pub bytes: [u32; 3],
+    /// Of the smallest range that can be bound: by vectors (or as there is no choice) and by single values, for each
+    /// choice of element types.
+    pub bytes: [[u32; 3]; 2],
     pub comment: String,
 }
 
@@ -82,39 +83,37 @@ pub enum Element {
 
 impl Kernel {
     pub fn of(folder: &Folder, text: Text) -> Self {
-        let counts = unroll::counts(&text.source);
-        let mut modules = Vec::new();
-        for (elements, needs) in ELEMENTS {
-            let prelude = folder.text(&format!("prelude/element/{elements}"));
-            let ways: Vec<&str> = REDUCTIONS
-                .iter()
-                .map(|way| folder.text(&format!("prelude/reduction/{way}")))
-                .collect();
-            let ways = if text.reduces { &ways[..] } else { &[""] };
-            let shapes: &[u32] =
-                if counts.iter().any(|(n, _)| *n == SCALAR) { &[1, 0] } else { &[0] };
-            for (way, scalar) in ways.iter().flat_map(|way| shapes.iter().map(move |s| (way, *s))) {
-                let source = unroll::unroll(&text.source, &[(SCALAR, scalar)]);
-                let whole = format!("{}{prelude}{way}{source}", text.enables);
-                modules.push(validated(&format!("{} in {elements}", text.name), &whole, needs));
-            }
-        }
-        // How it reduces and how it reads do not change what is bound: the last of each choice will do.
-        let each = modules.len() / ELEMENTS.len();
-        let modules: Vec<Module> = modules.into_iter().skip(each - 1).step_by(each).collect();
-        let source = text.source.clone();
-        let counts: Vec<(String, u32)> =
-            counts.into_iter().map(|(n, d)| (n.to_owned(), d)).collect();
-        let (params, structs) = structures(&text.name, &modules[0], &source);
+        let source = &text.source;
+        let counts = unroll::counts(source);
+        let has_access = counts.iter().any(|(name, _)| *name == SCALAR);
+        let by_vectors = modules(folder, &text, 0);
+        let by_values = has_access.then(|| modules(folder, &text, 1));
+        let by_values = by_values.as_ref().unwrap_or(&by_vectors);
+        let (params, structs) = structures(&text.name, &by_vectors[0], source);
         Self {
-            constants: constants(&modules[0], &counts, &source),
-            counts: counts.into_iter().map(|(name, _)| name).collect(),
+            constants: constants(&by_vectors[0], &counts, source),
+            counts: counts.iter().map(|(name, _)| (*name).to_owned()).collect(),
             params,
             structs,
-            bindings: bindings(&text.name, &modules, &source),
+            bindings: bindings(&text.name, [&by_vectors, by_values], source),
             text,
         }
     }
+}
+
+/// A kernel in each choice of element types; the ways of reducing are validated, too, and bind the same.
+fn modules(folder: &Folder, text: &Text, scalar: u32) -> [Module; 3] {
+    let source = unroll::unroll(&text.source, &[(SCALAR, scalar)]);
+    let ways = REDUCTIONS.map(|way| folder.text(&format!("prelude/reduction/{way}")));
+    let ways = if text.reduces { &ways[..] } else { &[""] };
+    ELEMENTS.map(|(elements, needs)| {
+        let prelude = folder.text(&format!("prelude/element/{elements}"));
+        let path = format!("{} in {elements}", text.name);
+        let module = |way: &&str| {
+            validated(&path, &format!("{}{prelude}{way}{source}", text.enables), needs)
+        };
+        ways.iter().map(module).last().expect("a way")
+    })
 }
 
 /// Parses `text`, which may use what `capabilities` say, what it enables, and subgroups.
@@ -201,7 +200,7 @@ fn rust_type(ty: &Type) -> (&'static str, u32) {
 }
 
 /// Overrides with a default, and counts.
-fn constants(module: &Module, counts: &[(String, u32)], source: &str) -> Vec<Constant> {
+fn constants(module: &Module, counts: &[(&str, u32)], source: &str) -> Vec<Constant> {
     let mut constants = Vec::new();
     for (_, constant) in module.overrides.iter() {
         let Some(init) = constant.init else { panic!("{:?} has no default", constant.name) };
@@ -219,33 +218,28 @@ fn constants(module: &Module, counts: &[(String, u32)], source: &str) -> Vec<Con
     for (name, default) in counts {
         let comment = comment_of(source, &format!("#count {name} ="));
         let is_bool = source.contains(&format!("#if {name}\n"));
-        constants.push(Constant { name: name.clone(), default: *default, is_bool, comment });
+        constants.push(Constant { name: (*name).to_owned(), default: *default, is_bool, comment });
     }
     constants
 }
 
-fn bindings(kernel: &str, modules: &[Module], source: &str) -> Vec<Binding> {
-    let bound: Vec<Vec<(&Module, &GlobalVariable)>> = modules.iter().map(bound).collect();
-    let count = bound[0].len();
+fn bindings(kernel: &str, accesses: [&[Module; 3]; 2], source: &str) -> Vec<Binding> {
+    let [by_vectors, by_values] = accesses.map(|modules| modules.each_ref().map(bound));
+    let count = by_vectors[0].len();
     let described = (0..count).map(|i| {
-        let variants: Vec<_> = bound.iter().map(|variables| variables[i]).collect();
-        let (module, variable) = variants[0];
+        let [vectors, values] = [&by_vectors, &by_values].map(|all| all.each_ref().map(|b| b[i]));
+        let (module, variable) = vectors[0];
         assert_eq!(number(variable) as usize, i + 1, "{kernel}: bindings must count up from 1");
         let AddressSpace::Storage { access } = variable.space else {
             panic!("{kernel}: binding {} is no storage buffer", i + 1)
         };
-        let name = variable.name.clone().expect("a named binding");
-        let smallest =
-            |&(module, variable): &(&Module, &GlobalVariable)| smallest(module, variable.ty);
-        let bytes: Vec<u32> = variants.iter().map(smallest).collect();
+        let holds = holds(module, variable);
         Binding {
+            name: variable.name.clone().expect("a named binding"),
             comment: comment_of(source, &format!("@group(0) @binding({})", i + 1)),
             writes: access.contains(StorageAccess::STORE),
-            holds: holds(module, variable).unwrap_or_else(|| {
-                Holds::Values(element(&variants.iter().map(scalar).collect::<Vec<_>>()))
-            }),
-            bytes: bytes.try_into().expect("one for each choice"),
-            name,
+            holds: holds.unwrap_or_else(|| Holds::Values(element(vectors.map(scalar)))),
+            bytes: [vectors, values].map(|bound| bound.map(smallest)),
         }
     });
     described.collect()
@@ -264,9 +258,9 @@ fn number(variable: &GlobalVariable) -> u32 {
     variable.binding.as_ref().expect("a bound variable").binding
 }
 
-/// Bytes of the smallest range that can be bound: a structure, or one element of an array. A vector's may be a
-/// tensor's last values, which are fewer.
-fn smallest(module: &Module, ty: Handle<Type>) -> u32 {
+/// Bytes of the smallest range that can be bound: a structure, or one element of an array.
+fn smallest((module, variable): (&Module, &GlobalVariable)) -> u32 {
+    let ty = variable.ty;
     let mut layouter = Layouter::default();
     layouter.update(module.to_ctx()).expect("sized types");
     match module.types[ty].inner {
@@ -284,7 +278,7 @@ fn holds(module: &Module, variable: &GlobalVariable) -> Option<Holds> {
     is_struct.then(|| Holds::Structs(module.types[ty].name.clone().expect("a name"), is_array))
 }
 
-fn scalar(&(module, variable): &(&Module, &GlobalVariable)) -> Scalar {
+fn scalar((module, variable): (&Module, &GlobalVariable)) -> Scalar {
     let TypeInner::Array { base, .. } = module.types[variable.ty].inner else {
         panic!("{:?} is no array", variable.name)
     };
@@ -292,8 +286,7 @@ fn scalar(&(module, variable): &(&Module, &GlobalVariable)) -> Scalar {
 }
 
 /// Told by what changes between the choices of element types.
-fn element(scalars: &[Scalar]) -> Element {
-    let &[single, half, half_to_single] = scalars else { panic!("one for each choice") };
+fn element([single, half, half_to_single]: [Scalar; 3]) -> Element {
     match single {
         _ if half != half_to_single => Element::Output,
         _ if single != half => Element::Activation,

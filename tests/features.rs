@@ -92,7 +92,7 @@ fn attention_maps_are_the_weights_of_the_networks_attention() {
     let map = AttentionMap::new(device(), &config, &store, block).unwrap();
     let weights = block_on(map.run(&image)).unwrap();
 
-    let mut rec = Recorder::new(device().tier(), false);
+    let mut rec = Recorder::new(device().target(), false);
     store.layout().declare(&mut rec, false);
     let [h, w] = config.image_size;
     let images = rec.external("images", [1, config.channels, h, w]);

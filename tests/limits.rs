@@ -15,7 +15,7 @@ use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
-use webmae::program::{Device, DispatchTime, Plan, Recorder};
+use webmae::program::{Device, Plan, Recorder};
 use webmae::tensor::TensorMap;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 
@@ -99,7 +99,7 @@ fn preset(name: &str) -> ModelConfig {
 fn tiny_trains_within_the_default_limits_and_repeats_bit_by_bit() {
     let _alone = alone();
     let options = GpuOptions { default_limits: true, ..Default::default() };
-    let device = block_on(Device::new(&options)).expect("the tests need a graphics adapter");
+    let device = common::open_gpu(&options);
     assert_eq!(device.max_binding(), DEFAULT_MAX_BINDING);
     let train = || {
         let mut run = Run::new(&device, &preset("tiny"), 8);
@@ -118,41 +118,15 @@ fn tiny_trains_within_the_default_limits_and_repeats_bit_by_bit() {
 }
 
 #[test]
-fn textures_over_a_buffers_memory_give_the_same_bits_as_copies() {
-    let _alone = alone();
-    let train = |without_overlays| {
-        let tier = Some(Processor::CpuTextures);
-        let options = GpuOptions { tier, without_overlays, ..Default::default() };
-        let device = block_on(Device::new(&options)).expect("the tests need a graphics adapter");
-        let mut run = Run::new(&device, &preset("tiny"), 4);
-        let metrics = run.train_to(3);
-        let bits: Vec<(String, Vec<u32>)> = bits(&run.parameters());
-        let times = run.step.programs().map(|p| block_on(p.time()).expect("timestamps"));
-        device.check().expect("no fault");
-        let copied = |time: &DispatchTime| time.copied_bytes;
-        let copied: Option<u64> =
-            times.iter().map(|times| Some(times.as_ref()?.iter().map(copied).sum::<u64>())).sum();
-        (metrics, bits, copied, device.adapter().clone())
-    };
-    let (metrics, parameters, copied, _) = train(true);
-    let (shared_metrics, shared_parameters, shared_copied, adapter) = train(false);
-    assert_eq!(metrics, shared_metrics);
-    assert!(parameters == shared_parameters, "other bits");
-    if cfg!(target_os = "linux") && adapter.name.contains("llvmpipe") {
-        assert_eq!(shared_copied, Some(0));
-        assert!(copied > Some(0));
-    } else {
-        assert_eq!(shared_copied, copied);
-    }
-}
-
-#[test]
 fn kernels_are_compiled_once_and_counted() {
     let _alone = alone();
-    let device = block_on(Device::new(&GpuOptions::default())).expect("the tests need an adapter");
+    let device = common::open_gpu(&GpuOptions::default());
     let counts = Arc::new(Mutex::new(Vec::new()));
     let listened = Arc::clone(&counts);
-    device.on_compile(move |done, total| listened.lock().unwrap().push((done, total)));
+    device
+        .gpu()
+        .expect("a GPU")
+        .on_compile(move |done, total| listened.lock().unwrap().push((done, total)));
     let run = Run::new(&device, &preset("tiny"), 1);
     let counted = std::mem::take(&mut *counts.lock().unwrap());
     let programs: Vec<&[(usize, usize)]> = counted.chunk_by(|_, next| next.0 > 0).collect();
@@ -195,20 +169,20 @@ fn resident_bytes() -> Option<u64> {
     Some(1024 * line.split_whitespace().nth(1)?.parse::<u64>().ok()?)
 }
 
-fn plan(model: &ModelConfig, batch_size: usize, tier: Processor) -> webmae::Result<[Plan; 2]> {
+fn plan(model: &ModelConfig, batch_size: usize, processor: Processor) -> webmae::Result<[Plan; 2]> {
     let layout = ParamLayout::new(mae_params(model), DEFAULT_MAX_BINDING);
-    step_config(model, batch_size).plan(tier.into(), &layout, DEFAULT_MAX_BINDING)
+    step_config(model, batch_size).plan(processor.into(), &layout, DEFAULT_MAX_BINDING)
 }
 
 #[test]
 fn large_models_plan_within_the_default_limits() {
     let mut failures = Vec::new();
     for (name, batch) in [("vit-b", 64), ("vit-l", 64), ("vit-h", 48), ("plain", 64)] {
-        for tier in Processor::ALL {
-            let plans = match plan(&preset(name), batch, tier) {
+        for processor in Processor::ALL {
+            let plans = match plan(&preset(name), batch, processor) {
                 Ok(plans) => plans,
                 Err(error) => {
-                    failures.push(format!("{name} at {batch} {tier:?}: {error}"));
+                    failures.push(format!("{name} at {batch} {processor:?}: {error}"));
                     continue;
                 }
             };
@@ -219,7 +193,8 @@ fn large_models_plan_within_the_default_limits() {
                 let buffers = slots.chain(plan.externals.iter().map(|(_, bytes)| *bytes));
                 let largest = buffers.max().unwrap_or(0);
                 if largest > DEFAULT_MAX_BINDING {
-                    failures.push(format!("{name} at {batch} {tier:?}: a buffer of {largest}"));
+                    failures
+                        .push(format!("{name} at {batch} {processor:?}: a buffer of {largest}"));
                 }
             }
         }
@@ -229,7 +204,7 @@ fn large_models_plan_within_the_default_limits() {
 
 #[test]
 fn an_impossible_batch_is_refused_with_numbers_and_advice() {
-    let error = plan(&preset("vit-b"), 1024, Processor::Device).expect_err("too large").to_string();
+    let error = plan(&preset("vit-b"), 1024, Processor::Gpu).expect_err("too large").to_string();
     for part in
         ["does not fit", "1024", "MiB", "one binding holds 128.0 MiB", "a batch of", "--grad-accum"]
     {
@@ -238,7 +213,7 @@ fn an_impossible_batch_is_refused_with_numbers_and_advice() {
     // The batch that it names does fit that tensor: following the advice ends.
     let mut batch = 1024;
     let mut refusals = 0;
-    while let Err(error) = plan(&preset("vit-b"), batch, Processor::Device) {
+    while let Err(error) = plan(&preset("vit-b"), batch, Processor::Gpu) {
         let text = error.to_string();
         let advice = text.split("a batch of ").nth(1).expect("advice");
         let smaller = advice.split(' ').next().unwrap().parse().expect("a number");
@@ -256,15 +231,15 @@ fn a_step_takes_few_dispatches() {
     let model = preset("tiny");
     let config = step_config(&model, 64);
     let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
-    for tier in Processor::ALL {
-        let batch = config.record_batch(tier, &layout).kernels().count();
-        let update = config.record_update(tier, &layout).kernels().count();
-        let mut rec = Recorder::new(tier, false);
+    for processor in Processor::ALL {
+        let batch = config.record_batch(processor, &layout).kernels().count();
+        let update = config.record_update(processor, &layout).kernels().count();
+        let mut rec = Recorder::new(processor, false);
         layout.declare(&mut rec, false);
         masked_objective(&mut rec, &model, 64, MaskSource::Generated, 1);
         let forward = rec.kernels().count();
-        println!("{tier:?}: forward {forward}, batch {batch}, update {update}");
-        assert!(batch + update <= 300, "{tier:?}: {batch} + {update} dispatches a step");
-        assert!(forward <= 80, "{tier:?}: {forward} dispatches forward");
+        println!("{processor:?}: forward {forward}, batch {batch}, update {update}");
+        assert!(batch + update <= 300, "{processor:?}: {batch} + {update} dispatches a step");
+        assert!(forward <= 80, "{processor:?}: {forward} dispatches forward");
     }
 }

@@ -125,27 +125,18 @@ impl Run {
     }
 }
 
-fn gpu_of(tier: Processor) -> Device {
-    let options = GpuOptions { tier: Some(tier), ..Default::default() };
-    block_on(Device::new(&options)).expect("the tests need a graphics adapter")
-}
-
 #[test]
 fn losses_follow_those_of_f32() {
-    for (tier, task) in [
-        (Processor::Cpu, masked()),
-        (Processor::CpuTextures, masked()),
-        (Processor::Device, masked()),
-        (Processor::CpuTextures, partly_frozen()),
-    ] {
-        check_losses(&gpu_of(tier), &task);
+    for device in common::devices() {
+        check_losses(device, &masked());
     }
+    check_losses(common::cpu(), &partly_frozen());
 }
 
 /// The same with every product that fits by cooperative matrices, in each of their tilings.
 #[test]
 fn losses_of_cooperative_products_follow_those_of_f32() {
-    let device = gpu_of(Processor::Device);
+    let device = common::open_gpu(&GpuOptions::default());
     let mut checked = 0;
     for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
         if matches!(tiling, Tiling::Cooperative(_))
@@ -231,7 +222,7 @@ fn inputs_beyond_f16_are_skipped() {
 /// What is planned: half the activations, and parameters with a copy.
 #[test]
 fn activations_take_half_the_memory() {
-    for tier in Processor::ALL {
+    for processor in Processor::ALL {
         let task = Task::Masked {
             model: ModelConfig::preset("vit-b").expect("a preset"),
             masks: MaskSource::Generated,
@@ -240,14 +231,14 @@ fn activations_take_half_the_memory() {
             let layout = ParamLayout::with_precision(specs(&task), DEFAULT_MAX_BINDING, precision);
             let step = step_config(task.clone(), 16, precision);
             let [batch, update] =
-                step.plan(tier.into(), &layout, DEFAULT_MAX_BINDING).expect("it fits");
+                step.plan(processor.into(), &layout, DEFAULT_MAX_BINDING).expect("it fits");
             (batch.transient_bytes(), batch.dispatches + update.dispatches)
         };
         let ((single, dispatches), (half, same)) = (plan(Precision::F32), plan(Precision::F16));
         let share = half as f64 / single as f64;
         // What stays in f32 is small: statistics, log-sum-exps, the losses of patches.
-        assert!((0.5..0.52).contains(&share), "{tier:?}: {half} of {single} bytes");
-        assert_eq!(dispatches, same, "{tier:?}: no launch is added");
+        assert!((0.5..0.52).contains(&share), "{processor:?}: {half} of {single} bytes");
+        assert_eq!(dispatches, same, "{processor:?}: no launch is added");
     }
 }
 
@@ -255,14 +246,14 @@ fn activations_take_half_the_memory() {
 #[test]
 fn an_adapter_without_f16_is_refused() {
     let options = GpuOptions { without_f16: true, ..Default::default() };
-    let device = block_on(Device::new(&options)).expect("the tests need a graphics adapter");
+    let device = common::open_gpu(&options);
     device.check_precision(Precision::F32).expect("f32 is everywhere");
     let error = device.check_precision(Precision::F16).expect_err("no f16");
     assert!(matches!(error, Error::Config { .. }), "{error}");
     let message = error.to_string();
-    for word in ["--precision", "shader-f16", &device.adapter().name, "take f32"] {
+    for word in ["--precision", "shader-f16", &device.summary().name, "take f32"] {
         assert!(message.contains(word), "{word} is missing in: {message}");
     }
     assert_eq!(device.allocated_bytes(), 0);
-    common::device().check_precision(Precision::F16).expect("this adapter offers it");
+    common::gpu().check_precision(Precision::F16).expect("this adapter offers it");
 }

@@ -14,7 +14,6 @@ use webmae::data::Augment;
 use webmae::gpu::GpuOptions;
 use webmae::kernels::Precision;
 use webmae::ops::optimizer::{AdamW, Optimizer};
-use webmae::program::Device;
 use webmae::tensor::TensorMap;
 use webmae::train::checkpoint::Checkpoint;
 use webmae::train::checkpoints;
@@ -189,7 +188,7 @@ fn a_device_without_f16_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let options = GpuOptions { without_f16: true, ..Default::default() };
-    let device = pollster::block_on(Device::new(&options)).unwrap();
+    let device = common::open_gpu(&options);
     let recipe = Recipe { precision: Precision::F16, ..recipe(10) };
     let stop = AtomicBool::new(false);
     let error = run::train(&device, &recipe, new(&run), &stop, &mut |_| ()).unwrap_err();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage, TypeInner};
+use naga::{AddressSpace, Module, ShaderStage};
 use webmae::kernels::{
     CooperativeMatrices, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Processor,
     Products, Reduction, SHADERS, Tiling, Types,
@@ -21,7 +21,6 @@ use webmae::train::step::{MaskSource, StepConfig, Task};
 use webmae::{MaskStrategy, ModelConfig, PatchTarget, Variant};
 
 const MAX_STORAGE_BUFFERS: u32 = 8;
-const MAX_STORAGE_TEXTURES: u32 = 4;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
 const MAX_INVOCATIONS: u32 = 256;
 
@@ -177,7 +176,7 @@ fn record_halves(variants: &mut Variants, target: KernelTarget) {
 fn record_tilings(variants: &mut Variants, precision: Precision) {
     for (tiling, extent) in (0..Tiling::ALL.len()).flat_map(|n| [8, 16].map(|extent| (n, extent))) {
         let target = KernelTarget {
-            tier: Processor::Device,
+            processor: Processor::Gpu,
             products: Products::uniform(tiling),
             cooperative: CooperativeMatrices {
                 f32: Some(extent),
@@ -202,17 +201,15 @@ fn record_tilings(variants: &mut Variants, precision: Precision) {
 
 fn variants() -> Variants {
     let mut variants = Variants::new();
-    let with_subgroups = KernelTarget { subgroups: true, ..Processor::Device.into() };
-    for target in Processor::ALL.map(KernelTarget::from).into_iter().chain([with_subgroups]) {
+    let with_subgroups = KernelTarget { subgroups: true, ..Processor::Gpu.into() };
+    for target in [Processor::Gpu.into(), with_subgroups] {
         record_models(&mut variants, target, Precision::F32);
         record_models(&mut variants, target, Precision::F16);
         record_halves(&mut variants, target);
         record_classifiers(&mut variants, target);
         record_rest(&mut variants, target);
     }
-    let with_subgroups = KernelTarget { subgroups: true, ..Processor::Cpu.into() };
     for precision in [Precision::F32, Precision::F16] {
-        record_models(&mut variants, with_subgroups, precision);
         record_tilings(&mut variants, precision);
     }
     variants
@@ -234,16 +231,11 @@ fn validate(module: &Module, text: &str, types: Types) -> Result<ModuleInfo, Str
 fn check_limits(module: &Module, failures: &mut Vec<String>, what: &str) {
     let mut layouter = naga::proc::Layouter::default();
     layouter.update(module.to_ctx()).expect("sized types");
-    let [mut buffers, mut textures, mut shared] = [0, 0, 0];
+    let [mut buffers, mut shared] = [0, 0];
     for (_, variable) in module.global_variables.iter() {
         match variable.space {
             AddressSpace::Storage { .. } => buffers += 1,
             AddressSpace::WorkGroup => shared += layouter[variable.ty].size,
-            AddressSpace::Handle => {
-                let inner = &module.types[variable.ty].inner;
-                assert!(matches!(inner, TypeInner::Image { .. }), "{what}: a sampler?");
-                textures += 1;
-            }
             _ => {}
         }
     }
@@ -254,7 +246,6 @@ fn check_limits(module: &Module, failures: &mut Vec<String>, what: &str) {
         }
     };
     limit(buffers <= MAX_STORAGE_BUFFERS, format!("{buffers} storage buffers"));
-    limit(textures <= MAX_STORAGE_TEXTURES, format!("{textures} textures"));
     limit(shared <= MAX_WORKGROUP_BYTES, format!("{shared} bytes of workgroup memory"));
     limit(x * y * z <= MAX_INVOCATIONS, format!("{x}×{y}×{z} invocations"));
     limit(z <= 64 && x * y * z > 0, format!("{x}×{y}×{z} invocations"));

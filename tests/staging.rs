@@ -5,6 +5,7 @@ mod common;
 use std::time::Duration;
 
 use pollster::block_on;
+use webmae::cpu::Cpu;
 use webmae::gpu::GpuOptions;
 use webmae::kernels::{Precision, STAGING_BUFFERS};
 use webmae::model::init::init_params;
@@ -67,17 +68,22 @@ fn train(
 
 #[test]
 fn staged_images_give_the_same_bits_in_bounded_memory() {
-    let device = block_on(Device::new(&GpuOptions::default())).expect("an adapter");
-    let mut direct = new_step(&device);
+    staged_as_direct(&common::open_gpu(&GpuOptions::default()), true);
+    staged_as_direct(&Cpu::default().into(), false);
+}
+
+/// Trains both ways; the ring counts as the device's memory on a GPU.
+fn staged_as_direct(device: &Device, counts_ring: bool) {
+    let mut direct = new_step(device);
     let expected = train(&mut direct, |step, scalars, batch| {
         step.run_batch(0, scalars, BatchData { images: &images(scalars.step), ..batch });
     });
     assert_eq!(expected.len(), STEPS as usize);
 
-    let mut step = new_step(&device);
+    let mut step = new_step(device);
     let before = device.allocated_bytes();
     let mut number = 0..;
-    let uploads = Uploads::start(&device, step.image_bytes(), move |staging| {
+    let uploads = Uploads::start(device, step.image_bytes(), move |staging| {
         staging.stage(bytemuck::cast_slice(&images(number.next().expect("endless"))))
     });
     let mut uploads = uploads.expect("a thread");
@@ -86,7 +92,7 @@ fn staged_images_give_the_same_bits_in_bounded_memory() {
     });
     assert_eq!(metrics, expected);
     let ring = STAGING_BUFFERS as u64 * step.image_bytes();
-    assert_eq!(device.allocated_bytes() - before, ring);
+    assert_eq!(device.allocated_bytes() - before, if counts_ring { ring } else { 0 });
     drop(uploads);
     assert_eq!(device.allocated_bytes(), before);
 }
@@ -133,9 +139,9 @@ fn what_ends_the_thread_is_told() {
 
 #[test]
 fn a_lost_device_ends_it() {
-    let device = block_on(Device::new(&GpuOptions::default())).expect("an adapter");
+    let device = common::open_gpu(&GpuOptions::default());
     let mut uploads = zeros(&device);
-    device.lose();
+    device.gpu().expect("a GPU").lose();
     // What was staged before may still come.
     let taken = (0..=2 * STAGING_BUFFERS).find_map(|_| uploads.take().err());
     assert!(matches!(taken, Some(Error::DeviceLost { .. })), "{taken:?}");

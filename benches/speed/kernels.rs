@@ -1,7 +1,7 @@
 //! Single kernels at the sizes that they have in training.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use webmae::kernels::ProductLayout;
+use webmae::kernels::{Processor, ProductLayout};
 use webmae::ops::gemm::{Epilogue, add_product, gemm};
 use webmae::ops::optimizer::{
     AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
@@ -18,7 +18,7 @@ fn layers(device: &Device) -> [[usize; 3]; 2] {
 }
 
 fn vit_b_batch(device: &Device) -> usize {
-    if device.tier().is_cpu() { 4 } else { 64 }
+    if device.target().processor == Processor::Cpu { 4 } else { 64 }
 }
 
 /// What of an [`Epilogue`] is used.

@@ -11,16 +11,15 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pollster::block_on;
-use webmae::gpu::GpuOptions;
-use webmae::program::Device;
-use webmae::tune::{Tuning, is_tunable};
+use webmae::program::{DeviceOptions, Opened};
+use webmae::tune::Tuning;
 
 fn all(criterion: &mut Criterion) {
-    let device = block_on(Device::new(&GpuOptions::default())).expect("a graphics adapter");
-    println!("{} ({})", device.adapter().name, device.adapter().driver);
-    if is_tunable(&device) {
-        let tuning = block_on(Tuning::measure(&device)).expect("tiles");
-        device.set_products(tuning.products());
+    let Opened { device, why } = block_on(DeviceOptions::default().open()).expect("a device");
+    println!("{}: {why}", device.summary());
+    if let Some(gpu) = device.gpu().filter(|gpu| !gpu.adapter().is_software()) {
+        let tuning = block_on(Tuning::measure(gpu)).expect("tiles");
+        gpu.set_products(tuning.products());
     }
     kernels::products(criterion, &device);
     kernels::attention_passes(criterion, &device);

@@ -17,7 +17,7 @@ pub fn steps(criterion: &mut Criterion, device: &Device) {
     let workload = WORKLOADS[0];
     for mode in Mode::ALL {
         let model = ModelConfig::preset(workload.preset).expect("a preset");
-        let batch_size = workload.batch_size(mode, device.tier());
+        let batch_size = workload.batch_size(mode, device.target().processor);
         let spec =
             StepSpec { model, mode, batch_size, recompute: false, precision: Precision::F32 };
         let mut step = BenchStep::new(device, &spec).expect("a step");

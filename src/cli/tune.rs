@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn tables_have_what_was_measured() {
-        let mut target = KernelTarget::from(Processor::Device);
+        let mut target = KernelTarget::from(Processor::Gpu);
         let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
         gflops[1][..6].copy_from_slice(&[Some(1.5), Some(7.5), None, None, None, None]);
         let single = table(target, &Tuning { gflops }, Precision::F32);

@@ -106,7 +106,7 @@ impl Gpu {
         };
         let bindings = shader.bindings.iter().map(|binding| {
             let ty = wgpu::BufferBindingType::Storage { read_only: !binding.writes };
-            buffer(ty, binding.smallest(key.types))
+            buffer(ty, binding.smallest(key))
         });
         let uniform = buffer(wgpu::BufferBindingType::Uniform, shader.uniform_bytes);
         let entries: Vec<wgpu::BindGroupLayoutEntry> = std::iter::once(uniform)

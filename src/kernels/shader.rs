@@ -48,8 +48,8 @@ pub struct Binding {
     pub writes: bool,
     /// What it holds.
     pub element: Element,
-    /// Bytes of the smallest range that can be bound, for each of [`Types::ALL`].
-    bytes: [u64; 3],
+    /// Bytes of the smallest range that can be bound, by vectors and by single values, for each of [`Types::ALL`].
+    bytes: [[u64; 3]; 2],
 }
 
 /// How a kernel reduces over a workgroup.
@@ -87,12 +87,13 @@ impl Element {
 }
 
 impl Binding {
-    /// Bytes of the smallest range that can be bound in a kernel of `types`.
+    /// Bytes of the smallest range that can be bound.
     ///
     /// # Panics
     /// If the types are none of [`Types::ALL`].
-    pub fn smallest(&self, types: Types) -> u64 {
-        self.bytes[types.number()]
+    pub fn smallest(&self, key: &KernelKey) -> u64 {
+        let by_values = key.constants.contains(&("SCALAR", 1));
+        self.bytes[usize::from(by_values)][key.types.number()]
     }
 }
 

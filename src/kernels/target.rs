@@ -14,6 +14,11 @@ pub enum Processor {
     Gpu,
 }
 
+impl Processor {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Gpu];
+}
+
 /// What a program is recorded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelTarget {

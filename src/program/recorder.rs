@@ -401,8 +401,8 @@ impl Recorder {
         };
         for (tensor, Binding { name, element, .. }) in used() {
             let fits = tensor.precision == element.precision(types);
-            let kernel = shader.name;
-            assert!(fits, "{kernel}'s {name} is not {} in {:?}", tensor.label, tensor.precision);
+            let (kernel, label) = (shader.name, &tensor.label);
+            assert!(fits, "{kernel} does not take {label} in {:?} as its {name}", tensor.precision);
         }
         types
     }

@@ -282,7 +282,7 @@ mod tests {
     use crate::kernels::{DEFAULT_MAX_BINDING, Processor};
 
     fn limits() -> Limits {
-        Limits { target: Processor::Device.into(), max_binding: DEFAULT_MAX_BINDING, memory: None }
+        Limits { target: Processor::Gpu.into(), max_binding: DEFAULT_MAX_BINDING, memory: None }
     }
 
     fn preset(name: &str) -> ModelConfig {

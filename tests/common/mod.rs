@@ -5,25 +5,50 @@
 use std::io::Write as _;
 use std::sync::OnceLock;
 
-use webmae::gpu::GpuOptions;
+use webmae::cpu::Cpu;
+use webmae::gpu::{Gpu, GpuOptions};
 use webmae::program::Device;
 
-/// The device of this test binary. Without an adapter the test fails: it is never skipped.
+/// The device of this test binary: the processor, or with `WEBMAE_TEST_DEVICE=gpu` a graphics adapter. Without one
+/// the test fails: it is never skipped.
+pub fn device() -> &'static Device {
+    match std::env::var("WEBMAE_TEST_DEVICE").as_deref() {
+        Ok("gpu") => gpu(),
+        Ok("cpu") | Err(_) => cpu(),
+        Ok(other) => panic!("WEBMAE_TEST_DEVICE is cpu or gpu, not {other}"),
+    }
+}
+
+/// The processor.
+pub fn cpu() -> &'static Device {
+    static CPU: OnceLock<Device> = OnceLock::new();
+    CPU.get_or_init(|| Cpu::default().into())
+}
+
+/// A graphics adapter.
 ///
 /// `WEBMAE_TEST_CHECKED=1` keeps the shaders' run-time checks, `WEBMAE_TEST_DEFAULT_LIMITS=1` asks
-/// for exactly WebGPU's default limits, `WEBMAE_TEST_TIER=device` takes the kernels of another tier.
-pub fn device() -> &'static Device {
+/// for exactly WebGPU's default limits.
+pub fn gpu() -> &'static Device {
     static GPU: OnceLock<Device> = OnceLock::new();
     GPU.get_or_init(|| {
         let is_set = |name| std::env::var(name).is_ok_and(|value| value == "1");
-        let options = GpuOptions {
+        open_gpu(&GpuOptions {
             checked: is_set("WEBMAE_TEST_CHECKED"),
             default_limits: is_set("WEBMAE_TEST_DEFAULT_LIMITS"),
-            tier: std::env::var("WEBMAE_TEST_TIER").ok().map(|tier| tier.parse().expect("a tier")),
             ..Default::default()
-        };
-        pollster::block_on(Device::new(&options)).expect("the tests need a graphics adapter")
+        })
     })
+}
+
+/// A graphics adapter of the test's own.
+pub fn open_gpu(options: &GpuOptions) -> Device {
+    pollster::block_on(Gpu::new(options)).expect("the tests need a graphics adapter").into()
+}
+
+/// The processor and the graphics adapter.
+pub fn devices() -> [&'static Device; 2] {
+    [cpu(), gpu()]
 }
 
 /// Says, past the test runner's capture, that a test has nothing to run on this adapter. With

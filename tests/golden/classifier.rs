@@ -48,7 +48,7 @@ pub fn run(case: &Case) -> Vec<String> {
     let pixels = case.tensor("input.pixel_values");
     let labels: Vec<u32> = case.tensor("input.labels").data.iter().map(|&l| l as u32).collect();
     let batch = labels.len();
-    let mut rec = Recorder::new(device.tier(), true);
+    let mut rec = Recorder::new(device.target(), true);
     store.layout().declare(&mut rec, true);
     let classified = classify(&mut rec, &config, batch, Input::Images, true);
     let wanted = rec.external("labels", [batch]);

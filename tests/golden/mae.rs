@@ -37,7 +37,7 @@ pub fn run(case: &Case) -> Vec<String> {
     let noise_values = case.tensor("input.noise");
     let batch = pixels.shape[0];
     let patches = config.num_patches();
-    let mut rec = Recorder::new(device.tier(), true);
+    let mut rec = Recorder::new(device.target(), true);
     store.layout().declare(&mut rec, true);
     let images = rec.external("images", pixels.shape.clone());
     let noise = rec.external("noise", [batch, patches]);

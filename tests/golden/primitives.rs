@@ -70,7 +70,7 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(group: &'a Group<'a>) -> Self {
-        let rec = Recorder::new(device().tier(), true);
+        let rec = Recorder::new(device().target(), true);
         Self { group, rec, inputs: Vec::new(), results: Vec::new() }
     }
 
@@ -226,7 +226,7 @@ impl Group<'_> {
             }
             out
         };
-        let mut rec = Recorder::new(device().tier(), true);
+        let mut rec = Recorder::new(device().target(), true);
         let qkv = rec.external("qkv", [b, n, 3 * h * d]);
         rec.require_grad(qkv);
         let o = attention(&mut rec, qkv, Heads { count: h, dim: d });
@@ -322,7 +322,7 @@ impl Group<'_> {
             [("channel_row_col", Flatten::ChannelFirst), ("row_col_channel", Flatten::ChannelLast)];
         let mut failures = Vec::new();
         for (name, flatten) in orders {
-            let mut rec = Recorder::new(device().tier(), false);
+            let mut rec = Recorder::new(device().target(), false);
             let images = rec.external("images", image.shape.clone());
             let out = patchify(&mut rec, &config, images, flatten, Precision::F32, None);
             rec.keep(out, "out");
@@ -350,7 +350,7 @@ impl Group<'_> {
     fn masking(&self) -> Vec<String> {
         let noise = self.tensor("noise");
         let keep = self.description["len_keep"].as_u64().expect("len_keep") as f32;
-        let mut rec = Recorder::new(device().tier(), false);
+        let mut rec = Recorder::new(device().target(), false);
         let input = rec.external("noise", noise.shape.clone());
         let ids = argsort(&mut rec, input);
         rec.keep(ids.shuffle, "ids_shuffle");

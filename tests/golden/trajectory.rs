@@ -168,7 +168,7 @@ pub fn lars(case: &Case) -> Vec<String> {
         }
     }
     let features = case.tensor("input.eval_features");
-    let mut rec = Recorder::new(device.tier(), false);
+    let mut rec = Recorder::new(device.target(), false);
     store.layout().declare(&mut rec, false);
     let rows = features.shape[0];
     let logits = classify(&mut rec, &classifier, rows, Input::Features, false).logits;

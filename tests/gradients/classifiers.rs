@@ -79,7 +79,7 @@ impl Recorded {
             ParamStore::new(device(), ParamLayout::new(specs, device().max_binding()), true);
         let store = store.expect("memory");
         store.load(Role::Value, &params).expect("weights");
-        let rec = step.record_batch(device().tier(), store.layout());
+        let rec = step.record_batch(device().target(), store.layout());
         let program = Program::build(device(), &rec, store.buffers()).expect("a program");
         let values = match input {
             Input::Images => config.model.image_len(),

@@ -116,7 +116,7 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
 
     let program = Program::build(
         device(),
-        &config.record_batch(device().tier(), store.layout()),
+        &config.record_batch(device().target(), store.layout()),
         store.buffers(),
     );
     let program = program.expect("a program");

@@ -68,14 +68,15 @@ fn a_part_has_the_gradients_of_the_whole() {
 fn what_is_frozen_costs_nothing() {
     let mut failures = Vec::new();
     for (name, whole) in cases() {
-        for tier in Processor::ALL {
+        for processor in Processor::ALL {
             let mut before: Option<[u64; 4]> = None;
             for trainable in PARTS {
                 let config = ClassifierConfig { trainable, ..whole.clone() };
                 let layout = ParamLayout::new(config.params(), DEFAULT_MAX_BINDING);
                 let step = step_config(&config, Input::Images);
-                let plans = step.plan(tier.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
-                let what = format!("{name} {tier:?} {trainable:?}");
+                let plans =
+                    step.plan(processor.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
+                let what = format!("{name} {processor:?} {trainable:?}");
                 let [batch, update] = &plans;
                 let now = [
                     (batch.dispatches + update.dispatches) as u64,
@@ -103,7 +104,7 @@ fn what_is_frozen_costs_nothing() {
                         failures.push(format!("{what}: {role} {held} bytes for {trained}"));
                     }
                 }
-                let rec = step.record_batch(tier, &layout);
+                let rec = step.record_batch(processor, &layout);
                 for spec in layout.specs() {
                     let has = rec.param_grad(rec.param(&spec.name)).is_some();
                     if has != spec.trainable {

@@ -80,7 +80,7 @@ fn only_trained_blocks_are_recorded_again_and_without_their_last_product() {
         let layout = ParamLayout::new(config.params(), DEFAULT_MAX_BINDING);
         let step = classifiers::step_config(&config, Input::Images);
         let launches =
-            |step: &StepConfig| step.record_batch(Processor::Device, &layout).kernels().count();
+            |step: &StepConfig| step.record_batch(Processor::Gpu, &layout).kernels().count();
         // Norm, qkv, attention, projection; norm, first product; and what joins the shortcut.
         let block = if config.drop_path > 0.0 { 7 } else { 6 };
         let more = launches(&recomputing(step.clone())) - launches(&step);
@@ -94,18 +94,20 @@ fn memory_shrinks_more_than_work_grows() {
         let model = ModelConfig::preset(preset).expect("a preset");
         let layout = ParamLayout::new(mae_params(&model), DEFAULT_MAX_BINDING);
         let step = masked::step_config(&model, 64, MaskSource::Generated);
-        for tier in Processor::ALL {
+        for processor in Processor::ALL {
             let plan = |step: &StepConfig| {
                 let [batch, _] =
-                    step.plan(tier.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
+                    step.plan(processor.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
                 [batch.transient_bytes(), batch.flops].map(|n| n as f64)
             };
             let (kept, again) = (plan(&step), plan(&recomputing(step.clone())));
             let [memory, work] = [again[0] / kept[0], again[1] / kept[1]];
-            println!("{preset} {tier:?}: {memory:.3} of the activations, {work:.3} of the work");
-            assert!(memory < share, "{preset} {tier:?}: {memory} of the activations");
+            println!(
+                "{preset} {processor:?}: {memory:.3} of the activations, {work:.3} of the work"
+            );
+            assert!(memory < share, "{preset} {processor:?}: {memory} of the activations");
             // A forward pass is a third of a step; the blocks' last products are not repeated.
-            assert!(work > 1.0 && work < 1.25, "{preset} {tier:?}: {work} of the work");
+            assert!(work > 1.0 && work < 1.25, "{preset} {processor:?}: {work} of the work");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Attention, forward and backward.
 
-use webmae::kernels::{Precision, Processor};
+use webmae::kernels::Precision;
 use webmae::ops::{Heads, attention};
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
@@ -49,16 +49,17 @@ const WIDE: [[usize; 4]; 3] = [[2, 65, 3, 4], [1, 197, 2, 16], [3, 9, 2, 64]];
 /// The widest there are.
 const WIDEST: [usize; 4] = [1, 8, 1, 128];
 
-/// CPU drivers take minutes to compile a wide head's loops once they are unrolled, as the kernels for GPUs have
-/// them: there these run heads of up to 16 values only. The widest run checked.
+/// Software drivers take minutes to compile a wide head's loops: there kernels run heads of up to 16 values only.
 fn sizes(setup: &Setup) -> Vec<[usize; 4]> {
-    let unrolled = setup.tier == Processor::Device && setup.device.tier().is_cpu();
+    let slow = is_software(setup);
     let mut sizes = NARROW.to_vec();
-    sizes.extend(WIDE.iter().filter(|size| !unrolled || size[3] <= 16));
-    if !unrolled && setup.checked {
-        sizes.push(WIDEST);
-    }
+    sizes.extend(WIDE.iter().chain([&WIDEST]).filter(|size| !slow || size[3] <= 16));
     sizes
+}
+
+/// Whether shaders run on the processor.
+pub fn is_software(setup: &Setup) -> bool {
+    setup.device.gpu().is_some_and(|gpu| gpu.adapter().is_software())
 }
 
 #[test]
@@ -82,8 +83,7 @@ fn attentions() {
 fn extreme_scores_stay_finite() {
     let mut failures = Failures::default();
     for setup in setups() {
-        let width = if setup.tier == Processor::CpuTextures { 16 } else { 5 };
-        let sizes @ [_, _, heads, dim] = [1, 67, 2, width];
+        let sizes @ [_, _, heads, dim] = [1, 67, 2, 5];
         let values: usize = sizes.iter().product();
         let dy = normal(2, values);
         for (name, q, k) in [("large", 60.0, 60.0), ("very large", 3e4, 3e4), ("equal", 0.0, 0.0)] {

@@ -1,9 +1,9 @@
 //! Attention from one token to several thousand and for heads of 16 to 80 values, in f32 and in f16.
 //! Inputs are values that f16 has, so that f64 code sees the same ones.
 
-use webmae::kernels::{Precision, Processor};
+use webmae::kernels::Precision;
 
-use crate::attention::run;
+use crate::attention::{is_software, run};
 use crate::bench::{Failures, Setup, halves, normal, setups, wide};
 use crate::oracle;
 
@@ -28,10 +28,9 @@ fn inputs(sizes: [usize; 4]) -> [Vec<f32>; 2] {
     [halves(&normal(1, 3 * values)), halves(&normal(2, values))]
 }
 
-/// llvmpipe takes many seconds to compile the loops over a wide head that reads storage buffers; the kernels that
-/// suit it read textures. There the other tiers run heads of 16 values only.
+/// Software drivers take many seconds to compile the loops over a wide head: there, 16 values only.
 fn compiles_fast(setup: &Setup, dim: usize) -> bool {
-    dim <= 16 || setup.tier == setup.device.tier() || setup.device.tier() != Processor::CpuTextures
+    dim <= 16 || !is_software(setup)
 }
 
 /// Every width, and lengths up to one past 1024: batch, tokens, heads, values per head.
@@ -81,8 +80,7 @@ fn thousands_of_tokens() {
         let chosen = [0, 1, 63, 64, 1000, 2047, 2048, tokens - 1];
         let expected = oracle::attention_of_tokens(&wide(&qkv), DIM, &wide(&dy), &chosen);
         for setup in setups().iter().filter(|setup| !setup.checked) {
-            // From storage buffers llvmpipe reads slowly.
-            if tokens > 4096 && setup.tier != setup.device.tier() {
+            if tokens > 4096 && is_software(setup) {
                 continue;
             }
             for precision in precisions(setup) {

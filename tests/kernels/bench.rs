@@ -9,57 +9,56 @@ use webmae::kernels::{KernelTarget, Precision, Processor, Products, Tiling};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
 
-use crate::common::{device, skip, within};
+use crate::common::{cpu, gpu, open_gpu, skip, within};
 
-/// Where a kernel runs: which kernels, and whether the shaders check themselves.
+/// Where a kernel runs: on which device, and which of its variants.
 #[derive(Clone, Copy)]
 pub struct Setup {
     pub device: &'static Device,
-    pub tier: Processor,
     pub products: Products,
     pub subgroups: bool,
+    /// Whether the shaders check themselves.
     pub checked: bool,
     pub name: &'static str,
 }
 
-/// Every tier, unchecked and checked, with the kernels that run on every adapter.
-pub fn setups() -> [Setup; 6] {
+impl Setup {
+    /// Whether it is the CPU twins.
+    pub fn is_cpu(&self) -> bool {
+        self.device.target().processor == Processor::Cpu
+    }
+}
+
+/// The twins; and the shaders, unchecked and checked, with the kernels that run on every adapter.
+pub fn setups() -> [Setup; 3] {
     static CHECKED: OnceLock<Device> = OnceLock::new();
-    let checked_gpu = CHECKED.get_or_init(|| {
-        let options = GpuOptions { checked: true, ..Default::default() };
-        block_on(Device::new(&options)).expect("the tests need a graphics adapter")
-    });
-    let setup = |checked, tier, name| {
-        let device = if checked { checked_gpu } else { device() };
-        Setup { device, tier, products: Products::default(), subgroups: false, checked, name }
+    let checked_gpu =
+        CHECKED.get_or_init(|| open_gpu(&GpuOptions { checked: true, ..Default::default() }));
+    let setup = |device, checked, name| Setup {
+        device,
+        products: Products::default(),
+        subgroups: false,
+        checked,
+        name,
     };
     [
-        setup(false, Processor::Cpu, "cpu"),
-        setup(false, Processor::CpuTextures, "cpu with textures"),
-        setup(false, Processor::Device, "device"),
-        setup(true, Processor::Cpu, "cpu, checked"),
-        setup(true, Processor::CpuTextures, "cpu with textures, checked"),
-        setup(true, Processor::Device, "device, checked"),
+        setup(cpu(), false, "cpu"),
+        setup(gpu(), false, "gpu"),
+        setup(checked_gpu, true, "gpu, checked"),
     ]
 }
 
-/// [`setups`], and those that use subgroups, unchecked and checked, where the adapter has some: the GPU's kernels
-/// for reductions, a processor's for products.
+/// [`setups`], and those that use subgroups, unchecked and checked, where the adapter has some.
 pub fn all_setups() -> Vec<Setup> {
     let mut setups = setups().to_vec();
-    if !setups[0].device.target().subgroups {
+    if !setups[1].device.target().subgroups {
         static SKIP: Once = Once::new();
         SKIP.call_once(|| {
             skip("SUBGROUPS", "no subgroup operations: nor is any other test of them run")
         });
         return setups;
     }
-    let names = [
-        (0, "cpu with subgroups"),
-        (2, "device with subgroups"),
-        (3, "cpu with subgroups, checked"),
-        (5, "device with subgroups, checked"),
-    ];
+    let names = [(1, "gpu with subgroups"), (2, "gpu with subgroups, checked")];
     let more = names.map(|(at, name)| Setup { subgroups: true, name, ..setups[at] });
     setups.extend(more);
     setups
@@ -70,11 +69,7 @@ pub fn all_setups() -> Vec<Setup> {
 pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
     static GPUS: OnceLock<[Device; 2]> = OnceLock::new();
     let gpus = GPUS.get_or_init(|| {
-        [false, true].map(|checked| {
-            let options =
-                GpuOptions { checked, tier: Some(Processor::Device), ..Default::default() };
-            block_on(Device::new(&options)).expect("the tests need a graphics adapter")
-        })
+        [false, true].map(|checked| open_gpu(&GpuOptions { checked, ..Default::default() }))
     });
     let mut setups = Vec::new();
     for (device, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
@@ -83,14 +78,7 @@ pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
             {
                 let products = Products::uniform(number);
                 let checked = name.ends_with("checked");
-                setups.push(Setup {
-                    device,
-                    tier: Processor::Device,
-                    products,
-                    subgroups: false,
-                    checked,
-                    name,
-                });
+                setups.push(Setup { device, products, subgroups: false, checked, name });
             }
         }
     }
@@ -192,8 +180,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let Setup { tier, products, subgroups, .. } = *setup;
-        let target = KernelTarget { tier, products, subgroups, ..setup.device.target() };
+        let Setup { products, subgroups, .. } = *setup;
+        let target = KernelTarget { products, subgroups, ..setup.device.target() };
         Self { rec: Recorder::new(target, true), device: setup.device, inputs: Vec::new() }
     }
 

@@ -57,7 +57,7 @@ fn check(
     let y = drop_path(&mut bench.rec, shortcut, branch, drop);
     bench.rec.keep(y, "y");
     bench.backward(y, &dy);
-    let kernels = bench.rec.kernels().filter(|kernel| kernel.shader == "drop_path").count();
+    let kernels = bench.rec.kernels().filter(|kernel| kernel.shader == "residual").count();
     let gradients = [shortcut, branch].map(|tensor| bench.rec.grad(tensor).is_some());
     if inputs == Inputs::Shared {
         bench.keep_grad(shortcut, "a");

@@ -1,6 +1,6 @@
 //! Linear layers, residual connections and the MLP.
 
-use webmae::kernels::{Processor, Products, Tiling};
+use webmae::kernels::{Products, Tiling};
 use webmae::ops;
 
 use crate::bench::{Bench, Failures, Setup, all_setups, normal, setups, sum, wide};
@@ -43,7 +43,7 @@ fn linear_layers() {
 #[test]
 fn blocked_products() {
     let mut failures = Failures::default();
-    for setup in setups().into_iter().filter(|setup| setup.tier == Processor::Device) {
+    for setup in setups().into_iter().filter(|setup| !setup.is_cpu()) {
         for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
             if matches!(tiling, Tiling::Blocked(_)) {
                 let setup = Setup { products: Products::uniform(number), ..setup };
