@@ -7,16 +7,6 @@ use crate::data::Normalization;
 use crate::kernels::Precision;
 use crate::weights::{FileKind, Metadata};
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct AdapterInfo<'a> {
-    pub name: &'a str,
-    pub kind: &'a str,
-    pub max_binding: u64,
-    pub max_buffer: u64,
-    pub features: &'a [String],
-}
-
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WeightsInfo {

@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::Device;
+use super::device::WebDevice;
 use super::error::{JsResult, json, named, options};
 use super::info::{ModelInfo, TensorRange, WeightsInfo, kind_name};
 use super::model::Model;
@@ -34,7 +34,7 @@ impl WeightsLoader {
     /// `BadWeights`, `InvalidOption`, `OutOfMemory`.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        device: &Device,
+        device: &WebDevice,
         header: &[u8],
         file_bytes: f64,
         hf_config: Option<String>,
