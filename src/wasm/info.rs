@@ -23,6 +23,7 @@ pub(super) struct WeightsInfo {
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ModelInfo {
+    pub device: &'static str,
     pub config: ModelConfig,
     pub grid: [usize; 2],
     pub weights: WeightsInfo,
@@ -41,6 +42,7 @@ pub(super) struct TensorRange<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TrainerInfo<'a> {
+    pub device: &'static str,
     pub config: &'a ModelConfig,
     pub grid: [usize; 2],
     pub parameters: usize,

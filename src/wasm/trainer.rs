@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::WebDevice;
+use super::device::{KIND, WebDevice};
 use super::error::{JsResult, json, named, options};
 use super::feed::Feed;
 use super::info::{StepMetrics, TrainerInfo};
@@ -219,6 +219,7 @@ impl Trainer {
         let recipe = self.core.recipe();
         let [batch, update] = self.core.train_step().programs().map(|program| program.plan());
         json(&TrainerInfo {
+            device: KIND,
             config: &recipe.model,
             grid: recipe.model.grid(),
             parameters: self.core.store().layout().trainable(),

@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::WebDevice;
+use super::device::{KIND, WebDevice};
 use super::error::{JsResult, json, named, options};
 use super::info::{ModelInfo, TensorRange, WeightsInfo, kind_name};
 use super::model::Model;
@@ -51,6 +51,7 @@ impl WeightsLoader {
         let layout = ParamLayout::new(specs, device.device.max_binding());
         let parameters = layout.specs().iter().map(|spec| spec.len()).sum();
         let info = ModelInfo {
+            device: KIND,
             config: config.clone(),
             grid: config.grid(),
             weights: WeightsInfo {
