@@ -3,7 +3,7 @@ import { args, executablePath } from './web/build/chromium.mjs';
 import type { DeviceChoice } from './web/lib/types.ts';
 
 /** Of WebGPU alone. */
-const SHADERS = ['kernels.spec.ts', 'lost.spec.ts'];
+const SHADERS = ['kernels.spec.ts', 'lost.spec.ts', 'page-precision.spec.ts'];
 /** On either device; what is not named here has nothing to do with it, and runs on the processor. */
 const BOTH = [
   'golden.spec.ts',

@@ -11,7 +11,10 @@ const SIDES: Record<string, number> = { tiny: 32, small: 96, 'vit-b': 224 };
 
 /** The model of a checkpoint, whatever it is. */
 const FROM_CHECKPOINT = 'checkpoint';
-const NO_F16 = 'Needs shader-f16, which this graphics adapter does not offer.';
+const NO_F16 = {
+  webgpu: 'Needs shader-f16, which this graphics adapter does not offer.',
+  cpu: 'Needs a graphics card; on the processor it would only be slower.',
+};
 const TOGGLES = new Set(['checkbox', 'radio']);
 
 /** The recipe's form. */
@@ -19,11 +22,12 @@ export class Recipe {
   readonly form = byId<HTMLFormElement>('recipe');
   readonly #f16: boolean;
 
-  /** Offers what the adapter can do. */
-  constructor({ adapter }: Support) {
-    this.#f16 = adapter?.features.includes('shader-f16') ?? false;
+  /** Offers what the device can do. */
+  constructor({ device = 'cpu', adapter }: Support) {
+    const offered = adapter?.features.includes('shader-f16') ?? false;
+    this.#f16 = device === 'webgpu' && offered;
     this.locked = false;
-    if (!this.#f16) byId('f16-hint').textContent = NO_F16;
+    if (!this.#f16) byId('f16-hint').textContent = NO_F16[device];
   }
 
   get fields(): Fields {
