@@ -177,9 +177,7 @@ impl<'a, A: Value> Matrix<'a, A> {
     fn along_tokens<'s, const NR: usize>(self, scratch: &mut &'s mut [f32]) -> &'s [[f32; NR]] {
         let panels = self.columns.div_ceil(NR);
         let to = take(scratch, panels * NR * self.rows).as_chunks_mut::<NR>().0;
-        for (i, panel) in to.chunks_exact_mut(self.rows).enumerate() {
-            pack_columns(self.values, self.stride, i * NR, self.columns, panel);
-        }
+        pack_columns(self.values, self.stride, 0..self.columns, self.rows, to);
         to
     }
 }

@@ -1,8 +1,9 @@
 //! Products of matrices with what is done to them at once, while they are in registers.
 //!
-//! The right operand is packed into panels once, then blocks of the result are computed in parallel (see
-//! `tile`). K is cut into blocks whose panel stays in the nearest cache; their order alone decides how values
-//! are rounded.
+//! The result is cut into tiles, and tasks compute rectangles of them in parallel (see `tile`). The right operand is
+//! packed into panels; the left one, too, but for rows in f32, which are read as they lie. What many tasks read is
+//! packed before, what one task reads it packs itself, while it is in the cache. K is cut into blocks whose panel
+//! stays in the nearest cache; their order alone decides how values are rounded.
 
 use std::ops::Range;
 
@@ -16,23 +17,28 @@ use crate::kernels::gemm::{Constants, Params, Slices};
 
 /// Steps along K that a panel of the right operand has in one block: at most 32 KiB.
 const K_BLOCK: usize = 256;
-/// Rows of a task at most: of the left operand they stay in the second cache with one block of K.
+/// Rows of a task at most, as long as there are several tasks along M.
 const TASK_ROWS: usize = 96;
+/// Rows of a result whose tasks have all of them: with one block of K the left operand stays in the second cache.
+const FEW_ROWS: usize = 256;
 /// Columns of a task at most.
 const TASK_COLUMNS: usize = 384;
 /// Multiplications that are worth a task.
 const TASK_GRAIN: usize = 256 * 1024;
+/// Rows or columns that a task packs before.
+const PACK_EXTENT: usize = 96;
 
 /// `out[M,N] = op(A)·op(B)`, then the epilogue; with `split` a sum for every part of K, without.
 pub fn gemm<A: Value, O: Value>(params: &Params, constants: &Constants, slices: Slices<'_, A, O>) {
     let [m, n, k, k_part] = [params.m, params.n, params.k, params.k_part].map(|size| size as usize);
-    let k_part = if constants.split { k_part } else { k };
     let size = tile_size();
     let product = Product {
         m,
         n,
         k,
-        k_part,
+        k_part: if constants.split { k_part } else { k },
+        // Tasks then have columns of their own, and there have to be enough.
+        few_rows: m <= FEW_ROWS && n.div_ceil(size.columns) >= 2 * parallel::threads(),
         constants: *constants,
         a: slices.a,
         b: slices.b,
@@ -41,14 +47,9 @@ pub fn gemm<A: Value, O: Value>(params: &Params, constants: &Constants, slices: 
         out: Shared::new(slices.out),
         pre: Shared::new(slices.pre),
     };
-    let right_len = n.div_ceil(size.columns) * size.columns * k;
-    let left_len = if product.packs_left() { m.div_ceil(size.rows) * size.rows * k } else { 0 };
-    let mut scratch = Scratch::new(right_len + left_len);
-    let (right, left) = scratch.split_at_mut(right_len);
-    pack(&product, size, left, right);
-    let (left, right) = (&*left, &*right);
     let grid = Grid::new(&product, size);
-    parallel::each(grid.tasks(), |i| compute(&product, left, right, &grid.task(i)));
+    let packed = product.pack_shared(size);
+    parallel::each(grid.tasks(), |i| compute(&product, &packed, &grid.task(i)));
 }
 
 /// Rows and columns of a tile.
@@ -58,12 +59,25 @@ struct Size {
     columns: usize,
 }
 
+vectorised! {
+    fn tile_size() -> Size {
+        match_target! {
+            "x86_64+avx512f" => Size { rows: 12, columns: 32 },
+            "x86_64+avx2+fma" => Size { rows: 6, columns: 16 },
+            "aarch64+neon" => Size { rows: 6, columns: 16 },
+            _ => Size { rows: 4, columns: 8 },
+        }
+    }
+}
+
 struct Product<'a, A, O> {
     m: usize,
     n: usize,
     k: usize,
     /// K of one sum.
     k_part: usize,
+    /// Whether tasks have all rows: they share the left operand, else the right one.
+    few_rows: bool,
     constants: Constants,
     a: &'a [A],
     b: &'a [A],
@@ -77,6 +91,107 @@ impl<A: Value, O> Product<'_, A, O> {
     /// Whether the left operand cannot be read as it lies.
     fn packs_left(&self) -> bool {
         self.constants.trans_a || !A::SINGLE
+    }
+
+    fn left(&self) -> Operand<'_, A> {
+        Operand { values: self.a, k_first: self.constants.trans_a, extent: self.m, k: self.k }
+    }
+
+    fn right(&self) -> Operand<'_, A> {
+        Operand { values: self.b, k_first: !self.constants.trans_b, extent: self.n, k: self.k }
+    }
+
+    /// The part of K that sum `i` is over.
+    fn part(&self, i: usize) -> Range<usize> {
+        i * self.k_part..((i + 1) * self.k_part).min(self.k)
+    }
+
+    fn parts(&self) -> usize {
+        self.k.div_ceil(self.k_part)
+    }
+
+    /// Packs the operand that tasks share: block by block of K, and in each panel by panel, `[steps, width]`.
+    fn pack_shared(&self, size: Size) -> Scratch {
+        let (operand, width) = match self.few_rows {
+            true if self.packs_left() => (self.left(), size.rows),
+            true => return Scratch::new(0),
+            false => (self.right(), size.columns),
+        };
+        let padded = operand.extent.next_multiple_of(width);
+        let group = PACK_EXTENT.next_multiple_of(width);
+        let groups = padded.div_ceil(group);
+        let blocks: Vec<Block> = (0..self.parts()).flat_map(|i| blocks(self.part(i))).collect();
+        let mut packed = Scratch::new(padded * self.k);
+        let to = Shared::new(&mut packed);
+        parallel::each(blocks.len() * groups, |i| {
+            let block = blocks[i / groups];
+            let first = i % groups * group;
+            let range = first..(first + group).min(padded);
+            let at = block.first * padded + first * block.steps;
+            // SAFETY: groups do not overlap, and each has one task.
+            let to = unsafe { to.part(at, range.len() * block.steps) };
+            pack_group(operand, width, block, range, to);
+        });
+        packed
+    }
+}
+
+/// Steps along K that are summed at once.
+#[derive(Clone, Copy)]
+struct Block {
+    first: usize,
+    steps: usize,
+}
+
+/// The blocks of a part of K.
+fn blocks(part: Range<usize>) -> impl Iterator<Item = Block> {
+    let end = part.end;
+    part.step_by(K_BLOCK).map(move |first| Block { first, steps: K_BLOCK.min(end - first) })
+}
+
+/// A matrix as it lies: `[K, extent]` if `k_first`, else `[extent, K]`.
+#[derive(Clone, Copy)]
+struct Operand<'a, A> {
+    values: &'a [A],
+    k_first: bool,
+    extent: usize,
+    k: usize,
+}
+
+impl<A: Value> Operand<'_, A> {
+    /// Packs the columns or rows of `range`, which may end past the last one, in a block of K.
+    #[inline(always)]
+    fn pack<const WIDTH: usize>(self, block: Block, range: Range<usize>, to: &mut [[f32; WIDTH]]) {
+        let Self { values, k_first, extent, k } = self;
+        if k_first {
+            let range = range.start..range.end.min(extent);
+            pack_columns(&values[block.first * extent..], extent, range, block.steps, to);
+        } else {
+            for (first, panel) in range.step_by(WIDTH).zip(to.chunks_exact_mut(block.steps)) {
+                pack_rows(&values[block.first..], k, first, extent, panel);
+            }
+        }
+    }
+}
+
+vectorised! {
+    fn pack_group<A: Value>(
+        operand: Operand<'_, A>,
+        width: usize,
+        block: Block,
+        range: Range<usize>,
+        to: &mut [f32],
+    ) {
+        // Rows and columns of the tiles.
+        match width {
+            4 => operand.pack::<4>(block, range, to.as_chunks_mut().0),
+            6 => operand.pack::<6>(block, range, to.as_chunks_mut().0),
+            8 => operand.pack::<8>(block, range, to.as_chunks_mut().0),
+            12 => operand.pack::<12>(block, range, to.as_chunks_mut().0),
+            16 => operand.pack::<16>(block, range, to.as_chunks_mut().0),
+            32 => operand.pack::<32>(block, range, to.as_chunks_mut().0),
+            _ => unreachable!("tiles of {width}"),
+        }
     }
 }
 
@@ -100,20 +215,23 @@ impl Grid {
     fn new<A: Value, O>(product: &Product<'_, A, O>, size: Size) -> Self {
         let rows = product.m.div_ceil(size.rows);
         let columns = product.n.div_ceil(size.columns);
-        let parts = product.k.div_ceil(product.k_part);
+        let task_rows = if product.few_rows { rows } else { TASK_ROWS / size.rows };
         let mut grid = Self {
             rows,
             columns,
-            parts,
-            task_rows: (TASK_ROWS / size.rows).min(rows),
+            parts: product.parts(),
+            task_rows: task_rows.min(rows),
             task_columns: (TASK_COLUMNS / size.columns).min(columns),
         };
         // Enough tasks that threads end together, as long as they are worth it.
-        let tile = size.rows * size.columns * product.k_part.min(product.k);
+        let tile = size.rows * size.columns * product.k_part;
         let wanted = 4 * parallel::threads();
         while grid.tasks() < wanted && grid.task_rows * grid.task_columns * tile > TASK_GRAIN {
-            let longer =
-                if grid.task_rows > 2 { &mut grid.task_rows } else { &mut grid.task_columns };
+            let longer = if grid.task_rows > 2 && !product.few_rows {
+                &mut grid.task_rows
+            } else {
+                &mut grid.task_columns
+            };
             if *longer == 1 {
                 break;
             }
@@ -147,86 +265,12 @@ impl Grid {
 }
 
 vectorised! {
-    fn tile_size() -> Size {
+    fn compute<A: Value, O: Value>(product: &Product<'_, A, O>, packed: &[f32], task: &Task) {
         match_target! {
-            "x86_64+avx512f" => Size { rows: 12, columns: 32 },
-            "x86_64+avx2+fma" => Size { rows: 6, columns: 16 },
-            "aarch64+neon" => Size { rows: 6, columns: 16 },
-            _ => Size { rows: 4, columns: 8 },
-        }
-    }
-}
-
-/// Packs the operands into panels, `right` of `[K, columns]` and, where it is packed, `left` of `[K, rows]`.
-fn pack<A: Value, O: Value>(
-    product: &Product<'_, A, O>,
-    size: Size,
-    left: &mut [f32],
-    right: &mut [f32],
-) {
-    let (left_panel, right_panel) = (size.rows * product.k, size.columns * product.k);
-    let right_panels = right.len() / right_panel;
-    let left_panels = left.len() / left_panel;
-    let (left, right) = (Shared::new(left), Shared::new(right));
-    parallel::each(right_panels + left_panels, |i| {
-        // SAFETY: panels do not overlap, and each has one task.
-        unsafe {
-            if i < right_panels {
-                pack_right(product, i, right.part(i * right_panel, right_panel));
-            } else {
-                let i = i - right_panels;
-                pack_left(product, i, left.part(i * left_panel, left_panel));
-            }
-        }
-    });
-}
-
-vectorised! {
-    fn pack_right<A: Value, O: Value>(product: &Product<'_, A, O>, i: usize, panel: &mut [f32]) {
-        match_target! {
-            "x86_64+avx512f" => pack_panel::<32, A>(product.b, !product.constants.trans_b, [product.n, product.k], i, panel),
-            "x86_64+avx2+fma" => pack_panel::<16, A>(product.b, !product.constants.trans_b, [product.n, product.k], i, panel),
-            "aarch64+neon" => pack_panel::<16, A>(product.b, !product.constants.trans_b, [product.n, product.k], i, panel),
-            _ => pack_panel::<8, A>(product.b, !product.constants.trans_b, [product.n, product.k], i, panel),
-        }
-    }
-}
-
-vectorised! {
-    fn pack_left<A: Value, O: Value>(product: &Product<'_, A, O>, i: usize, panel: &mut [f32]) {
-        match_target! {
-            "x86_64+avx512f" => pack_panel::<12, A>(product.a, product.constants.trans_a, [product.m, product.k], i, panel),
-            "x86_64+avx2+fma" => pack_panel::<6, A>(product.a, product.constants.trans_a, [product.m, product.k], i, panel),
-            "aarch64+neon" => pack_panel::<6, A>(product.a, product.constants.trans_a, [product.m, product.k], i, panel),
-            _ => pack_panel::<4, A>(product.a, product.constants.trans_a, [product.m, product.k], i, panel),
-        }
-    }
-}
-
-/// Packs panel `i` of an operand of `size` [M or N, K], which is stored [K, ..] if `k_first`.
-#[inline(always)]
-fn pack_panel<const WIDTH: usize, A: Value>(
-    matrix: &[A],
-    k_first: bool,
-    [extent, k]: [usize; 2],
-    i: usize,
-    panel: &mut [f32],
-) {
-    let panel = panel.as_chunks_mut::<WIDTH>().0;
-    if k_first {
-        pack_columns(matrix, extent, i * WIDTH, extent, panel);
-    } else {
-        pack_rows(matrix, k, i * WIDTH, extent, panel);
-    }
-}
-
-vectorised! {
-    fn compute<A: Value, O: Value>(product: &Product<'_, A, O>, left: &[f32], right: &[f32], task: &Task) {
-        match_target! {
-            "x86_64+avx512f" => compute_tiles::<12, 32, true, A, O>(product, left, right, task),
-            "x86_64+avx2+fma" => compute_tiles::<6, 16, true, A, O>(product, left, right, task),
-            "aarch64+neon" => compute_tiles::<6, 16, true, A, O>(product, left, right, task),
-            _ => compute_tiles::<4, 8, false, A, O>(product, left, right, task),
+            "x86_64+avx512f" => compute_tiles::<12, 32, true, A, O>(product, packed, task),
+            "x86_64+avx2+fma" => compute_tiles::<6, 16, true, A, O>(product, packed, task),
+            "aarch64+neon" => compute_tiles::<6, 16, true, A, O>(product, packed, task),
+            _ => compute_tiles::<4, 8, false, A, O>(product, packed, task),
         }
     }
 }
@@ -234,124 +278,172 @@ vectorised! {
 #[inline(always)]
 fn compute_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Value>(
     product: &Product<'_, A, O>,
-    left: &[f32],
-    right: &[f32],
+    packed: &[f32],
     task: &Task,
 ) {
-    let k = product.k;
-    let part = task.part * product.k_part..((task.part + 1) * product.k_part).min(k);
-    let blocks = part.len().div_ceil(K_BLOCK);
+    let Product { m, n, k, few_rows, .. } = *product;
+    let packs_left = product.packs_left();
+    let rows: &[f32] = if packs_left { &[] } else { bytemuck::cast_slice(product.a) };
+    let part = product.part(task.part);
+    let last = (part.len() - 1) / K_BLOCK;
     let tiles = task.rows.len() * task.columns.len();
-    let (left_panels, rows) = if product.packs_left() {
-        (left.as_chunks::<MR>().0, &[][..])
-    } else {
-        (&[][..], bytemuck::cast_slice::<A, f32>(product.a))
+    // What this task packs itself: its left operand, or one panel of the right one at a time.
+    let own_width = match few_rows {
+        true => NR,
+        false if packs_left => task.rows.len() * MR,
+        false => 0,
     };
-    let mut sums = Scratch::new(if blocks > 1 { tiles * MR * NR } else { 0 });
+    let mut own = Scratch::new(own_width * K_BLOCK.min(part.len()));
+    // Tiles are finished in memory: registers are for the loop over K.
+    let kept = if last > 0 { tiles } else { 1 };
+    let mut sums = Scratch::new(kept * MR * NR);
     let sums = sums.as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-    for block in 0..blocks {
-        let first = part.start + block * K_BLOCK;
-        let len = K_BLOCK.min(part.end - first);
-        let mut tile_index = 0;
-        for column in task.columns.clone() {
-            let panel = right[column * k * NR..][..k * NR].as_chunks::<NR>().0;
-            let panel = &panel[first..][..len];
-            for row in task.rows.clone() {
-                let left = if product.packs_left() {
-                    Left::Packed(&left_panels[row * k + first..][..len])
+    for (i, block) in blocks(part).enumerate() {
+        let Block { first, steps } = block;
+        if packs_left && !few_rows {
+            let range = task.rows.start * MR..task.rows.end * MR;
+            let to = own.as_chunks_mut::<MR>().0;
+            product.left().pack(block, range, &mut to[..task.rows.len() * steps]);
+        }
+        for tile in 0..tiles {
+            // Row by row, as results lie in memory; a panel that is packed at once serves all its rows.
+            let (row, column) = if few_rows {
+                (tile % task.rows.len(), tile / task.rows.len())
+            } else {
+                (tile / task.columns.len(), tile % task.columns.len())
+            };
+            let (row, column) = (task.rows.start + row, task.columns.start + column);
+            if few_rows && row == task.rows.start {
+                let to = &mut own.as_chunks_mut::<NR>().0[..steps];
+                product.right().pack(block, column * NR..(column + 1) * NR, to);
+            }
+            let left = if packs_left {
+                let panel = if few_rows {
+                    &packed[first * m.next_multiple_of(MR) + row * steps * MR..]
                 } else {
-                    // Rows past the end repeat the last one and are dropped.
-                    Left::Rows(std::array::from_fn(|i| {
-                        let row = (row * MR + i).min(product.m - 1);
-                        &rows[row * k + first..][..len]
-                    }))
+                    &own[(row - task.rows.start) * steps * MR..]
                 };
-                let mut tile = multiply::<MR, NR, FUSED>(left, panel);
-                if block > 0 {
-                    add(&mut tile, &sums[tile_index]);
+                Left::Packed(panel.as_chunks::<MR>().0)
+            } else {
+                // Rows past the end repeat the last one and are dropped.
+                let mut own = [&rows[..0]; MR];
+                for (i, own) in own.iter_mut().enumerate() {
+                    *own = &rows[(row * MR + i).min(m - 1) * k + first..][..steps];
                 }
-                if block + 1 < blocks {
-                    sums[tile_index] = tile;
-                } else {
-                    finish::<MR, NR, FUSED, A, O>(product, task.part, row * MR, column * NR, &tile);
-                }
-                tile_index += 1;
+                Left::Rows(own)
+            };
+            let right = if few_rows {
+                &own[..]
+            } else {
+                &packed[first * n.next_multiple_of(NR) + column * steps * NR..]
+            };
+            let sum = &mut sums[tile % kept];
+            let product_of_block = multiply::<MR, NR, FUSED>(left, &right.as_chunks().0[..steps]);
+            if i == 0 {
+                *sum = product_of_block;
+            } else {
+                add(sum, &product_of_block);
+            }
+            if i == last {
+                finish::<MR, NR, FUSED, A, O>(product, task.part, row * MR, column * NR, sum);
             }
         }
     }
 }
 
-/// Stores a tile, or what the epilogue makes of it; what is outside the result is dropped.
+/// Where a tile is in the result, and how much of it.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Of its first value.
+    at: usize,
+    stride: usize,
+    rows: usize,
+    columns: usize,
+}
+
+/// Stores a tile, or what the epilogue makes of it, in the order of the shader; what is outside the result is
+/// dropped.
 #[inline(always)]
 fn finish<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Value>(
     product: &Product<'_, A, O>,
     part: usize,
     row: usize,
     column: usize,
-    tile: &Tile<MR, NR>,
-) {
-    let width = NR.min(product.n - column);
-    let rows = MR.min(product.m - row);
-    for (i, sums) in tile.iter().take(rows).enumerate() {
-        let at = (row + i) * product.n + column;
-        // SAFETY: tiles do not overlap, parts have results of their own.
-        let out = unsafe { product.out.part(part * product.m * product.n + at, width) };
-        if product.constants.split {
-            store(sums, out);
-        } else if width == NR {
-            // As `width` is a constant here, loops are unrolled.
-            epilogue::<NR, FUSED, A, O>(product, at, column, NR, *sums, out);
-        } else {
-            epilogue::<NR, FUSED, A, O>(product, at, column, width, *sums, out);
-        }
-    }
-}
-
-/// What is done to `width` values from `at` on, in the order of the shader.
-#[inline(always)]
-fn epilogue<const NR: usize, const FUSED: bool, A: Value, O: Value>(
-    product: &Product<'_, A, O>,
-    at: usize,
-    column: usize,
-    width: usize,
-    mut values: [f32; NR],
-    out: &mut [O],
+    tile: &mut Tile<MR, NR>,
 ) {
     let constants = &product.constants;
+    let place = Place {
+        at: row * product.n + column,
+        stride: product.n,
+        rows: MR.min(product.m - row),
+        columns: NR.min(product.n - column),
+    };
+    if constants.split {
+        store_tile(
+            tile,
+            Place { at: part * product.m * product.n + place.at, ..place },
+            &product.out,
+        );
+        return;
+    }
     if constants.bias {
-        let bias = load::<NR, _>(&product.bias[column..][..width]);
-        for (value, bias) in values.iter_mut().zip(&bias) {
-            *value += bias;
+        let bias = load::<NR, _>(&product.bias[column..][..place.columns]);
+        for values in &mut *tile {
+            for (value, bias) in values.iter_mut().zip(&bias) {
+                *value += bias;
+            }
         }
     }
     if constants.gelu {
         if constants.pre {
-            // SAFETY: as `out`.
-            store(&values, unsafe { product.pre.part(at, width) });
+            store_tile(tile, place, &product.pre);
         }
-        for value in &mut values {
-            *value = gelu::<FUSED>(*value);
+        for values in &mut *tile {
+            for value in values {
+                *value = gelu::<FUSED>(*value);
+            }
         }
     }
+    // SAFETY: tiles do not overlap: nobody writes what this task reads.
+    let out_row = |i| unsafe { product.out.part(place.at + i * place.stride, place.columns) };
     if constants.gelu_grad {
-        let x = load::<NR, _>(out);
-        for (value, x) in values.iter_mut().zip(&x) {
-            *value *= gelu_grad::<FUSED>(*x);
+        for (i, values) in tile.iter_mut().take(place.rows).enumerate() {
+            let pre = load::<NR, _>(out_row(i));
+            for (value, x) in values.iter_mut().zip(&pre) {
+                *value *= gelu_grad::<FUSED>(*x);
+            }
         }
     }
     if constants.residual {
-        let extra = load::<NR, _>(&product.extra[at..][..width]);
-        for (value, extra) in values.iter_mut().zip(&extra) {
-            *value += extra;
+        for (i, values) in tile.iter_mut().take(place.rows).enumerate() {
+            let extra =
+                load::<NR, _>(&product.extra[place.at + i * place.stride..][..place.columns]);
+            for (value, extra) in values.iter_mut().zip(&extra) {
+                *value += extra;
+            }
         }
     }
     if constants.accumulate {
-        let before = load::<NR, _>(out);
-        for (value, before) in values.iter_mut().zip(&before) {
-            *value += before;
+        for (i, values) in tile.iter_mut().take(place.rows).enumerate() {
+            let before = load::<NR, _>(out_row(i));
+            for (value, before) in values.iter_mut().zip(&before) {
+                *value += before;
+            }
         }
     }
-    store(&values, out);
+    store_tile(tile, place, &product.out);
+}
+
+#[inline(always)]
+fn store_tile<const MR: usize, const NR: usize, A: Value>(
+    tile: &Tile<MR, NR>,
+    place: Place,
+    to: &Shared<'_, A>,
+) {
+    for (i, values) in tile.iter().take(place.rows).enumerate() {
+        // SAFETY: tiles do not overlap.
+        store(values, unsafe { to.part(place.at + i * place.stride, place.columns) });
+    }
 }
 
 #[cfg(test)]

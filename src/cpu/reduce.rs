@@ -6,8 +6,8 @@ use super::Value;
 use super::parallel::{self, Shared};
 use crate::kernels::column_sum::{Constants, Params, Slices};
 
-/// Columns of which a task adds up rows: a cache line of each row at least.
-const COLUMNS: usize = 64;
+/// Columns of which a task adds up rows.
+const COLUMNS: usize = 256;
 
 /// Sums per column and chunk of rows, with `filter` only of rows whose kind is `wanted`; and a second sum, in
 /// one chunk, that is added to `out2`.

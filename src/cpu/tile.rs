@@ -4,7 +4,12 @@
 //! so that a step along K reads one contiguous row of it. Its left operand is `MR` rows as they lie, or
 //! packed likewise, `[K, MR]`.
 
+#[cfg(target_arch = "wasm32")]
+use std::arch::wasm32::v128;
+use std::ops::Range;
+
 use super::Value;
+#[cfg(not(target_arch = "wasm32"))]
 use super::vector::multiply_add;
 
 /// Values of a tile, by rows.
@@ -13,13 +18,16 @@ pub type Tile<const MR: usize, const NR: usize> = [[f32; NR]; MR];
 /// Where a tile's left operand is.
 #[derive(Clone, Copy)]
 pub enum Left<'a, const MR: usize> {
-    /// The row of each of the tile's rows; all have one length.
+    /// Each of the tile's rows.
     Rows([&'a [f32]; MR]),
     /// `[K, MR]`
     Packed(&'a [[f32; MR]]),
 }
 
 /// `left · right`.
+///
+/// # Panics
+/// If the left operand is shorter along K than the right one.
 #[inline(always)]
 pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
     left: Left<'_, MR>,
@@ -30,22 +38,71 @@ pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
         Left::Rows(rows) => {
             assert!(rows.iter().all(|row| row.len() >= right.len()), "rows as long as the panel");
             for (k, b) in right.iter().enumerate() {
-                let mut a = [0.0; MR];
-                for (a, row) in a.iter_mut().zip(rows) {
-                    // SAFETY: `k` is below the length of every row by the assertion. (Checks in this loop keep
-                    // compilers from vector instructions.)
-                    *a = unsafe { *row.get_unchecked(k) };
-                }
-                step::<MR, NR, FUSED>(&mut tile, &a, b);
+                // SAFETY: `k` is below the length of every row by the assertion. (Checks in this loop keep
+                // compilers from vector instructions.)
+                step::<MR, NR, FUSED>(&mut tile, |i| unsafe { *rows[i].get_unchecked(k) }, b);
             }
         }
         Left::Packed(columns) => {
+            assert!(columns.len() >= right.len(), "columns for the whole panel");
             for (a, b) in columns.iter().zip(right) {
-                step::<MR, NR, FUSED>(&mut tile, a, b);
+                step::<MR, NR, FUSED>(&mut tile, |i| a[i], b);
             }
         }
     }
     tile
+}
+
+/// `tile += a · b` of one step along K.
+#[inline(always)]
+fn step<const MR: usize, const NR: usize, const FUSED: bool>(
+    tile: &mut Tile<MR, NR>,
+    a: impl Fn(usize) -> f32,
+    b: &[f32; NR],
+) {
+    // Written out: only then is it sure that compilers keep the tile in registers.
+    macro_rules! rows {
+        ($($i:literal)*) => {
+            const { assert!(MR <= [$($i),*].len()) };
+            $(if $i < MR {
+                add_row::<NR, FUSED>(&mut tile[$i], a($i), b);
+            })*
+        };
+    }
+    rows!(0 1 2 3 4 5 6 7 8 9 10 11);
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[inline(always)]
+fn add_row<const NR: usize, const FUSED: bool>(sums: &mut [f32; NR], a: f32, b: &[f32; NR]) {
+    for (sum, &b) in sums.iter_mut().zip(b) {
+        *sum = multiply_add::<FUSED>(a, b, *sum);
+    }
+}
+
+/// As elsewhere; but compilers make no relaxed multiply-adds of plain numbers.
+#[cfg(target_arch = "wasm32")]
+#[inline(always)]
+fn add_row<const NR: usize, const FUSED: bool>(sums: &mut [f32; NR], a: f32, b: &[f32; NR]) {
+    use std::arch::wasm32::{f32x4_splat, v128_load, v128_store};
+    for (sum, b) in sums.as_chunks_mut::<4>().0.iter_mut().zip(b.as_chunks::<4>().0) {
+        // SAFETY: all are four numbers.
+        unsafe {
+            let (b, c) = (v128_load(b.as_ptr().cast()), v128_load(sum.as_ptr().cast()));
+            v128_store(sum.as_mut_ptr().cast(), multiply_add_four(f32x4_splat(a), b, c));
+        }
+    }
+}
+
+/// `a · b + c`, rounded once or twice as the machine likes.
+#[cfg(target_arch = "wasm32")]
+#[inline(always)]
+fn multiply_add_four(a: v128, b: v128, c: v128) -> v128 {
+    use std::arch::wasm32 as simd;
+    #[cfg(target_feature = "relaxed-simd")]
+    return simd::f32x4_relaxed_madd(a, b, c);
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    simd::f32x4_add(simd::f32x4_mul(a, b), c)
 }
 
 /// `to += tile`.
@@ -58,24 +115,11 @@ pub fn add<const MR: usize, const NR: usize>(to: &mut Tile<MR, NR>, tile: &Tile<
     }
 }
 
-#[inline(always)]
-fn step<const MR: usize, const NR: usize, const FUSED: bool>(
-    tile: &mut Tile<MR, NR>,
-    a: &[f32; MR],
-    b: &[f32; NR],
-) {
-    for (sums, &a) in tile.iter_mut().zip(a) {
-        for (sum, &b) in sums.iter_mut().zip(b) {
-            *sum = multiply_add::<FUSED>(a, b, *sum);
-        }
-    }
-}
-
 /// The values of `from`, zero behind them.
 #[inline(always)]
 pub fn load<const NR: usize, A: Value>(from: &[A]) -> [f32; NR] {
     let mut values = [0.0; NR];
-    if let Ok(from) = <&[A; NR]>::try_from(from) {
+    if let Some(from) = from.first_chunk::<NR>() {
         // As the length is a constant here, the loop is unrolled.
         for (value, from) in values.iter_mut().zip(from) {
             *value = from.get();
@@ -91,7 +135,7 @@ pub fn load<const NR: usize, A: Value>(from: &[A]) -> [f32; NR] {
 /// Stores as many values as `to` has.
 #[inline(always)]
 pub fn store<const NR: usize, A: Value>(values: &[f32; NR], to: &mut [A]) {
-    if let Ok(to) = <&mut [A; NR]>::try_from(&mut *to) {
+    if let Some(to) = to.first_chunk_mut::<NR>() {
         for (to, &value) in to.iter_mut().zip(values) {
             *to = A::of(value);
         }
@@ -102,18 +146,32 @@ pub fn store<const NR: usize, A: Value>(values: &[f32; NR], to: &mut [A]) {
     }
 }
 
-/// Packs columns `first..` of a matrix whose rows are `stride` apart into a panel; columns past `end` are zero.
+/// Packs columns from `first` on of a matrix with `columns` of them into panels, each `[steps, WIDTH]`; columns
+/// past the end are zero.
 #[inline(always)]
 pub fn pack_columns<const WIDTH: usize, A: Value>(
     matrix: &[A],
     stride: usize,
-    first: usize,
-    end: usize,
-    panel: &mut [[f32; WIDTH]],
+    range: Range<usize>,
+    steps: usize,
+    panels: &mut [[f32; WIDTH]],
 ) {
-    let width = WIDTH.min(end - first);
-    for (k, to) in panel.iter_mut().enumerate() {
-        *to = load(&matrix[k * stride + first..][..width]);
+    /// Steps of a panel that are packed together: rows of the matrix are read almost as they lie, and few panels
+    /// written at a time, which are a power of two apart.
+    const STEP: usize = 16;
+    let width = range.len();
+    for first in (0..steps).step_by(STEP) {
+        for (column, panel) in (0..width).step_by(WIDTH).zip(panels.chunks_mut(steps)) {
+            let columns = range.start + column..range.start + width.min(column + WIDTH);
+            for (k, to) in (first..).zip(panel[first..].iter_mut().take(STEP)) {
+                let from = &matrix[k * stride..][columns.clone()];
+                if let Some(from) = from.first_chunk::<WIDTH>() {
+                    A::widen(from, to);
+                } else {
+                    *to = load(from);
+                }
+            }
+        }
     }
 }
 
@@ -127,23 +185,87 @@ pub fn pack_rows<const WIDTH: usize, A: Value>(
     end: usize,
     panel: &mut [[f32; WIDTH]],
 ) {
-    /// Values of a row that are moved together.
-    const STEP: usize = 8;
-    for row in 0..WIDTH {
-        if first + row >= end {
-            panel.iter_mut().for_each(|to| to[row] = 0.0);
-            continue;
-        }
-        let from = &matrix[(first + row) * stride..][..panel.len()];
-        let (from, rest) = from.as_chunks::<STEP>();
-        let (to, to_rest) = panel.as_chunks_mut::<STEP>();
-        for (from, to) in from.iter().zip(to) {
-            for (from, to) in from.iter().zip(to) {
-                to[row] = from.get();
+    let rows = WIDTH.min(end.saturating_sub(first));
+    if rows < WIDTH {
+        panel.fill([0.0; WIDTH]);
+    }
+    let len = panel.len();
+    let row = |i: usize| &matrix[(first + i) * stride..][..len];
+    let squared = if rows == WIDTH { WIDTH / SQUARE * SQUARE } else { 0 };
+    let whole = len / SQUARE * SQUARE;
+    for at in (0..squared).step_by(SQUARE) {
+        let from = [row(at), row(at + 1), row(at + 2), row(at + 3)];
+        for k in (0..whole).step_by(SQUARE) {
+            let mut square = [[0.0; SQUARE]; SQUARE];
+            for (to, from) in square.iter_mut().zip(from) {
+                A::widen(&from[k..k + SQUARE], to);
+            }
+            let square = transpose(square);
+            for (to, from) in panel[k..k + SQUARE].iter_mut().zip(&square) {
+                to[at..at + SQUARE].copy_from_slice(from);
             }
         }
-        for (from, to) in rest.iter().zip(to_rest) {
-            to[row] = from.get();
+        for k in whole..len {
+            for (to, from) in panel[k][at..at + SQUARE].iter_mut().zip(from) {
+                *to = from[k].get();
+            }
         }
     }
+    for i in squared..rows {
+        for (to, from) in panel.iter_mut().zip(row(i)) {
+            to[i] = from.get();
+        }
+    }
+}
+
+/// Rows and columns that [`pack_rows`] transposes together.
+const SQUARE: usize = 4;
+
+/// Compilers find these shuffles only if they are told.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn transpose(square: [[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
+    use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
+    let mut transposed = [[0.0; SQUARE]; SQUARE];
+    // SAFETY: all are four numbers, and every x86-64 has SSE.
+    unsafe {
+        let [mut a, mut b, mut c, mut d] = square.map(|row| _mm_loadu_ps(row.as_ptr()));
+        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+        for (to, row) in transposed.iter_mut().zip([a, b, c, d]) {
+            _mm_storeu_ps(to.as_mut_ptr(), row);
+        }
+    }
+    transposed
+}
+
+/// As elsewhere.
+#[cfg(target_arch = "wasm32")]
+#[inline(always)]
+fn transpose(square: [[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
+    use std::arch::wasm32::{i32x4_shuffle, i64x2_shuffle, v128_load, v128_store};
+    let mut transposed = [[0.0; SQUARE]; SQUARE];
+    // SAFETY: all are four numbers.
+    unsafe {
+        let [a, b, c, d] = square.map(|row| v128_load(row.as_ptr().cast()));
+        let (low_ab, high_ab) =
+            (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<2, 6, 3, 7>(a, b));
+        let (low_cd, high_cd) =
+            (i32x4_shuffle::<0, 4, 1, 5>(c, d), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+        let rows = [
+            i64x2_shuffle::<0, 2>(low_ab, low_cd),
+            i64x2_shuffle::<1, 3>(low_ab, low_cd),
+            i64x2_shuffle::<0, 2>(high_ab, high_cd),
+            i64x2_shuffle::<1, 3>(high_ab, high_cd),
+        ];
+        for (to, row) in transposed.iter_mut().zip(rows) {
+            v128_store(to.as_mut_ptr().cast(), row);
+        }
+    }
+    transposed
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
+#[inline(always)]
+fn transpose(square: [[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
+    std::array::from_fn(|i| square.map(|row| row[i]))
 }

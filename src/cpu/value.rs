@@ -13,6 +13,14 @@ pub trait Value: Pod + Send + Sync + 'static {
 
     /// The nearest value to `x`, the even one of two. What f16 cannot hold becomes infinite.
     fn of(x: f32) -> Self;
+
+    /// Copies as many values as both have.
+    #[inline(always)]
+    fn widen(from: &[Self], to: &mut [f32]) {
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = from.get();
+        }
+    }
 }
 
 impl Value for f32 {
@@ -26,6 +34,12 @@ impl Value for f32 {
     #[inline(always)]
     fn of(x: f32) -> Self {
         x
+    }
+
+    #[inline(always)]
+    fn widen(from: &[Self], to: &mut [f32]) {
+        let len = from.len().min(to.len());
+        to[..len].copy_from_slice(&from[..len]);
     }
 }
 
