@@ -10,6 +10,8 @@ use crate::data::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
+use crate::report::fidelity::Fidelity;
+use crate::report::views::View;
 use crate::train::checkpoints;
 use crate::train::event::Outcome;
 use crate::train::recipe::{Length, Recipe};
@@ -258,14 +260,16 @@ pub(super) fn execute_on(gpu: &Gpu, recipe: &Recipe, start: Start) -> Result<Out
 
 fn report(recipe: &Recipe, folder: &Path, outcome: &Outcome) {
     let Outcome { step, held_out_loss, .. } = *outcome;
-    if let Some(mean_color_loss) = outcome.mean_color_loss {
+    say!("held-out loss {held_out_loss:.4} after {step} steps");
+    if let Some(Fidelity { model, harmonic, mean_color }) = outcome.fidelity {
+        let view = match recipe.model.norm_pix_loss {
+            true => format!(" ({})", View::honest(true).name()),
+            false => String::new(),
+        };
         say!(
-            "held-out loss {held_out_loss:.4} after {step} steps; predicting each image's mean colour: \
-             {mean_color_loss:.4} ({:.0} % of it left)",
-            100.0 * held_out_loss / mean_color_loss
+            "hidden pixels model {model:.2} dB{view}, harmonic filling {harmonic:.2} dB, mean colour \
+             {mean_color:.2} dB"
         );
-    } else {
-        say!("held-out loss {held_out_loss:.4} after {step} steps");
     }
     if let Some(accuracy) = outcome.accuracy {
         let whose = if recipe.classify.is_some() { "" } else { " of the probe" };
