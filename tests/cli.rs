@@ -250,7 +250,8 @@ fn reconstruct_measures_hidden_pixels_alone() {
         let printed = run(&flat, &[]);
         let baselines = "harmonic filling inf dB, mean colour inf dB";
         assert!(printed.contains(baselines), "{printed}");
-        let printed = run(PICTURE, &["--view", if variant == Variant::Paper { "all" } else { "raw" }]);
+        let printed =
+            run(PICTURE, &["--view", if variant == Variant::Paper { "all" } else { "raw" }]);
         let names: &[&str] = match variant {
             Variant::Paper => &["raw prediction", "(uses the answer)", "visible neighbours"],
             _ => &["reconstruction"],
