@@ -215,7 +215,18 @@ fn a_run_leaves_what_it_promises() {
     let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
     let losses = records.iter().filter(|r| r.loss.is_some());
     assert_eq!(losses.map(|r| r.step).collect::<Vec<_>>(), (1..=30).collect::<Vec<_>>());
-    assert_eq!(records.iter().filter(|r| r.held_out_loss.is_some()).count(), 3);
+    let measured: Vec<_> = records.iter().filter(|r| r.held_out_loss.is_some()).collect();
+    assert_eq!(measured.len(), 3);
+    // Training changes what the model predicts, not what needs no model.
+    let fidelity = outcome.fidelity.unwrap();
+    let close = |logged: Option<f64>, value: f64| (logged.unwrap() - value).abs() < 1e-9;
+    for record in &measured {
+        assert!(close(record.harmonic_psnr, fidelity.harmonic), "{record:?}, {fidelity:?}");
+        assert!(close(record.mean_color_psnr, fidelity.mean_color), "{record:?}, {fidelity:?}");
+    }
+    assert!(close(measured[2].held_out_psnr, fidelity.model), "{measured:?}, {fidelity:?}");
+    assert!(measured[0].held_out_psnr < Some(fidelity.model), "{measured:?}");
+    assert!(fidelity.harmonic > fidelity.mean_color && fidelity.mean_color > 8.0, "{fidelity:?}");
     assert!(fs::read_dir(run.join("tensorboard")).unwrap().count() == 1);
 
     // The same folder is not overwritten.
@@ -223,7 +234,7 @@ fn a_run_leaves_what_it_promises() {
     assert!(error.to_string().contains("--resume"), "{error}");
     // A finished run that is resumed has nothing to do, and loses nothing.
     let again = train(&recipe(30), resume(&run), &mut |_| ()).unwrap();
-    assert_eq!(again.held_out_loss, outcome.held_out_loss);
+    assert_eq!((again.held_out_loss, again.fidelity), (outcome.held_out_loss, outcome.fidelity));
     // A broken newest checkpoint is named, an earlier one taken.
     fs::write(step_file(&run, 30), b"not a checkpoint").unwrap();
     let (path, _, broken) = checkpoints::latest(&run).unwrap();

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::counter::Counter;
 use super::format;
 use crate::program::Opened;
+use crate::report::fidelity::Fidelity;
 use crate::train::event::{Event, StepReport};
 
 /// Time between two lines where there is no terminal.
@@ -118,11 +119,17 @@ impl Progress {
                     counter.finish();
                 }
             }
-            Event::HeldOut { step, loss, accuracy } => {
+            Event::HeldOut { step, loss, accuracy, fidelity } => {
                 let accuracy =
                     accuracy.map_or(String::new(), |share| format!(", {:.2} %", 100.0 * share));
-                self.line(&format!("step {step}: held-out loss {loss:.4}{accuracy}"));
-                self.held_out = Some(format!("{loss:.4}{accuracy}"));
+                let (model, baseline) = fidelity.map_or_else(Default::default, |fidelity| {
+                    let Fidelity { model, harmonic, .. } = fidelity;
+                    (format!(", {model:.2} dB"), format!(" (harmonic filling {harmonic:.2})"))
+                });
+                self.line(&format!(
+                    "step {step}: held-out loss {loss:.4}{accuracy}{model}{baseline}"
+                ));
+                self.held_out = Some(format!("{loss:.4}{accuracy}{model}"));
             }
             Event::Picture { .. } | Event::Saved { .. } => {}
         }

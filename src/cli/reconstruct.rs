@@ -12,10 +12,12 @@ use crate::data::{Augment, Normalization};
 use crate::error::{Error, Result};
 use crate::model::objective::MaskSource;
 use crate::model::params::mae_params;
-use crate::model::reconstruct::{Reconstruction, Reconstructor, with_mask};
+use crate::model::reconstruct::{Reconstructor, with_mask};
 use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::ops::optimizer::Scalars;
 use crate::program::DeviceOptions;
-use crate::report::grid::{RECONSTRUCTION_CAPTIONS, Tile, draw, reconstruction_row};
+use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
+use crate::report::masked_picture::MaskedPicture;
 use crate::report::views::{Geometry, View};
 use crate::weights::FileKind;
 
@@ -30,6 +32,9 @@ each patch up to its brightness and contrast; three views make pixels of that:
   visible  with statistics of the nearest visible patches: nothing hidden is used (default)
   true     with the hidden patch's own statistics: uses the answer
   raw      as predicted
+
+Visible patches are shown as they are. Beside each reconstruction is what harmonic filling makes of the visible
+pixels, which learns nothing; both are measured in dB (PSNR) on hidden pixels alone.
 
 Examples:
   webmae reconstruct --weights runs/pretrain-1 cat.jpg dog.jpg --out grid.png
@@ -85,7 +90,7 @@ impl ViewArg {
     }
 }
 
-/// Draws the picture and prints each image's loss.
+/// Draws the picture and prints of each image its loss and how close it is on hidden pixels.
 pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let (weights, normalization, whose) =
         args.overrides.open_for(&args.weights, FileKind::Mae, false)?;
@@ -109,20 +114,29 @@ pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         let first = (i * batch) as u32;
         let ids: Vec<u32> = (first..first + paths.len() as u32).collect();
         let noise = noise.as_ref().map_or(Vec::new(), |noise| noise.repeat(paths.len()));
-        let results = block_on(reconstructor.run(images, args.seed, &ids, &noise))?;
+        let results =
+            block_on(reconstructor.run(images, Scalars::seeded(args.seed), &ids, &noise))?;
         let each = images.chunks_exact(config.image_len()).zip(&results);
         for (path, (image, result)) in paths.iter().zip(each) {
+            let Normalization { mean, std } = &normalization;
+            let geometry = Geometry::from(&config);
+            let picture = MaskedPicture::new(geometry, image, &result.mask, mean, std)?;
+            let shown = |&view: &View| picture.reconstruction(view, &result.predicted);
+            let shown = views.iter().map(shown).collect::<Result<Vec<_>>>()?;
             say!(
-                "{}: loss {:.4}, {} of {} patches hidden",
+                "{}: loss {:.4}, {} of {} patches hidden{}",
                 path.display(),
                 result.loss,
                 config.num_masked(),
-                config.num_patches()
+                config.num_patches(),
+                fidelity(&picture, &names(&config, views), &shown)
             );
-            rows.push(row(&config, &normalization, views, image, result)?);
+            rows.push(reconstruction_row(&picture, &shown)?);
         }
     }
-    draw(&captions(&config, views), &rows)?.write_png(&args.out)?;
+    let [original, masked, harmonic, _] = RECONSTRUCTION_CAPTIONS;
+    let captions = [&[original, masked, harmonic], &names(&config, views)[..]].concat();
+    draw(&captions, &rows)?.write_png(&args.out)?;
     say!("picture: {}", args.out.display());
     Ok(())
 }
@@ -205,35 +219,21 @@ fn load(
     Ok(images)
 }
 
-/// Names of the columns; where there is a choice of views, each says which one it is.
-fn captions(config: &ModelConfig, views: &[View]) -> Vec<&'static str> {
-    let [original, masked, reconstruction, pasted] = RECONSTRUCTION_CAPTIONS;
+/// Names of reconstructions; where there is a choice of views, each says which one it is.
+fn names(config: &ModelConfig, views: &[View]) -> Vec<&'static str> {
+    let [.., reconstruction] = RECONSTRUCTION_CAPTIONS;
     let name = |view: &View| if config.norm_pix_loss { view.name() } else { reconstruction };
-    let mut captions = vec![original, masked];
-    captions.extend(views.iter().map(name));
-    captions.push(pasted);
-    captions
+    views.iter().map(name).collect()
 }
 
-/// Original, masked, one reconstruction per view, and the last view's with visible patches.
-fn row(
-    config: &ModelConfig,
-    normalization: &Normalization,
-    views: &[View],
-    image: &[f32],
-    result: &Reconstruction,
-) -> Result<Vec<Tile>> {
-    let geometry = Geometry::from(config);
-    let patches = geometry.patchify(image)?;
-    let mut tiles: Vec<Tile> = Vec::new();
-    for &view in views {
-        let predicted = geometry.view(view, &result.predicted, &patches, &result.mask)?;
-        let Normalization { mean, std } = normalization;
-        let row = reconstruction_row(&geometry, image, &predicted, &result.mask, mean, std)?;
-        // Of an earlier view's row, its last tile gives way to the next view.
-        tiles.pop();
-        let kept = if tiles.is_empty() { 0 } else { 2 };
-        tiles.extend(row.into_iter().skip(kept));
-    }
-    Ok(tiles)
+/// How close each reconstruction is to the hidden pixels, and what needs no model; nothing if none are hidden.
+fn fidelity(picture: &MaskedPicture<'_>, names: &[&str], shown: &[Vec<f32>]) -> String {
+    let mean_color = picture.mean_color();
+    let models = names.iter().copied().zip(shown.iter().map(Vec::as_slice));
+    let baselines = [("harmonic filling", picture.harmonic()), ("mean colour", &mean_color)];
+    let decibels = |(name, image): (&str, &[f32])| {
+        picture.error(image).psnr().map(|psnr| format!("{name} {psnr:.2} dB"))
+    };
+    let all: Option<Vec<String>> = models.chain(baselines).map(decibels).collect();
+    all.map_or(String::new(), |all| format!("; {}", all.join(", ")))
 }

@@ -98,13 +98,14 @@ impl RegularArgs {
 
     /// What is done to each picture.
     pub(super) fn augment(&self, data: &DataArgs) -> Augment {
+        let random = Augment::classify().crop;
         let paper = RandomErasing::paper();
         let probability = self.or(self.erasing, paper.probability);
         let strong = RandAugmentArg(self.is_strong().then(RandAugment::paper));
         Augment {
             rand_augment: self.rand_augment.unwrap_or(strong).0,
             erasing: (probability != 0.0).then_some(RandomErasing { probability, ..paper }),
-            ..data.augment(Augment::classify().crop)
+            ..data.augment(random, random)
         }
     }
 

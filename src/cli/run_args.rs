@@ -10,6 +10,8 @@ use crate::data::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
 use crate::program::{DeviceOptions, Opened};
+use crate::report::fidelity::Fidelity;
+use crate::report::views::View;
 use crate::train::checkpoints;
 use crate::train::event::Outcome;
 use crate::train::recipe::{Length, Recipe};
@@ -73,9 +75,9 @@ pub(super) struct DataArgs {
     /// Ignore the orientation that cameras store (as torchvision does)
     #[arg(long)]
     pub ignore_exif: bool,
-    /// Part of a picture that is shown
-    #[arg(long, value_enum, default_value_t = CropChoice::Random)]
-    crop: CropChoice,
+    /// Part of a picture that is shown [default: random; none in pre-training on synthetic]
+    #[arg(long, value_enum)]
+    crop: Option<CropChoice>,
     /// Do not mirror pictures
     #[arg(long)]
     no_flip: bool,
@@ -134,10 +136,10 @@ pub(super) struct RateArgs {
 #[group(conflicts_with = "resume")]
 pub(super) struct OutputArgs {
     /// Epochs between measurements on held-out pictures; 0 measures in the end only [default: 1, for
-    /// synthetic 0.2]
+    /// synthetic 0.1]
     #[arg(long, value_name = "N")]
     pub eval_every: Option<f64>,
-    /// Epochs between checkpoints; 0 saves in the end only [default: 1, for synthetic 0.2]
+    /// Epochs between checkpoints; 0 saves in the end only [default: 1, for synthetic 0.1]
     #[arg(long, value_name = "N")]
     pub checkpoint_every: Option<f64>,
     /// Newest checkpoints that are kept
@@ -199,13 +201,14 @@ impl RunArgs {
 }
 
 impl DataArgs {
-    /// What is done to each picture, where `random` is the random crop.
-    pub(super) fn augment(&self, random: Crop) -> Augment {
+    /// What is done to each picture, where `random` is the random crop and `usual` that which nobody asked for.
+    pub(super) fn augment(&self, random: Crop, usual: Crop) -> Augment {
         let crop = match self.crop {
-            CropChoice::Random => random,
-            CropChoice::Fixed => Crop::RandomFixed,
-            CropChoice::Center => Augment::center().crop,
-            CropChoice::None => Crop::None,
+            None => usual,
+            Some(CropChoice::Random) => random,
+            Some(CropChoice::Fixed) => Crop::RandomFixed,
+            Some(CropChoice::Center) => Augment::center().crop,
+            Some(CropChoice::None) => Crop::None,
         };
         let jitter = self.color_jitter.then(ColorJitter::paper);
         Augment { crop, flip: !self.no_flip, jitter, ..Augment::none() }
@@ -258,14 +261,16 @@ pub(super) fn execute_on(opened: &Opened, recipe: &Recipe, start: Start) -> Resu
 
 fn report(recipe: &Recipe, folder: &Path, outcome: &Outcome) {
     let Outcome { step, held_out_loss, .. } = *outcome;
-    if let Some(mean_color_loss) = outcome.mean_color_loss {
+    say!("held-out loss {held_out_loss:.4} after {step} steps");
+    if let Some(Fidelity { model, harmonic, mean_color }) = outcome.fidelity {
+        let view = match recipe.model.norm_pix_loss {
+            true => format!(" ({})", View::honest(true).name()),
+            false => String::new(),
+        };
         say!(
-            "held-out loss {held_out_loss:.4} after {step} steps; predicting each image's mean colour: \
-             {mean_color_loss:.4} ({:.0} % of it left)",
-            100.0 * held_out_loss / mean_color_loss
+            "hidden pixels model {model:.2} dB{view}, harmonic filling {harmonic:.2} dB, mean colour \
+             {mean_color:.2} dB"
         );
-    } else {
-        say!("held-out loss {held_out_loss:.4} after {step} steps");
     }
     if let Some(accuracy) = outcome.accuracy {
         let whose = if recipe.classify.is_some() { "" } else { " of the probe" };

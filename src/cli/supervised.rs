@@ -189,11 +189,12 @@ impl LinprobeArgs {
     pub(super) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
         let pool = self.pool.unwrap_or(Pool::usual(&encoder.model));
         let classify = Classify { weights: encoder.origin.clone(), ..Classify::probe(pool) };
+        let random = Augment::classify().crop;
         let plan = Plan {
             kind: "linprobe",
             encoder,
             classify,
-            augment: self.common.data.augment(Augment::classify().crop),
+            augment: self.common.data.augment(random, random),
             optimizer: Optimizer::Lars(PROBE_LARS),
             recompute: false,
             precision: Precision::F32,

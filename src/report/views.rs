@@ -27,6 +27,11 @@ impl View {
     /// All views, in the order in which they are explained.
     pub const ALL: [Self; 3] = [Self::Raw, Self::TrueStatistics, Self::VisibleStatistics];
 
+    /// The view that uses no hidden pixel, for a model whose targets are `normalised` patch by patch or not.
+    pub fn honest(normalised: bool) -> Self {
+        if normalised { Self::VisibleStatistics } else { Self::Raw }
+    }
+
     /// A short caption.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,18 +110,15 @@ impl Geometry {
         Ok(patches.chunks_exact(self.patch_dim()).flat_map(normalise).collect())
     }
 
-    /// Patches `[L, P]` with hidden ones painted in one colour (a value per channel).
+    /// For each pixel `[H·W]` whether `mask` `[L]` hides its patch.
     ///
     /// # Errors
-    /// [`Error::Config`] when a length does not fit the geometry.
-    pub fn paint_hidden(&self, patches: &[f32], mask: &[bool], colour: &[f32]) -> Result<Vec<f32>> {
-        self.check_len("colour", colour.len(), self.channels)?;
-        self.check("patches", patches, mask)?;
-        let paint = |(i, value): (usize, &f32)| match mask[i / self.patch_dim()] {
-            true => colour[i % self.channels],
-            false => *value,
-        };
-        Ok(patches.iter().enumerate().map(paint).collect())
+    /// [`Error::Config`] when `mask` has another number of patches.
+    pub fn hidden_pixels(&self, mask: &[bool]) -> Result<Vec<bool>> {
+        self.check_len("mask", mask.len(), self.num_patches())?;
+        let ([height, width], [p, q]) = (self.image_size(), self.patch_size);
+        let hidden = |i: usize| mask[i / width / p * self.grid[1] + i % width / q];
+        Ok((0..height * width).map(hidden).collect())
     }
 
     /// Predicted patches `[L, P]` with the visible ones replaced by the image's.
@@ -282,14 +284,26 @@ mod tests {
         let view = |patches: &[f32]| {
             GEOMETRY.view(View::VisibleStatistics, &predicted, patches, &MASK).unwrap()
         };
-        let hidden = GEOMETRY.paint_hidden(&patches, &MASK, &[f32::NAN, 9.0]).unwrap();
-        assert_eq!(view(&patches), view(&hidden));
+        let spoil = |(i, &value): (usize, &f32)| if MASK[i / 12] { f32::NAN } else { value };
+        let spoilt: Vec<f32> = patches.iter().enumerate().map(spoil).collect();
+        assert_eq!(view(&patches), view(&spoilt));
         // A flat world is estimated exactly.
         let flat = vec![0.25; 144];
         let seen = GEOMETRY.view(View::VisibleStatistics, &vec![0.0; 144], &flat, &MASK).unwrap();
         assert!(seen.iter().all(|v| (v - 0.25).abs() < 1e-6));
         let all = GEOMETRY.view(View::VisibleStatistics, &predicted, &patches, &[true; 12]);
         assert!(all.unwrap_err().to_string().contains("visible"));
+    }
+
+    #[test]
+    fn pixels_are_hidden_with_their_patch() {
+        let hidden = GEOMETRY.hidden_pixels(&MASK).unwrap();
+        let planes = [hidden.clone(), hidden].concat();
+        let flags: Vec<f32> = planes.iter().map(|&hidden| f32::from(u8::from(hidden))).collect();
+        let patches = GEOMETRY.patchify(&flags).unwrap();
+        for (patch, hidden) in patches.chunks_exact(12).zip(MASK) {
+            assert_eq!(patch, [f32::from(u8::from(hidden)); 12]);
+        }
     }
 
     #[test]

@@ -449,9 +449,6 @@ pub struct Derived {
     pub device_bytes: u64,
     /// Kernel launches per optimiser step.
     pub dispatches_per_step: usize,
-    /// Held-out loss of predicting each image's mean colour, where pixels are predicted.
-    #[serde(default)]
-    pub mean_color_loss: Option<f64>,
     /// What was decided about the data.
     #[serde(default)]
     pub notes: Vec<String>,

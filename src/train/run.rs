@@ -300,11 +300,15 @@ impl<'a> Run<'a> {
             epoch: step as f64 / self.derived.steps_per_epoch as f64,
             held_out_loss: Some(measured.loss),
             accuracy: measured.accuracy,
+            held_out_psnr: measured.fidelity.map(|fidelity| fidelity.model),
+            harmonic_psnr: measured.fidelity.map(|fidelity| fidelity.harmonic),
+            mean_color_psnr: measured.fidelity.map(|fidelity| fidelity.mean_color),
             seconds: Some(self.seconds()),
             ..Default::default()
         })?;
         self.folder.plot(&self.derived.train_data)?;
-        observe(Event::HeldOut { step, loss: measured.loss, accuracy: measured.accuracy });
+        let Measured { loss, accuracy, fidelity } = measured;
+        observe(Event::HeldOut { step, loss, accuracy, fidelity });
         Ok(measured)
     }
 
@@ -359,7 +363,7 @@ impl<'a> Run<'a> {
             checkpoint,
             held_out_loss: measured.loss,
             accuracy: measured.accuracy,
-            mean_color_loss: self.derived.mean_color_loss,
+            fidelity: measured.fidelity,
             picture,
             seconds: self.seconds(),
             waiting: self.feed.waited().as_secs_f64() / training.as_secs_f64().max(1e-9),

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::objective::MaskSource;
 use crate::model::reconstruct::{Reconstructor, with_mask};
 use crate::model::store::ParamStore;
-use crate::program::Device;
+use crate::ops::optimizer::Scalars;
 use crate::report::views::{Geometry, View};
 
 /// Programs for different numbers of hidden patches that are kept.
@@ -74,7 +74,7 @@ impl Reconstruction {
         self.masked.clone()
     }
 
-    /// The prediction of every patch.
+    /// The prediction of every patch. No loss trained those that were visible: they mean nothing.
     pub fn prediction(&self) -> Vec<u8> {
         self.prediction.clone()
     }
@@ -163,7 +163,8 @@ impl Reconstructors {
         let reconstructor = self.find(device, &config, store, source)?;
         device.compile(|done, total| progress.report(done, total)).await?;
         let noise = noise.unwrap_or_default();
-        let mut results = reconstructor.run(&image, chosen.seed, &[0], &noise).await?;
+        let mut results =
+            reconstructor.run(&image, Scalars::seeded(chosen.seed), &[0], &noise).await?;
         let result = results.remove(0);
         let view = match chosen.view {
             _ if !config.norm_pix_loss => View::Raw,
