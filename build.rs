@@ -24,16 +24,14 @@ fn main() {
     println!("cargo::rerun-if-changed=src/kernels/unroll.rs");
     let folder = Folder::read(Path::new("shaders"));
     let is_wasm = env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm");
-    let texts = folder.kernels().filter(|text| {
-        // What browsers do not get from wgpu they need not download.
-        !(is_wasm && !text.enables.is_empty())
-    });
-    let kernels: Vec<Kernel> = texts.map(|text| Kernel::of(&folder, text)).collect();
+    let kernels: Vec<Kernel> = folder.kernels().map(|text| Kernel::of(&folder, text)).collect();
+    // What browsers do not get from wgpu they need not download.
+    let offered = |kernel: &Kernel| !is_wasm || kernel.text.enables.is_empty();
     let out = env::var("OUT_DIR").expect("set by cargo");
     let write = |name: &str, text: String| {
         fs::write(Path::new(&out).join(name), text).expect("a writable output folder");
     };
     write("kernels.rs", generate::kernels(&kernels));
-    write("shaders.rs", generate::shaders(&folder, &kernels));
+    write("shaders.rs", generate::shaders(&folder, kernels.iter().filter(|&kernel| offered(kernel))));
     write("twins.rs", generate::twins(&kernels));
 }

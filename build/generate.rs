@@ -184,7 +184,7 @@ fn write_constants(kernel: &Kernel, out: &mut String) {
 }
 
 /// The table of texts.
-pub fn shaders(folder: &Folder, kernels: &[Kernel]) -> String {
+pub fn shaders<'a>(folder: &Folder, kernels: impl Iterator<Item = &'a Kernel>) -> String {
     let mut out =
         String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
     for kernel in kernels {
@@ -194,14 +194,15 @@ pub fn shaders(folder: &Folder, kernels: &[Kernel]) -> String {
         add(
             &mut out,
             format!(
-                "Shader {{ name: {:?}, twin: {:?}, enables: {:?}, reduces: {}, source: {source:?}, \
-                 subgroups: {subgroups}, counts: &{:?}, uniform_bytes: {}, bindings: &[{bindings}] }},\n",
+                "Shader {{ name: {:?}, twin: {:?}, reduces: {}, uniform_bytes: {}, bindings: &[{bindings}], \
+                 #[cfg(feature = \"gpu\")] text: Text {{ enables: {:?}, source: {source:?}, \
+                 subgroups: {subgroups}, counts: &{:?} }} }},\n",
                 kernel.text.name,
                 kernel.text.twin,
-                kernel.text.enables,
                 kernel.text.reduces,
-                kernel.counts,
                 kernel.params.bytes,
+                kernel.text.enables,
+                kernel.counts,
             ),
         );
     }
@@ -211,10 +212,10 @@ pub fn shaders(folder: &Folder, kernels: &[Kernel]) -> String {
         texts(ELEMENTS.iter().map(|(name, _)| format!("prelude/element/{name}")).collect());
     let reductions: Vec<String> =
         texts(REDUCTIONS.iter().map(|name| format!("prelude/reduction/{name}")).collect());
-    add(&mut out, format!("/// Element types.\nstatic ELEMENTS: [&str; 3] = {elements:?};\n"));
+    add(&mut out, format!("/// Element types.\n#[cfg(feature = \"gpu\")]\nstatic ELEMENTS: [&str; 3] = {elements:?};\n"));
     add(
         &mut out,
-        format!("/// Ways of reducing.\nstatic REDUCTIONS: [&str; 2] = {reductions:?};\n"),
+        format!("/// Ways of reducing.\n#[cfg(feature = \"gpu\")]\nstatic REDUCTIONS: [&str; 2] = {reductions:?};\n"),
     );
     out
 }

@@ -37,6 +37,7 @@ pub mod program;
 pub mod report;
 pub mod tensor;
 pub mod train;
+#[cfg(feature = "gpu")]
 pub mod tune;
 #[cfg(target_family = "wasm")]
 pub mod wasm;

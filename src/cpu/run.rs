@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+#[cfg(feature = "native")]
 use half::f16;
 use web_time::Instant;
 

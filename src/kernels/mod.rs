@@ -8,6 +8,7 @@ mod products;
 mod shader;
 mod span;
 mod target;
+#[cfg(feature = "gpu")]
 mod unroll;
 
 pub use cooperative::CooperativeMatrices;

@@ -1,6 +1,7 @@
 //! The table of kernels' texts that `build.rs` makes from `shaders/`.
 
 use super::precision::{Precision, Types};
+#[cfg(feature = "gpu")]
 use super::unroll::unroll;
 
 /// A kernel and the values of its constants: what is compiled, and by its name what it means.
@@ -23,20 +24,29 @@ pub struct Shader {
     pub name: &'static str,
     /// The kernel that means the same, and whose name its CPU twin has; often its own.
     pub twin: &'static str,
-    /// Language extensions, to be put in front of everything.
-    enables: &'static str,
     /// Whether it reduces over a workgroup, and so comes in either [`Reduction`].
     pub reduces: bool,
-    /// WGSL without comments, to be put behind the element types; see [`Self::text`].
+    /// Bytes of the uniform at binding 0.
+    pub uniform_bytes: u64,
+    /// Bindings from 1 on.
+    pub bindings: &'static [Binding],
+    /// What GPUs compile.
+    #[cfg(feature = "gpu")]
+    text: Text,
+}
+
+/// A kernel's WGSL.
+#[cfg(feature = "gpu")]
+#[derive(Debug)]
+struct Text {
+    /// Language extensions, to be put in front of everything.
+    enables: &'static str,
+    /// Without comments, to be put behind the element types; see [`Shader::text`].
     source: &'static str,
     /// Whether it uses subgroups.
     subgroups: bool,
     /// Names of the numbers that a launch may choose for what the text repeats.
     counts: &'static [&'static str],
-    /// Bytes of the uniform at binding 0.
-    pub uniform_bytes: u64,
-    /// Bindings from 1 on.
-    pub bindings: &'static [Binding],
 }
 
 /// A tensor that a kernel takes.
@@ -114,21 +124,24 @@ impl Shader {
     ///
     /// # Panics
     /// If the types are none of [`Types::ALL`].
+    #[cfg(feature = "gpu")]
     pub fn text(&self, key: &KernelKey) -> String {
+        let Text { enables, source, subgroups, .. } = self.text;
         let elements = ELEMENTS[key.types.number()];
         let reduction = if self.reduces { REDUCTIONS[key.reduction as usize] } else { "" };
-        let subgroups = self.subgroups || self.reduces && key.reduction == Reduction::Subgroups;
+        let subgroups = subgroups || self.reduces && key.reduction == Reduction::Subgroups;
         // Browsers want to be asked for subgroups; naga, the compiler of native targets, does not know the request.
         let asks = subgroups && cfg!(target_family = "wasm");
-        let enable = if asks { "enable subgroups;\n" } else { self.enables };
-        [enable, elements, reduction, &unroll(self.source, &key.constants)].concat()
+        let enable = if asks { "enable subgroups;\n" } else { enables };
+        [enable, elements, reduction, &unroll(source, &key.constants)].concat()
     }
 
     /// Those of a variant's constants that are WGSL's `override`s.
+    #[cfg(feature = "gpu")]
     pub fn overrides(
         &self,
         constants: &[(&'static str, u32)],
     ) -> impl Iterator<Item = (&'static str, u32)> {
-        constants.iter().copied().filter(|(name, _)| !self.counts.contains(name))
+        constants.iter().copied().filter(|(name, _)| !self.text.counts.contains(name))
     }
 }

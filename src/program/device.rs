@@ -9,7 +9,9 @@ use crate::cpu::{self, Cpu};
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, Gpu};
-use crate::kernels::{KernelTarget, Precision, Products};
+#[cfg(feature = "gpu")]
+use crate::kernels::Products;
+use crate::kernels::{KernelTarget, Precision};
 
 /// An open device. Cheap to clone; the clones share it.
 #[derive(Clone)]
@@ -152,6 +154,7 @@ impl Device {
     }
 
     /// Chooses the tiles of matrix products in programs that are recorded from now on; twins have none to choose.
+    #[cfg(feature = "gpu")]
     pub fn set_products(&self, products: Products) {
         match self {
             #[cfg(feature = "gpu")]
@@ -261,7 +264,9 @@ impl Device {
             #[cfg(feature = "gpu")]
             Self::Gpu(gpu) => recorder.kernels().for_each(|kernel| drop(gpu.declare(kernel))),
             #[cfg(feature = "cpu")]
-            Self::Cpu(_) => (),
+            Self::Cpu(_) => {
+                let _ = recorder;
+            }
         }
     }
 

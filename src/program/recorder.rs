@@ -52,6 +52,7 @@ pub(super) struct Recorded {
     pub kernel: KernelKey,
     pub uniform: Vec<u32>,
     pub bindings: Vec<Tensor>,
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "twins divide their work themselves"))]
     pub groups: u32,
     pub flops: u64,
     /// Where in the model it was recorded, e.g. `blocks.3.attn`.

@@ -12,7 +12,8 @@ use crate::ops::optimizer::{
     StepTensors, adamw, lars,
 };
 #[cfg(feature = "native")]
-use crate::program::{Device, Plan, Program, ReadBack, Recorder, Staged};
+use crate::program::Staged;
+use crate::program::{Device, Plan, Program, ReadBack, Recorder};
 
 /// What is learned.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,59 +1,32 @@
-//! The graphics device.
+//! The device that everything else runs on: a graphics adapter or the processor, whichever the module was built for.
 
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::error::{JsResult, json, named};
-use super::info::AdapterInfo;
+use super::error::{JsResult, json};
 use super::progress::Progress;
-use crate::gpu::GpuOptions;
-use crate::kernels::Products;
+use crate::error::Result;
 use crate::program::Device;
-use crate::tune::{Tuning, is_tunable, key};
 
-/// An open device. Everything made with it shares it.
-#[wasm_bindgen]
-pub struct Device {
+/// What the module runs on, as JavaScript calls it.
+pub(super) const KIND: &str = if cfg!(feature = "gpu") { "webgpu" } else { "cpu" };
+
+/// An open device, `Device` in JavaScript. Everything made with it shares it.
+#[wasm_bindgen(js_name = Device)]
+pub struct WebDevice {
     pub(super) device: Device,
 }
 
-#[wasm_bindgen]
-impl Device {
-    /// Opens the browser's fastest adapter. `tier` (`cpu`, `cpu-textures`, `device`) asks for other kernels
-    /// than those that suit it, to test them.
+#[wasm_bindgen(js_class = Device)]
+impl WebDevice {
+    /// Opens the browser's fastest adapter, or the processor.
     ///
     /// # Errors
-    /// `WebGPUUnavailable` if there is none, `InvalidOption` for another tier.
-    pub async fn open(tier: Option<String>) -> JsResult<Self> {
-        let tier = tier.as_deref().map(str::parse).transpose();
-        let tier = tier.map_err(|problem: String| named("InvalidOption", &problem))?;
-        Ok(Self { device: Device::new(&GpuOptions { tier, ..Default::default() }).await? })
-    }
-
-    /// What a choice of tiles for this device is kept under; nothing if there is none to make.
-    #[wasm_bindgen(getter, js_name = tilesKey)]
-    pub fn tiles_key(&self) -> Option<String> {
-        is_tunable(&self.device).then(|| key(&self.device))
-    }
-
-    /// Measures which tiles of matrix products suit the device and takes them; a second or two. Returns
-    /// them for [`Self::set_tiles`].
-    ///
-    /// # Errors
-    /// `DeviceLost` or `OutOfMemory` if the device failed.
-    pub async fn tune(&self) -> JsResult<String> {
-        let products = Tuning::measure(&self.device).await?.products();
-        self.device.set_products(products);
-        Ok(json(&products))
-    }
-
-    /// Takes tiles that [`Self::tune`] returned once; says whether they are such.
-    #[wasm_bindgen(js_name = setTiles)]
-    pub fn set_tiles(&self, tiles: &str) -> bool {
-        let products = serde_json::from_str::<Products>(tiles);
-        products.map(|products| self.device.set_products(products)).is_ok()
+    /// `WebGPUUnavailable` if there is no adapter.
+    pub async fn open() -> JsResult<Self> {
+        Ok(Self { device: open().await? })
     }
 
     /// Compiles the kernels of all that was opened and is to be opened (`WeightsLoader`), and tells `progress`
@@ -70,17 +43,10 @@ impl Device {
         })
     }
 
-    /// JSON of `AdapterInfo`.
+    /// JSON of `DeviceSummary`.
     #[wasm_bindgen(getter)]
     pub fn info(&self) -> String {
-        let adapter = self.device.adapter();
-        json(&AdapterInfo {
-            name: &adapter.name,
-            kind: adapter.kind,
-            max_binding: adapter.max_binding,
-            max_buffer: adapter.max_buffer,
-            features: &adapter.features,
-        })
+        json(&self.device.summary())
     }
 
     /// Bytes in buffers that are alive.
@@ -94,9 +60,16 @@ impl Device {
     pub fn is_lost(&self) -> bool {
         self.device.is_lost()
     }
+}
 
-    /// Destroys the device, as a driver's reset would.
-    pub fn lose(&self) {
-        self.device.lose();
-    }
+#[cfg(feature = "gpu")]
+async fn open() -> Result<Device> {
+    use crate::gpu::{Gpu, GpuOptions};
+
+    Ok(Gpu::new(&GpuOptions::default()).await?.into())
+}
+
+#[cfg(not(feature = "gpu"))]
+async fn open() -> Result<Device> {
+    Ok(crate::cpu::Cpu::default().into())
 }

@@ -7,16 +7,6 @@ use crate::data::Normalization;
 use crate::kernels::Precision;
 use crate::weights::{FileKind, Metadata};
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct AdapterInfo<'a> {
-    pub name: &'a str,
-    pub kind: &'a str,
-    pub max_binding: u64,
-    pub max_buffer: u64,
-    pub features: &'a [String],
-}
-
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WeightsInfo {
@@ -33,6 +23,7 @@ pub(super) struct WeightsInfo {
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ModelInfo {
+    pub device: &'static str,
     pub config: ModelConfig,
     pub grid: [usize; 2],
     pub weights: WeightsInfo,
@@ -51,6 +42,7 @@ pub(super) struct TensorRange<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TrainerInfo<'a> {
+    pub device: &'static str,
     pub config: &'a ModelConfig,
     pub grid: [usize; 2],
     pub parameters: usize,

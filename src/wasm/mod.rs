@@ -1,6 +1,8 @@
 //! The surface for JavaScript, by wasm-bindgen: what the package's worker calls. The only place that
 //! knows JavaScript. Options and descriptions travel as JSON, pixels and tensors as typed arrays.
 
+#[cfg(feature = "gpu")]
+mod adapter;
 mod device;
 mod error;
 mod feed;
@@ -14,7 +16,7 @@ mod trainer;
 mod weights;
 mod workload;
 
-pub use device::Device;
+pub use device::WebDevice;
 pub use model::{Attention, Model};
 pub use objective::Objective;
 pub use progress::Progress;

@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::Device;
+use super::device::WebDevice;
 use super::error::{JsResult, options};
 use crate::config::ModelConfig;
 use crate::model::init::init_params;
@@ -56,7 +56,7 @@ impl Objective {
     /// # Errors
     /// `BadWeights`, `InvalidOption`, `OutOfMemory`.
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &Device, weights: &[u8], config: &str, batch: usize) -> JsResult<Self> {
+    pub fn new(device: &WebDevice, weights: &[u8], config: &str, batch: usize) -> JsResult<Self> {
         let device = &device.device;
         let config = options(config)?;
         let store = load(device, Some(weights), &config)?;

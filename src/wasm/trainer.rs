@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::Device;
+use super::device::{KIND, WebDevice};
 use super::error::{JsResult, json, named, options};
 use super::feed::Feed;
 use super::info::{StepMetrics, TrainerInfo};
@@ -175,7 +175,7 @@ impl Trainer {
     /// # Errors
     /// `InvalidOption`, `OutOfMemory`.
     #[wasm_bindgen(constructor)]
-    pub fn new(device: &Device, options_json: &str) -> JsResult<Self> {
+    pub fn new(device: &WebDevice, options_json: &str) -> JsResult<Self> {
         let recipe = options::<Options>(options_json)?.recipe()?;
         let normalization = match &recipe.data.normalization {
             NormalizationChoice::Given(normalization) => normalization.clone(),
@@ -189,7 +189,7 @@ impl Trainer {
     ///
     /// # Errors
     /// `BadWeights` if it is none, `OutOfMemory`.
-    pub fn resume(device: &Device, checkpoint: &[u8]) -> JsResult<Self> {
+    pub fn resume(device: &WebDevice, checkpoint: &[u8]) -> JsResult<Self> {
         let checkpoint = Checkpoint::from_bytes(checkpoint)?;
         let recipe = &checkpoint.meta.recipe;
         if recipe.classify.is_some() || recipe.data.tokens.is_some() {
@@ -202,7 +202,7 @@ impl Trainer {
     }
 
     fn around(
-        device: &Device,
+        device: &WebDevice,
         core: Core,
         normalization: Normalization,
         cursor: Cursor,
@@ -219,6 +219,7 @@ impl Trainer {
         let recipe = self.core.recipe();
         let [batch, update] = self.core.train_step().programs().map(|program| program.plan());
         json(&TrainerInfo {
+            device: KIND,
             config: &recipe.model,
             grid: recipe.model.grid(),
             parameters: self.core.store().layout().trainable(),

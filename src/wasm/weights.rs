@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::Device;
+use super::device::{KIND, WebDevice};
 use super::error::{JsResult, json, named, options};
 use super::info::{ModelInfo, TensorRange, WeightsInfo, kind_name};
 use super::model::Model;
@@ -34,7 +34,7 @@ impl WeightsLoader {
     /// `BadWeights`, `InvalidOption`, `OutOfMemory`.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        device: &Device,
+        device: &WebDevice,
         header: &[u8],
         file_bytes: f64,
         hf_config: Option<String>,
@@ -51,6 +51,7 @@ impl WeightsLoader {
         let layout = ParamLayout::new(specs, device.device.max_binding());
         let parameters = layout.specs().iter().map(|spec| spec.len()).sum();
         let info = ModelInfo {
+            device: KIND,
             config: config.clone(),
             grid: config.grid(),
             weights: WeightsInfo {

@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::Device;
+use super::device::WebDevice;
 use super::error::{JsResult, options};
 use super::objective::load;
 use crate::config::ModelConfig;
@@ -44,7 +44,7 @@ impl Workload {
     /// `BadWeights`, `InvalidOption`, `OutOfMemory`.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        device: &Device,
+        device: &WebDevice,
         weights: Option<Vec<u8>>,
         config: &str,
         batch: usize,

@@ -1,8 +1,10 @@
-// Builds the crate for browsers into web/wasm: cargo, wasm-bindgen, wasm-opt. Does nothing if no source
-// is newer than the result. Fails if what a visitor downloads has grown beyond its budget.
+// Builds the crate for browsers into web/wasm: cargo, wasm-bindgen, wasm-opt. Two modules with the same interface, of
+// which a visitor loads one: for WebGPU, and for the processor; the latter also as relaxed SIMD, for browsers
+// that have it. Does nothing if no source is newer than the result. Fails if what a visitor downloads has grown
+// beyond its budget.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -11,8 +13,8 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 const target = process.env.CARGO_TARGET_DIR ?? path.join(root, 'target');
 const out = path.join(root, 'web/wasm');
 const triple = 'wasm32-unknown-unknown';
-const budget = 400 * 1024;
 const sources = [
+  'build',
   'src',
   'shaders',
   'build.rs',
@@ -22,8 +24,9 @@ const sources = [
   'web/bindgen/Cargo.lock',
   'web/build/wasm.mjs',
 ];
+
 // What every browser with WebGPU has, and rustc uses.
-const features = [
+const common = [
   'bulk-memory',
   'bulk-memory-opt',
   'mutable-globals',
@@ -31,6 +34,36 @@ const features = [
   'nontrapping-float-to-int',
   'reference-types',
   'sign-ext',
+];
+
+const modules = [
+  {
+    name: 'webmae',
+    feature: 'gpu',
+    profile: 'wasm',
+    simd: [],
+    // Copies of generic code for different types.
+    optimize: ['--merge-similar-functions', '-Oz'],
+    budget: 400 * 1024,
+  },
+  {
+    name: 'webmae_cpu',
+    feature: 'cpu',
+    profile: 'wasm-cpu',
+    simd: ['simd'],
+    optimize: ['-O3'],
+    budget: 300 * 1024,
+  },
+  {
+    name: 'webmae_cpu_relaxed',
+    // Its script is the other one's.
+    script: 'webmae_cpu',
+    feature: 'cpu',
+    profile: 'wasm-cpu',
+    simd: ['simd', 'relaxed-simd'],
+    optimize: ['-O3'],
+    budget: 300 * 1024,
+  },
 ];
 
 function newest(file) {
@@ -57,66 +90,73 @@ function ensureTarget() {
   run('rustup', ['target', 'add', triple]);
 }
 
-function build() {
-  ensureTarget();
-  run('cargo', [
-    'build',
-    '--quiet',
-    '--lib',
-    '--no-default-features',
-    '--profile',
-    'wasm',
-    '--target',
-    triple,
-  ]);
-  run('cargo', [
-    'build',
-    '--quiet',
-    '--manifest-path',
-    'web/bindgen/Cargo.toml',
-    '--target-dir',
-    path.join(target, 'bindgen'),
-  ]);
-  mkdirSync(out, { recursive: true });
-  run(path.join(target, 'bindgen/debug/webmae-bindgen'), [
-    path.join(target, triple, 'wasm/webmae.wasm'),
-    out,
-  ]);
-  const wasm = path.join(out, 'webmae_bg.wasm');
-  const enable = features.map((feature) => `--enable-${feature}`);
-  run(process.execPath, [
-    path.join(root, 'node_modules/binaryen/bin/wasm-opt'),
-    // Copies of generic code for different types.
-    '--merge-similar-functions',
-    '-Oz',
-    ...enable,
-    wasm,
-    '-o',
-    wasm,
-  ]);
+function buildBindgen() {
+  const folder = path.join(target, 'bindgen');
+  const manifest = ['--manifest-path', 'web/bindgen/Cargo.toml'];
+  run('cargo', ['build', '--quiet', ...manifest, '--target-dir', folder]);
+  return path.join(folder, 'debug/webmae-bindgen');
 }
 
-function report() {
+/** rustc's name of a feature of WebAssembly. */
+const rustName = (feature) => (feature === 'simd' ? 'simd128' : feature);
+
+function build(bindgen, { name, script = name, feature, profile, simd, optimize }) {
+  // Flags behind `--` are for this crate alone: dependencies are compiled once for both kinds of SIMD.
+  const flags = simd.map((feature) => `-Ctarget-feature=+${rustName(feature)}`);
+  run('cargo', [
+    'rustc',
+    '--quiet',
+    '--lib',
+    '--crate-type=cdylib',
+    '--no-default-features',
+    `--features=${feature}`,
+    `--profile=${profile}`,
+    `--target=${triple}`,
+    '--',
+    ...flags,
+  ]);
+  const folder = path.join(target, 'bindings', name);
+  run(bindgen, [path.join(target, triple, profile, 'webmae.wasm'), folder, script]);
+  const enable = [...common, ...simd].map((feature) => `--enable-${feature}`);
+  const wasm = path.join(folder, `${script}_bg.wasm`);
+  const result = path.join(out, `${name}_bg.wasm`);
+  const binaryen = path.join(root, 'node_modules/binaryen/bin/wasm-opt');
+  run(process.execPath, [binaryen, ...optimize, ...enable, wasm, '-o', result]);
+  if (name === script) {
+    for (const ending of ['.js', '.d.ts'])
+      renameSync(path.join(folder, script + ending), path.join(out, script + ending));
+  } else if (text(path.join(folder, `${script}.js`)) !== text(path.join(out, `${script}.js`))) {
+    throw new Error(`${name} needs another script than ${script}`);
+  }
+}
+
+const text = (file) => readFileSync(file, 'utf8');
+
+function report({ name, script = name, budget }) {
   let total = 0;
-  for (const name of ['webmae_bg.wasm', 'webmae.js']) {
-    const bytes = readFileSync(path.join(out, name));
+  for (const file of [`${name}_bg.wasm`, `${script}.js`]) {
+    const bytes = readFileSync(path.join(out, file));
     const packed = gzipSync(bytes, { level: 9 }).length;
     total += packed;
     console.log(
-      `${name}: ${(bytes.length / 1024).toFixed(0)} KiB, ${(packed / 1024).toFixed(0)} KiB gzip`,
+      `${file}: ${(bytes.length / 1024).toFixed(0)} KiB, ${(packed / 1024).toFixed(0)} KiB gzip`,
     );
   }
-  if (total > budget) throw new Error(`${total} bytes gzip are more than the budget of ${budget}`);
+  if (total > budget)
+    throw new Error(`${name}: ${total} bytes gzip are more than the budget of ${budget}`);
 }
 
-const result = path.join(out, 'webmae_bg.wasm');
+const result = path.join(out, `${modules.at(-1).name}_bg.wasm`);
 const stale =
   !existsSync(result) ||
   sources.some((source) => newest(path.join(root, source)) > statSync(result).mtimeMs);
 try {
   if (stale) {
-    build();
-    report();
+    ensureTarget();
+    const bindgen = buildBindgen();
+    mkdirSync(out, { recursive: true });
+    for (const module of modules) build(bindgen, module);
+    modules.forEach(report);
   }
 } catch (error) {
   console.error(`error: ${error.message}`);

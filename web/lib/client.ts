@@ -2,9 +2,9 @@
 
 import * as Comlink from 'comlink';
 import { Closed, Internal, InvalidOption, NetworkError, typed } from './errors.ts';
-import type { InitOptions } from './init.ts';
-import type { CallId, EngineApi, Events, Handle } from './protocol.ts';
-import type { CallOptions, Progress } from './types.ts';
+import type { InitOptions, WasmSource } from './init.ts';
+import type { CallId, EngineApi, Events, Handle, WasmSources } from './protocol.ts';
+import type { CallOptions, DeviceChoice, Progress } from './types.ts';
 
 /** The worker's side, called from here. */
 export type Engine = Comlink.Remote<EngineApi>;
@@ -31,7 +31,7 @@ const events: Events = {
   saved: (trainer, checkpoint) => saveListeners.get(trainer)?.(checkpoint),
 };
 
-/** Says where the package's files are, before the worker is started.
+/** Says where the package's files are and what to run on, before the worker is started.
  *
  * @throws {InvalidOption} if it was. */
 export function configure(options: InitOptions): void {
@@ -41,6 +41,13 @@ export function configure(options: InitOptions): void {
     );
   }
   chosen = options;
+}
+
+/** The device that is meant by a call that says `device`, or nothing. */
+export function deviceFor(device: DeviceChoice | undefined): DeviceChoice {
+  const wanted = device ?? chosen.device ?? 'auto';
+  if (['auto', 'webgpu', 'cpu'].includes(wanted)) return wanted;
+  throw new InvalidOption(`device: '${wanted}' is none of 'auto', 'webgpu' and 'cpu'.`);
 }
 
 /** Calls the worker. Rejects with `signal`'s reason as soon as it is aborted; what the worker still
@@ -111,16 +118,20 @@ async function connect(): Promise<Connection> {
   });
   stopped.catch(() => {});
   const engine = Comlink.wrap<EngineApi>(worker);
-  const { wasm } = chosen;
-  const source = typeof wasm === 'string' || wasm instanceof URL ? absolute(wasm) : wasm;
-  const start = engine.start(
-    Comlink.proxy(events),
-    source as BufferSource | string | undefined,
-    ++workers * HANDLES,
-  );
+  const { wasm, wasmCpu } = chosen;
+  const sources: WasmSources = {
+    ...(wasm !== undefined && { webgpu: posted(wasm) }),
+    ...(wasmCpu !== undefined && { cpu: posted(wasmCpu) }),
+  };
+  const start = engine.start(Comlink.proxy(events), sources, ++workers * HANDLES);
   await Promise.race([start, stopped]);
   started = true;
   return { engine, stopped };
+}
+
+function posted(source: WasmSource): string | BufferSource {
+  const isAddress = typeof source === 'string' || source instanceof URL;
+  return isAddress ? absolute(source) : (source as BufferSource);
 }
 
 function crashed(message: string): Internal {

@@ -1,4 +1,4 @@
-/** The graphics device that all models and trainers share. */
+/** The devices that all models and trainers share. */
 
 import { call, isStarted } from './client.ts';
 import type { MemoryUse } from './types.ts';

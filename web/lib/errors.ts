@@ -5,7 +5,8 @@ export class WebmaeError extends Error {
   override name = 'WebmaeError';
 }
 
-/** This browser has no WebGPU, or no graphics adapter for it; {@link support} says why. */
+/** This browser has no WebGPU or no graphics adapter for it where one is asked for, and no SIMD in WebAssembly
+ * otherwise; {@link support} says why. */
 export class WebGPUUnavailable extends WebmaeError {
   override name = 'WebGPUUnavailable';
 }

@@ -1,4 +1,5 @@
-/** Masked autoencoders in the browser: reconstruct, embed and train on the visitor's own GPU.
+/** Masked autoencoders in the browser: reconstruct, embed and train on the visitor's own GPU, or on the processor where
+ * there is none.
  *
  * @packageDocumentation */
 

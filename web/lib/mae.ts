@@ -1,6 +1,6 @@
 /** A loaded model. */
 
-import { call, closed, release } from './client.ts';
+import { call, closed, deviceFor, release } from './client.ts';
 import { callWithPicture } from './image.ts';
 import { toJson } from './options.ts';
 import type { Handle } from './protocol.ts';
@@ -18,7 +18,7 @@ import type {
 } from './types.ts';
 import { postWeights } from './weights-source.ts';
 
-/** A masked autoencoder, or the encoder of one, on the visitor's graphics device. Several may be open;
+/** A masked autoencoder, or the encoder of one, on the visitor's graphics card or processor. Several may be open;
  * calls of all of them run one after the other. */
 export class MAE {
   /** What the model is. */
@@ -45,11 +45,12 @@ export class MAE {
    * @throws {OutOfMemory} if it does not fit on the device.
    * @throws {WebGPUUnavailable} if this browser cannot run models. */
   static async load(source: WeightsSource, options: LoadOptions = {}): Promise<MAE> {
-    const { signal: _signal, onProgress: _onProgress, ...plain } = options;
+    const { signal: _signal, onProgress: _onProgress, device, ...plain } = options;
     const weights = postWeights(source);
+    const wanted = deviceFor(device);
     const { handle, info } = await call(
       options,
-      (engine, id) => engine.load(id, weights, plain),
+      (engine, id) => engine.load(id, weights, plain, wanted),
       ({ handle }) => void release(handle),
     );
     return new MAE(handle, info);

@@ -2,6 +2,8 @@
 
 import type {
   CachedWeights,
+  DeviceChoice,
+  DeviceKind,
   LoadOptions,
   MemoryUse,
   ModelInfo,
@@ -27,7 +29,10 @@ export interface Picture {
 export type Weights = { blob: Blob; name: string } | { url: string; shipped: boolean };
 
 /** Options of a load that can be posted. */
-export type PostedLoadOptions = Omit<LoadOptions, 'signal' | 'onProgress'>;
+export type PostedLoadOptions = Omit<LoadOptions, 'signal' | 'onProgress' | 'device'>;
+
+/** Where the modules for each kind of device are, if not beside the worker. */
+export type WasmSources = Partial<Record<DeviceKind, string | BufferSource>>;
 
 /** A reconstruction's parts, transferred. */
 export interface RawReconstruction {
@@ -75,17 +80,18 @@ export interface RunEnd {
 
 /** What the worker does. */
 export interface EngineApi {
-  /** Says who listens, where `webmae_bg.wasm` is if not beside, and the first handle to give, which no
-   * worker before this one gave. */
-  start(events: Events, wasm: string | BufferSource | undefined, firstHandle: Handle): void;
-  /** Loads WebAssembly, which everything below does by itself. */
-  ready(): Promise<void>;
+  /** Says who listens, where WebAssembly is if not beside, and the first handle to give, which no worker before
+   * this one gave. */
+  start(events: Events, wasm: WasmSources, firstHandle: Handle): void;
+  /** Loads the device's module, which everything below does by itself. */
+  ready(device: DeviceChoice): Promise<void>;
   abort(call: CallId): void;
 
   load(
     call: CallId,
     weights: Weights,
     options: PostedLoadOptions,
+    device: DeviceChoice,
   ): Promise<{ handle: Handle; info: ModelInfo }>;
   embed(call: CallId, model: Handle, picture: Picture, json: string): Promise<Float32Array>;
   attention(
@@ -109,8 +115,16 @@ export interface EngineApi {
     request: ReconstructRequest,
   ): Promise<RawReconstruction>;
 
-  createTrainer(call: CallId, json: string): Promise<{ handle: Handle; info: TrainerInfo }>;
-  resumeTrainer(call: CallId, weights: Weights): Promise<{ handle: Handle; info: TrainerInfo }>;
+  createTrainer(
+    call: CallId,
+    json: string,
+    device: DeviceChoice,
+  ): Promise<{ handle: Handle; info: TrainerInfo }>;
+  resumeTrainer(
+    call: CallId,
+    weights: Weights,
+    device: DeviceChoice,
+  ): Promise<{ handle: Handle; info: TrainerInfo }>;
   /** Waits for the kernels of a model or trainer, which are compiled from its opening on. */
   compile(call: CallId, handle: Handle): Promise<void>;
   addImage(call: CallId, trainer: Handle, picture: Picture): Promise<TrainerInfo>;

@@ -1,44 +1,25 @@
 /** What this browser can do. */
 
-import type { AdapterInfo, Support } from './types.ts';
-import { whyNoAdapter, whyNoWebGPU } from './why.ts';
+import { choose } from './choice.ts';
+import { graphics } from './graphics.ts';
+import { simd } from './simd.ts';
+import type { DeviceChoice, Support } from './types.ts';
 
-/** Says whether models can be run here, on what, and if not, why and what to do. Never throws. */
-export async function support(): Promise<Support> {
-  const [gpu, cache, quota] = await Promise.all([graphics(), cacheKind(), room()]);
-  return { ...gpu, cache, ...(quota && { quota }) };
-}
-
-type Graphics = Pick<Support, 'webgpu' | 'reason' | 'advice' | 'adapter' | 'software'>;
-
-async function graphics(): Promise<Graphics> {
-  if (!navigator.gpu) return without(whyNoWebGPU());
-  const adapter = await navigator.gpu
-    .requestAdapter({ powerPreference: 'high-performance' })
-    .catch(() => null);
-  if (!adapter) return without(whyNoAdapter());
-  const software = isSoftware(adapter);
-  return { webgpu: true, adapter: adapterInfo(adapter, software), software };
-}
-
-function without([reason, advice]: [string, string]): Graphics {
-  return { webgpu: false, reason, advice, software: false };
-}
-
-function adapterInfo({ info, limits, features }: GPUAdapter, software: boolean): AdapterInfo {
-  const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ');
+/** Says what models run on here and why, or why they cannot and what to do. Never throws.
+ *
+ * @param device What is asked for; `auto` by default. */
+export async function support(device: DeviceChoice = 'auto'): Promise<Support> {
+  const [offered, cache, quota] = await Promise.all([graphics(), cacheKind(), room()]);
+  const { adapter, software, ...missing } = offered;
   return {
-    name: name || 'unnamed adapter',
-    kind: software ? 'software (CPU)' : 'GPU',
-    maxBinding: limits.maxStorageBufferBindingSize,
-    maxBuffer: limits.maxBufferSize,
-    features: [...features].sort(),
+    ...choose(device, offered, simd()),
+    ...missing,
+    webgpu: adapter !== undefined,
+    software,
+    ...(adapter && { adapter }),
+    cache,
+    ...(quota && { quota }),
   };
-}
-
-function isSoftware({ info }: GPUAdapter): boolean {
-  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
-  return info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render|warp/i.test(text);
 }
 
 async function cacheKind(): Promise<Support['cache']> {

@@ -1,7 +1,7 @@
 /** Training in the tab. */
 
 import * as Comlink from 'comlink';
-import { call, closed, onSave, release } from './client.ts';
+import { call, closed, deviceFor, onSave, release } from './client.ts';
 import { InvalidOption } from './errors.ts';
 import { callWithPicture } from './image.ts';
 import { Inbox } from './inbox.ts';
@@ -10,6 +10,7 @@ import type { FromRun, Handle, ToRun } from './protocol.ts';
 import { reconstructionOf, reconstructRequest } from './results.ts';
 import type {
   CallOptions,
+  DeviceChoice,
   ImageSource,
   Reconstruction,
   ReconstructOptions,
@@ -23,7 +24,7 @@ import { postWeights } from './weights-source.ts';
 /** Pictures, all at hand or one after the other. */
 export type Images = Iterable<ImageSource> | AsyncIterable<ImageSource>;
 
-/** A masked autoencoder in training on the visitor's graphics device, step for step as the command line
+/** A masked autoencoder in training on the visitor's graphics card or processor, step for step as the command line
  * trains it. */
 export class Trainer {
   readonly #handle: Handle;
@@ -46,11 +47,12 @@ export class Trainer {
    * @throws {BadImage} for a picture that cannot be read.
    * @throws {WebGPUUnavailable | OutOfMemory} */
   static async create(options: TrainerOptions = {}): Promise<Trainer> {
-    const { signal, onProgress, images, ...plain } = options;
+    const { signal, onProgress, images, device, ...plain } = options;
     const json = toJson(plain);
+    const wanted = deviceFor(device);
     const opened = await call(
       options,
-      (engine, id) => engine.createTrainer(id, json),
+      (engine, id) => engine.createTrainer(id, json, wanted),
       ({ handle }) => void release(handle),
     );
     return Trainer.#with(opened, images, {
@@ -59,19 +61,21 @@ export class Trainer {
     });
   }
 
-  /** Goes on from a checkpoint, made here or by the command line. Pictures are not in it.
+  /** Goes on from a checkpoint, made here or by the command line, on this device or another. Pictures are not
+   * in it.
    *
    * @throws {BadWeights} if it is no checkpoint.
    * @throws {BadImage} for a picture that cannot be read.
    * @throws {NetworkError | WebGPUUnavailable | OutOfMemory} */
   static async resume(
     checkpoint: WeightsSource,
-    options: CallOptions & { images?: Images } = {},
+    options: CallOptions & { images?: Images; device?: DeviceChoice } = {},
   ): Promise<Trainer> {
     const weights = postWeights(checkpoint);
+    const wanted = deviceFor(options.device);
     const opened = await call(
       options,
-      (engine, id) => engine.resumeTrainer(id, weights),
+      (engine, id) => engine.resumeTrainer(id, weights, wanted),
       ({ handle }) => void release(handle),
     );
     const trainer = await Trainer.#with(opened, options.images, options);

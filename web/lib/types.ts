@@ -15,6 +15,12 @@ export type ImageSource =
  * model that comes with the package. */
 export type WeightsSource = 'tiny' | (string & {}) | URL | Blob | ArrayBuffer | Uint8Array;
 
+/** What models run on: a graphics adapter through WebGPU, or the processor through WebAssembly. */
+export type DeviceKind = 'webgpu' | 'cpu';
+
+/** What to run on: a graphics card if there is one, else the processor; or one of the two in any case. */
+export type DeviceChoice = 'auto' | DeviceKind;
+
 /** How far something long has come. */
 export interface Progress {
   /** What is being done: a file is fetched, or read from the cache or the disk; kernels are compiled for the
@@ -101,6 +107,8 @@ export interface WeightsInfo {
 
 /** What a loaded model is. */
 export interface ModelInfo {
+  /** What it runs on. */
+  device: DeviceKind;
   config: ModelConfig;
   /** Patches per column and per row. */
   grid: [number, number];
@@ -182,6 +190,8 @@ export interface Attention {
 
 /** Options of {@link Trainer.create}. */
 export interface TrainerOptions extends CallOptions {
+  /** What to run on; `auto` by default. */
+  device?: DeviceChoice;
   /** `tiny` by default. Not with `config`. */
   preset?: 'tiny' | 'small' | 'vit-b' | 'vit-l' | 'vit-h' | 'plain';
   /** Fields that differ from the preset, or a whole architecture. */
@@ -196,7 +206,7 @@ export interface TrainerOptions extends CallOptions {
    * same results; `false` by default. */
   recompute?: boolean;
   /** How weights and activations are kept in the computation: `f16` takes half the memory and needs an adapter
-   * with `shader-f16`; parameters, their gradients and the optimiser stay in `f32`, the default. */
+   * with `shader-f16`, so WebGPU; parameters, their gradients and the optimiser stay in `f32`, the default. */
   precision?: 'f32' | 'f16';
   /** Length of the schedule in steps, 1000 by default; training can go on after it. */
   steps?: number;
@@ -244,6 +254,8 @@ export interface StepMetrics {
 
 /** What a trainer is. */
 export interface TrainerInfo {
+  /** What it runs on. */
+  device: DeviceKind;
   config: ModelConfig;
   /** Patches per column and per row. */
   grid: [number, number];
@@ -284,15 +296,20 @@ export interface AdapterInfo {
 
 /** What this browser can do. */
 export interface Support {
-  /** Whether models can be run here. */
+  /** What models run on; absent if they cannot be run here. */
+  device?: DeviceKind;
+  /** Why it is this one, or why there is none, in sentences. */
+  why: string;
+  /** Whether WebGPU has an adapter. */
   webgpu: boolean;
-  /** Why not, in a sentence; absent if they can. */
+  /** Why not, in a sentence; absent if it has one. */
   reason?: string;
   /** What the visitor can do about it; absent if there is nothing to do. */
   advice?: string;
-  /** The adapter that would be used. */
+  /** WebGPU's adapter. */
   adapter?: AdapterInfo;
-  /** Whether the adapter is the processor: correct, but slow. */
+  /** Whether WebGPU's adapter is the processor: correct, but slower than WebAssembly, so that it is used only where
+   * `webgpu` is asked for. */
   software: boolean;
   /** Whether downloaded weights can be kept, and where. */
   cache: 'opfs' | 'none';
@@ -323,6 +340,8 @@ export interface CachedWeights {
 
 /** Options of {@link MAE.load}. */
 export interface LoadOptions extends CallOptions {
+  /** What to run on; `auto` by default. */
+  device?: DeviceChoice;
   /** Expected SHA-256 of the file, in hexadecimal or as `sha256-<base64>`. */
   integrity?: string;
   /** Keep the download for the next time, `true` by default. */

@@ -1,13 +1,23 @@
-/** The graphics device in use, and what is open on it. */
+/** The devices in use, and what is open on them. */
 
-import { Device, type Model, type Trainer } from '../../wasm/webmae.js';
-import { Closed, DeviceLost, typed, WebGPUUnavailable } from '../errors.ts';
+import { choose } from '../choice.ts';
+import { Closed, DeviceLost, InvalidOption, typed, WebGPUUnavailable } from '../errors.ts';
+import { type Graphics, graphics } from '../graphics.ts';
 import type { Handle } from '../protocol.ts';
-import { whyNoWebGPU } from '../why.ts';
+import { simd } from '../simd.ts';
+import type { DeviceChoice, DeviceKind } from '../types.ts';
+import { type Device, isAdapter, type Model, type Module, type Modules, type Trainer } from './modules.ts';
 import { applyKnown } from './tiles.ts';
 
 /** How long a device that fails may take to tell that it is lost, in milliseconds. */
 const LOSS_DELAY = 100;
+
+/** A device, and the module that it belongs to. */
+export interface Opened {
+  kind: DeviceKind;
+  device: Device;
+  module: Module;
+}
 
 /** An open model or trainer. */
 export interface Open {
@@ -15,30 +25,49 @@ export interface Open {
   device: Device;
 }
 
-/** Opens a device when one is needed, and another one after it was lost. */
+/** Opens devices when they are needed, and another one after one was lost. */
 export class Devices {
+  readonly #modules: Modules;
   readonly #open = new Map<Handle, Open>();
+  readonly #current = new Map<DeviceKind, Opened>();
   readonly #first: Handle;
   #next: Handle;
-  #device: Device | undefined;
+  #graphics: Promise<Graphics> | undefined;
 
   /** Handles count from `first`; those before were another worker's. */
-  constructor(first: Handle) {
+  constructor(modules: Modules, first: Handle) {
+    this.#modules = modules;
     this.#first = first;
     this.#next = first;
   }
 
+  /** The kind of device that is meant.
+   *
+   * @throws {WebGPUUnavailable} if there is none.
+   * @throws {InvalidOption} if it is the processor, and the browser cannot use it. */
+  async kind(wanted: DeviceChoice): Promise<DeviceKind> {
+    this.#graphics ??= graphics();
+    const choice = choose(wanted, await this.#graphics, simd());
+    if (choice.device) return choice.device;
+    const message = `${choice.why} ${choice.advice}`;
+    throw wanted === 'cpu' ? new InvalidOption(message) : new WebGPUUnavailable(message);
+  }
+
   /** A device that works.
    *
-   * @throws {WebGPUUnavailable} if there is none. */
-  async current(): Promise<Device> {
-    if (this.#device && !this.#device.isLost) return this.#device;
-    if (!navigator.gpu) throw new WebGPUUnavailable(whyNoWebGPU().join(' '));
-    const old = this.#device;
-    this.#device = await Device.open();
-    await applyKnown(this.#device);
-    if (old) this.#freeUnused(old);
-    return this.#device;
+   * @throws {NetworkError} if its module cannot be loaded.
+   * @throws {WebGPUUnavailable} if it cannot be opened. */
+  async current(kind: DeviceKind): Promise<Opened> {
+    const old = this.#current.get(kind);
+    if (old && !old.device.isLost) return old;
+    // It may be another adapter that comes after one that was lost.
+    if (old) this.#graphics = undefined;
+    const module = await this.#modules.load(kind);
+    const opened = { kind, module, device: await module.Device.open() };
+    this.#current.set(kind, opened);
+    if (isAdapter(opened.device)) await applyKnown(opened.device);
+    if (old) this.#freeUnused(old.device);
+    return opened;
   }
 
   /** Keeps an object under a handle. */
@@ -65,18 +94,21 @@ export class Devices {
     if (!open) return;
     this.#open.delete(handle);
     open.object.free();
-    if (open.device !== this.#device) this.#freeUnused(open.device);
+    const inUse = [...this.#current.values()].some(({ device }) => device === open.device);
+    if (!inUse) this.#freeUnused(open.device);
   }
 
-  /** Bytes on the device in use, and what is open. */
+  /** Bytes on the devices in use, and what is open. */
   use(): { device: number; open: number } {
-    return { device: this.#device?.allocatedBytes ?? 0, open: this.#open.size };
+    let device = 0;
+    for (const current of this.#current.values()) device += current.device.allocatedBytes;
+    return { device, open: this.#open.size };
   }
 
-  /** Destroys the device in use. */
+  /** Destroys the graphics device in use. */
   async lose(): Promise<void> {
-    const device = this.#device;
-    if (!device) return;
+    const device = this.#current.get('webgpu')?.device;
+    if (!device || !isAdapter(device)) return;
     device.lose();
     await becomesLost(device);
   }

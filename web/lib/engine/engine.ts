@@ -1,8 +1,6 @@
 /** The worker's side of every call. */
 
 import * as Comlink from 'comlink';
-import initWasm, { type InitOutput, type Model, Trainer } from '../../wasm/webmae.js';
-import { NetworkError } from '../errors.ts';
 import type {
   CallId,
   EngineApi,
@@ -13,12 +11,20 @@ import type {
   RawReconstruction,
   ReconstructRequest,
   RunEnd,
+  WasmSources,
   Weights,
 } from '../protocol.ts';
-import type { MemoryUse, ModelInfo, StepMetrics, TrainerInfo } from '../types.ts';
+import type {
+  DeviceChoice,
+  MemoryUse,
+  ModelInfo,
+  StepMetrics,
+  TrainerInfo,
+} from '../types.ts';
 import { Calls } from './calls.ts';
-import { Devices, guarded, type Open } from './devices.ts';
+import { Devices, guarded, type Opened } from './devices.ts';
 import { Meter } from './meter.ts';
+import { type Addresses, isAdapter, type Model, Modules, type Trainer } from './modules.ts';
 import { type Pixels, read } from './pixels.ts';
 import { Queue } from './queue.ts';
 import { unpack } from './results.ts';
@@ -30,30 +36,30 @@ import { loadModel, readWhole } from './weights.ts';
 /** Never aborted: what must be done. */
 const NEVER = new AbortController().signal;
 
-/** Models and trainers on one device. */
+/** Models and trainers on the devices that there are. */
 export class Engine implements EngineApi {
-  readonly #wasmUrl: URL;
+  readonly #addresses: Addresses;
   readonly #calls = new Calls();
   readonly #queue = new Queue();
   readonly #savers = new Map<Handle, Saver>();
-  #devices = new Devices(1);
+  #modules: Modules;
+  #devices: Devices;
   #events: Events | undefined;
-  #wasmSource: string | BufferSource | undefined;
-  #wasm: Promise<InitOutput> | undefined;
 
-  /** `wasmUrl` is where `webmae_bg.wasm` lies if the page does not say otherwise. */
-  constructor(wasmUrl: URL) {
-    this.#wasmUrl = wasmUrl;
+  constructor(addresses: Addresses) {
+    this.#addresses = addresses;
+    this.#modules = new Modules(addresses, {});
+    this.#devices = new Devices(this.#modules, 1);
   }
 
-  start(events: Events, wasm: string | BufferSource | undefined, firstHandle: Handle): void {
+  start(events: Events, wasm: WasmSources, firstHandle: Handle): void {
     this.#events = events;
-    this.#wasmSource = wasm;
-    this.#devices = new Devices(firstHandle);
+    this.#modules = new Modules(this.#addresses, wasm);
+    this.#devices = new Devices(this.#modules, firstHandle);
   }
 
-  async ready(): Promise<void> {
-    await this.#memory();
+  async ready(device: DeviceChoice): Promise<void> {
+    await this.#modules.load(await this.#devices.kind(device));
   }
 
   abort(call: CallId): void {
@@ -64,9 +70,10 @@ export class Engine implements EngineApi {
     call: CallId,
     weights: Weights,
     options: PostedLoadOptions,
+    wanted: DeviceChoice,
   ): Promise<{ handle: Handle; info: ModelInfo }> {
     return this.#calls.track(call, async (signal) => {
-      const opening = this.#device(signal);
+      const opening = this.#device(signal, wanted);
       // The file may fail first; then nobody waits for the device.
       opening.catch(() => {});
       const context = {
@@ -78,8 +85,9 @@ export class Engine implements EngineApi {
       const model = await loadModel(opening, weights, context);
       if (signal.aborted) model.free();
       signal.throwIfAborted();
+      const { device } = await opening;
       return {
-        handle: this.#devices.add(model, await opening),
+        handle: this.#devices.add(model, device),
         info: JSON.parse(model.info) as ModelInfo,
       };
     });
@@ -126,15 +134,25 @@ export class Engine implements EngineApi {
     );
   }
 
-  createTrainer(call: CallId, json: string): Promise<{ handle: Handle; info: TrainerInfo }> {
-    return this.#openTrainer(call, async () => (device) => new Trainer(device, json));
+  createTrainer(
+    call: CallId,
+    json: string,
+    wanted: DeviceChoice,
+  ): Promise<{ handle: Handle; info: TrainerInfo }> {
+    return this.#openTrainer(call, wanted, async () => ({ module, device }) => {
+      return new module.Trainer(device, json);
+    });
   }
 
-  resumeTrainer(call: CallId, weights: Weights): Promise<{ handle: Handle; info: TrainerInfo }> {
-    return this.#openTrainer(call, async (signal) => {
+  resumeTrainer(
+    call: CallId,
+    weights: Weights,
+    wanted: DeviceChoice,
+  ): Promise<{ handle: Handle; info: TrainerInfo }> {
+    return this.#openTrainer(call, wanted, async (signal) => {
       const context = { options: { cache: false }, signal, meter: this.#meter(call) };
       const checkpoint = await readWhole(weights, context);
-      return (device) => Trainer.resume(device, checkpoint);
+      return ({ module, device }) => module.Trainer.resume(device, checkpoint);
     });
   }
 
@@ -200,8 +218,7 @@ export class Engine implements EngineApi {
   }
 
   async memory(): Promise<MemoryUse> {
-    const heap = this.#wasm ? (await this.#memory()).buffer.byteLength : 0;
-    return { heap, ...this.#devices.use() };
+    return { heap: this.#modules.heap, ...this.#devices.use() };
   }
 
   async loseDevice(): Promise<void> {
@@ -210,15 +227,17 @@ export class Engine implements EngineApi {
 
   #openTrainer(
     call: CallId,
-    prepare: (signal: AbortSignal) => Promise<(device: Open['device']) => Trainer>,
+    wanted: DeviceChoice,
+    prepare: (signal: AbortSignal) => Promise<(opened: Opened) => Trainer>,
   ): Promise<{ handle: Handle; info: TrainerInfo }> {
     return this.#calls.track(call, async (signal) => {
       const make = await prepare(signal);
-      const device = await this.#device(signal);
+      const opened = await this.#device(signal, wanted);
+      const { device } = opened;
       const trainer = await this.#queue.run(signal, () =>
         guarded(device, async () => {
-          await choose(device);
-          return make(device);
+          if (isAdapter(device)) await choose(device);
+          return make(opened);
         }),
       );
       // Meanwhile pictures can be added.
@@ -286,26 +305,15 @@ export class Engine implements EngineApi {
     });
   }
 
-  async #device(signal: AbortSignal): Promise<Open['device']> {
-    await this.#memory();
-    return this.#queue.run(signal, () => this.#devices.current());
+  async #device(signal: AbortSignal, wanted: DeviceChoice): Promise<Opened> {
+    const kind = await this.#devices.kind(wanted);
+    // Not in the queue: other work need not wait for a download.
+    await this.#modules.load(kind);
+    return this.#queue.run(signal, () => this.#devices.current(kind));
   }
 
   #meter(call: CallId): Meter {
     return new Meter((progress) => this.#events?.progress(call, progress));
-  }
-
-  /** WebAssembly's memory; loads WebAssembly if need be. */
-  async #memory(): Promise<WebAssembly.Memory> {
-    const source = this.#wasmSource ?? this.#wasmUrl;
-    this.#wasm ??= initWasm({ module_or_path: source }).catch((error: unknown) => {
-      this.#wasm = undefined;
-      const message = error instanceof Error ? error.message : String(error);
-      throw new NetworkError(
-        `webmae_bg.wasm could not be loaded (${message}). Check that it is served as application/wasm where the package has it, or say where it is: init({ wasm }).`,
-      );
-    });
-    return (await this.#wasm).memory;
   }
 }
 

@@ -1,6 +1,6 @@
 import * as Comlink from 'comlink';
-import type { Reconstruction } from '../../wasm/webmae.js';
 import type { RawReconstruction } from '../protocol.ts';
+import type { Reconstruction } from './modules.ts';
 
 /** Takes everything out of a reconstruction and frees it; `began` is when the work began. */
 export function unpack(result: Reconstruction, began: number): RawReconstruction {

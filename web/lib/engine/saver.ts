@@ -1,4 +1,4 @@
-import type { Trainer } from '../../wasm/webmae.js';
+import type { Trainer } from './modules.ts';
 
 /** Milliseconds between two saves. */
 const PERIOD = 30_000;

@@ -1,25 +1,21 @@
 /** Tiles of matrix products that suit a GPU: measured once, before the first training on it, and kept in
  * the origin private file system. */
 
-import type { Device } from '../../wasm/webmae.js';
 import { digest } from '../hex.ts';
+import type { Adapter } from './modules.ts';
 
 const FOLDER = 'webmae-tiles';
 
-/** Gives a device the tiles that were measured on it before; returns whether there were any, or none
- * to choose. */
-export async function applyKnown(device: Device): Promise<boolean> {
-  const key = device.tilesKey;
-  if (key === undefined) return true;
-  const known = await read(key);
+/** Gives a device the tiles that were measured on it before; returns whether there were any. */
+export async function applyKnown(device: Adapter): Promise<boolean> {
+  const known = await read(device.tilesKey);
   return known !== undefined && device.setTiles(known);
 }
 
 /** Gives a device the tiles that suit it, and measures them if they are not known: a second or two. */
-export async function choose(device: Device): Promise<void> {
+export async function choose(device: Adapter): Promise<void> {
   if (await applyKnown(device)) return;
-  const tiles = await device.tune();
-  if (device.tilesKey !== undefined) await write(device.tilesKey, tiles);
+  await write(device.tilesKey, await device.tune());
 }
 
 async function folder(): Promise<FileSystemDirectoryHandle> {

@@ -1,15 +1,15 @@
 /** Weights on their way to the device. */
 
-import { type Device, type Model, WeightsLoader } from '../../wasm/webmae.js';
 import { BadWeights, typed } from '../errors.ts';
 import { toJson } from '../options.ts';
 import type { PostedLoadOptions, Weights } from '../protocol.ts';
 import { CorruptCache } from './cache-file.ts';
-import { guarded } from './devices.ts';
+import { guarded, type Opened } from './devices.ts';
 import { Download } from './download.ts';
 import { type Header, readHeader } from './header.ts';
 import { toHex } from './integrity.ts';
 import type { Meter } from './meter.ts';
+import type { Device, Model } from './modules.ts';
 import { jsonBeside } from './network.ts';
 import { BlobReader, type Reader, StreamReader } from './reader.ts';
 
@@ -41,7 +41,7 @@ interface TensorRange {
 
 /** Loads a model, tensor by tensor. The file is opened while the device is still on its way. */
 export function loadModel(
-  opening: Promise<Device>,
+  opening: Promise<Opened>,
   weights: Weights,
   context: LoadContext,
 ): Promise<Model> {
@@ -51,13 +51,13 @@ export function loadModel(
     const hfConfig =
       context.options.hfConfig ??
       (header.describesItself ? undefined : await configBeside(weights, source, context.signal));
-    const device = await opening;
-    return guarded(device, () => fill(device, source, header, hfConfig, context));
+    const opened = await opening;
+    return guarded(opened.device, () => fill(opened, source, header, hfConfig, context));
   });
 }
 
 async function fill(
-  device: Device,
+  { device, module }: Opened,
   source: Source,
   header: Header,
   hfConfig: string | undefined,
@@ -67,7 +67,7 @@ async function fill(
   const fileBytes = reader.size ?? header.fileBytes;
   const overrides = toJson(options.overrides ?? {});
   const loader = await exclusively(
-    () => new WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides),
+    () => new module.WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides),
   );
   let consumed = false;
   try {
