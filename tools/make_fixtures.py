@@ -2,17 +2,13 @@
 """Makes every golden fixture, or shows that the committed ones are right: see README.md."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-# Nothing is fetched.
-os.environ["HF_HUB_OFFLINE"] = "1"
-
-import torch  # noqa: E402
-from fixtures import pth, reference_size  # noqa: E402
-from fixtures.check import check  # noqa: E402
-from fixtures.folders import folders  # noqa: E402
+import torch
+from fixtures import pth, reference_size
+from fixtures.check import check
+from fixtures.folders import folders
 
 FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 PTH = "pth/torch.pth"
