@@ -212,10 +212,17 @@ pub fn shaders<'a>(folder: &Folder, kernels: impl Iterator<Item = &'a Kernel>) -
         texts(ELEMENTS.iter().map(|(name, _)| format!("prelude/element/{name}")).collect());
     let reductions: Vec<String> =
         texts(REDUCTIONS.iter().map(|name| format!("prelude/reduction/{name}")).collect());
-    add(&mut out, format!("/// Element types.\n#[cfg(feature = \"gpu\")]\nstatic ELEMENTS: [&str; 3] = {elements:?};\n"));
     add(
         &mut out,
-        format!("/// Ways of reducing.\n#[cfg(feature = \"gpu\")]\nstatic REDUCTIONS: [&str; 2] = {reductions:?};\n"),
+        format!(
+            "/// Element types.\n#[cfg(feature = \"gpu\")]\nstatic ELEMENTS: [&str; 3] = {elements:?};\n"
+        ),
+    );
+    add(
+        &mut out,
+        format!(
+            "/// Ways of reducing.\n#[cfg(feature = \"gpu\")]\nstatic REDUCTIONS: [&str; 2] = {reductions:?};\n"
+        ),
     );
     out
 }

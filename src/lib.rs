@@ -39,6 +39,8 @@ pub mod tensor;
 pub mod train;
 #[cfg(feature = "gpu")]
 pub mod tune;
+#[cfg(all(feature = "gpu", feature = "cpu"))]
+pub mod verify;
 #[cfg(target_family = "wasm")]
 pub mod wasm;
 pub mod weights;

@@ -37,6 +37,7 @@ mod study_report;
 mod study_run;
 mod supervised;
 mod tune;
+mod verify;
 mod weights_arg;
 
 use std::ffi::OsString;
@@ -96,6 +97,8 @@ enum Command {
     Bench(bench::Args),
     /// Measure anew which tiles suit this GPU (done by itself the first time a GPU is used)
     Tune(tune::Args),
+    /// Hold every kernel that this GPU would use against its twin on the processor
+    Verify(verify::Args),
     /// Write a run's weights as a Hugging Face folder or a single file
     Export(export::Args),
     /// Write the features of pictures: never masked, one row a picture
@@ -152,6 +155,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Info(args) => info::run(&args),
         Command::Bench(args) => bench::run(&args, &device),
         Command::Tune(args) => tune::run(&args, &device),
+        Command::Verify(args) => verify::run(&args, &device),
         Command::Export(args) => export::run(&args),
         Command::Embed(args) => embed::run(&args, &device),
         Command::Knn(args) => knn::run(&args, &device),
