@@ -1,7 +1,20 @@
 import { defineConfig } from '@playwright/test';
 import { args, executablePath } from './web/build/chromium.mjs';
+import type { DeviceChoice } from './web/lib/types.ts';
 
-export default defineConfig({
+/** Of WebGPU alone. */
+const SHADERS = ['kernels.spec.ts', 'lost.spec.ts'];
+/** On either device; what is not named here has nothing to do with it, and runs on the processor. */
+const BOTH = [
+  'golden.spec.ts',
+  'lifecycle.spec.ts',
+  'model.spec.ts',
+  'trainer.spec.ts',
+  'page-reconstruct.spec.ts',
+  'page-train.spec.ts',
+];
+
+export default defineConfig<{ device: DeviceChoice }>({
   testDir: 'tests/browser',
   // One device, often a processor: tests that share it measure each other.
   workers: 1,
@@ -12,11 +25,22 @@ export default defineConfig({
   use: {
     baseURL: 'http://localhost:4173',
     trace: 'retain-on-failure',
-    launchOptions: {
-      executablePath: executablePath(),
-      args: args('swiftshader'),
-    },
   },
+  projects: [
+    {
+      name: 'cpu',
+      testIgnore: SHADERS,
+      use: { launchOptions: { executablePath: executablePath(), args: args('none') } },
+    },
+    {
+      name: 'webgpu',
+      testMatch: [...SHADERS, ...BOTH],
+      use: {
+        device: 'webgpu',
+        launchOptions: { executablePath: executablePath(), args: args('swiftshader') },
+      },
+    },
+  ],
   webServer: {
     command: 'npx vite preview --port 4173 --strictPort',
     url: 'http://localhost:4173',

@@ -27,41 +27,51 @@ interface Case {
 
 type Tensors = TensorFile['tensors'];
 
-/** Those for software adapters, and those for graphics cards. */
-const TIERS = ['cpu', 'gpu'];
+/** Scripts of the module for each device, and its builds. */
+const MODULES = {
+  cpu: ['webmae_cpu', 'webmae_cpu', 'webmae_cpu_relaxed'],
+  webgpu: ['webmae', 'webmae'],
+};
 const MODELS = ['hf_mae', 'vitp_mae', 'blog_mae'];
 const cases = (
   JSON.parse(readFileSync(`${FOLDER}/manifest.json`, 'utf8')) as { cases: Case[] }
 ).cases.filter(({ kind }) => MODELS.includes(kind));
 
 for (const golden of cases) {
-  test(`${golden.name}: forward, loss and gradients are PyTorch's`, async ({ page }) => {
+  test(`${golden.name}: forward, loss and gradients are PyTorch's`, async ({ page, device }) => {
     const file = readTensors(readFileSync(path.join(FOLDER, golden.file))).tensors;
     const config = modelOf(golden);
     const references = gradients(golden, config, file);
-    for (const tier of TIERS) {
-      const actual = await run(page, tier, config, file);
+    const [script = '', ...builds] = MODULES[device === 'webgpu' ? device : 'cpu'];
+    for (const build of builds) {
+      const actual = await run(page, script, build, config, file);
       const loss = tensor(actual, 'loss').values[0] as number;
       const relative = Math.abs(loss - golden.loss.f64) / golden.loss.f64;
-      expect(relative, `${tier}: loss`).toBeLessThanOrEqual(1e-5);
+      expect(relative, `${build}: loss`).toBeLessThanOrEqual(1e-5);
       const failures = [
         ...checkOutputs(golden, config, file, actual),
         ...checkGradients(golden, references, actual),
       ];
-      expect(failures, tier).toEqual([]);
+      expect(failures, build).toEqual([]);
     }
   });
 }
 
-/** Results of one batch, forward and backward, by kernels of that tier. */
-async function run(page: Page, tier: string, config: ModelConfig, file: Tensors): Promise<Tensors> {
+/** Results of one batch, forward and backward, by that build of a module. */
+async function run(
+  page: Page,
+  script: string,
+  build: string,
+  config: ModelConfig,
+  file: Tensors,
+): Promise<Tensors> {
   const images = tensor(file, 'input.pixel_values');
   const results = await page.evaluate(
-    async ({ tier, config, weights, batch, images, noise }) => {
-      const address = '/web/wasm/webmae.js';
+    async ({ script, build, config, weights, batch, images, noise }) => {
+      const address = `/web/wasm/${script}.js?${build}`;
       const wasm = (await import(address)) as typeof import('../../web/wasm/webmae.js');
-      await wasm.default({ module_or_path: '/web/wasm/webmae_bg.wasm' });
-      const device = await wasm.Device.open(tier);
+      await wasm.default({ module_or_path: `/web/wasm/${build}_bg.wasm` });
+      const device = await wasm.Device.open();
       const objective = new wasm.Objective(device, weights, config, batch);
       const results = await objective.run(images, noise);
       objective.free();
@@ -69,7 +79,8 @@ async function run(page: Page, tier: string, config: ModelConfig, file: Tensors)
       return results;
     },
     {
-      tier,
+      script,
+      build,
       config: JSON.stringify(config),
       weights: writeTensors({ tensors: group(file, 'param.'), metadata: {} }),
       batch: images.shape[0] as number,

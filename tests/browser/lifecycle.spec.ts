@@ -128,57 +128,6 @@ test('calls are cancelled, and later ones answered', async ({ page }) => {
   expect(seen.before).toBe('enough');
 });
 
-test('a lost device is told, and a new one goes on from the last save', async ({ page }) => {
-  const seen = await page.evaluate(async (small) => {
-    const { MAE, Trainer, loseDevice, memory } = window.webmae;
-    const image = window.picture(96, 96);
-    const mae = await MAE.load('tiny');
-    const feature = await window.digest(await mae.embed(image));
-    const trainer = await Trainer.create({ ...small, images: [image] });
-    const losses: number[] = [];
-    for await (const { loss } of trainer.run(3)) losses.push(loss);
-    const saved = trainer.lastSave !== undefined;
-
-    const running = trainer.run(1000);
-    await running.next();
-    const pending = [mae.reconstruct(image, { seed: 9 }), running.next()].map(window.failure);
-    await loseDevice();
-    const rejected = await Promise.all(pending);
-    // The run may have had a step at hand.
-    const ended = await window.failure(
-      (async () => {
-        for await (const _ of running);
-      })(),
-    );
-    const later = await Promise.all(
-      [mae.embed(image), mae.attention(image), trainer.step(), trainer.save()].map(window.failure),
-    );
-    const { lastSave } = trainer;
-    await mae.close();
-    await trainer.close();
-    const empty = await memory();
-
-    const again = await MAE.load('tiny');
-    const sameFeature = (await window.digest(await again.embed(image))) === feature;
-    const resumed = await Trainer.resume(lastSave as Uint8Array, { images: [image] });
-    const from = resumed.info.step;
-    const { step } = await resumed.step();
-    const use = await memory();
-    await again.close();
-    await resumed.close();
-    return { saved, rejected, ended, later, empty, sameFeature, from, step, use };
-  }, SMALL);
-  expect(seen.saved).toBe(true);
-  expectFailure(seen.rejected[0], 'DeviceLost', /lost/);
-  expectFailure(seen.rejected[1] ?? seen.ended, 'DeviceLost', /lost/);
-  for (const failure of seen.later) expectFailure(failure, 'DeviceLost', /lost/);
-  expect(seen.empty).toMatchObject({ device: 0, open: 0 });
-  expect(seen.sameFeature).toBe(true);
-  expect(seen.from).toBeGreaterThanOrEqual(3);
-  expect(seen.step).toBe(seen.from + 1);
-  expect(seen.use).toMatchObject({ open: 2 });
-});
-
 test('the page stays free while the worker works', async ({ page }) => {
   const seen = await page.evaluate(async (small) => {
     const { MAE, Trainer } = window.webmae;
@@ -216,29 +165,34 @@ test('the page stays free while the worker works', async ({ page }) => {
   expect(seen.beats).toBeGreaterThan(seen.elapsed / 40);
 });
 
-test('WebAssembly comes from where init says', async ({ page, server }) => {
-  const seen = await page.evaluate(async () => {
+test('WebAssembly comes from where init says', async ({ page, device, server }) => {
+  const seen = await page.evaluate(async (device) => {
     const { MAE, init, memory } = window.webmae;
-    const bytes = await (await fetch('/lib/wasm/webmae_bg.wasm')).arrayBuffer();
-    await init(new Uint8Array(bytes));
+    const [wasm, cpu] = await Promise.all(
+      ['webmae_bg', 'webmae_cpu_bg'].map(async (name) =>
+        (await fetch(`/lib/wasm/${name}.wasm`)).arrayBuffer(),
+      ),
+    );
+    await init({ wasm: wasm as ArrayBuffer, wasmCpu: new Uint8Array(cpu as ArrayBuffer), device });
     const { heap } = await memory();
     const late = await window.failure(init({ wasm: 'elsewhere.wasm' }));
     await init();
     const mae = await MAE.load('tiny');
     await mae.close();
     return { heap, late };
-  });
+  }, device);
   expect(seen.heap).toBeGreaterThan(0);
   expectFailure(seen.late, 'InvalidOption', /before/);
   expect(server.received).toEqual([]);
 });
 
-test('says when the package is not whole', async ({ page, allowed }) => {
+test('says when the package is not whole', async ({ page, device, allowed }) => {
   allowed.push(/404|Failed to load|MIME/);
-  const failure = await page.evaluate(() =>
-    window.failure(window.webmae.init({ wasm: '/none/webmae_bg.wasm' })),
-  );
-  expectFailure(failure, 'NetworkError', /webmae_bg\.wasm/);
+  const failure = await page.evaluate((device) => {
+    const none = '/none/nothing.wasm';
+    return window.failure(window.webmae.init({ wasm: none, wasmCpu: none, device }));
+  }, device);
+  expectFailure(failure, 'NetworkError', /webmae\w*_bg\.wasm/);
   await page.reload();
   await page.waitForFunction(() => 'failure' in window);
   const worker = await page.evaluate(() =>

@@ -1,12 +1,21 @@
 import { test as base, expect, type Locator, type Page } from '@playwright/test';
+import type { DeviceChoice } from '../../web/lib/types.ts';
 import { withoutErrors } from './support/console.ts';
 
 /** Generous: the adapter of a machine without a GPU is its processor. */
 export const SLOW = 120_000;
 
-/** A page that must not write an error to its console. */
-export const test = base.extend({
-  page: ({ page }, use) => withoutErrors(page, use),
+/** A page that must not write an error to its console, and that runs on what the project says. */
+export const test = base.extend<{ device: DeviceChoice }>({
+  device: ['auto', { option: true }],
+  page: async ({ page, device }, use) => {
+    const goto = page.goto.bind(page);
+    page.goto = (address, options) => {
+      const query = device === 'auto' ? '' : `?device=${device}`;
+      return goto(address.replace(/^\.\//, `./${query}`), options);
+    };
+    await withoutErrors(page, use);
+  },
 });
 
 export { expect };

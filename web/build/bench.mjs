@@ -15,6 +15,7 @@ const USAGE = `npm run bench:browser -- [W1|W2|W3|W4 …] [options]
   --batch-size N     images per batch [default: the workload's]
   --rounds N         timed passes [default: 10]
   --warmup N         passes before them [default: 2]
+  --device DEVICE    webgpu, or cpu: the processor through WebAssembly, on one thread [default: webgpu]
   --adapter NAME     Chromium's WebGPU adapter, e.g. swiftshader (the processor) [default: Chromium's choice]
   --json             print JSON`;
 
@@ -26,6 +27,11 @@ const WORKLOADS = {
   W4: ['plain', 8, 8],
 };
 const ADAM = { lr: 1e-4, beta1: 0.9, beta2: 0.95, eps: 1e-8 };
+/** Script and WebAssembly for each device; Chromium has relaxed SIMD. */
+const MODULES = {
+  webgpu: ['/webmae.js', '/webmae_bg.wasm'],
+  cpu: ['/webmae_cpu.js', '/webmae_cpu_relaxed_bg.wasm'],
+};
 const TYPES = { '.js': 'text/javascript', '.wasm': 'application/wasm' };
 const folder = path.resolve(import.meta.dirname, '../wasm');
 
@@ -49,6 +55,7 @@ function parse() {
         rounds: { ...text, default: '10' },
         warmup: { ...text, default: '2' },
         adapter: text,
+        device: { ...text, default: 'webgpu' },
       },
     });
   } catch (error) {
@@ -81,11 +88,11 @@ function serve() {
 }
 
 /** In the page: milliseconds of each pass, the device it ran on, and what it was. */
-async function measure({ preset, batch, adam, rounds, warmup }) {
-  const wasm = await import('/webmae.js');
-  await wasm.default({ module_or_path: '/webmae_bg.wasm' });
+async function measure({ module: [script, binary], preset, batch, adam, rounds, warmup }) {
+  const wasm = await import(script);
+  await wasm.default({ module_or_path: binary });
   const device = await wasm.Device.open();
-  if (device.tilesKey !== undefined) await device.tune();
+  if ('tune' in device) await device.tune();
   const workload = new wasm.Workload(device, undefined, JSON.stringify(preset), batch, adam);
   const values = (length, value) => Float32Array.from({ length }, value);
   const images = values(workload.imageValues, (_, i) => Math.sin(i));
@@ -120,6 +127,8 @@ async function main() {
   if (values.forward && values.train) usageError('--forward and --train exclude each other');
   const rounds = count(values, 'rounds', 1);
   const warmup = count(values, 'warmup', 1);
+  const module = MODULES[values.device];
+  if (!module) usageError(`--device: ${values.device} is neither webgpu nor cpu`);
   const batchSize = count(values, 'batch-size', 1);
   const modes = ['forward', 'train'].filter(
     (mode) => values[mode] || values.forward === values.train,
@@ -128,7 +137,7 @@ async function main() {
   const server = await serve();
   const browser = await chromium.launch({
     executablePath: executablePath(),
-    args: args(values.adapter),
+    args: args(values.device === 'cpu' ? 'none' : values.adapter),
   });
   const results = [];
   try {
@@ -141,7 +150,14 @@ async function main() {
         const page = await browser.newPage();
         await page.goto(`http://127.0.0.1:${server.address().port}`);
         const adam = train ? JSON.stringify(ADAM) : undefined;
-        const measured = await page.evaluate(measure, { preset, batch, adam, rounds, warmup });
+        const measured = await page.evaluate(measure, {
+          module,
+          preset,
+          batch,
+          adam,
+          rounds,
+          warmup,
+        });
         await page.close();
         const result = { workload: name, mode, batch, median: median(measured.times), ...measured };
         results.push(result);

@@ -13,8 +13,8 @@ export function executablePath() {
   throw new Error('Chromium or Chrome was not found: install it, or name it in CHROME');
 }
 
-/** Arguments for runs of their own. `adapter` is the WebGPU adapter, `swiftshader` the one on the processor;
- * without it Chromium chooses. */
+/** Arguments for runs of their own. `adapter` is the WebGPU adapter, `swiftshader` the one on the processor, `none` a
+ * browser without WebGPU; without it Chromium chooses. */
 export function args(adapter) {
   return [
     ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
@@ -23,7 +23,9 @@ export function args(adapter) {
     '--disable-background-networking',
     '--disable-component-update',
     '--disable-sync',
-    '--enable-unsafe-webgpu',
-    ...(adapter ? [`--use-webgpu-adapter=${adapter}`] : []),
+    ...(adapter === 'none'
+      ? ['--disable-features=WebGPU,WebGPUService']
+      : ['--enable-unsafe-webgpu']),
+    ...(adapter && adapter !== 'none' ? [`--use-webgpu-adapter=${adapter}`] : []),
   ];
 }

@@ -32,8 +32,11 @@ if (linked === text)
   throw new Error('index.js does not start a worker by new URL("./worker.ts", import.meta.url)');
 writeFileSync(index, linked);
 
+const modules = ['webmae_bg', 'webmae_cpu_bg', 'webmae_cpu_relaxed_bg'];
 mkdirSync(path.join(lib, 'wasm'), { recursive: true });
-copyFileSync(path.join(root, 'web/wasm/webmae_bg.wasm'), path.join(lib, 'wasm/webmae_bg.wasm'));
+for (const name of modules) {
+  copyFileSync(path.join(root, `web/wasm/${name}.wasm`), path.join(lib, `wasm/${name}.wasm`));
+}
 
 const tsc = spawnSync(
   process.execPath,
@@ -42,17 +45,21 @@ const tsc = spawnSync(
 );
 if (tsc.status !== 0) process.exit(tsc.status ?? 1);
 
-let total = 0;
-for (const name of ['js/index.js', 'js/worker.js', 'wasm/webmae_bg.wasm']) {
+const packed = (name) => {
   const bytes = readFileSync(path.join(lib, name));
-  const packed = gzipSync(bytes, { level: 9 }).length;
-  total += packed;
+  const size = gzipSync(bytes, { level: 9 }).length;
   console.log(
-    `lib/${name}: ${(bytes.length / 1024).toFixed(0)} KiB, ${(packed / 1024).toFixed(0)} KiB gzip`,
+    `lib/${name}: ${(bytes.length / 1024).toFixed(0)} KiB, ${(size / 1024).toFixed(0)} KiB gzip`,
   );
-}
-console.log(`together ${(total / 1024).toFixed(0)} KiB gzip of 400`);
-if (total > 400 * 1024) {
-  console.error('error: the package is over its budget');
-  process.exit(1);
+  return size;
+};
+const scripts = packed('js/index.js') + packed('js/worker.js');
+// A visitor downloads one of the modules.
+for (const name of modules) {
+  const total = scripts + packed(`wasm/${name}.wasm`);
+  console.log(`with the scripts ${(total / 1024).toFixed(0)} KiB gzip of 400`);
+  if (total > 400 * 1024) {
+    console.error('error: the package is over its budget');
+    process.exit(1);
+  }
 }

@@ -1,4 +1,4 @@
-import { init, support } from 'webmae';
+import { type DeviceChoice, init, support } from 'webmae';
 import { showAbout } from './about/section.ts';
 import { byId } from './dom.ts';
 import { takeFiles } from './intake.ts';
@@ -15,7 +15,8 @@ const NAMES: Record<Route, string> = {
 };
 
 // Worker and WebAssembly come while the page asks for the adapter. Whoever needs them says what failed.
-if (navigator.gpu) init().catch(() => {});
+const device = askedDevice();
+init({ device }).catch(() => {});
 
 const reconstruct = new ReconstructSection(readAddress().query);
 let opened: string | undefined;
@@ -31,9 +32,9 @@ followAddress((route, query) => {
   }
 });
 
-const able = await support();
-byId('unsupported').hidden = able.webgpu;
-byId('unsupported-reason').textContent = able.reason ?? '';
+const able = await support(device);
+byId('unsupported').hidden = able.device !== undefined;
+byId('unsupported-reason').textContent = able.why;
 byId('unsupported-advice').textContent = able.advice ?? '';
 reconstruct.start(able);
 const train = new TrainSection(able);
@@ -53,6 +54,12 @@ takeFiles((files) => {
     void reconstruct.take(first);
   }
 });
+
+/** `?device=cpu` or `?device=webgpu` in the address asks for one, to try it. */
+function askedDevice(): DeviceChoice {
+  const asked = new URLSearchParams(location.search).get('device');
+  return asked === 'cpu' || asked === 'webgpu' ? asked : 'auto';
+}
 
 /** Shows one section and hides the others. */
 function show(route: Route): void {

@@ -1,4 +1,5 @@
 import { test as base, expect, type Page } from '@playwright/test';
+import type { DeviceChoice } from '../../../web/lib/types.ts';
 import { withoutErrors } from './console.ts';
 import { Server } from './server.ts';
 
@@ -21,8 +22,8 @@ declare global {
 }
 
 /** A page that has nothing but the built package. */
-const BLANK = `<!doctype html>
-<html lang="en">
+const blank = (device: string) => `<!doctype html>
+<html lang="en" data-device="${device}">
   <meta charset="utf-8">
   <title>webmae</title>
   <link rel="icon" href="data:,">
@@ -30,6 +31,8 @@ const BLANK = `<!doctype html>
 </html>`;
 
 interface Fixtures {
+  /** What models run on where a test does not say it. */
+  device: DeviceChoice;
   /** Opens on the blank page; an error in its console fails the test. */
   page: Page;
   /** Errors of the console that a test brings about. */
@@ -37,6 +40,7 @@ interface Fixtures {
 }
 
 export const test = base.extend<Fixtures, { server: Server }>({
+  device: ['auto', { option: true }],
   server: [
     // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the parameters' names.
     async ({}, use) => {
@@ -49,12 +53,12 @@ export const test = base.extend<Fixtures, { server: Server }>({
   ],
   // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the parameters' names.
   allowed: async ({}, use) => use([]),
-  page: ({ page, server, allowed }, use) =>
+  page: ({ page, device, server, allowed }, use) =>
     withoutErrors(
       page,
       async () => {
         server.clear();
-        server.add('', { body: BLANK, type: 'text/html' });
+        server.add('', { body: blank(device), type: 'text/html' });
         await openBlank(page, server);
         await use(page);
       },

@@ -6,7 +6,14 @@ import { type Graphics, graphics } from '../graphics.ts';
 import type { Handle } from '../protocol.ts';
 import { simd } from '../simd.ts';
 import type { DeviceChoice, DeviceKind } from '../types.ts';
-import { type Device, isAdapter, type Model, type Module, type Modules, type Trainer } from './modules.ts';
+import {
+  type Device,
+  isAdapter,
+  type Model,
+  type Module,
+  type Modules,
+  type Trainer,
+} from './modules.ts';
 import { applyKnown } from './tiles.ts';
 
 /** How long a device that fails may take to tell that it is lost, in milliseconds. */

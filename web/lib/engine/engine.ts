@@ -14,13 +14,7 @@ import type {
   WasmSources,
   Weights,
 } from '../protocol.ts';
-import type {
-  DeviceChoice,
-  MemoryUse,
-  ModelInfo,
-  StepMetrics,
-  TrainerInfo,
-} from '../types.ts';
+import type { DeviceChoice, MemoryUse, ModelInfo, StepMetrics, TrainerInfo } from '../types.ts';
 import { Calls } from './calls.ts';
 import { Devices, guarded, type Opened } from './devices.ts';
 import { Meter } from './meter.ts';

@@ -8,9 +8,12 @@ export class Caption {
   /** Whether the model in use has not reconstructed yet. */
   #first = true;
 
-  showAdapter({ adapter, software }: Support): void {
-    const slow = software ? ' (the processor: slow)' : '';
-    byId('caption-adapter').textContent = adapter ? `${adapter.name}${slow}` : 'none';
+  /** What models run on; why, in the tooltip. */
+  showDevice({ device, why, adapter }: Support): void {
+    const box = byId('caption-device');
+    const names = { webgpu: adapter?.name ?? '', cpu: 'processor' };
+    box.textContent = device ? names[device] : 'nothing';
+    box.title = why;
   }
 
   showModel({ mae, name }: LoadedModel): void {

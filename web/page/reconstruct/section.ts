@@ -73,8 +73,8 @@ export class ReconstructSection implements MaskHost {
   /** Until this call, prepared pictures are shown. */
   start(support: Support): void {
     this.#support = support;
-    this.#caption.showAdapter(support);
-    if (support.webgpu) void this.#failure.guard(async () => void (await this.#model()));
+    this.#caption.showDevice(support);
+    if (support.device) void this.#failure.guard(async () => void (await this.#model()));
     else this.#withoutModel();
     this.#request();
   }
@@ -144,7 +144,7 @@ export class ReconstructSection implements MaskHost {
 
   #request(): void {
     if (!this.#picture || !this.#support) return;
-    if (!this.#support.webgpu) {
+    if (!this.#support.device) {
       this.#showPrepared();
       return;
     }
@@ -210,7 +210,7 @@ export class ReconstructSection implements MaskHost {
     const { ratio, seed } = this.scene;
     const exact =
       made.ratio === ratio && made.seed === seed && !this.scene.painted && !this.scene.code;
-    if (this.#support && !this.#support.webgpu) {
+    if (this.#support && !this.#support.device) {
       this.scene = { ...this.scene, ratio: made.ratio, painted: undefined, code: undefined };
       this.#show(made);
     } else if (exact && !this.#shown) {

@@ -74,9 +74,9 @@ export class TrainSection {
     for (const radio of this.#recipe.form.querySelectorAll('[name="source"]')) {
       radio.addEventListener('change', () => void this.#showWatched());
     }
-    byId('train-software').hidden = !support.software;
+    byId('train-processor').hidden = support.device === 'webgpu' && !support.software;
     void this.#showWatched();
-    if (support.webgpu) void this.#offerKept();
+    if (support.device) void this.#offerKept();
     else for (const button of byId('train').querySelectorAll('button')) button.disabled = true;
   }
 

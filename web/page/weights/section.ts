@@ -7,7 +7,7 @@ import { loadModel, onModelChange } from '../model.ts';
 const EXAMPLE = 'https://huggingface.co/facebook/vit-mae-base/resolve/main/model.safetensors';
 const STAGES: Partial<Record<Progress['stage'], string>> = {
   download: 'Downloading',
-  weights: 'Copying to the GPU',
+  weights: 'Copying to the device',
   kernels: 'Preparing the GPU',
 };
 
@@ -34,9 +34,9 @@ export class WeightsSection {
     byId('weights-cancel').addEventListener('click', () => this.#loading?.abort());
     byId('cached-clear').addEventListener('click', () => void this.#clear());
     onModelChange(({ mae, name }) => showInfo(mae.info, name));
-    for (const button of this.#form.querySelectorAll('button')) button.disabled = !support.webgpu;
-    byId<HTMLButtonElement>('weights-file').disabled = !support.webgpu;
-    byId<HTMLButtonElement>('weights-tiny').disabled = !support.webgpu;
+    for (const button of this.#form.querySelectorAll('button')) button.disabled = !support.device;
+    byId<HTMLButtonElement>('weights-file').disabled = !support.device;
+    byId<HTMLButtonElement>('weights-tiny').disabled = !support.device;
     void this.#showCached();
   }
 
