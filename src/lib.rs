@@ -27,6 +27,7 @@ pub mod config;
 pub mod cpu;
 pub mod data;
 pub mod error;
+pub mod files;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod kernels;

@@ -9,10 +9,10 @@ use super::recipe::Recipe;
 use crate::config::ModelConfig;
 use crate::data::{Cursor, Normalization};
 use crate::error::{Error, Result};
+use crate::files::safetensors;
 use crate::kernels::Precision;
 use crate::ops::optimizer::{STATE_WORDS, State};
 use crate::tensor::TensorMap;
-use crate::weights::safetensors;
 
 /// Key in the file's metadata under which [`Meta`] is kept.
 pub const META: &str = "webmae.checkpoint";

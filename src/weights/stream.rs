@@ -4,10 +4,10 @@ use super::header::{Metadata, identify, stored_normalization};
 use super::hf_config::HfConfig;
 use super::infer::Overrides;
 use super::names::{FileKind, Format, Mapping, Missing, map_names};
-use super::safetensors::{Entry, Header};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
+use crate::files::safetensors::{Entry, Header};
 use crate::tensor::by_name;
 use crate::train::checkpoint::{Meta, PARAM};
 
