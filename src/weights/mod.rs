@@ -1,5 +1,6 @@
 //! Weights in and out, under the names of this crate, Hugging Face, FAIR, timm and vit-pytorch.
 
+pub mod checkpoint;
 mod header;
 pub mod hf_config;
 #[cfg(feature = "native")]
