@@ -27,6 +27,8 @@ pub mod config;
 pub mod cpu;
 pub mod data;
 pub mod error;
+pub mod files;
+pub mod geometry;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod kernels;

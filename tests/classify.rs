@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use command::{json, refuses, succeeds};
 use pictures::classes;
 use serde_json::Value;
+use webmae::files::safetensors::{self, Precision};
 use webmae::tensor::{HostTensor, TensorMap};
 use webmae::train::checkpoint::Checkpoint;
 use webmae::train::checkpoints;
-use webmae::weights::safetensors::{self, Precision};
 
 const PICTURE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/preprocessing/rgb_landscape.png");

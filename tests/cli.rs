@@ -12,10 +12,10 @@ use command::{json, refuses, succeeds};
 use pictures::classes;
 use serde_json::Value;
 use webmae::data::Normalization;
+use webmae::files::safetensors::{self, Precision};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::tensor::TensorMap;
-use webmae::weights::safetensors::{self, Precision};
 use webmae::weights::{Metadata, describe};
 use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 

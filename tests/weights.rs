@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use webmae::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use webmae::data::Normalization;
+use webmae::files::pth;
+use webmae::files::safetensors::{self, Precision};
 use webmae::model::params::mae_params;
 use webmae::model::position::sin_cos_2d;
 use webmae::tensor::{HostTensor, TensorMap, shapes};
-use webmae::weights::safetensors::{self, Precision};
 use webmae::weights::stream::Stream;
 use webmae::weights::{
     FileKind, Format, Metadata, Missing, Overrides, describe, detect, hugging_face, infer_config,
-    open, pth, to_hugging_face, to_internal,
+    open, to_hugging_face, to_internal,
 };
 
 fn fixtures() -> PathBuf {

@@ -10,9 +10,9 @@ use super::profile::Profile;
 use super::workload::Mode;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
 use crate::kernels::Precision;
 use crate::program::{Device, DeviceSummary};
-use crate::weights::atomic_write;
 
 /// How to make a file that [`Record::load`] reads, for messages.
 const MEND: &str = "save a run first: webmae bench --save FILE";

@@ -7,11 +7,11 @@ use super::counter::Counter;
 use super::encoder_arg::EncoderArgs;
 use crate::data::{Augment, ImageSource, open};
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
+use crate::files::safetensors::{self, Precision};
 use crate::program::DeviceOptions;
 use crate::tensor::{HostTensor, TensorMap};
 use crate::train::features::{Features, extract};
-use crate::weights::atomic_write;
-use crate::weights::safetensors::{self, Precision};
 
 /// Options of `webmae embed`.
 #[derive(Debug, clap::Args)]

@@ -152,7 +152,7 @@ fn write(
     let confusion = &result.confusion;
     confusion.picture()?.write_png(folder.join("confusion.png"))?;
     confusion.write_csv(folder.join("confusion.csv"))?;
-    crate::weights::atomic_write(folder.join("classes.csv"), |file| {
+    crate::files::atomic_write(folder.join("classes.csv"), |file| {
         let mut writer = csv::Writer::from_writer(file);
         writer.write_record(["class", "pictures", "accuracy"])?;
         for (class, (name, share)) in class_names.iter().zip(confusion.per_class()).enumerate() {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::weights_arg::OverrideArgs;
 use crate::error::{Error, Result};
-use crate::weights::safetensors::Precision;
-use crate::weights::{describe, hugging_face, safetensors};
+use crate::files::safetensors::{self, Precision};
+use crate::weights::{describe, hugging_face};
 
 /// Options of `webmae export`.
 #[derive(Debug, clap::Args)]

@@ -10,6 +10,7 @@ use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::decode::{DecodeOptions, decode_file};
 use crate::data::{Augment, Normalization};
 use crate::error::{Error, Result};
+use crate::geometry::Geometry;
 use crate::model::objective::MaskSource;
 use crate::model::params::mae_params;
 use crate::model::reconstruct::{Reconstructor, with_mask};
@@ -18,7 +19,7 @@ use crate::ops::optimizer::Scalars;
 use crate::program::DeviceOptions;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
 use crate::report::masked_picture::MaskedPicture;
-use crate::report::views::{Geometry, View};
+use crate::report::views::View;
 use crate::weights::FileKind;
 
 /// Images that go through the network at a time.

@@ -8,10 +8,10 @@ use super::study_file::{Command, StudyFile};
 use super::study_grid::{Cell, Grid};
 use super::study_run::Finished;
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
 use crate::report::study::{Case, Study};
 use crate::train::recipe::Derived;
 use crate::train::run_folder::read_config;
-use crate::weights::atomic_write;
 
 /// Writes `report.html` and `results.csv` to `out`, and returns the page. `command` is how the study
 /// is run, `smoke` whether it is the short one.

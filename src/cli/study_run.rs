@@ -15,10 +15,10 @@ use super::supervised::{Encoder, FinetuneArgs, LinprobeArgs, TrainArgs};
 use super::{knn, pretrain};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
 use crate::program::Opened;
 use crate::train::recipe::Recipe;
 use crate::train::run::Start;
-use crate::weights::atomic_write;
 
 /// A run.
 pub(super) struct Run {

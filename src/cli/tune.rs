@@ -8,11 +8,11 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
 use crate::gpu::Gpu;
 use crate::kernels::{KernelTarget, Precision, ProductClass, ProductLayout, Products, Tiling};
 use crate::program::DeviceOptions;
 use crate::tune::{Tuning, key};
-use crate::weights::atomic_write;
 
 /// Options of `webmae tune`.
 #[derive(Debug, clap::Args)]

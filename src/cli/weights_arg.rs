@@ -13,9 +13,10 @@ use crate::data::Normalization;
 use crate::error::{Error, Result};
 use crate::model::classifier::HeadInfo;
 use crate::tensor::TensorMap;
-use crate::train::checkpoint::{Checkpoint, META};
+use crate::train::checkpoint::Checkpoint;
 use crate::train::checkpoints;
 use crate::train::recipe::Classify;
+use crate::weights::checkpoint::CHECKPOINT_ENTRY;
 use crate::weights::{
     FileKind, Format, Overrides, hugging_face, open as open_weights, resize_model, stored_head,
     stored_normalization,
@@ -258,7 +259,7 @@ fn is_checkpoint(path: &Path) -> bool {
         file.take(u64::from_le_bytes(len).min(MAX_HEADER)).read_to_end(&mut header)?;
         Ok(serde_json::from_slice(&header)?)
     };
-    read().is_ok_and(|header| header["__metadata__"][META].is_string())
+    read().is_ok_and(|header| header["__metadata__"][CHECKPOINT_ENTRY].is_string())
 }
 
 /// Mean and deviation of a Hugging Face image processor's file, if it is there and has them.

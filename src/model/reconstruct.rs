@@ -4,9 +4,9 @@ use super::objective::{MaskSource, masked_objective, predicted_pixels};
 use super::store::ParamStore;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::{Error, Result};
+use crate::geometry::Geometry;
 use crate::ops::optimizer::Scalars;
 use crate::program::{Device, Program, Recorder};
-use crate::report::views::Geometry;
 
 /// One image's reconstruction.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,9 +5,9 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{BLACK, IntoFont, TextStyle};
 
 use super::masked_picture::MaskedPicture;
-use super::views::Geometry;
 use super::{Picture, font};
 use crate::error::{Error, Result};
+use crate::geometry::Geometry;
 
 /// Captions of [`reconstruction_row`]'s columns, the last one for a single reconstruction.
 pub const RECONSTRUCTION_CAPTIONS: [&str; 4] =

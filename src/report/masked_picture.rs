@@ -7,8 +7,9 @@ use std::cell::OnceCell;
 
 use super::baseline;
 use super::fidelity::HiddenError;
-use super::views::{Geometry, View};
+use super::views::View;
 use crate::error::Result;
+use crate::geometry::Geometry;
 
 /// Brightness of hidden patches.
 const GREY: f32 = 0.5;
@@ -75,13 +76,13 @@ impl<'a> MaskedPicture<'a> {
         baseline::mean_color(&self.original, &self.hidden)
     }
 
-    /// Hidden patches as predicted: `predicted` is `[L, P]`, see [`Geometry::view`].
+    /// Hidden patches as predicted: `predicted` is `[L, P]`, see [`View::pixels`].
     ///
     /// # Errors
-    /// As [`Geometry::view`].
+    /// As [`View::pixels`].
     pub fn reconstruction(&self, view: View, predicted: &[f32]) -> Result<Vec<f32>> {
         let Self { geometry, patches, mask, .. } = self;
-        let pixels = geometry.view(view, predicted, patches, mask)?;
+        let pixels = view.pixels(geometry, predicted, patches, mask)?;
         let pasted = geometry.paste_visible(&pixels, patches, mask)?;
         Ok(displayed(&geometry.unpatchify(&pasted)?, self.mean, self.std))
     }

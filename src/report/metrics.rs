@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::weights::atomic_write;
+use crate::files::atomic_write;
 
 /// One line. A value that was not measured at this step is left out; one that is not finite is
 /// `null`, and reads as not measured.

@@ -10,6 +10,7 @@ use super::trainer::data;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::data::{Batch, ImageSource, Normalization, Skipped, fixed_batch};
 use crate::error::Result;
+use crate::geometry::Geometry;
 use crate::kernels::Precision;
 use crate::model::reconstruct::{Reconstruction, Reconstructor};
 use crate::model::store::ParamStore;
@@ -17,7 +18,7 @@ use crate::ops::optimizer::Scalars;
 use crate::program::Device;
 use crate::report::fidelity::{Fidelity, HiddenError};
 use crate::report::masked_picture::MaskedPicture;
-use crate::report::views::{Geometry, View};
+use crate::report::views::View;
 
 /// Epoch number of fixed masks, which no training epoch reaches.
 pub const FIXED_EPOCH: u32 = u32::MAX;

@@ -18,7 +18,7 @@ use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};
 use crate::error::Result;
 use crate::kernels::STAGING_BUFFERS;
-use crate::model::classifier::Input;
+use crate::model::classify::Input;
 use crate::model::params::ParamSpec;
 use crate::model::predict::Predictor;
 use crate::program::{Device, Plan};

@@ -9,7 +9,8 @@ use crate::data::mix::Mix;
 use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
-use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Input, Pool, Trainable};
+use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Pool, Trainable};
+use crate::model::classify::Input;
 use crate::ops::optimizer::{Lars, Optimizer};
 
 /// LARS as `main_linprobe.py` of facebookresearch/mae has it.

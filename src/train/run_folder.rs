@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::checkpoints;
 use super::recipe::{Derived, Recipe};
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
 use crate::report::Picture;
 use crate::report::metrics::{self, MetricsLog, Record};
 use crate::report::plot::loss_curves;
 use crate::report::tensorboard::EventWriter;
-use crate::weights::atomic_write;
 
 /// Content of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use crate::data::kmeans::Codebook;
 use crate::data::pca::Pca;
 use crate::data::{ImageSource, Normalization, fixed_batch, fixed_indices};
 use crate::error::Result;
-use crate::report::views::Geometry;
+use crate::geometry::Geometry;
 use crate::tensor::{HostTensor, TensorMap};
 
 /// Patches that are looked at, at most.

@@ -9,11 +9,12 @@ use super::progress::Progress;
 use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::Normalization;
 use crate::error::Result;
+use crate::geometry::Geometry;
 use crate::model::objective::MaskSource;
 use crate::model::reconstruct::{Reconstructor, with_mask};
 use crate::model::store::ParamStore;
 use crate::ops::optimizer::Scalars;
-use crate::report::views::{Geometry, View};
+use crate::report::views::View;
 
 /// Programs for different numbers of hidden patches that are kept.
 const KEPT: usize = 8;
@@ -174,7 +175,7 @@ impl Reconstructors {
         };
         let geometry = Geometry::from(&config);
         let patches = geometry.patchify(&image)?;
-        let predicted = geometry.view(view, &result.predicted, &patches, &result.mask)?;
+        let predicted = view.pixels(&geometry, &result.predicted, &patches, &result.mask)?;
         let pasted = geometry.paste_visible(&predicted, &patches, &result.mask)?;
         let picture = |patches: &[f32]| -> Result<Vec<u8>> {
             Ok(to_rgba(&geometry.unpatchify(patches)?, &config, normalization))

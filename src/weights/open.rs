@@ -6,9 +6,10 @@ use super::header::{Metadata, identify};
 use super::hugging_face;
 use super::infer::Overrides;
 use super::names::{Converted, Format, Missing, to_internal};
-use super::safetensors::{self, Contents};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::files::pth;
+use crate::files::safetensors::{self, Contents};
 use crate::tensor::shapes;
 
 /// A weights file, read and translated.
@@ -53,7 +54,7 @@ fn read(path: &Path) -> Result<Contents> {
     match path.extension().and_then(|e| e.to_str()) {
         Some("safetensors") => safetensors::read(path),
         Some("pth" | "pt" | "bin") => {
-            Ok(Contents { tensors: super::pth::read(path)?, ..Contents::default() })
+            Ok(Contents { tensors: pth::read(path)?, ..Contents::default() })
         }
         _ => Err(Error::bad_file(
             path,

@@ -1,11 +1,13 @@
 //! Choosing how matrix products are divided on a GPU by measuring, once per device and version.
 
 mod agreement;
+mod record;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use agreement::Reference;
+use record::record_product;
 use web_time::Instant;
 
 use crate::error::Result;
@@ -13,8 +15,7 @@ use crate::gpu::Gpu;
 use crate::kernels::{
     KernelKey, KernelTarget, Precision, ProductClass, ProductLayout, Products, Shader, Tiling,
 };
-use crate::ops::product;
-use crate::program::{Buffers, Device, Program, Recorder};
+use crate::program::{Buffers, Device, Program};
 
 /// Time of one measurement; shorter products are repeated.
 const SAMPLE: Duration = Duration::from_millis(5);
@@ -123,21 +124,6 @@ fn typical(class: ProductClass) -> [usize; 3] {
         ProductLayout::Nt | ProductLayout::Nn => [tokens, width, width],
         ProductLayout::Tn => [if class.large { hidden } else { 192 }, width, 3136],
     }
-}
-
-/// A product `out [M,N]` of `a` and `b` alone, its final sum included where workgroups share the sum over K.
-fn record_product(
-    target: KernelTarget,
-    class: ProductClass,
-    sizes @ [m, n, k]: [usize; 3],
-    output: Precision,
-) -> Recorder {
-    let mut rec = Recorder::new(target, false);
-    let operands =
-        [("a", class.operands, m * k), ("b", class.operands, n * k), ("out", output, m * n)]
-            .map(|(label, precision, count)| rec.external_of(precision, label, [count]));
-    product(&mut rec, class.layout, sizes, operands);
-    rec
 }
 
 /// GFLOP/s of a product.
