@@ -9,13 +9,14 @@ use super::weights_arg::{Origin, OverrideArgs, Weights};
 use crate::config::PatchTarget;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterSummary, list_adapters};
+use crate::program::{DeviceOptions, Opened};
 use crate::weights::FileKind;
 
 /// Options of `webmae info`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  webmae info                      adapters, their limits and features
+  webmae info                      what runs here and why; GPUs, their limits and features
   webmae info runs/pretrain-1      the newest checkpoint of a run
   webmae info mae_pretrain_vit_base.pth")]
 pub(super) struct Args {
@@ -29,9 +30,9 @@ pub(super) struct Args {
 }
 
 /// Prints adapters or weights.
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     match &args.path {
-        None => adapters(args.json),
+        None => devices(options, args.json),
         Some(path) => weights(&args.overrides.open(path)?, args.json),
     }
 }
@@ -40,18 +41,15 @@ pub(super) fn run(args: &Args) -> Result<()> {
 const FEATURES: [(&str, &str); 3] =
     [("TIMESTAMP_QUERY", "timestamps"), ("SHADER_F16", "f16"), ("SUBGROUP", "subgroups")];
 
-fn adapters(as_json: bool) -> Result<()> {
+/// What runs here and why, and the graphics adapters.
+fn devices(options: &DeviceOptions, as_json: bool) -> Result<()> {
     let adapters = pollster::block_on(list_adapters());
+    let Opened { device, why } = pollster::block_on(options.open())?;
+    let runs = device.summary();
     if as_json {
-        return print_json(&json!({ "adapters": adapters }));
+        return print_json(&json!({ "device": runs, "why": why, "adapters": adapters }));
     }
-    if adapters.is_empty() {
-        return Err(Error::NoAdapter {
-            problem: "found none; install your GPU's Vulkan driver, or a software one (on Debian \
-                      or Ubuntu: apt-get install mesa-vulkan-drivers)"
-                .to_owned(),
-        });
-    }
+    say!("{runs}: {why}");
     for (number, adapter) in adapters.iter().enumerate() {
         print_adapter(number, adapter);
     }

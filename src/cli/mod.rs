@@ -91,7 +91,7 @@ enum Command {
     Reconstruct(reconstruct::Args),
     /// Compute parameters, FLOPs and memory of a training step, and whether it fits
     Plan(plan::Args),
-    /// List GPUs, or say what a weights file or run folder holds and what it is good for
+    /// Say what runs here and list GPUs, or say what a weights file or run folder holds and what it is good for
     Info(info::Args),
     /// Measure the speed of the reference workloads on this GPU
     Bench(bench::Args),
@@ -152,7 +152,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Pretrain(args) => pretrain::run(&args, &device),
         Command::Reconstruct(args) => reconstruct::run(&args, &device),
         Command::Plan(args) => plan::run(&args, &device),
-        Command::Info(args) => info::run(&args),
+        Command::Info(args) => info::run(&args, &device),
         Command::Bench(args) => bench::run(&args, &device),
         Command::Tune(args) => tune::run(&args, &device),
         Command::Verify(args) => verify::run(&args, &device),
