@@ -1,11 +1,11 @@
 //! `--compare`: a saved run, printed beside the present one and judged.
 
-use crate::bench::compare::{Ratio, differences, ratios};
-use crate::bench::record::Record;
+use super::compare::{Ratio, differences, ratios};
+use super::record::Record;
 use crate::error::{Error, Result};
 
 /// What a run is held against.
-pub(super) struct Against {
+pub(crate) struct Against {
     pub saved: Record,
     /// Ratio below which the run fails.
     pub fail_below: Option<f64>,

@@ -1,14 +1,14 @@
 //! Which workloads are run, and how.
 
-use super::Args;
-use crate::bench::record::Record;
-use crate::bench::workload::{Mode, WORKLOADS, Workload};
+use super::args::Args;
+use super::record::Record;
+use super::workload::{Mode, WORKLOADS, Workload};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
 
 /// One workload in one mode.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Run {
+pub(crate) struct Run {
     pub workload: Workload,
     pub mode: Mode,
     /// Images per batch, unless the workload's own number.
@@ -22,7 +22,7 @@ pub(super) struct Run {
 ///
 /// # Errors
 /// [`Error::Config`] for a workload that does not exist or was not saved.
-pub(super) fn choose(args: &Args, saved: Option<&Record>) -> Result<Vec<Run>> {
+pub(crate) fn choose(args: &Args, saved: Option<&Record>) -> Result<Vec<Run>> {
     let workloads = match (&args.workloads[..], saved) {
         ([], None) => WORKLOADS.to_vec(),
         ([], Some(saved)) => {

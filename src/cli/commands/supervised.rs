@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::memory_args::MemoryArgs;
-use super::model_args::ModelArgs;
-use super::regular_args::RegularArgs;
-use super::run_args::{CommonArgs, execute};
-use super::weights_arg::OverrideArgs;
+use crate::cli::args::memory::MemoryArgs;
+use crate::cli::args::model::ModelArgs;
+use crate::cli::args::regular::RegularArgs;
+use crate::cli::args::run::CommonArgs;
+use crate::cli::args::weights::OverrideArgs;
+use crate::cli::execute::execute;
 use crate::config::ModelConfig;
 use crate::data::{Augment, SourceOptions, open_split};
 use crate::error::{Error, Result};
@@ -38,7 +39,7 @@ extracted once, and training takes seconds.
 Examples:
   webmae linprobe --weights runs/cifar-tiny-1 --data CIFAR
   webmae linprobe --weights runs/photos-small-1 --data PHOTOS --crop center --no-flip")]
-pub(super) struct LinprobeArgs {
+pub(crate) struct LinprobeArgs {
     #[command(flatten)]
     weights: WeightsArgs,
     #[command(flatten)]
@@ -62,7 +63,7 @@ Examples:
   webmae finetune --weights runs/cifar-tiny-1 --data CIFAR
   webmae finetune --weights vit-mae-base/ --data PHOTOS --trainable-blocks 4
   webmae finetune --resume runs/CIFAR-finetune-1")]
-pub(super) struct FinetuneArgs {
+pub(crate) struct FinetuneArgs {
     #[command(flatten)]
     weights: WeightsArgs,
     #[command(flatten)]
@@ -93,7 +94,7 @@ Examples:
   webmae train --data CIFAR --preset tiny
   webmae train --data PHOTOS --preset small --recipe plain
   webmae train --data PHOTOS --preset plain --pool cls")]
-pub(super) struct TrainArgs {
+pub(crate) struct TrainArgs {
     #[command(flatten)]
     common: CommonArgs,
     /// How tokens become one feature
@@ -123,7 +124,7 @@ struct WeightsArgs {
 }
 
 /// Which encoder a run begins with.
-pub(super) struct Encoder {
+pub(crate) struct Encoder {
     model: ModelConfig,
     normalization: NormalizationChoice,
     tensors: TensorMap,
@@ -146,17 +147,17 @@ struct Plan {
 }
 
 /// Trains a linear layer on frozen features.
-pub(super) fn linprobe(args: &LinprobeArgs, device: &DeviceOptions) -> Result<()> {
+pub(crate) fn linprobe(args: &LinprobeArgs, device: &DeviceOptions) -> Result<()> {
     run(&args.common, &MemoryArgs::default(), device, || args.begin())
 }
 
 /// Trains the encoder, or a part of it, with a new head.
-pub(super) fn finetune(args: &FinetuneArgs, device: &DeviceOptions) -> Result<()> {
+pub(crate) fn finetune(args: &FinetuneArgs, device: &DeviceOptions) -> Result<()> {
     run(&args.common, &args.memory, device, || args.begin())
 }
 
 /// Trains a classifier from random values.
-pub(super) fn train(args: &TrainArgs, device: &DeviceOptions) -> Result<()> {
+pub(crate) fn train(args: &TrainArgs, device: &DeviceOptions) -> Result<()> {
     run(&args.common, &args.memory, device, || args.begin())
 }
 
@@ -178,7 +179,7 @@ impl LinprobeArgs {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(super) fn begin(&self) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin(&self) -> Result<(Recipe, Start)> {
         self.begin_on(self.weights.open()?)
     }
 
@@ -186,7 +187,7 @@ impl LinprobeArgs {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(super) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
         let pool = self.pool.unwrap_or(Pool::usual(&encoder.model));
         let classify = Classify { weights: encoder.origin.clone(), ..Classify::probe(pool) };
         let random = Augment::classify().crop;
@@ -211,7 +212,7 @@ impl FinetuneArgs {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(super) fn begin(&self) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin(&self) -> Result<(Recipe, Start)> {
         self.begin_on(self.weights.open()?)
     }
 
@@ -219,7 +220,7 @@ impl FinetuneArgs {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(super) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
         let depth = encoder.model.encoder.depth;
         let regular = &self.regular;
         let drop_path = match depth {
@@ -255,7 +256,7 @@ impl TrainArgs {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(super) fn begin(&self) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin(&self) -> Result<(Recipe, Start)> {
         let model = self.model.config("tiny")?;
         let regular = &self.regular;
         let strong = regular.is_strong();
@@ -286,7 +287,7 @@ impl TrainArgs {
 
 impl Encoder {
     /// One with random values.
-    pub(super) fn fresh(model: ModelConfig) -> Self {
+    pub(crate) fn fresh(model: ModelConfig) -> Self {
         let normalization = match model.channels {
             3 => NormalizationChoice::Imagenet,
             _ => NormalizationChoice::Measured,

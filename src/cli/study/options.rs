@@ -13,7 +13,7 @@ const RIVALS: [[&str; 2]; 3] =
 /// Options by their names, without the dashes.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, toml::Value>")]
-pub(super) struct Options(BTreeMap<String, Value>);
+pub(crate) struct Options(BTreeMap<String, Value>);
 
 /// What an option is given.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,12 +25,12 @@ enum Value {
 
 impl Options {
     /// Their names.
-    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         self.0.keys().cloned()
     }
 
     /// With those of `over` instead of one's own.
-    pub(super) fn overlaid(mut self, over: &Self) -> Self {
+    pub(crate) fn overlaid(mut self, over: &Self) -> Self {
         for (key, value) in &over.0 {
             for rivals in RIVALS.iter().filter(|rivals| rivals.contains(&key.as_str())) {
                 self.0.retain(|own, _| !rivals.contains(&own.as_str()));
@@ -41,13 +41,13 @@ impl Options {
     }
 
     /// Only those whose name `is_kept`.
-    pub(super) fn filtered(mut self, is_kept: impl Fn(&str) -> bool) -> Self {
+    pub(crate) fn filtered(mut self, is_kept: impl Fn(&str) -> bool) -> Self {
         self.0.retain(|key, _| is_kept(key));
         self
     }
 
     /// Words of a command line, ordered by name.
-    pub(super) fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         let word = |(key, value): (&String, &Value)| match value {
             Value::Switch(true) => Some(format!("--{key}")),
             Value::Switch(false) => None,

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use super::stop::{self, stop_on_interrupt};
-use super::study_file::StudyFile;
-use super::study_grid::{Cell, Grid};
-use super::study_report::{require_begun, write_report};
-use super::study_run::{Finished, Run};
-use super::{format, open};
+use crate::cli::format;
+use crate::cli::open::open;
+use crate::cli::stop::{self, stop_on_interrupt};
+use crate::cli::study::file::StudyFile;
+use crate::cli::study::grid::{Cell, Grid};
+use crate::cli::study::report::{require_begun, write_report};
+use crate::cli::study::run::{Finished, Run};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::program::{DeviceOptions, Opened};
@@ -28,7 +29,7 @@ Examples:
   webmae ablate studies/mask-ratio.toml --data CIFAR
   webmae ablate studies/mask-ratio.toml --data CIFAR --smoke
   webmae ablate studies/mask-ratio.toml --data CIFAR --only \"75 %\"")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// The study
     #[arg(value_name = "STUDY.toml")]
     study: PathBuf,
@@ -62,7 +63,7 @@ struct Ablation<'a> {
 }
 
 /// Runs what is not complete, and writes the report.
-pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let study = StudyFile::read(&args.study, args.smoke)?;
     let data = args.data.as_ref().or(study.data.as_ref()).ok_or_else(|| {
         Error::config(

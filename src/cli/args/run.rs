@@ -1,26 +1,19 @@
-//! Options that every training command has, and what they do with a run.
+//! Options that every training command has.
 
 use std::path::{Path, PathBuf};
 
-use super::memory_args::MemoryArgs;
-use super::progress::Progress;
-use super::stop::stop_on_interrupt;
-use super::{format, stop};
+use super::memory::MemoryArgs;
 use crate::data::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
-use crate::program::{DeviceOptions, Opened};
-use crate::report::fidelity::Fidelity;
-use crate::report::views::View;
 use crate::train::checkpoints;
-use crate::train::event::Outcome;
 use crate::train::recipe::{Length, Recipe};
-use crate::train::run::{Start, train};
+use crate::train::run::Start;
 use crate::train::run_folder::{next_free, read_config};
 
 /// What every training command has.
 #[derive(Debug, clap::Args)]
-pub(super) struct CommonArgs {
+pub(crate) struct CommonArgs {
     #[command(flatten)]
     pub run: RunArgs,
     #[command(flatten)]
@@ -33,7 +26,7 @@ pub(super) struct CommonArgs {
 
 /// Where a run lives, what it learns from and how long.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct RunArgs {
+pub(crate) struct RunArgs {
     /// Go on with the run in this folder, bit for bit
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub resume: Option<PathBuf>,
@@ -59,7 +52,7 @@ pub(super) struct RunArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Data")]
 #[group(conflicts_with = "resume")]
-pub(super) struct DataArgs {
+pub(crate) struct DataArgs {
     /// Held-out pictures [default: a val or test folder beside the data, else a part of it]
     #[arg(long, value_name = "PATH")]
     pub held_out: Option<String>,
@@ -103,7 +96,7 @@ enum CropChoice {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Recipe")]
 #[group(conflicts_with = "resume")]
-pub(super) struct RateArgs {
+pub(crate) struct RateArgs {
     /// Images per batch
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
@@ -134,7 +127,7 @@ pub(super) struct RateArgs {
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Output")]
 #[group(conflicts_with = "resume")]
-pub(super) struct OutputArgs {
+pub(crate) struct OutputArgs {
     /// Epochs between measurements on held-out pictures; 0 measures in the end only [default: 1, for
     /// synthetic 0.1]
     #[arg(long, value_name = "N")]
@@ -149,12 +142,12 @@ pub(super) struct OutputArgs {
 
 impl RunArgs {
     /// The length that was asked for.
-    pub(super) fn length(&self) -> Option<Length> {
+    pub(crate) fn length(&self) -> Option<Length> {
         self.steps.map(Length::Steps).or(self.epochs.map(Length::Epochs))
     }
 
     /// The folder asked for, or the next free `runs/DATA-KIND-NUMBER`.
-    pub(super) fn folder(&self, data: &str, kind: &str) -> PathBuf {
+    pub(crate) fn folder(&self, data: &str, kind: &str) -> PathBuf {
         self.out.clone().unwrap_or_else(|| {
             let name = Path::new(data).file_name().unwrap_or_default().to_string_lossy();
             let name = name.split(':').next().unwrap_or("data").to_owned();
@@ -167,7 +160,7 @@ impl RunArgs {
     ///
     /// # Errors
     /// [`Error::BadFile`] if there is no readable checkpoint, or the run is of another kind.
-    pub(super) fn resumed(
+    pub(crate) fn resumed(
         &self,
         folder: &Path,
         labels: bool,
@@ -202,7 +195,7 @@ impl RunArgs {
 
 impl DataArgs {
     /// What is done to each picture, where `random` is the random crop and `usual` that which nobody asked for.
-    pub(super) fn augment(&self, random: Crop, usual: Crop) -> Augment {
+    pub(crate) fn augment(&self, random: Crop, usual: Crop) -> Augment {
         let crop = match self.crop {
             None => usual,
             Some(CropChoice::Random) => random,
@@ -217,7 +210,7 @@ impl DataArgs {
 
 impl RateArgs {
     /// The warm-up of a run of `length`.
-    pub(super) fn warmup(&self, length: Length) -> Length {
+    pub(crate) fn warmup(&self, length: Length) -> Length {
         match (self.warmup_steps, self.warmup_epochs, length) {
             (Some(steps), ..) => Length::Steps(steps),
             (None, Some(epochs), _) => Length::Epochs(epochs),
@@ -225,69 +218,4 @@ impl RateArgs {
             (None, None, Length::Epochs(epochs)) => Length::Epochs(epochs / 10.0),
         }
     }
-}
-
-/// Runs `recipe` from `start`, shows its progress and says where everything is. After an interruption
-/// the program ends.
-pub(super) fn execute(recipe: &Recipe, start: Start, options: &DeviceOptions) -> Result<()> {
-    recipe.validate()?;
-    let folder = match &start {
-        Start::New(path, _) | Start::Resume(path, _) => path.clone(),
-    };
-    let opened = super::open(options)?;
-    let outcome = execute_on(&opened, recipe, start)?;
-    report(recipe, &folder, &outcome);
-    if !outcome.complete {
-        let command = if recipe.classify.is_some() { "finetune" } else { "pretrain" };
-        let shown = folder.display();
-        say!("stopped early; go on with: webmae {command} --resume {shown}");
-        std::process::exit(stop::INTERRUPTED);
-    }
-    match &recipe.classify {
-        None => say!("try it       webmae reconstruct --weights {} IMAGE", folder.display()),
-        Some(_) => say!("try it       webmae predict --weights {} IMAGE", folder.display()),
-    }
-    Ok(())
-}
-
-/// Runs `recipe` from `start` and shows its progress.
-pub(super) fn execute_on(opened: &Opened, recipe: &Recipe, start: Start) -> Result<Outcome> {
-    let stop = stop_on_interrupt()?;
-    let mut progress = Progress::new(opened);
-    let outcome = train(&opened.device, recipe, start, stop, &mut |event| progress.show(&event));
-    progress.finish();
-    outcome
-}
-
-fn report(recipe: &Recipe, folder: &Path, outcome: &Outcome) {
-    let Outcome { step, held_out_loss, .. } = *outcome;
-    say!("held-out loss {held_out_loss:.4} after {step} steps");
-    if let Some(Fidelity { model, harmonic, mean_color }) = outcome.fidelity {
-        let view = match recipe.model.norm_pix_loss {
-            true => format!(" ({})", View::honest(true).name()),
-            false => String::new(),
-        };
-        say!(
-            "hidden pixels model {model:.2} dB{view}, harmonic filling {harmonic:.2} dB, mean colour \
-             {mean_color:.2} dB"
-        );
-    }
-    if let Some(accuracy) = outcome.accuracy {
-        let whose = if recipe.classify.is_some() { "" } else { " of the probe" };
-        say!("held-out accuracy{whose} {:.2} %", 100.0 * accuracy);
-    }
-    say!(
-        "{} of training, {:.1} % of it waiting for data{}",
-        format::duration(outcome.seconds),
-        100.0 * outcome.waiting,
-        match outcome.skipped {
-            0 => String::new(),
-            n => format!("; {n} steps skipped because they were not finite"),
-        }
-    );
-    if let Some(picture) = &outcome.picture {
-        say!("picture      {}", picture.display());
-    }
-    say!("loss curve   {}", folder.join("loss.png").display());
-    say!("checkpoint   {}", outcome.checkpoint.display());
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pollster::block_on;
 use serde_json::json;
 
-use super::classifier_arg::{ClassifierArgs, OpenClassifier};
+use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
 use crate::data::{Augment, SourceOptions, open};
 use crate::error::Result;
 use crate::model::predict::{ranked, softmax};
@@ -17,7 +17,7 @@ use crate::program::DeviceOptions;
 Examples:
   webmae predict --weights runs/CIFAR-finetune-1 cat.png dog.jpg
   webmae predict --weights runs/PHOTOS-linprobe-1 --top 1 --json photo.jpg")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Pictures
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 /// Prints the most probable classes of each picture.
-pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let opened = args.classifier.open(options, args.images.len(), args.json)?;
     let batch = opened.predictor.batch();
     for images in args.images.chunks(batch) {

@@ -1,7 +1,9 @@
 //! `webmae knn`: how well features of unseen pictures find their class among labelled ones.
 
-use super::counter::Counter;
-use super::encoder_arg::{EncoderArgs, OpenEncoder, note};
+use crate::cli::args::encoder::{EncoderArgs, OpenEncoder};
+use crate::cli::counter::Counter;
+use crate::cli::open::open_device;
+use crate::cli::print::note;
 use crate::data::{Augment, open_split};
 use crate::error::{Error, Result};
 use crate::program::{Device, DeviceOptions};
@@ -17,7 +19,7 @@ by cosine similarity, closer ones counting more. Nothing is trained.
 Examples:
   webmae knn --weights runs/cifar-tiny-1 --data CIFAR
   webmae knn --weights runs/photos-small-1 --data PHOTOS --class-prefix imagenette- -k 10")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Labelled pictures: class folders, or CIFAR-10 batches
     #[arg(long, value_name = "PATH")]
     data: String,
@@ -42,7 +44,7 @@ pub(super) struct Args {
 }
 
 /// What the neighbours found.
-pub(super) struct Measured {
+pub(crate) struct Measured {
     classes: usize,
     train_images: usize,
     held_out_images: usize,
@@ -53,9 +55,9 @@ pub(super) struct Measured {
 }
 
 /// Prints top-1 and top-5 accuracy.
-pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let Measured { classes, train_images, held_out_images, top1, top5 } =
-        args.measure(|| super::open_device(options))?;
+        args.measure(|| open_device(options))?;
     if args.json {
         let result = serde_json::json!({
             "neighbours": args.neighbours, "temperature": args.temperature, "classes": classes,
@@ -80,7 +82,7 @@ impl Args {
     ///
     /// # Errors
     /// Names the option that cannot be used.
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             let problem = format!("must be above 0, got {}", self.temperature);
             return Err(Error::config("--temperature", problem));
@@ -92,7 +94,7 @@ impl Args {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(super) fn measure(&self, device: impl FnOnce() -> Result<Device>) -> Result<Measured> {
+    pub(crate) fn measure(&self, device: impl FnOnce() -> Result<Device>) -> Result<Measured> {
         self.validate()?;
         let opened = self.encoder.open(device, self.json)?;
         let source_options = opened.source_options(self.class_prefix.as_deref());

@@ -1,11 +1,12 @@
 //! `webmae plan`: the costs of a training step, without training.
 
-use super::format::{bytes, count, flops, parse_bytes};
-use super::memory_args::MemoryArgs;
-use super::model_args::{ModelArgs, size};
-use super::open_device;
+use crate::cli::args::memory::MemoryArgs;
+use crate::cli::args::model::{ModelArgs, size};
+use crate::cli::format::{bytes, count, flops, parse_bytes};
+use crate::cli::open::open_device;
+use crate::cli::print::print_json;
 use crate::config::{ModelConfig, StackConfig};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{DEFAULT_MAX_BINDING, Precision, Processor};
 use crate::program::{DeviceChoice, DeviceOptions};
 use crate::train::estimate::{Estimate, Limits, Request, fitting_estimate};
@@ -22,7 +23,7 @@ Examples:
   webmae plan --preset vit-l --batch-size 64 --vram 8GiB
   webmae plan --preset vit-l --batch-size 64 --vram 8GiB --recompute --precision f16
   webmae plan --preset small --image-size 96x160 --batch-size 32 --grad-accum 8 --json")]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// Images per batch
@@ -44,7 +45,7 @@ pub(super) struct Args {
 }
 
 /// Prints the plan, or refuses.
-pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let config = args.model.config("tiny")?;
     let mut limits = Limits {
         target: Processor::Gpu.into(),
@@ -67,8 +68,7 @@ pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         let json = serde_json::json!({
             "model": config, "estimate": estimate, "max_binding": limits.max_binding,
         });
-        let text = serde_json::to_string_pretty(&json);
-        say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
+        print_json(&json)?;
     } else {
         print_table(&config, &estimate, limits);
         if request.precision == Precision::F32 {

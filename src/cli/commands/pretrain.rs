@@ -2,9 +2,10 @@
 
 use clap::ValueEnum;
 
-use super::memory_args::MemoryArgs;
-use super::model_args::ModelArgs;
-use super::run_args::{CommonArgs, execute};
+use crate::cli::args::memory::MemoryArgs;
+use crate::cli::args::model::ModelArgs;
+use crate::cli::args::run::CommonArgs;
+use crate::cli::execute::execute;
 use crate::config::ModelConfig;
 use crate::data::{Augment, Crop, Normalization, SourceOptions, open_split};
 use crate::error::Result;
@@ -31,7 +32,7 @@ Without --data it trains on `synthetic` pictures; it takes 100 epochs (2200 step
 
 A run's folder holds config.json, metrics.jsonl, TensorBoard events, loss.png,
 reconstructions.png and checkpoints. Ctrl-C saves and says how to go on.")]
-pub(super) struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     common: CommonArgs,
     #[command(flatten)]
@@ -123,7 +124,7 @@ enum Statistics {
 }
 
 /// Trains, and says where everything is.
-pub(super) fn run(args: &Args, device: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, device: &DeviceOptions) -> Result<()> {
     let (recipe, start) = match &args.common.run.resume {
         Some(folder) => args.common.run.resumed(folder, false, &args.memory)?,
         None => args.begin()?,
@@ -136,7 +137,7 @@ impl Args {
     ///
     /// # Errors
     /// Names the option that cannot be used.
-    pub(super) fn begin(&self) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin(&self) -> Result<(Recipe, Start)> {
         let CommonArgs { run, data: pictures, rate, output } = &self.common;
         let masked = &self.masked;
         let model = self.model.config("tiny")?;

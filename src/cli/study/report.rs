@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::format;
-use super::study_file::{Command, StudyFile};
-use super::study_grid::{Cell, Grid};
-use super::study_run::Finished;
+use super::file::{Command, StudyFile};
+use super::grid::{Cell, Grid};
+use super::run::Finished;
+use crate::cli::format;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::report::study::{Case, Study};
@@ -18,7 +18,7 @@ use crate::train::run_folder::read_config;
 ///
 /// # Errors
 /// [`Error::Io`] if they cannot be written, [`Error::BadFile`] if a result cannot be read.
-pub(super) fn write_report(
+pub(crate) fn write_report(
     study: &StudyFile,
     grid: &Grid,
     out: &Path,
@@ -138,7 +138,7 @@ fn is_shared(grid: &Grid, at: usize) -> bool {
 ///
 /// # Errors
 /// [`Error::BadFile`] if the study was never begun.
-pub(super) fn require_begun(out: &Path) -> Result<()> {
+pub(crate) fn require_begun(out: &Path) -> Result<()> {
     if out.is_dir() {
         return Ok(());
     }

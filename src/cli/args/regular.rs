@@ -1,6 +1,6 @@
 //! Options that regularise training with labels: AdamW's, augmentation, mixing, drop-path.
 
-use super::run_args::DataArgs;
+use super::run::DataArgs;
 use crate::data::Augment;
 use crate::data::erasing::RandomErasing;
 use crate::data::mix::Mix;
@@ -13,7 +13,7 @@ use crate::train::recipe::Classify;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Regularisation")]
 #[group(conflicts_with = "resume")]
-pub(super) struct RegularArgs {
+pub(crate) struct RegularArgs {
     /// What the switches below are by default
     #[arg(long, value_enum, default_value_t = RegularRecipe::Strong)]
     recipe: RegularRecipe,
@@ -66,7 +66,7 @@ struct RandAugmentArg(Option<RandAugment>);
 
 impl RegularArgs {
     /// Whether defaults are the paper's.
-    pub(super) fn is_strong(&self) -> bool {
+    pub(crate) fn is_strong(&self) -> bool {
         self.recipe == RegularRecipe::Strong
     }
 
@@ -76,7 +76,7 @@ impl RegularArgs {
     }
 
     /// The full classifier with this regularisation, of no classes yet, trained whole.
-    pub(super) fn classify(&self, pool: Pool, drop_path: f32) -> Classify {
+    pub(crate) fn classify(&self, pool: Pool, drop_path: f32) -> Classify {
         let paper = Mix::paper();
         Classify {
             pool,
@@ -97,7 +97,7 @@ impl RegularArgs {
     }
 
     /// What is done to each picture.
-    pub(super) fn augment(&self, data: &DataArgs) -> Augment {
+    pub(crate) fn augment(&self, data: &DataArgs) -> Augment {
         let random = Augment::classify().crop;
         let paper = RandomErasing::paper();
         let probability = self.or(self.erasing, paper.probability);
@@ -110,7 +110,7 @@ impl RegularArgs {
     }
 
     /// AdamW, with the decay and second beta of the command's recipe.
-    pub(super) fn optimizer(&self, weight_decay: f32, beta2: f32) -> Optimizer {
+    pub(crate) fn optimizer(&self, weight_decay: f32, beta2: f32) -> Optimizer {
         Optimizer::AdamW(AdamW {
             beta1: self.beta1,
             beta2: self.beta2.unwrap_or(beta2),

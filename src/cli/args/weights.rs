@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::encoder_arg::note;
-use super::model_args::{parse_size, size};
+use super::model::{parse_size, size};
+use crate::cli::print::note;
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ use crate::weights::{
 #[command(
     next_help_heading = "Where the weights do not say (checkpoints of webmae say everything)"
 )]
-pub(super) struct OverrideArgs {
+pub(crate) struct OverrideArgs {
     /// The encoder's attention heads
     #[arg(long, value_name = "N", value_parser = size())]
     heads: Option<u32>,
@@ -55,7 +55,7 @@ pub(super) struct OverrideArgs {
 }
 
 /// Trained weights with all that is known of them.
-pub(super) struct Weights {
+pub(crate) struct Weights {
     /// The file that was read.
     pub file: PathBuf,
     /// Whose names it has, or that it is a checkpoint.
@@ -78,7 +78,7 @@ pub(super) struct Weights {
 
 /// Where weights come from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// A training run's checkpoint.
     Checkpoint {
         /// Steps done.
@@ -94,7 +94,7 @@ impl OverrideArgs {
     ///
     /// # Errors
     /// Names the file, what is wrong with it, and what would be accepted.
-    pub(super) fn open(&self, path: &Path) -> Result<Weights> {
+    pub(crate) fn open(&self, path: &Path) -> Result<Weights> {
         if !path.exists() {
             let problem = "does not exist; give a run folder, a checkpoint, a weights file \
                            (.safetensors, .pth) or a Hugging Face folder";
@@ -131,7 +131,7 @@ impl OverrideArgs {
     ///
     /// # Errors
     /// Names the file, what it lacks, and what would be accepted.
-    pub(super) fn open_for(
+    pub(crate) fn open_for(
         &self,
         path: &Path,
         needed: FileKind,
@@ -206,7 +206,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::BadFile`] says what the file holds and which kind is needed.
-    pub(super) fn require_decoder(&self) -> Result<()> {
+    pub(crate) fn require_decoder(&self) -> Result<()> {
         self.kind.require(FileKind::Mae).map_err(|e| e.in_file(&self.file))
     }
 
@@ -214,7 +214,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Config`] if none are known for this number of channels.
-    pub(super) fn normalization(&self) -> Result<(Normalization, &'static str)> {
+    pub(crate) fn normalization(&self) -> Result<(Normalization, &'static str)> {
         match &self.normalization {
             Some(normalization) => Ok((normalization.clone(), "the weights' own")),
             None if self.config.channels == 3 => {

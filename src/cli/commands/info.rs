@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::format::{bytes, count};
-use super::weights_arg::{Origin, OverrideArgs, Weights};
+use crate::cli::args::weights::{Origin, OverrideArgs, Weights};
+use crate::cli::format::{bytes, count};
+use crate::cli::print::print_json;
 use crate::config::PatchTarget;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterSummary, list_adapters};
@@ -18,7 +19,7 @@ Examples:
   webmae info                      adapters, their limits and features
   webmae info runs/pretrain-1      the newest checkpoint of a run
   webmae info mae_pretrain_vit_base.pth")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
     path: Option<PathBuf>,
     /// Print JSON
@@ -29,7 +30,7 @@ pub(super) struct Args {
 }
 
 /// Prints adapters or weights.
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     match &args.path {
         None => adapters(args.json),
         Some(path) => weights(&args.overrides.open(path)?, args.json),
@@ -191,11 +192,5 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
     for (use_, possible, how) in uses(weights) {
         say!("  {:<4}{use_}: {how}", if possible { "yes" } else { "no" });
     }
-    Ok(())
-}
-
-fn print_json(value: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(value);
-    say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
     Ok(())
 }

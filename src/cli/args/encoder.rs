@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::weights_arg::OverrideArgs;
+use super::weights::OverrideArgs;
+use crate::cli::print::note;
 use crate::config::ModelConfig;
 use crate::data::{Normalization, SourceOptions};
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::weights::FileKind;
 
 /// Which encoder, and how its tokens become one feature.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct EncoderArgs {
+pub(crate) struct EncoderArgs {
     /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
@@ -30,7 +31,7 @@ pub(super) struct EncoderArgs {
 }
 
 /// An encoder on a device.
-pub(super) struct OpenEncoder {
+pub(crate) struct OpenEncoder {
     device: Device,
     config: ModelConfig,
     store: ParamStore,
@@ -47,7 +48,7 @@ impl EncoderArgs {
     ///
     /// # Errors
     /// Names the file or option, and the mend.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         device: impl FnOnce() -> Result<Device>,
         quiet: bool,
@@ -71,22 +72,15 @@ impl EncoderArgs {
     }
 }
 
-/// Prints a line, unless only the result is wanted.
-pub(super) fn note(quiet: bool, line: impl FnOnce() -> String) {
-    if !quiet {
-        say!("{}", line());
-    }
-}
-
 impl OpenEncoder {
     /// The encoder.
-    pub(super) fn encoder(&self) -> Encoder<'_> {
+    pub(crate) fn encoder(&self) -> Encoder<'_> {
         let Self { device, config, store, normalization, .. } = self;
         Encoder { device, config, store, normalization }
     }
 
     /// How its pictures are read, of class folders those whose name starts with `class_prefix`.
-    pub(super) fn source_options(&self, class_prefix: Option<&str>) -> SourceOptions {
+    pub(crate) fn source_options(&self, class_prefix: Option<&str>) -> SourceOptions {
         SourceOptions::for_model(&self.config, class_prefix)
     }
 }

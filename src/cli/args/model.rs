@@ -11,7 +11,7 @@ const MAX_SIZE: i64 = 65_536;
 /// A preset and what differs from it.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Model")]
-pub(super) struct ModelArgs {
+pub(crate) struct ModelArgs {
     /// Sizes to begin with: tiny (32², patch 4), small (96², patch 8), vit-b, vit-l (224², patch
     /// 16), vit-h (224², patch 14), plain (256², patch 32) [default: tiny]
     #[arg(long, value_name = "NAME")]
@@ -106,7 +106,7 @@ struct StackArgs {
 
 impl ModelArgs {
     /// The preset's name.
-    pub(super) fn preset_name<'a>(&'a self, default_preset: &'a str) -> &'a str {
+    pub(crate) fn preset_name<'a>(&'a self, default_preset: &'a str) -> &'a str {
         self.preset.as_deref().unwrap_or(default_preset)
     }
 
@@ -114,7 +114,7 @@ impl ModelArgs {
     ///
     /// # Errors
     /// [`Error::Config`] for a preset that does not exist.
-    pub(super) fn picture(&self, default_preset: &str) -> Result<([usize; 2], usize)> {
+    pub(crate) fn picture(&self, default_preset: &str) -> Result<([usize; 2], usize)> {
         let preset = ModelConfig::preset(self.preset_name(default_preset))?;
         let channels = self.channels.map_or(preset.channels, |n| n as usize);
         Ok((self.image_size.unwrap_or(preset.image_size), channels))
@@ -124,7 +124,7 @@ impl ModelArgs {
     ///
     /// # Errors
     /// [`Error::Config`] names the option, its value and what would be accepted.
-    pub(super) fn config(&self, default_preset: &str) -> Result<ModelConfig> {
+    pub(crate) fn config(&self, default_preset: &str) -> Result<ModelConfig> {
         let mut config = ModelConfig::preset(self.preset_name(default_preset))?;
         if let Some(variant) = self.variant {
             config.variant = variant;
@@ -241,12 +241,12 @@ fn name_option(error: Error) -> Error {
 }
 
 /// Parser of a positive number that keeps products of sizes computable.
-pub(super) fn size() -> clap::builder::RangedI64ValueParser<u32> {
+pub(crate) fn size() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=MAX_SIZE)
 }
 
 /// Parses `N` or `HxW`.
-pub(super) fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
+pub(crate) fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
     let side = |text: &str| match text.trim().parse::<usize>() {
         Ok(side) if (1..=MAX_SIDE).contains(&side) => Ok(side),
         _ => Err(format!("{text:?} is no number of pixels from 1 to {MAX_SIDE}; write N or HxW")),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::weights_arg::OverrideArgs;
+use crate::cli::args::weights::OverrideArgs;
 use crate::error::{Error, Result};
 use crate::files::safetensors::{self, Precision};
 use crate::weights::{describe, hugging_face};
@@ -14,7 +14,7 @@ Examples:
   webmae export --weights runs/pretrain-1 --out my-vit-mae
       then in Python: ViTMAEForPreTraining.from_pretrained(\"my-vit-mae\")
   webmae export --weights runs/pretrain-1 --format webmae --f16 --out model.safetensors")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
@@ -40,7 +40,7 @@ enum FormatArg {
 }
 
 /// Writes the weights.
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
     let weights = args.overrides.open(&args.weights)?;
     if args.format == FormatArg::HuggingFace || weights.head.is_none() {
         weights.require_decoder()?;

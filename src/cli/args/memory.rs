@@ -4,7 +4,7 @@ use crate::kernels::Precision;
 
 /// What a step keeps on the device.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub(super) struct MemoryArgs {
+pub(crate) struct MemoryArgs {
     /// Keep only the inputs of transformer blocks and compute what lies inside again for the backward
     /// pass: much less memory, a fifth more work, the same results; a resumed run may change it
     #[arg(long, value_name = "BOOL", help_heading = "Memory")]
@@ -20,12 +20,12 @@ pub(super) struct MemoryArgs {
 
 impl MemoryArgs {
     /// Whether to recompute, where a run of the past says `before`.
-    pub(super) fn recompute(&self, before: bool) -> bool {
+    pub(crate) fn recompute(&self, before: bool) -> bool {
         self.recompute.unwrap_or(before)
     }
 
     /// The precision, where a run of the past says `before`.
-    pub(super) fn precision(&self, before: Precision) -> Precision {
+    pub(crate) fn precision(&self, before: Precision) -> Precision {
         self.precision.unwrap_or(before)
     }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::study_options::Options;
+use super::options::Options;
 use crate::error::{Error, Result};
 
 /// Commands that runs of a study are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Learns without labels.
     Pretrain,
     /// Measures by a linear layer on frozen features.
@@ -27,7 +27,7 @@ pub(super) enum Command {
 /// A study.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct StudyFile {
+pub(crate) struct StudyFile {
     /// The heading.
     pub title: String,
     /// What is varied.
@@ -56,7 +56,7 @@ pub(super) struct StudyFile {
 /// A column.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Measure {
+pub(crate) struct Measure {
     /// Its heading.
     pub name: String,
     /// What measures it.
@@ -68,7 +68,7 @@ pub(super) struct Measure {
 /// A row.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Case {
+pub(crate) struct Case {
     /// Its heading.
     pub label: String,
     /// Its place on the axis.
@@ -125,7 +125,7 @@ impl StudyFile {
     ///
     /// # Errors
     /// [`Error::BadFile`] names the key or the label, and the mend.
-    pub(super) fn read(path: &Path, smoke: bool) -> Result<Self> {
+    pub(crate) fn read(path: &Path, smoke: bool) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         Self::parse(&text, smoke).map_err(|problem| Error::bad_file(path, problem))
     }
@@ -150,7 +150,7 @@ impl StudyFile {
     ///
     /// # Errors
     /// Names the labels that there are.
-    pub(super) fn position(&self, label: &str) -> Result<usize> {
+    pub(crate) fn position(&self, label: &str) -> Result<usize> {
         self.case.iter().position(|case| case.label == label).ok_or_else(|| {
             let labels: Vec<&str> = self.case.iter().map(|case| case.label.as_str()).collect();
             Error::config("--only", format!("no case {label:?}; one of: {}", labels.join(", ")))
@@ -158,7 +158,7 @@ impl StudyFile {
     }
 
     /// Options of a run of `command` for `case`, with those of the measure that it is for.
-    pub(super) fn options(
+    pub(crate) fn options(
         &self,
         case: &Case,
         command: Command,
@@ -226,7 +226,7 @@ impl StudyFile {
 
 impl Case {
     /// Names of the options of pre-training that it sets itself.
-    pub(super) fn own_pretrain_options(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn own_pretrain_options(&self) -> impl Iterator<Item = String> {
         self.table(Command::Pretrain).into_iter().flat_map(Options::names)
     }
 }
@@ -235,7 +235,7 @@ impl Command {
     const ALL: [Self; 5] = [Self::Pretrain, Self::Linprobe, Self::Finetune, Self::Knn, Self::Train];
 
     /// As on the command line.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pretrain => "pretrain",
             Self::Linprobe => "linprobe",

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::counter::Counter;
-use super::encoder_arg::EncoderArgs;
+use crate::cli::args::encoder::EncoderArgs;
+use crate::cli::counter::Counter;
+use crate::cli::open::open_device;
 use crate::data::{Augment, ImageSource, open};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
@@ -26,7 +27,7 @@ cropped in the centre to the model's size.
 Examples:
   webmae embed --weights runs/photos-small-1 --data PHOTOS --out photos.npy
   webmae embed --weights vit-mae-base/ --data PHOTOS --pool mean --out photos.safetensors")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Pictures: a folder (flat, or of class folders), CIFAR-10 batches, or one picture
     #[arg(long, value_name = "PATH")]
     data: String,
@@ -41,7 +42,7 @@ pub(super) struct Args {
 }
 
 /// Writes the features.
-pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let ending = args.out.extension().and_then(|ending| ending.to_str());
     let write = match ending {
         Some("npy") => write_npy,
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
             return Err(Error::config("--out", problem));
         }
     };
-    let opened = args.encoder.open(|| super::open_device(options), false)?;
+    let opened = args.encoder.open(|| open_device(options), false)?;
     let source = open(&args.data, &opened.source_options(args.class_prefix.as_deref()))?;
     say!("{}", source.describe());
     let counter = Counter::new(source.len(), "pictures");

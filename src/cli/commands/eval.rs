@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::classifier_arg::{ClassifierArgs, OpenClassifier};
-use super::counter::Counter;
-use super::encoder_arg::note;
+use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
+use crate::cli::counter::Counter;
+use crate::cli::print::note;
 use crate::data::split::{Subset, open_held_out, with_classes};
 use crate::data::{ImageSource, SourceOptions};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ Classes are matched by name where the weights know their names, else by their or
 Examples:
   webmae eval --weights runs/CIFAR-finetune-1 --data CIFAR
   webmae eval --weights runs/PHOTOS-linprobe-1 --data PHOTOS/val --out results/")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Labelled pictures: class folders, or CIFAR-10 batches; of a data set with a held-out part, that part
     #[arg(long, value_name = "PATH")]
     data: String,
@@ -40,7 +40,7 @@ pub(super) struct Args {
 }
 
 /// Prints accuracies and writes the confusion matrix.
-pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let opened = args.classifier.open(options, usize::MAX, args.json)?;
     let source_options = SourceOptions::for_model(&opened.config, args.class_prefix.as_deref());
     let (source, how) = open_held_out(&args.data, &source_options)?;

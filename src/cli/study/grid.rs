@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::study_file::{Case, Command, StudyFile};
-use super::study_options::Options;
-use super::study_run::Run;
+use super::file::{Case, Command, StudyFile};
+use super::options::Options;
+use super::run::Run;
 use crate::error::{Error, Result};
 
 /// Options of pre-training that say what the encoder is: training without it takes them over.
@@ -26,7 +26,7 @@ const LENGTH_AND_RATE: [&str; 7] =
     ["epochs", "steps", "warmup-epochs", "warmup-steps", "lr", "blr", "min-lr"];
 
 /// A case with a seed.
-pub(super) struct Cell {
+pub(crate) struct Cell {
     /// The case's place in the study.
     pub case: usize,
     /// The seed of all its runs.
@@ -38,7 +38,7 @@ pub(super) struct Cell {
 }
 
 /// Everything that a study runs.
-pub(super) struct Grid {
+pub(crate) struct Grid {
     /// Runs; what one needs comes before it.
     pub runs: Vec<Run>,
     /// All cases with the first seed, then all with the second, …
@@ -59,7 +59,7 @@ struct Builder<'a> {
 
 impl Cell {
     /// Its runs.
-    pub(super) fn runs(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn runs(&self) -> impl Iterator<Item = usize> {
         self.pretrain.into_iter().chain(self.measures.iter().copied().flatten())
     }
 }
@@ -69,7 +69,7 @@ impl Grid {
     ///
     /// # Errors
     /// [`Error::BadFile`] names the run whose options its command does not take.
-    pub(super) fn new(study: &StudyFile, file: &Path, data: &str, out: &Path) -> Result<Self> {
+    pub(crate) fn new(study: &StudyFile, file: &Path, data: &str, out: &Path) -> Result<Self> {
         let mut builder = Builder {
             file,
             data,

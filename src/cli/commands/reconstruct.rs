@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use pollster::block_on;
 
-use super::open_device;
-use super::weights_arg::OverrideArgs;
+use crate::cli::args::weights::OverrideArgs;
+use crate::cli::open::open_device;
 use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::decode::{DecodeOptions, decode_file};
 use crate::data::{Augment, Normalization};
@@ -41,7 +41,7 @@ Examples:
   webmae reconstruct --weights runs/pretrain-1 cat.jpg dog.jpg --out grid.png
   webmae reconstruct --weights vit-mae-base/ cat.jpg --mask-ratio 0.9 --seed 3
   webmae reconstruct --weights runs/pretrain-1 cat.jpg --mask mask.txt --view all")]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// Pictures: JPEG, PNG, WebP, BMP, GIF
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -92,7 +92,7 @@ impl ViewArg {
 }
 
 /// Draws the picture and prints of each image its loss and how close it is on hidden pixels.
-pub(super) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let (weights, normalization, whose) =
         args.overrides.open_for(&args.weights, FileKind::Mae, false)?;
     let (config, noise) = args.masked(&weights.config)?;

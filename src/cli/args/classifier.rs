@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::encoder_arg::note;
-use super::weights_arg::{Origin, OverrideArgs, Weights};
+use super::weights::{Origin, OverrideArgs, Weights};
+use crate::cli::open::open_device;
+use crate::cli::print::note;
 use crate::config::{ModelConfig, Variant};
 use crate::data::Normalization;
 use crate::error::{Error, Result};
@@ -16,7 +17,7 @@ use crate::weights::{FileKind, Format, hugging_face};
 
 /// Which classifier.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct ClassifierArgs {
+pub(crate) struct ClassifierArgs {
     /// Run folder of linprobe, finetune or train, checkpoint, weights file (.safetensors, .pth) or Hugging
     /// Face folder
     #[arg(long, value_name = "PATH")]
@@ -29,7 +30,7 @@ pub(super) struct ClassifierArgs {
 }
 
 /// A classifier on a device.
-pub(super) struct OpenClassifier {
+pub(crate) struct OpenClassifier {
     /// The network.
     pub predictor: Predictor,
     /// Its model.
@@ -46,7 +47,7 @@ impl ClassifierArgs {
     ///
     /// # Errors
     /// Names the file or option, and the mend.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         options: &DeviceOptions,
         most: usize,
@@ -65,7 +66,7 @@ impl ClassifierArgs {
             learned_positions: false,
             drop_path: 0.0,
         };
-        let device = super::open_device(options)?;
+        let device = open_device(options)?;
         let layout = ParamLayout::new(config.params(), device.max_binding());
         let store = ParamStore::new(&device, layout, false)?;
         store.load(Role::Value, &weights.tensors)?;
@@ -82,7 +83,7 @@ impl ClassifierArgs {
 
 impl OpenClassifier {
     /// The name of a class, or its number.
-    pub(super) fn class_name(&self, class: usize) -> String {
+    pub(crate) fn class_name(&self, class: usize) -> String {
         match &self.class_names {
             Some(names) => names[class].clone(),
             None => format!("class {class}"),

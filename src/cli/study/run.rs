@@ -8,11 +8,13 @@ use std::time::Instant;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use super::memory_args::MemoryArgs;
-use super::run_args::{RunArgs, execute_on};
-use super::study_file::Command;
-use super::supervised::{Encoder, FinetuneArgs, LinprobeArgs, TrainArgs};
-use super::{knn, pretrain};
+use super::file::Command;
+use crate::cli::args::memory::MemoryArgs;
+use crate::cli::args::run::RunArgs;
+use crate::cli::commands::knn;
+use crate::cli::commands::pretrain;
+use crate::cli::commands::supervised::{Encoder, FinetuneArgs, LinprobeArgs, TrainArgs};
+use crate::cli::execute::execute_on;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
@@ -21,7 +23,7 @@ use crate::train::recipe::Recipe;
 use crate::train::run::Start;
 
 /// A run.
-pub(super) struct Run {
+pub(crate) struct Run {
     /// Case, seed and what it does.
     pub name: String,
     /// What it is said with, without the folders.
@@ -45,7 +47,7 @@ enum Line {
 
 /// What is left of a complete run, `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Finished {
+pub(crate) struct Finished {
     /// Share of held-out pictures classified correctly, where there is a classifier.
     pub accuracy: Option<f64>,
     /// Loss on held-out pictures, where something was trained.
@@ -61,7 +63,7 @@ impl Run {
     ///
     /// # Errors
     /// Names the run and the option that its command does not take.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: String,
         command: Command,
         words: Vec<String>,
@@ -86,7 +88,7 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::BadFile`] if that cannot be read.
-    pub(super) fn finished(&self) -> Result<Option<Finished>> {
+    pub(crate) fn finished(&self) -> Result<Option<Finished>> {
         let path = self.result();
         if !path.exists() {
             return Ok(None);
@@ -102,7 +104,7 @@ impl Run {
     ///
     /// # Errors
     /// Names the option that cannot be used.
-    pub(super) fn check(&self, model: Option<&ModelConfig>) -> Result<Option<ModelConfig>> {
+    pub(crate) fn check(&self, model: Option<&ModelConfig>) -> Result<Option<ModelConfig>> {
         let encoder = || Encoder::fresh(model.expect("of the run that it needs").clone());
         let (recipe, _) = match &self.line {
             Line::Pretrain(args) => args.begin()?,
@@ -119,7 +121,7 @@ impl Run {
     ///
     /// # Errors
     /// What its command fails with.
-    pub(super) fn execute(&self, opened: &Opened) -> Result<Option<Finished>> {
+    pub(crate) fn execute(&self, opened: &Opened) -> Result<Option<Finished>> {
         let finished = match &self.line {
             Line::Knn(args) => {
                 let began = Instant::now();
