@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::record::{Record, WorkloadResult};
+use super::record::{BenchRecord, WorkloadResult};
 use super::workload::Mode;
 
 /// Speed of one workload and mode in two runs.
@@ -45,13 +45,13 @@ impl Ratio {
 }
 
 /// Every result of `now` that `saved` has as well, in `now`'s order.
-pub fn ratios(saved: &Record, now: &Record) -> Vec<Ratio> {
+pub fn ratios(saved: &BenchRecord, now: &BenchRecord) -> Vec<Ratio> {
     let pair = |now: &WorkloadResult| Some(Ratio::of(saved.find(&now.workload, now.mode)?, now));
     now.results.iter().filter_map(pair).collect()
 }
 
 /// What differs between the runs besides their speed, one sentence each.
-pub fn differences(saved: &Record, now: &Record) -> Vec<String> {
+pub fn differences(saved: &BenchRecord, now: &BenchRecord) -> Vec<String> {
     let mut found = Vec::new();
     let mut note = |what: &str, saved: &str, now: &str| {
         if saved != now {
@@ -61,7 +61,8 @@ pub fn differences(saved: &Record, now: &Record) -> Vec<String> {
     note("adapter", &saved.adapter.name, &now.adapter.name);
     note("graphics API", &saved.adapter.backend, &now.adapter.backend);
     note("driver", &saved.adapter.driver, &now.adapter.driver);
-    let matrices = |record: &Record| record.cooperative_matrices.clone().unwrap_or("none".into());
+    let matrices =
+        |record: &BenchRecord| record.cooperative_matrices.clone().unwrap_or("none".into());
     note("use of cooperative matrices", &matrices(saved), &matrices(now));
     for result in &now.results {
         let (name, mode) = (&result.workload, result.mode);

@@ -1,10 +1,10 @@
 //! The tables of measured workloads.
 
 use super::profile::Profile;
-use super::record::{Record, WorkloadResult};
+use super::record::{BenchRecord, WorkloadResult};
 
 /// What was measured on, and the columns' names.
-pub(crate) fn head(record: &Record) {
+pub(crate) fn head(record: &BenchRecord) {
     let (adapter, gemm) = (&record.adapter, record.gemm);
     say!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
     if let Some(matrices) = &record.cooperative_matrices {

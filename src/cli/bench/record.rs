@@ -14,12 +14,12 @@ use crate::files::atomic_write;
 use crate::kernels::Precision;
 use crate::program::{Device, DeviceSummary};
 
-/// How to make a file that [`Record::load`] reads, for messages.
+/// How to make a file that [`BenchRecord::load`] reads, for messages.
 const MEND: &str = "save a run first: webmae bench --save FILE";
 
 /// A run of some workloads on one adapter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct BenchRecord {
     /// Version of this program.
     pub webmae: String,
     /// What it ran on.
@@ -96,7 +96,7 @@ pub struct WorkloadResult {
     pub profile: Option<Profile>,
 }
 
-impl Record {
+impl BenchRecord {
     /// A run on `device` without results yet, whose best matrix product did `gflops`.
     pub fn new(device: &Device, gflops: f64) -> Self {
         let DeviceSummary { name, backend, kind, driver } = device.summary();
@@ -202,7 +202,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A run of W1 with these modes and milliseconds per step.
-    pub fn record(results: &[(Mode, f64)]) -> Record {
+    pub fn record(results: &[(Mode, f64)]) -> BenchRecord {
         let result = |&(mode, ms_per_step): &(Mode, f64)| WorkloadResult {
             workload: "W1".to_owned(),
             mode,
@@ -223,7 +223,7 @@ pub(super) mod tests {
             profile: None,
         };
         let word = str::to_owned;
-        Record {
+        BenchRecord {
             webmae: word("0.1.0"),
             adapter: Adapter {
                 name: word("Some GPU"),
@@ -241,12 +241,12 @@ pub(super) mod tests {
     fn what_is_saved_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
-        Record::check_target(&path).unwrap();
+        BenchRecord::check_target(&path).unwrap();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "the check leaves nothing");
         let mut saved = record(&[(Mode::Forward, 2.5), (Mode::Train, 8.0)]);
         saved.results[1].profile = Some(Profile { kernels: Vec::new(), slowest: Vec::new() });
         saved.save(&path).unwrap();
-        let loaded = Record::load(&path).unwrap();
+        let loaded = BenchRecord::load(&path).unwrap();
         assert_eq!(loaded, saved);
         assert_eq!(loaded.find("W1", Mode::Train).unwrap().ms_per_step, 8.0);
         assert!(loaded.find("W2", Mode::Train).is_none());
@@ -257,7 +257,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
         let refused = |path: &Path, words: &str| {
-            let message = Record::load(path).unwrap_err().to_string();
+            let message = BenchRecord::load(path).unwrap_err().to_string();
             let named = message.starts_with(path.to_str().unwrap());
             assert!(named && message.contains(words) && message.contains(MEND), "{message}");
         };
@@ -278,7 +278,7 @@ pub(super) mod tests {
     #[test]
     fn a_target_that_cannot_be_written_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let problem = |path: &Path| Record::check_target(path).unwrap_err().to_string();
+        let problem = |path: &Path| BenchRecord::check_target(path).unwrap_err().to_string();
         assert!(problem(folder.path()).contains("is a folder"));
         let nowhere = folder.path().join("missing/run.json");
         let message = problem(&nowhere);

@@ -10,7 +10,7 @@ use crate::cli::stop::{self, stop_on_interrupt};
 use crate::cli::study::file::StudyFile;
 use crate::cli::study::grid::{Cell, Grid};
 use crate::cli::study::report::{require_begun, write_report};
-use crate::cli::study::run::{Finished, Run};
+use crate::cli::study::run::{Finished, StudyRun};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::program::{DeviceOptions, Opened};
@@ -217,7 +217,7 @@ impl Ablation<'_> {
     }
 }
 
-fn found(run: &Run, finished: &Finished) -> String {
+fn found(run: &StudyRun, finished: &Finished) -> String {
     let loss = finished.held_out_loss.map(|loss| format!("held-out loss {loss:.4}"));
     let found = match finished.accuracy {
         Some(accuracy) => format!("{:.2} %", 100.0 * accuracy),

@@ -8,7 +8,7 @@ use crate::cli::bench::args::Args;
 use crate::cli::bench::compare::Ratio;
 use crate::cli::bench::gemm::best_gflops;
 use crate::cli::bench::measure::measure;
-use crate::cli::bench::record::{Record, WorkloadResult};
+use crate::cli::bench::record::{BenchRecord, WorkloadResult};
 use crate::cli::bench::step::StepSpec;
 use crate::cli::bench::{batches, print, runs};
 use crate::cli::open::open_device;
@@ -20,7 +20,7 @@ use crate::program::{Device, DeviceOptions};
 #[derive(Serialize)]
 struct Output<'a> {
     #[serde(flatten)]
-    record: &'a Record,
+    record: &'a BenchRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     compared: Option<Vec<Ratio>>,
 }
@@ -30,9 +30,9 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     if let Some(data) = &args.data {
         return batches::run(args, data);
     }
-    let saved = args.compare.as_deref().map(Record::load).transpose()?;
+    let saved = args.compare.as_deref().map(BenchRecord::load).transpose()?;
     if let Some(path) = &args.save {
-        Record::check_target(path)?;
+        BenchRecord::check_target(path)?;
     }
     let runs = runs::choose(args, saved.as_ref())?;
     let against = saved.map(|saved| Against { saved, fail_below: args.fail_below });
@@ -50,8 +50,8 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     against.map_or(Ok(()), |against| against.judge(&record))
 }
 
-fn measure_all(args: &Args, device: &Device, runs: &[runs::Run]) -> Result<Record> {
-    let mut record = Record::new(device, best_gflops(device)?);
+fn measure_all(args: &Args, device: &Device, runs: &[runs::ChosenRun]) -> Result<BenchRecord> {
+    let mut record = BenchRecord::new(device, best_gflops(device)?);
     if !args.json {
         print::head(&record);
     }
@@ -60,7 +60,7 @@ fn measure_all(args: &Args, device: &Device, runs: &[runs::Run]) -> Result<Recor
         let batch_size = run
             .batch_size
             .unwrap_or_else(|| run.workload.batch_size(run.mode, device.target().processor));
-        let runs::Run { mode, recompute, precision, .. } = *run;
+        let runs::ChosenRun { mode, recompute, precision, .. } = *run;
         let spec = StepSpec { model, mode, batch_size, recompute, precision };
         let measured = measure(device, spec, args.repeats(), args.profile)?;
         let result = WorkloadResult::new(run.workload.name, &measured, record.gemm.gflops);

@@ -9,7 +9,7 @@ use crate::cli::open::open_device;
 use crate::data::{Augment, ImageSource, open};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
-use crate::files::safetensors::{self, Precision};
+use crate::files::safetensors::{self, FloatType};
 use crate::program::DeviceOptions;
 use crate::tensor::{HostTensor, TensorMap};
 use crate::train::features::{Features, extract};
@@ -109,5 +109,5 @@ fn write_safetensors(args: &Args, features: &Features, source: &dyn ImageSource)
         ("names".to_owned(), serde_json::json!(names).to_string()),
         ("classes".to_owned(), serde_json::json!(classes).to_string()),
     ]);
-    safetensors::write(&args.out, &tensors, &metadata, Precision::F32)
+    safetensors::write(&args.out, &tensors, &metadata, FloatType::F32)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::args::weights::OverrideArgs;
 use crate::error::{Error, Result};
-use crate::files::safetensors::{self, Precision};
+use crate::files::safetensors::{self, FloatType};
 use crate::weights::{describe, hugging_face};
 
 /// Options of `webmae export`.
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         weights.require_decoder()?;
     }
     let (normalization, whose) = weights.normalization()?;
-    let precision = if args.f16 { Precision::F16 } else { Precision::F32 };
+    let precision = if args.f16 { FloatType::F16 } else { FloatType::F32 };
     let (config, tensors) = (&weights.config, &weights.tensors);
     match args.format {
         FormatArg::HuggingFace => {

@@ -44,7 +44,7 @@ pub(crate) struct Args {
 }
 
 /// What the neighbours found.
-pub(crate) struct Measured {
+pub(crate) struct KnnAccuracy {
     classes: usize,
     train_images: usize,
     held_out_images: usize,
@@ -56,7 +56,7 @@ pub(crate) struct Measured {
 
 /// Prints top-1 and top-5 accuracy.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
-    let Measured { classes, train_images, held_out_images, top1, top5 } =
+    let KnnAccuracy { classes, train_images, held_out_images, top1, top5 } =
         args.measure(|| open_device(options))?;
     if args.json {
         let result = serde_json::json!({
@@ -94,7 +94,7 @@ impl Args {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(crate) fn measure(&self, device: impl FnOnce() -> Result<Device>) -> Result<Measured> {
+    pub(crate) fn measure(&self, device: impl FnOnce() -> Result<Device>) -> Result<KnnAccuracy> {
         self.validate()?;
         let opened = self.encoder.open(device, self.json)?;
         let source_options = opened.source_options(self.class_prefix.as_deref());
@@ -119,7 +119,7 @@ impl Args {
             hits.count() as f64 / truth.len() as f64
         };
         let (train_images, held_out_images) = (labels.len(), truth.len());
-        Ok(Measured { classes, train_images, held_out_images, top1: within(1), top5: within(5) })
+        Ok(KnnAccuracy { classes, train_images, held_out_images, top1: within(1), top5: within(5) })
     }
 }
 

@@ -124,7 +124,7 @@ struct WeightsArgs {
 }
 
 /// Which encoder a run begins with.
-pub(crate) struct Encoder {
+pub(crate) struct GivenEncoder {
     model: ModelConfig,
     normalization: NormalizationChoice,
     tensors: TensorMap,
@@ -134,7 +134,7 @@ pub(crate) struct Encoder {
 /// What differs between the three commands.
 struct Plan {
     kind: &'static str,
-    encoder: Encoder,
+    encoder: GivenEncoder,
     classify: Classify,
     augment: Augment,
     optimizer: Optimizer,
@@ -187,7 +187,7 @@ impl LinprobeArgs {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(crate) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin_on(&self, encoder: GivenEncoder) -> Result<(Recipe, Start)> {
         let pool = self.pool.unwrap_or(Pool::usual(&encoder.model));
         let classify = Classify { weights: encoder.origin.clone(), ..Classify::probe(pool) };
         let random = Augment::classify().crop;
@@ -220,7 +220,7 @@ impl FinetuneArgs {
     ///
     /// # Errors
     /// Names the file or option that cannot be used.
-    pub(crate) fn begin_on(&self, encoder: Encoder) -> Result<(Recipe, Start)> {
+    pub(crate) fn begin_on(&self, encoder: GivenEncoder) -> Result<(Recipe, Start)> {
         let depth = encoder.model.encoder.depth;
         let regular = &self.regular;
         let drop_path = match depth {
@@ -267,7 +267,7 @@ impl TrainArgs {
         };
         let plan = Plan {
             kind: "train",
-            encoder: Encoder::fresh(model),
+            encoder: GivenEncoder::fresh(model),
             classify,
             augment: regular.augment(&self.common.data),
             optimizer: if strong {
@@ -285,7 +285,7 @@ impl TrainArgs {
     }
 }
 
-impl Encoder {
+impl GivenEncoder {
     /// One with random values.
     pub(crate) fn fresh(model: ModelConfig) -> Self {
         let normalization = match model.channels {
@@ -297,7 +297,7 @@ impl Encoder {
 }
 
 impl WeightsArgs {
-    fn open(&self) -> Result<Encoder> {
+    fn open(&self) -> Result<GivenEncoder> {
         let path = self.weights.as_ref().expect("required unless a run is resumed");
         let (weights, normalization, whose) =
             self.overrides.open_for(path, FileKind::EncoderOnly, false)?;
@@ -306,7 +306,7 @@ impl WeightsArgs {
             say!("its head is not used: training makes its own");
         }
         let tensors = weights.tensors.into_iter();
-        Ok(Encoder {
+        Ok(GivenEncoder {
             model: weights.config,
             normalization: NormalizationChoice::Given(normalization),
             tensors: tensors

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// Commands that runs of a study are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Command {
+pub(crate) enum StudyCommand {
     /// Learns without labels.
     Pretrain,
     /// Measures by a linear layer on frozen features.
@@ -60,7 +60,7 @@ pub(crate) struct Measure {
     /// Its heading.
     pub name: String,
     /// What measures it.
-    pub command: Command,
+    pub command: StudyCommand,
     #[serde(default)]
     options: Options,
 }
@@ -105,13 +105,13 @@ struct Smoke {
 macro_rules! have_tables {
     ($($holder:ty),*) => {$(
         impl $holder {
-            fn table(&self, command: Command) -> Option<&Options> {
+            fn table(&self, command: StudyCommand) -> Option<&Options> {
                 let table = match command {
-                    Command::Pretrain => &self.pretrain,
-                    Command::Linprobe => &self.linprobe,
-                    Command::Finetune => &self.finetune,
-                    Command::Knn => &self.knn,
-                    Command::Train => &self.train,
+                    StudyCommand::Pretrain => &self.pretrain,
+                    StudyCommand::Linprobe => &self.linprobe,
+                    StudyCommand::Finetune => &self.finetune,
+                    StudyCommand::Knn => &self.knn,
+                    StudyCommand::Train => &self.train,
                 };
                 table.as_ref()
             }
@@ -161,7 +161,7 @@ impl StudyFile {
     pub(crate) fn options(
         &self,
         case: &Case,
-        command: Command,
+        command: StudyCommand,
         measure: Option<&Measure>,
     ) -> Options {
         let layers = [
@@ -186,7 +186,7 @@ impl StudyFile {
         unique("measure", self.measure.iter().map(|measure| measure.name.clone()))?;
         unique("case", self.case.iter().map(|case| case.label.clone()))?;
         for Measure { name, command, .. } in &self.measure {
-            if matches!(command, Command::Pretrain | Command::Train) {
+            if matches!(command, StudyCommand::Pretrain | StudyCommand::Train) {
                 let mend = "give linprobe, finetune or knn";
                 return Err(format!("measure {name:?}: command measures nothing; {mend}"));
             }
@@ -205,21 +205,22 @@ impl StudyFile {
             let axis = if self.log_axis { "a logarithmic axis (log-axis)" } else { "an axis" };
             return Err(format!("x = {x} is no place on {axis}"));
         }
-        let is_used = |command: Command| match command {
+        let is_used = |command: StudyCommand| match command {
             // Without pre-training they still describe the model.
-            Command::Pretrain => true,
-            Command::Train => case.scratch && self.measures(Command::Finetune),
+            StudyCommand::Pretrain => true,
+            StudyCommand::Train => case.scratch && self.measures(StudyCommand::Finetune),
             other => !case.scratch && self.measures(other),
         };
-        let is_unused = |command: &Command| case.table(*command).is_some() && !is_used(*command);
-        if let Some(command) = Command::ALL.into_iter().find(is_unused) {
+        let is_unused =
+            |command: &StudyCommand| case.table(*command).is_some() && !is_used(*command);
+        if let Some(command) = StudyCommand::ALL.into_iter().find(is_unused) {
             let name = command.name();
             return Err(format!("{name}: no run of this case has these options; leave them out"));
         }
         Ok(())
     }
 
-    fn measures(&self, command: Command) -> bool {
+    fn measures(&self, command: StudyCommand) -> bool {
         self.measure.iter().any(|measure| measure.command == command)
     }
 }
@@ -227,11 +228,11 @@ impl StudyFile {
 impl Case {
     /// Names of the options of pre-training that it sets itself.
     pub(crate) fn own_pretrain_options(&self) -> impl Iterator<Item = String> {
-        self.table(Command::Pretrain).into_iter().flat_map(Options::names)
+        self.table(StudyCommand::Pretrain).into_iter().flat_map(Options::names)
     }
 }
 
-impl Command {
+impl StudyCommand {
     const ALL: [Self; 5] = [Self::Pretrain, Self::Linprobe, Self::Finetune, Self::Knn, Self::Train];
 
     /// As on the command line.
@@ -270,8 +271,8 @@ mod tests {
         [[case]]\nlabel = 'two'\ndefault = true\n\
         [smoke]\nseeds = [5]\npretrain = { steps = 3 }\nfinetune = { batch-size = 4 }\n";
 
-    fn words(study: &StudyFile, case: usize, command: Command) -> String {
-        let measure = (command == Command::Finetune).then(|| &study.measure[0]);
+    fn words(study: &StudyFile, case: usize, command: StudyCommand) -> String {
+        let measure = (command == StudyCommand::Finetune).then(|| &study.measure[0]);
         study.options(&study.case[case], command, measure).words().join(" ")
     }
 
@@ -284,19 +285,22 @@ mod tests {
         let study = StudyFile::parse(STUDY, false).unwrap();
         assert_eq!(study.seeds, [0, 1]);
         assert!(study.case[1].default && study.case[0].x == Some(1.0));
-        let pretrain = Command::Pretrain;
+        let pretrain = StudyCommand::Pretrain;
         assert_eq!(words(&study, 0, pretrain), "--decoder-depth=1 --dim=64 --epochs=7");
         assert_eq!(words(&study, 1, pretrain), "--dim=64 --epochs=9");
-        assert_eq!(words(&study, 0, Command::Finetune), "--epochs=2 --mixup=0");
-        assert_eq!(words(&study, 1, Command::Finetune), "--epochs=2 --mixup=0.5");
+        assert_eq!(words(&study, 0, StudyCommand::Finetune), "--epochs=2 --mixup=0");
+        assert_eq!(words(&study, 1, StudyCommand::Finetune), "--epochs=2 --mixup=0.5");
     }
 
     #[test]
     fn smoke_is_laid_over_everything() {
         let study = StudyFile::parse(STUDY, true).unwrap();
         assert_eq!(study.seeds, [5]);
-        assert_eq!(words(&study, 0, Command::Pretrain), "--decoder-depth=1 --dim=64 --steps=3");
-        let tuned = words(&study, 1, Command::Finetune);
+        assert_eq!(
+            words(&study, 0, StudyCommand::Pretrain),
+            "--decoder-depth=1 --dim=64 --steps=3"
+        );
+        let tuned = words(&study, 1, StudyCommand::Finetune);
         assert_eq!(tuned, "--batch-size=4 --epochs=2 --mixup=0.5");
         let without = STUDY.split("[smoke]").next().unwrap();
         assert!(StudyFile::parse(without, true).unwrap_err().contains("no [smoke] table"));

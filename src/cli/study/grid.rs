@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::file::{Case, Command, StudyFile};
+use super::file::{Case, StudyCommand, StudyFile};
 use super::options::Options;
-use super::run::Run;
+use super::run::StudyRun;
 use crate::error::{Error, Result};
 
 /// Options of pre-training that say what the encoder is: training without it takes them over.
@@ -40,7 +40,7 @@ pub(crate) struct Cell {
 /// Everything that a study runs.
 pub(crate) struct Grid {
     /// Runs; what one needs comes before it.
-    pub runs: Vec<Run>,
+    pub runs: Vec<StudyRun>,
     /// All cases with the first seed, then all with the second, …
     pub cells: Vec<Cell>,
 }
@@ -54,7 +54,7 @@ struct Builder<'a> {
     known: BTreeMap<String, PathBuf>,
     /// Options that differ between cases.
     varied: BTreeSet<String>,
-    runs: Vec<Run>,
+    runs: Vec<StudyRun>,
 }
 
 impl Cell {
@@ -92,7 +92,7 @@ impl Builder<'_> {
     fn cell(&mut self, study: &StudyFile, index: usize, seed: u64) -> Result<Cell> {
         let case = &study.case[index];
         let of_case = format!("{}, seed {seed}", case.label);
-        let pretrain = study.options(case, Command::Pretrain, None);
+        let pretrain = study.options(case, StudyCommand::Pretrain, None);
         let pretrained = match case {
             Case { scratch: true, .. } => None,
             Case { random: true, .. } => {
@@ -101,12 +101,12 @@ impl Builder<'_> {
                 // No step would be none; one at a rate of 0 changes nothing.
                 words.extend(["--steps=1".to_owned(), "--lr=0".to_owned()]);
                 let name = format!("{of_case}: random encoder");
-                Some(self.first(name, Command::Pretrain, "random", &pretrain, words, seed)?)
+                Some(self.first(name, StudyCommand::Pretrain, "random", &pretrain, words, seed)?)
             }
             _ => {
                 let name = format!("{of_case}: pre-training");
                 let words = pretrain.words();
-                Some(self.first(name, Command::Pretrain, "", &pretrain, words, seed)?)
+                Some(self.first(name, StudyCommand::Pretrain, "", &pretrain, words, seed)?)
             }
         };
         let mut measures = Vec::new();
@@ -117,10 +117,10 @@ impl Builder<'_> {
                     let options = study.options(case, command, Some(measure));
                     Some(self.measure(name, command, options.words(), pretrained, seed)?)
                 }
-                (None, Command::Finetune) => {
+                (None, StudyCommand::Finetune) => {
                     let model = pretrain.clone().filtered(|key| ENCODER.contains(&key));
-                    let options = model.overlaid(&study.options(case, Command::Train, None));
-                    let (command, words) = (Command::Train, options.words());
+                    let options = model.overlaid(&study.options(case, StudyCommand::Train, None));
+                    let (command, words) = (StudyCommand::Train, options.words());
                     Some(self.first(name, command, "train", &options, words, seed)?)
                 }
                 (None, _) => None,
@@ -133,7 +133,7 @@ impl Builder<'_> {
     fn first(
         &mut self,
         name: String,
-        command: Command,
+        command: StudyCommand,
         kind: &str,
         options: &Options,
         words: Vec<String>,
@@ -156,7 +156,7 @@ impl Builder<'_> {
     fn measure(
         &mut self,
         name: String,
-        command: Command,
+        command: StudyCommand,
         words: Vec<String>,
         needs: usize,
         seed: u64,
@@ -167,9 +167,9 @@ impl Builder<'_> {
         self.add(name, command, words, folder, Some(needs))
     }
 
-    fn complete(&self, mut words: Vec<String>, command: Command, seed: u64) -> Vec<String> {
+    fn complete(&self, mut words: Vec<String>, command: StudyCommand, seed: u64) -> Vec<String> {
         words.push(format!("--data={}", self.data));
-        if command != Command::Knn {
+        if command != StudyCommand::Knn {
             words.push(format!("--seed={seed}"));
         }
         words
@@ -179,7 +179,7 @@ impl Builder<'_> {
     fn add(
         &mut self,
         name: String,
-        command: Command,
+        command: StudyCommand,
         words: Vec<String>,
         folder: PathBuf,
         needs: Option<usize>,
@@ -188,7 +188,7 @@ impl Builder<'_> {
             return Ok(known);
         }
         let weights = needs.map(|needs| self.runs[needs].folder.as_path());
-        let run = Run::new(name, command, words, folder, weights, needs)
+        let run = StudyRun::new(name, command, words, folder, weights, needs)
             .map_err(|problem| Error::bad_file(self.file, problem))?;
         self.runs.push(run);
         Ok(self.runs.len() - 1)
@@ -212,7 +212,7 @@ fn folders_by_hash(out: &Path) -> Result<BTreeMap<String, PathBuf>> {
 }
 
 /// Short and the same for the same words.
-fn hash(command: Command, words: &[String]) -> String {
+fn hash(command: StudyCommand, words: &[String]) -> String {
     let text = format!("{}\n{}", command.name(), words.join("\n"));
     format!("{:08x}", crc32c::crc32c(text.as_bytes()))
 }

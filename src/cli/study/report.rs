@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::file::{Command, StudyFile};
+use super::file::{StudyCommand, StudyFile};
 use super::grid::{Cell, Grid};
 use super::run::Finished;
 use crate::cli::format;
@@ -115,7 +115,7 @@ fn notes(
         let text = "an encoder as initialised: one step at a learning rate of 0";
         notes.push(("random", text.to_owned()));
     }
-    let tuned = study.measure.iter().find(|measure| measure.command == Command::Finetune);
+    let tuned = study.measure.iter().find(|measure| measure.command == StudyCommand::Finetune);
     if let Some(tuned) = tuned.filter(|_| has(&|case| study.case[case].scratch)) {
         let text = format!("without pre-training, {:?} is webmae train's accuracy", tuned.name);
         notes.push(("scratch", text));

@@ -8,12 +8,12 @@ use std::time::Instant;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use super::file::Command;
+use super::file::StudyCommand;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::run::RunArgs;
 use crate::cli::commands::knn;
 use crate::cli::commands::pretrain;
-use crate::cli::commands::supervised::{Encoder, FinetuneArgs, LinprobeArgs, TrainArgs};
+use crate::cli::commands::supervised::{FinetuneArgs, GivenEncoder, LinprobeArgs, TrainArgs};
 use crate::cli::execute::execute_on;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ use crate::train::recipe::Recipe;
 use crate::train::run::Start;
 
 /// A run.
-pub(crate) struct Run {
+pub(crate) struct StudyRun {
     /// Case, seed and what it does.
     pub name: String,
     /// What it is said with, without the folders.
@@ -58,14 +58,14 @@ pub(crate) struct Finished {
     pub words: Vec<String>,
 }
 
-impl Run {
+impl StudyRun {
     /// A run of `command` in `folder`, on the encoder in the folder `weights` if it takes one.
     ///
     /// # Errors
     /// Names the run and the option that its command does not take.
     pub(crate) fn new(
         name: String,
-        command: Command,
+        command: StudyCommand,
         words: Vec<String>,
         folder: PathBuf,
         weights: Option<&Path>,
@@ -73,7 +73,7 @@ impl Run {
     ) -> Result<Self, String> {
         let mut line: Vec<OsString> = vec!["webmae".into(), command.name().into()];
         line.extend(words.iter().map(OsString::from));
-        if command != Command::Knn {
+        if command != StudyCommand::Knn {
             line.extend(["--out".into(), folder.clone().into_os_string()]);
         }
         if let Some(weights) = weights {
@@ -105,7 +105,7 @@ impl Run {
     /// # Errors
     /// Names the option that cannot be used.
     pub(crate) fn check(&self, model: Option<&ModelConfig>) -> Result<Option<ModelConfig>> {
-        let encoder = || Encoder::fresh(model.expect("of the run that it needs").clone());
+        let encoder = || GivenEncoder::fresh(model.expect("of the run that it needs").clone());
         let (recipe, _) = match &self.line {
             Line::Pretrain(args) => args.begin()?,
             Line::Linprobe(args) => args.begin_on(encoder())?,
