@@ -19,8 +19,6 @@
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
 #[cfg(feature = "native")]
-pub mod bench;
-#[cfg(feature = "native")]
 pub mod cli;
 pub mod config;
 #[cfg(feature = "cpu")]

@@ -12,7 +12,7 @@ use command::{json, refuses, succeeds};
 use pictures::classes;
 use serde_json::Value;
 use webmae::data::Normalization;
-use webmae::files::safetensors::{self, Precision};
+use webmae::files::safetensors::{self, FloatType};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::tensor::TensorMap;
@@ -54,7 +54,7 @@ fn described(config: &ModelConfig) -> Metadata {
 /// Random weights of `config` in a file of this crate's.
 fn save(folder: &Path, config: &ModelConfig) -> String {
     let path = folder.join("model.safetensors");
-    safetensors::write(&path, &tensors(config), &described(config), Precision::F32)
+    safetensors::write(&path, &tensors(config), &described(config), FloatType::F32)
         .expect("a written file");
     text(&path)
 }
@@ -179,7 +179,7 @@ fn encoder_only(dir: &Path) -> String {
     let mut tensors = tensors(&config);
     tensors.retain(|name, _| !name.starts_with("decoder") && name != "mask_token");
     let path = dir.join("encoder.safetensors");
-    safetensors::write(&path, &tensors, &BTreeMap::new(), Precision::F32).unwrap();
+    safetensors::write(&path, &tensors, &BTreeMap::new(), FloatType::F32).unwrap();
     text(&path)
 }
 
@@ -332,7 +332,7 @@ fn weights_of_other_shapes_are_refused() {
     weight.shape[0] /= 2;
     weight.data.truncate(weight.data.len() / 2);
     let path = dir.join("wrong.safetensors");
-    safetensors::write(&path, &wrong, &described(&config), Precision::F32).unwrap();
+    safetensors::write(&path, &wrong, &described(&config), FloatType::F32).unwrap();
     let args = ["reconstruct", "--weights", &text(&path), PICTURE];
     refuses(1, &args, &["wrong.safetensors", "decoder_pred.weight"]);
 }

@@ -119,6 +119,44 @@ fn twenty_steps_are_ten_and_ten() {
     }
 }
 
+/// Ten steps on the processor and ten on a graphics adapter: nearly the run that stays, and it says that it moved.
+#[test]
+fn a_run_goes_on_on_another_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let (straight, moved) = (folder.path().join("straight"), folder.path().join("moved"));
+    let recipe = recipe(20);
+    let train_on = |device, start, notes: &mut Vec<String>| {
+        let mut observe = |event: Event<'_>| {
+            if let Event::Started { derived, .. } = event {
+                notes.extend(derived.notes.iter().cloned());
+            }
+        };
+        run::train(device, &recipe, start, &AtomicBool::new(false), &mut observe).unwrap()
+    };
+    for [first, second] in [[common::cpu(), common::gpu()], [common::gpu(), common::cpu()]] {
+        for run in [&straight, &moved] {
+            let _ = fs::remove_dir_all(run);
+        }
+        let mut notes = Vec::new();
+        train_on(first, new(&straight), &mut notes);
+        assert_eq!(notes, [] as [&str; 0]);
+        fs::create_dir_all(checkpoints::folder_of(&moved)).unwrap();
+        fs::copy(step_file(&straight, 10), step_file(&moved, 10)).unwrap();
+        fs::copy(straight.join("config.json"), moved.join("config.json")).unwrap();
+        train_on(second, resume(&moved), &mut notes);
+        let [note] = notes.as_slice() else { panic!("{notes:?}") };
+        for device in [first, second] {
+            let name = device.summary().to_string();
+            assert!(note.contains(&name), "{name} is missing in: {note}");
+        }
+        let last = |run| checkpoints::read(&step_file(run, 20)).unwrap().params;
+        for (name, expected) in last(&straight) {
+            let difference = common::relative_norm(&last(&moved)[&name].data, &expected.data);
+            assert!(common::within(difference, 1e-4), "{name}: {difference:.1e}");
+        }
+    }
+}
+
 /// The loss's scale and its count are in the checkpoint: it grows at the same step, to the same bits.
 #[test]
 fn mixed_precision_goes_on_with_its_scale() {

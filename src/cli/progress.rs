@@ -1,18 +1,16 @@
 //! The progress of a run: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::counter::Counter;
+use super::counter::{Counter, LINE_EVERY};
 use super::format;
 use crate::program::Opened;
 use crate::report::fidelity::Fidelity;
 use crate::train::event::{Event, StepReport};
 
-/// Time between two lines where there is no terminal.
-pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Unreadable files that are named at once.
 const NAMED_FILES: usize = 5;
 

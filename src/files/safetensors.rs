@@ -24,7 +24,7 @@ pub const PYTHON_FORMAT: (&str, &str) = ("format", "pt");
 
 /// Element type of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
+pub enum FloatType {
     /// 4 bytes a value, exact.
     #[default]
     F32,
@@ -145,7 +145,7 @@ impl Entry {
 pub fn to_bytes(
     tensors: &TensorMap,
     metadata: &BTreeMap<String, String>,
-    precision: Precision,
+    precision: FloatType,
 ) -> Result<Vec<u8>> {
     let entries: HashMap<String, String> = metadata.clone().into_iter().collect();
     let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, precision }));
@@ -173,7 +173,7 @@ pub fn write(
     path: impl AsRef<std::path::Path>,
     tensors: &TensorMap,
     metadata: &BTreeMap<String, String>,
-    precision: Precision,
+    precision: FloatType,
 ) -> Result<()> {
     let bytes = to_bytes(tensors, metadata, precision)?;
     super::atomic::atomic_write(path, |w| w.write_all(&bytes))
@@ -182,14 +182,14 @@ pub fn write(
 /// A tensor on its way into a file.
 struct Stored<'a> {
     tensor: &'a HostTensor,
-    precision: Precision,
+    precision: FloatType,
 }
 
 impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
         match self.precision {
-            Precision::F32 => Dtype::F32,
-            Precision::F16 => Dtype::F16,
+            FloatType::F32 => Dtype::F32,
+            FloatType::F16 => Dtype::F16,
         }
     }
 
@@ -200,11 +200,11 @@ impl View for Stored<'_> {
     fn data(&self) -> Cow<'_, [u8]> {
         let values = self.tensor.data.iter();
         match self.precision {
-            Precision::F32 if cfg!(target_endian = "little") => {
+            FloatType::F32 if cfg!(target_endian = "little") => {
                 bytemuck::cast_slice(&self.tensor.data).into()
             }
-            Precision::F32 => values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>().into(),
-            Precision::F16 => {
+            FloatType::F32 => values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>().into(),
+            FloatType::F16 => {
                 values.flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<_>>().into()
             }
         }
@@ -254,17 +254,17 @@ mod tests {
     #[test]
     fn f32_is_bit_exact_and_f16_rounds() {
         let metadata = BTreeMap::from([("epoch".to_owned(), "3".to_owned())]);
-        let bytes = to_bytes(&sample(), &metadata, Precision::F32).unwrap();
+        let bytes = to_bytes(&sample(), &metadata, FloatType::F32).unwrap();
         let back = from_bytes(&bytes).unwrap();
         assert_eq!(back.tensors, sample());
         assert_eq!(back.metadata, metadata);
-        let half = to_bytes(&sample(), &metadata, Precision::F16).unwrap();
+        let half = to_bytes(&sample(), &metadata, FloatType::F16).unwrap();
         assert_eq!(from_bytes(&half).unwrap().tensors["a"].data, [1.0, -0.5, 3.25, 0.0]);
     }
 
     #[test]
     fn every_cut_is_an_error() {
-        let bytes = to_bytes(&sample(), &BTreeMap::new(), Precision::F32).unwrap();
+        let bytes = to_bytes(&sample(), &BTreeMap::new(), FloatType::F32).unwrap();
         for end in 0..bytes.len() {
             let error = from_bytes(&bytes[..end]).unwrap_err().to_string();
             assert!(error.contains("not a whole safetensors file"), "{error}");

@@ -99,7 +99,7 @@ impl Checkpoint {
             .map_err(|e| Error::BadWeights { problem: format!("its description: {e}") })?;
         let tensors = self.into_tensors();
         let metadata = BTreeMap::from([(CHECKPOINT_ENTRY.to_owned(), text)]);
-        safetensors::to_bytes(&tensors, &metadata, safetensors::Precision::F32)
+        safetensors::to_bytes(&tensors, &metadata, safetensors::FloatType::F32)
     }
 
     fn into_tensors(self) -> TensorMap {

@@ -25,7 +25,7 @@ pub const FIXED_EPOCH: u32 = u32::MAX;
 
 /// Batches that are measured again and again.
 pub struct HeldOut {
-    forward: Forward,
+    forward: Pass,
     model: ModelConfig,
     normalization: Normalization,
     scalars: Scalars,
@@ -36,7 +36,7 @@ pub struct HeldOut {
 }
 
 /// What is run of the network.
-enum Forward {
+enum Pass {
     /// Loss and predicted pixels.
     Pixels(Reconstructor),
     /// The loss alone: what is predicted are no pixels.
@@ -72,9 +72,9 @@ impl HeldOut {
         let forward = match model.target {
             PatchTarget::Tokens { .. } => {
                 let precision = Precision::F32;
-                Forward::Tokens(EvalStep::new(device, model, masks, batch_size, store, precision)?)
+                Pass::Tokens(EvalStep::new(device, model, masks, batch_size, store, precision)?)
             }
-            _ => Forward::Pixels(Reconstructor::new(device, model, batch_size, store, masks)?),
+            _ => Pass::Pixels(Reconstructor::new(device, model, batch_size, store, masks)?),
         };
         let (mut batches, mut skipped) = (Vec::new(), Vec::new());
         for indices in indices.chunks_exact(batch_size) {
@@ -106,8 +106,8 @@ impl HeldOut {
         let mut errors = Vec::new();
         for batch in &self.batches {
             loss += match &self.forward {
-                Forward::Tokens(step) => f64::from(step.run(self.scalars, data(batch)).await?),
-                Forward::Pixels(reconstructor) => {
+                Pass::Tokens(step) => f64::from(step.run(self.scalars, data(batch)).await?),
+                Pass::Pixels(reconstructor) => {
                     let results = self.reconstruct(reconstructor, batch).await?;
                     errors.extend(self.errors(batch, &results)?);
                     let losses = results.iter().map(|result| f64::from(result.loss));
@@ -131,7 +131,7 @@ impl HeldOut {
     /// [`crate::Error::Device`] if the device failed.
     pub async fn shown(&self, count: usize) -> Result<Vec<(&[f32], Reconstruction)>> {
         let mut shown = Vec::new();
-        if let Forward::Pixels(reconstructor) = &self.forward {
+        if let Pass::Pixels(reconstructor) = &self.forward {
             for batch in self.batches.iter().take(count.div_ceil(self.batches[0].len())) {
                 let results = self.reconstruct(reconstructor, batch).await?;
                 shown.extend(batch.images.chunks_exact(self.model.image_len()).zip(results));

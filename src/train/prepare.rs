@@ -13,7 +13,7 @@ use super::inputs::{
 };
 use super::labels::Labelled;
 use super::recipe::{Classify, Derived, Recipe};
-use super::target::target_params;
+use super::target_params::target_params;
 use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};
 use crate::error::Result;

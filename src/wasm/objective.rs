@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::device::WebDevice;
 use super::error::{JsResult, options};
 use crate::config::ModelConfig;
-use crate::files::safetensors::{self, Precision};
+use crate::files::safetensors::{self, FloatType};
 use crate::model::init::init_params;
 use crate::model::objective::{MaskSource, masked_objective};
 use crate::model::params::mae_params;
@@ -103,6 +103,6 @@ impl Objective {
         let gradients = self.store.read(Role::Grad).await?;
         let named = gradients.into_iter().map(|(name, tensor)| (format!("grad.{name}"), tensor));
         results.extend(named);
-        Ok(safetensors::to_bytes(&results, &Metadata::new(), Precision::F32)?)
+        Ok(safetensors::to_bytes(&results, &Metadata::new(), FloatType::F32)?)
     }
 }

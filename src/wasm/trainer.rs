@@ -316,7 +316,7 @@ impl Trainer {
         let metadata = describe(&self.core.recipe().model, &self.normalization, None)?;
         let tensors = self.core.store().read(Role::Value).await?;
         let precision =
-            if half { safetensors::Precision::F16 } else { safetensors::Precision::F32 };
+            if half { safetensors::FloatType::F16 } else { safetensors::FloatType::F32 };
         Ok(safetensors::to_bytes(&tensors, &metadata, precision)?)
     }
 }

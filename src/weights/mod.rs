@@ -19,5 +19,5 @@ pub use names::{
     to_hugging_face, to_internal,
 };
 #[cfg(feature = "native")]
-pub use open::{Opened, open};
+pub use open::{OpenedWeights, open};
 pub use resize::{resize_model, resize_positions};
