@@ -6,7 +6,7 @@ use webmae::philox::philox4x32;
 use webmae::{MaskStrategy, ModelConfig, Variant};
 
 use crate::bench::{Bench, Failures, Setup, normal, setups};
-use crate::patches::config;
+use crate::patchify::config;
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
 const VARIANTS: [Variant; 3] = [Variant::Paper, Variant::Plain, Variant::VitPytorch];
