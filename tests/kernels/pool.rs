@@ -1,6 +1,6 @@
 //! Mean pooling, forward and backward.
 
-use webmae::ops::{self};
+use webmae::ops;
 
 use crate::bench::{Bench, Failures, all_setups, normal};
 

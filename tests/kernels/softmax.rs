@@ -1,6 +1,6 @@
 //! Softmax, forward and backward.
 
-use webmae::ops::{self};
+use webmae::ops;
 
 use crate::bench::{Bench, Failures, Setup, all_setups, normal, wide};
 use crate::oracle;
