@@ -58,7 +58,7 @@ pub struct Case {
 
 /// What is recorded.
 enum Part {
-    Step(Step),
+    Step(Box<Step>),
     /// Operations of which no step has every side.
     Rest,
 }
@@ -86,7 +86,7 @@ pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
             let optimizer = Optimizer::AdamW(adamw);
             cases.push(Case {
                 name,
-                part: Part::Step(Step { task, batch_size, precision, optimizer }),
+                part: Part::Step(Box::new(Step { task, batch_size, precision, optimizer })),
             });
         };
         for (name, model) in awkward_models() {
@@ -115,7 +115,7 @@ pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
             if head == Head::Probe { Optimizer::Lars(lars) } else { Optimizer::AdamW(adamw) };
         let task = Task::Classify { classifier, input: Input::Images };
         let step = Step { task, batch_size: 5, precision: Precision::F32, optimizer };
-        cases.push(Case { name: name.to_owned(), part: Part::Step(step) });
+        cases.push(Case { name: name.to_owned(), part: Part::Step(Box::new(step)) });
     }
     cases.push(Case { name: "the rest".to_owned(), part: Part::Rest });
     cases
