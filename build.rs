@@ -32,6 +32,9 @@ fn main() {
         fs::write(Path::new(&out).join(name), text).expect("a writable output folder");
     };
     write("kernels.rs", generate::kernels(&kernels));
-    write("shaders.rs", generate::shaders(&folder, kernels.iter().filter(|&kernel| offered(kernel))));
+    write(
+        "shaders.rs",
+        generate::shaders(&folder, kernels.iter().filter(|&kernel| offered(kernel))),
+    );
     write("twins.rs", generate::twins(&kernels));
 }

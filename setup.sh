@@ -1,6 +1,6 @@
-# What run.sh and test.sh need: Rust, a linker, and a driver for Vulkan (macOS and Windows have their
-# own graphics interface); what only test.sh needs, for the browser: need_browser_tools. To be sourced.
-# Installs on Debian and Ubuntu; elsewhere says what to install.
+# What run.sh and test.sh need: Rust and a linker; what only test.sh needs: a driver for Vulkan on which the shaders
+# are tested (need_vulkan), and a browser (need_browser_tools). To be sourced. Installs on Debian and Ubuntu;
+# elsewhere says what to install.
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -38,29 +38,29 @@ install_with_apt() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
-setup_linux() {
-    local missing=()
-    command -v cc >/dev/null || missing+=(gcc libc6-dev)
-    if ! has_vulkan_driver; then
-        # Mesa's package holds the drivers of AMD's and Intel's GPUs and a software one.
-        missing+=(libvulkan1 mesa-vulkan-drivers)
-        if command -v nvidia-smi >/dev/null; then
-            say "note: NVIDIA's Vulkan driver was not found (package libnvidia-gl of your driver's" \
-                "version); until it is there, the GPU is not used"
-        elif [ ! -e /dev/dri ]; then
-            say "note: no GPU was found; a software Vulkan driver will be used"
-        fi
-    fi
-    [ ${#missing[@]} -eq 0 ] && return
+# Installs packages with apt, or says what would be installed elsewhere.
+install() {
+    local what=$1
+    shift
     if command -v apt-get >/dev/null; then
-        install_with_apt "${missing[@]}"
+        install_with_apt "$@"
     else
-        say "error: please install a C compiler and a Vulkan driver, then run this again:"
+        say "error: please install $what, then run this again:"
         say "  Fedora  dnf install gcc vulkan-loader mesa-vulkan-drivers"
         say "  Arch    pacman -S gcc vulkan-icd-loader vulkan-swrast (or your GPU's vulkan-… package)"
         say "  Alpine  apk add build-base vulkan-loader mesa-vulkan-swrast"
         exit 1
     fi
+}
+
+need_linker() {
+    command -v cc >/dev/null || install "a C compiler" gcc libc6-dev
+}
+
+# The shaders are tested on a GPU, or on Mesa's software driver.
+need_vulkan() {
+    [ "$(uname -s)" != Linux ] || has_vulkan_driver ||
+        install "a Vulkan driver" libvulkan1 mesa-vulkan-drivers
 }
 
 # Node, its packages, Rust's target for browsers, and a browser.
@@ -82,7 +82,7 @@ need_browser_tools() {
 }
 
 if [ "$(uname -s)" = Linux ]; then
-    setup_linux
+    need_linker
     # Without a desktop session, Mesa's layer for choosing among GPUs complains on every start.
     [ -n "${XDG_RUNTIME_DIR:-}" ] || export NODEVICE_SELECT=1
 fi

@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./setup.sh
+need_vulkan
 need_browser_tools
 
 passed=0
@@ -23,13 +24,13 @@ check() {
     fi
 }
 
-# Runs cargo's tests and adds up the results of every binary and of the documentation. A binary that
-# does not compile or crashes leaves no result: it counts as one failure.
+# Runs cargo's tests with these arguments and adds up the results of every binary and of the documentation. A binary
+# that does not compile or crashes leaves no result: it counts as one failure.
 cargo_tests() {
     local log status=0 sums
     log=$(mktemp)
-    printf '\n== tests\n'
-    cargo test --no-fail-fast 2>&1 | tee "$log" || status=$?
+    printf '\n== tests: cargo test %s\n' "$*"
+    cargo test --no-fail-fast "$@" 2>&1 | tee "$log" || status=$?
     sums=$(awk '/^test result:/ { for (i = 2; i <= NF; i++) {
         if ($i == "passed;") p += $(i - 1); if ($i == "failed;") f += $(i - 1) } }
         END { print p + 0, f + 0 }' "$log")
@@ -83,6 +84,8 @@ check "build, shader validation" cargo build --quiet
 check "lints" cargo clippy --all-targets --quiet -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 cargo_tests
+# The same models, gradients and fixtures by the shaders; the tests of kernels run on both.
+WEBMAE_TEST_DEVICE=gpu cargo_tests --test golden --test gradients --test features --test resume
 check "commands" smoke
 check "browser build" npm run --silent build
 check "lints for the browser" cargo clippy --lib --no-default-features --target wasm32-unknown-unknown \

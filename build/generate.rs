@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::compose::{Folder, bare};
-use crate::reflect::{Binding, ELEMENTS, Element, Holds, Kernel, REDUCTIONS, Struct};
+use crate::reflect::{Binding, ELEMENTS, Element, Holds, Kernel, REDUCTIONS, Struct, doc};
 
 /// The structures of every kernel.
 pub fn kernels(kernels: &[Kernel]) -> String {
@@ -26,7 +26,13 @@ pub fn kernels(kernels: &[Kernel]) -> String {
 
 fn write_kernel(kernel: &Kernel, kernels: &[Kernel], out: &mut String) {
     let name = &kernel.text.name;
-    add(out, format!("#[doc = {:?}]\npub mod {name} {{\nuse super::*;\n", kernel.text.comment));
+    let comment = doc(&kernel.text.comment);
+    add(
+        out,
+        format!(
+            "#[doc = {comment:?}]\n#[allow(missing_docs, clippy::all, reason = \"generated\")]\npub mod {name} {{\nuse super::*;\n"
+        ),
+    );
     let twin = &kernel.text.twin;
     if twin == name {
         // Kernels of an operation that take the same share it.
@@ -212,10 +218,17 @@ pub fn shaders<'a>(folder: &Folder, kernels: impl Iterator<Item = &'a Kernel>) -
         texts(ELEMENTS.iter().map(|(name, _)| format!("prelude/element/{name}")).collect());
     let reductions: Vec<String> =
         texts(REDUCTIONS.iter().map(|name| format!("prelude/reduction/{name}")).collect());
-    add(&mut out, format!("/// Element types.\n#[cfg(feature = \"gpu\")]\nstatic ELEMENTS: [&str; 3] = {elements:?};\n"));
     add(
         &mut out,
-        format!("/// Ways of reducing.\n#[cfg(feature = \"gpu\")]\nstatic REDUCTIONS: [&str; 2] = {reductions:?};\n"),
+        format!(
+            "/// Element types.\n#[cfg(feature = \"gpu\")]\nstatic ELEMENTS: [&str; 3] = {elements:?};\n"
+        ),
+    );
+    add(
+        &mut out,
+        format!(
+            "/// Ways of reducing.\n#[cfg(feature = \"gpu\")]\nstatic REDUCTIONS: [&str; 2] = {reductions:?};\n"
+        ),
     );
     out
 }

@@ -112,7 +112,8 @@ fn modules(folder: &Folder, text: &Text, scalar: u32) -> [Module; 3] {
         let module = |way: &&str| {
             validated(&path, &format!("{}{prelude}{way}{source}", text.enables), needs)
         };
-        ways.iter().map(module).last().expect("a way")
+        // The last one, after the others are validated.
+        ways.iter().map(module).reduce(|_, module| module).expect("a way")
     })
 }
 
@@ -128,6 +129,11 @@ fn validated(path: &str, text: &str, mut capabilities: Capabilities) -> Module {
     module
 }
 
+/// A comment as Rust's documentation has it: shapes in brackets are no links.
+pub fn doc(comment: &str) -> String {
+    comment.replace('[', "\\[").replace(']', "\\]")
+}
+
 /// The comment behind the declaration of `name`, or on the lines above it.
 fn comment_of(source: &str, declaration: &str) -> String {
     let lines: Vec<&str> = source.lines().map(str::trim).collect();
@@ -135,12 +141,12 @@ fn comment_of(source: &str, declaration: &str) -> String {
         return String::new();
     };
     if let Some((_, comment)) = lines[at].split_once("//") {
-        return comment.trim().to_owned();
+        return doc(comment.trim());
     }
     let above = lines[..at].iter().rev().map_while(|line| line.strip_prefix("///"));
     let mut above: Vec<&str> = above.map(str::trim).collect();
     above.reverse();
-    above.join(" ")
+    doc(&above.join(" "))
 }
 
 /// The uniform's structure, and those in storage.

@@ -19,14 +19,14 @@
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
 #[cfg(feature = "native")]
-pub mod bench;
-#[cfg(feature = "native")]
 pub mod cli;
 pub mod config;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 pub mod data;
 pub mod error;
+pub mod files;
+pub mod geometry;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod kernels;
@@ -39,6 +39,8 @@ pub mod tensor;
 pub mod train;
 #[cfg(feature = "gpu")]
 pub mod tune;
+#[cfg(all(feature = "gpu", feature = "cpu"))]
+pub mod verify;
 #[cfg(target_family = "wasm")]
 pub mod wasm;
 pub mod weights;

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use command::{json, refuses, succeeds};
 use pictures::classes;
 use serde_json::Value;
+use webmae::files::safetensors::{self, FloatType};
 use webmae::tensor::{HostTensor, TensorMap};
 use webmae::train::checkpoint::Checkpoint;
 use webmae::train::checkpoints;
-use webmae::weights::safetensors::{self, Precision};
 
 const PICTURE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/preprocessing/rgb_landscape.png");
@@ -265,7 +265,7 @@ fn other_targets_are_learned_and_shown() {
         let map = TensorMap::from([("tokens".to_owned(), tensor)]);
         let entry = ("names".to_owned(), serde_json::json!(names).to_string());
         let path = bench.text("tokens.safetensors");
-        safetensors::write(&path, &map, &[entry].into(), Precision::F32).unwrap();
+        safetensors::write(&path, &map, &[entry].into(), FloatType::F32).unwrap();
         path
     };
     let path = write(&names, &tokens);
@@ -350,7 +350,7 @@ fn odd_data_and_weights_are_named() {
         .into_iter()
         .filter(|(name, _)| name.starts_with("decoder") || name == "mask_token")
         .collect();
-    safetensors::write(&file, &decoder, &Default::default(), Precision::F32).unwrap();
+    safetensors::write(&file, &decoder, &Default::default(), FloatType::F32).unwrap();
     let args = ["finetune", "--weights", &file, "--data", &bench.data, "--heads", "2"];
     refuses(1, &args, &["decoder.safetensors"]);
     // A head with other classes and no names.
@@ -360,7 +360,7 @@ fn odd_data_and_weights_are_named() {
     headed.insert("head.bias".to_owned(), HostTensor::zeros([3]));
     headed.retain(|name, _| !name.starts_with("head_norm"));
     let file = bench.text("three.safetensors");
-    safetensors::write(&file, &headed, &Default::default(), Precision::F32).unwrap();
+    safetensors::write(&file, &headed, &Default::default(), FloatType::F32).unwrap();
     let args = ["eval", "--weights", &file, "--data", &bench.data, "--heads", "2"];
     refuses(2, &args, &["head has 3 classes", "the data has 2"]);
 

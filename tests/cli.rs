@@ -12,10 +12,10 @@ use command::{json, refuses, succeeds};
 use pictures::classes;
 use serde_json::Value;
 use webmae::data::Normalization;
+use webmae::files::safetensors::{self, FloatType};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::tensor::TensorMap;
-use webmae::weights::safetensors::{self, Precision};
 use webmae::weights::{Metadata, describe};
 use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 
@@ -54,7 +54,7 @@ fn described(config: &ModelConfig) -> Metadata {
 /// Random weights of `config` in a file of this crate's.
 fn save(folder: &Path, config: &ModelConfig) -> String {
     let path = folder.join("model.safetensors");
-    safetensors::write(&path, &tensors(config), &described(config), Precision::F32)
+    safetensors::write(&path, &tensors(config), &described(config), FloatType::F32)
         .expect("a written file");
     text(&path)
 }
@@ -179,7 +179,7 @@ fn encoder_only(dir: &Path) -> String {
     let mut tensors = tensors(&config);
     tensors.retain(|name, _| !name.starts_with("decoder") && name != "mask_token");
     let path = dir.join("encoder.safetensors");
-    safetensors::write(&path, &tensors, &BTreeMap::new(), Precision::F32).unwrap();
+    safetensors::write(&path, &tensors, &BTreeMap::new(), FloatType::F32).unwrap();
     text(&path)
 }
 
@@ -236,6 +236,69 @@ fn reconstruct_takes_masks_and_views() {
 }
 
 #[test]
+fn reconstruct_measures_hidden_pixels_alone() {
+    let (_guard, dir) = folder();
+    let out = text(&dir.join("grid.png"));
+    let flat = text(&dir.join("flat.png"));
+    image::RgbImage::from_pixel(24, 16, image::Rgb([90, 160, 40])).save(&flat).unwrap();
+    for variant in [Variant::Paper, Variant::Plain] {
+        let weights = save(&dir, &model(variant));
+        let run = |image: &str, options: &[&str]| {
+            let base = ["reconstruct", "--weights", &weights, image, "--out", &out];
+            succeeds(&[&base, options].concat())
+        };
+        let printed = run(&flat, &[]);
+        let baselines = "harmonic filling inf dB, mean colour inf dB";
+        assert!(printed.contains(baselines), "{printed}");
+        let printed =
+            run(PICTURE, &["--view", if variant == Variant::Paper { "all" } else { "raw" }]);
+        let names: &[&str] = match variant {
+            Variant::Paper => &["raw prediction", "(uses the answer)", "visible neighbours"],
+            _ => &["reconstruction"],
+        };
+        for name in names.iter().chain(&["harmonic filling", "mean colour"]) {
+            let (_, after) = printed.split_once(&format!("{name} ")).expect(name);
+            let decibels = after.split_once(" dB").expect("a unit").0;
+            assert!((0.0..40.0).contains(&decibels.parse::<f64>().unwrap()), "{name}: {printed}");
+        }
+        assert!(!run(PICTURE, &["--mask-ratio", "0"]).contains("dB"), "nothing is hidden");
+    }
+}
+
+/// No loss trains what a model predicts where a patch was visible.
+#[test]
+fn reconstruct_shows_visible_patches_as_they_are() {
+    let (_guard, dir) = folder();
+    let out = text(&dir.join("grid.png"));
+    // Patches of 4 × 8 pixels, each pixel 7 × 7 in the picture; columns are 24 pixels and a gap wide.
+    let (scale, left, top, step) = (7, 6, 28, 24 * 7 + 6);
+    for (variant, columns) in [(Variant::Paper, 6), (Variant::Plain, 4)] {
+        let weights = save(&dir, &model(variant));
+        let rows = ["011", "000", "111", "100"];
+        let base = ["reconstruct", "--weights", &weights, PICTURE, "--out", &out];
+        let view = if variant == Variant::Paper { "all" } else { "raw" };
+        succeeds(&[&base[..], &["--mask", &rows.join("/"), "--view", view]].concat());
+        let picture = image::open(&out).unwrap().into_rgb8();
+        assert_eq!(picture.width(), left + columns * step);
+        for (row, digits) in rows.into_iter().enumerate() {
+            for (column, digit) in digits.chars().enumerate() {
+                let (x, y) = (left + column as u32 * 8 * scale, top + row as u32 * 4 * scale);
+                let patch = |tile: u32| {
+                    let at = |i: u32| {
+                        let (dx, dy) = (i % (8 * scale), i / (8 * scale));
+                        picture.get_pixel(x + tile * step + dx, y + dy).0
+                    };
+                    (0..4 * 8 * scale * scale).map(at).collect::<Vec<_>>()
+                };
+                for tile in 1..columns {
+                    assert_eq!(patch(tile) == patch(0), digit == '0', "{tile}: {row}, {column}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn reconstruct_names_what_cannot_be_read() {
     let (_guard, dir) = folder();
     let weights = save(&dir, &model(Variant::Plain));
@@ -269,7 +332,7 @@ fn weights_of_other_shapes_are_refused() {
     weight.shape[0] /= 2;
     weight.data.truncate(weight.data.len() / 2);
     let path = dir.join("wrong.safetensors");
-    safetensors::write(&path, &wrong, &described(&config), Precision::F32).unwrap();
+    safetensors::write(&path, &wrong, &described(&config), FloatType::F32).unwrap();
     let args = ["reconstruct", "--weights", &text(&path), PICTURE];
     refuses(1, &args, &["wrong.safetensors", "decoder_pred.weight"]);
 }

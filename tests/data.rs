@@ -13,6 +13,9 @@ use webmae::data::{
     Augment, Batch, Cursor, ImageSource, Loader, LoaderOptions, Normalization, Pixels,
     SourceOptions, fixed_batch, fixed_indices, open, open_split,
 };
+use webmae::philox::Rng;
+use webmae::report::baseline;
+use webmae::report::fidelity::HiddenError;
 use webmae::{Error, Result};
 
 fn folder() -> TempDir {
@@ -622,4 +625,40 @@ fn links_in_a_circle_end() {
     #[cfg(unix)]
     std::os::unix::fs::symlink(dir.path(), &link).unwrap();
     assert!(!open_at(dir.path()).unwrap().is_empty(), "{}", link.display());
+}
+
+/// The drawn pictures are worth learning from: smooth continuation beats the mean colour, but who knows that they
+/// are mirrored sees much more of them.
+#[test]
+fn drawn_pictures_hold_more_than_smoothness() {
+    let source = open("synthetic:200", &SourceOptions::default()).unwrap();
+    let decibels = |fill: fn(&[f32], &[bool]) -> Vec<f32>, mirrored: bool| {
+        let mut rng = Rng::new(0, [0; 3]);
+        let error = |index: usize| {
+            let picture = source.decode(index).unwrap();
+            let image: Vec<f32> = (0..3 * 1024)
+                .map(|i| f32::from(picture.data[i % 1024 * 3 + i / 1024]) / 255.0)
+                .collect();
+            let mut mask: Vec<bool> = (0..64).map(|patch| patch >= 16).collect();
+            rng.shuffle(&mut mask);
+            let hides = |x: usize, y: usize| mask[y / 4 * 8 + x / 4];
+            let hidden: Vec<bool> = (0..1024).map(|i| hides(i % 32, i / 32)).collect();
+            let unseen = |i: usize| {
+                let (x, y) = (i % 32, i / 32);
+                hides(x, y) && hides(31 - x, y) && hides(x, 31 - y) && hides(31 - x, 31 - y)
+            };
+            let unknown = if mirrored { (0..1024).map(unseen).collect() } else { hidden.clone() };
+            HiddenError::of(&fill(&image, &unknown), &image, &hidden)
+        };
+        (0..200).map(error).sum::<HiddenError>().psnr().unwrap()
+    };
+    let harmonic = |image: &[f32], hidden: &[bool]| baseline::harmonic(image, 32, hidden);
+    let [mean_color, blind, knowing] = [
+        decibels(baseline::mean_color, false),
+        decibels(harmonic, false),
+        decibels(harmonic, true),
+    ];
+    assert!((15.0..18.0).contains(&mean_color), "{mean_color}");
+    assert!((1.0..3.0).contains(&(blind - mean_color)), "{blind}, {mean_color}");
+    assert!((4.0..7.0).contains(&(knowing - blind)), "{knowing}, {blind}");
 }

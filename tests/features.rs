@@ -9,6 +9,7 @@ use common::{device, max_abs, max_difference, within};
 use pollster::block_on;
 use serde_json::Value;
 use webmae::ModelConfig;
+use webmae::files::safetensors;
 use webmae::model::attention_map::AttentionMap;
 use webmae::model::classifier::Pool;
 use webmae::model::features::Embedder;
@@ -20,7 +21,7 @@ use webmae::ops::{Heads, attention};
 use webmae::philox::Rng;
 use webmae::program::{Program, Recorder};
 use webmae::tensor::{HostTensor, TensorMap, shapes};
-use webmae::weights::{Missing, Overrides, detect, infer_config, safetensors, to_internal};
+use webmae::weights::{Missing, Overrides, detect, infer_config, to_internal};
 
 /// The tensors of a golden case, and its line in the manifest.
 fn golden(name: &str) -> (TensorMap, Value) {

@@ -119,6 +119,44 @@ fn twenty_steps_are_ten_and_ten() {
     }
 }
 
+/// Ten steps on the processor and ten on a graphics adapter: nearly the run that stays, and it says that it moved.
+#[test]
+fn a_run_goes_on_on_another_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let (straight, moved) = (folder.path().join("straight"), folder.path().join("moved"));
+    let recipe = recipe(20);
+    let train_on = |device, start, notes: &mut Vec<String>| {
+        let mut observe = |event: Event<'_>| {
+            if let Event::Started { derived, .. } = event {
+                notes.extend(derived.notes.iter().cloned());
+            }
+        };
+        run::train(device, &recipe, start, &AtomicBool::new(false), &mut observe).unwrap()
+    };
+    for [first, second] in [[common::cpu(), common::gpu()], [common::gpu(), common::cpu()]] {
+        for run in [&straight, &moved] {
+            let _ = fs::remove_dir_all(run);
+        }
+        let mut notes = Vec::new();
+        train_on(first, new(&straight), &mut notes);
+        assert_eq!(notes, [] as [&str; 0]);
+        fs::create_dir_all(checkpoints::folder_of(&moved)).unwrap();
+        fs::copy(step_file(&straight, 10), step_file(&moved, 10)).unwrap();
+        fs::copy(straight.join("config.json"), moved.join("config.json")).unwrap();
+        train_on(second, resume(&moved), &mut notes);
+        let [note] = notes.as_slice() else { panic!("{notes:?}") };
+        for device in [first, second] {
+            let name = device.summary().to_string();
+            assert!(note.contains(&name), "{name} is missing in: {note}");
+        }
+        let last = |run| checkpoints::read(&step_file(run, 20)).unwrap().params;
+        for (name, expected) in last(&straight) {
+            let difference = common::relative_norm(&last(&moved)[&name].data, &expected.data);
+            assert!(common::within(difference, 1e-4), "{name}: {difference:.1e}");
+        }
+    }
+}
+
 /// The loss's scale and its count are in the checkpoint: it grows at the same step, to the same bits.
 #[test]
 fn mixed_precision_goes_on_with_its_scale() {
@@ -215,7 +253,18 @@ fn a_run_leaves_what_it_promises() {
     let records = webmae::report::metrics::read(run.join("metrics.jsonl")).unwrap();
     let losses = records.iter().filter(|r| r.loss.is_some());
     assert_eq!(losses.map(|r| r.step).collect::<Vec<_>>(), (1..=30).collect::<Vec<_>>());
-    assert_eq!(records.iter().filter(|r| r.held_out_loss.is_some()).count(), 3);
+    let measured: Vec<_> = records.iter().filter(|r| r.held_out_loss.is_some()).collect();
+    assert_eq!(measured.len(), 3);
+    // Training changes what the model predicts, not what needs no model.
+    let fidelity = outcome.fidelity.unwrap();
+    let close = |logged: Option<f64>, value: f64| (logged.unwrap() - value).abs() < 1e-9;
+    for record in &measured {
+        assert!(close(record.harmonic_psnr, fidelity.harmonic), "{record:?}, {fidelity:?}");
+        assert!(close(record.mean_color_psnr, fidelity.mean_color), "{record:?}, {fidelity:?}");
+    }
+    assert!(close(measured[2].held_out_psnr, fidelity.model), "{measured:?}, {fidelity:?}");
+    assert!(measured[0].held_out_psnr < Some(fidelity.model), "{measured:?}");
+    assert!(fidelity.harmonic > fidelity.mean_color && fidelity.mean_color > 8.0, "{fidelity:?}");
     assert!(fs::read_dir(run.join("tensorboard")).unwrap().count() == 1);
 
     // The same folder is not overwritten.
@@ -223,7 +272,7 @@ fn a_run_leaves_what_it_promises() {
     assert!(error.to_string().contains("--resume"), "{error}");
     // A finished run that is resumed has nothing to do, and loses nothing.
     let again = train(&recipe(30), resume(&run), &mut |_| ()).unwrap();
-    assert_eq!(again.held_out_loss, outcome.held_out_loss);
+    assert_eq!((again.held_out_loss, again.fidelity), (outcome.held_out_loss, outcome.fidelity));
     // A broken newest checkpoint is named, an earlier one taken.
     fs::write(step_file(&run, 30), b"not a checkpoint").unwrap();
     let (path, _, broken) = checkpoints::latest(&run).unwrap();

@@ -8,7 +8,8 @@ use webmae::kernels::{
     CooperativeMatrices, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Processor,
     Products, Reduction, SHADERS, Tiling, Types,
 };
-use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
+use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
+use webmae::model::classify::{Input, classify};
 use webmae::model::objective::{masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;

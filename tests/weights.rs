@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use webmae::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use webmae::data::Normalization;
+use webmae::files::pth;
+use webmae::files::safetensors::{self, FloatType};
 use webmae::model::params::mae_params;
 use webmae::model::position::sin_cos_2d;
 use webmae::tensor::{HostTensor, TensorMap, shapes};
-use webmae::weights::safetensors::{self, Precision};
 use webmae::weights::stream::Stream;
 use webmae::weights::{
     FileKind, Format, Metadata, Missing, Overrides, describe, detect, hugging_face, infer_config,
-    open, pth, to_hugging_face, to_internal,
+    open, to_hugging_face, to_internal,
 };
 
 fn fixtures() -> PathBuf {
@@ -222,7 +223,7 @@ fn hugging_face_round_trip_is_bit_exact() {
             &internal,
             &statistics,
             &statistics,
-            Precision::F32,
+            FloatType::F32,
         )
         .unwrap();
         let (config, back) = hugging_face::read(folder.path()).unwrap();
@@ -360,7 +361,7 @@ fn what_hugging_face_cannot_express_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let write = |config: &ModelConfig| {
         let tensors = TensorMap::new();
-        let precision = Precision::F32;
+        let precision = FloatType::F32;
         let result =
             hugging_face::write(folder.path(), config, &tensors, &[0.5; 3], &[0.5; 3], precision);
         result.unwrap_err().to_string()
@@ -383,7 +384,7 @@ fn own_files_carry_their_configuration() {
         let internal = case.convert(format).unwrap().tensors;
         let path = folder.path().join("own.safetensors");
         let metadata = describe(&case.config, &Normalization::imagenet(), None).unwrap();
-        safetensors::write(&path, &internal, &metadata, Precision::F32).unwrap();
+        safetensors::write(&path, &internal, &metadata, FloatType::F32).unwrap();
         let opened = open(&path, &Overrides::default()).unwrap();
         assert_eq!((opened.format, opened.config), (Format::Webmae, case.config));
         assert_eq!(opened.weights.tensors, internal);
@@ -397,7 +398,7 @@ fn streams_give_what_whole_files_give() {
     for (name, _) in MAE_CASES {
         let case = case(name);
         let path = dir.path().join("weights.safetensors");
-        safetensors::write(&path, &case.part("param."), &Metadata::new(), Precision::F16).unwrap();
+        safetensors::write(&path, &case.part("param."), &Metadata::new(), FloatType::F16).unwrap();
         let whole = open(&path, &case.overrides()).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -457,7 +458,7 @@ fn broken_files_are_named() {
 #[test]
 fn a_header_with_other_bytes_never_panics() {
     let case = case("blog_mae_identity");
-    let bytes = safetensors::to_bytes(&case.part("param."), &BTreeMap::new(), Precision::F32);
+    let bytes = safetensors::to_bytes(&case.part("param."), &BTreeMap::new(), FloatType::F32);
     let bytes = bytes.unwrap();
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let mut read = 0;

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use webmae::ModelConfig;
-use webmae::bench::step::{BenchStep, StepSpec};
-use webmae::bench::workload::{Mode, WORKLOADS};
+use webmae::cli::bench::step::{BenchStep, StepSpec};
+use webmae::cli::bench::workload::{Mode, WORKLOADS};
 use webmae::kernels::Precision;
 use webmae::program::Device;
 

@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::progress::LINE_EVERY;
+/// Time between two lines where there is no terminal.
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Counts up to a number that is known.
 pub(super) struct Counter {

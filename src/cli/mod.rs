@@ -8,36 +8,19 @@ macro_rules! say {
     }};
 }
 
-mod ablate;
-mod bench;
-mod classifier_arg;
+mod args;
+pub mod bench;
+mod commands;
+mod compiling;
 mod counter;
-mod embed;
-mod encoder_arg;
-mod eval;
-mod export;
+mod execute;
 mod format;
-mod info;
-mod kernels;
-mod knn;
-mod memory_args;
-mod model_args;
-mod plan;
-mod predict;
-mod pretrain;
+mod open;
+mod print;
 mod progress;
-mod reconstruct;
-mod regular_args;
-mod run_args;
 mod stop;
-mod study_file;
-mod study_grid;
-mod study_options;
-mod study_report;
-mod study_run;
-mod supervised;
-mod tune;
-mod weights_arg;
+mod study;
+mod tiles;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,7 +29,11 @@ use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
 use crate::gpu::GpuOptions;
-use crate::program::{Device, DeviceChoice, DeviceOptions, Opened};
+use crate::program::{DeviceChoice, DeviceOptions};
+use commands::{
+    ablate, embed, eval, export, info, knn, plan, predict, pretrain, reconstruct, supervised, tune,
+    verify,
+};
 
 /// Masked Autoencoders on WebGPU.
 #[derive(Debug, Parser)]
@@ -90,12 +77,14 @@ enum Command {
     Reconstruct(reconstruct::Args),
     /// Compute parameters, FLOPs and memory of a training step, and whether it fits
     Plan(plan::Args),
-    /// List GPUs, or say what a weights file or run folder holds and what it is good for
+    /// Say what runs here and list GPUs, or say what a weights file or run folder holds and what it is good for
     Info(info::Args),
     /// Measure the speed of the reference workloads on this GPU
-    Bench(bench::Args),
+    Bench(bench::args::Args),
     /// Measure anew which tiles suit this GPU (done by itself the first time a GPU is used)
     Tune(tune::Args),
+    /// Hold every kernel that this GPU would use against its twin on the processor
+    Verify(verify::Args),
     /// Write a run's weights as a Hugging Face folder or a single file
     Export(export::Args),
     /// Write the features of pictures: never masked, one row a picture
@@ -149,9 +138,10 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Pretrain(args) => pretrain::run(&args, &device),
         Command::Reconstruct(args) => reconstruct::run(&args, &device),
         Command::Plan(args) => plan::run(&args, &device),
-        Command::Info(args) => info::run(&args),
-        Command::Bench(args) => bench::run(&args, &device),
+        Command::Info(args) => info::run(&args, &device),
+        Command::Bench(args) => commands::bench::run(&args, &device),
         Command::Tune(args) => tune::run(&args, &device),
+        Command::Verify(args) => verify::run(&args, &device),
         Command::Export(args) => export::run(&args),
         Command::Embed(args) => embed::run(&args, &device),
         Command::Knn(args) => knn::run(&args, &device),
@@ -189,21 +179,6 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         args.insert(first, "pretrain".into());
     }
     args
-}
-
-/// Opens the device that `options` ask for, with the tiles that suit it.
-fn open(options: &DeviceOptions) -> Result<Opened> {
-    let opened = pollster::block_on(options.open())?;
-    if let Some(gpu) = opened.device.gpu() {
-        gpu.on_compile(kernels::counter());
-        tune::apply(gpu)?;
-    }
-    Ok(opened)
-}
-
-/// [`open`], where the reason does not matter.
-fn open_device(options: &DeviceOptions) -> Result<Device> {
-    Ok(open(options)?.device)
 }
 
 #[cfg(test)]

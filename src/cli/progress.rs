@@ -1,17 +1,16 @@
 //! The progress of a run: a bar on a terminal, a line now and then elsewhere.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::counter::Counter;
+use super::counter::{Counter, LINE_EVERY};
 use super::format;
 use crate::program::Opened;
+use crate::report::fidelity::Fidelity;
 use crate::train::event::{Event, StepReport};
 
-/// Time between two lines where there is no terminal.
-pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 /// Unreadable files that are named at once.
 const NAMED_FILES: usize = 5;
 
@@ -118,11 +117,17 @@ impl Progress {
                     counter.finish();
                 }
             }
-            Event::HeldOut { step, loss, accuracy } => {
+            Event::HeldOut { step, loss, accuracy, fidelity } => {
                 let accuracy =
                     accuracy.map_or(String::new(), |share| format!(", {:.2} %", 100.0 * share));
-                self.line(&format!("step {step}: held-out loss {loss:.4}{accuracy}"));
-                self.held_out = Some(format!("{loss:.4}{accuracy}"));
+                let (model, baseline) = fidelity.map_or_else(Default::default, |fidelity| {
+                    let Fidelity { model, harmonic, .. } = fidelity;
+                    (format!(", {model:.2} dB"), format!(" (harmonic filling {harmonic:.2})"))
+                });
+                self.line(&format!(
+                    "step {step}: held-out loss {loss:.4}{accuracy}{model}{baseline}"
+                ));
+                self.held_out = Some(format!("{loss:.4}{accuracy}{model}"));
             }
             Event::Picture { .. } | Event::Saved { .. } => {}
         }

@@ -62,7 +62,7 @@ pub fn attention_backward_q<A: Value>(
 }
 
 /// Key and value gradients: dv = Σ p·dO, dk = scale · Σ ds·q over the queries, with p and ds as in
-/// [`attention_backward_q`].
+/// [`attention_backward_q()`].
 pub fn attention_backward_kv<A: Value>(
     params: &attention_backward_kv::Params,
     constants: &attention_backward_kv::Constants,

@@ -526,6 +526,7 @@ mod tests {
         let mut expected = Vec::new();
         let mut expected_pre = Vec::new();
         for part in 0..parts {
+            #[expect(clippy::needless_range_loop, reason = "an index of several matrices")]
             for i in 0..m * n {
                 let (row, col) = (i / n, i % n);
                 let mut v = (part * k_part..k.min((part + 1) * k_part))

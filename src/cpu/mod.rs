@@ -29,6 +29,8 @@ mod run;
 mod softmax;
 #[cfg(feature = "native")]
 mod staging;
+#[cfg(feature = "native")]
+mod team;
 mod tile;
 mod tokens;
 mod value;

@@ -1,4 +1,4 @@
-//! Work shared among the cores: rayon natively, one thread in the browser.
+//! Work shared among the cores: a team of threads natively, one thread in the browser.
 //!
 //! How work is cut never decides what is computed, only who computes it.
 
@@ -7,16 +7,15 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Range};
 
 #[cfg(feature = "native")]
-use rayon::prelude::*;
+use super::team;
 
 /// Elements of a cheap element-wise kernel that are worth a task of their own.
 pub const GRAIN: usize = 16 * 1024;
 
-/// Runs `work` on one of the threads that share the work of the twins, which saves each of the twins that it
-/// calls waking them.
-pub fn on_all_cores<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+/// Runs `work` with all cores at hand, which saves each of the twins that it calls gathering them.
+pub fn on_all_cores<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(feature = "native")]
-    return rayon::scope(|_| work());
+    return team::gather(work);
     #[cfg(not(feature = "native"))]
     work()
 }
@@ -30,16 +29,15 @@ pub fn threads() -> usize {
 }
 
 /// Calls `work` with 0 to `count`, in any order.
-pub fn each(count: usize, work: impl Fn(usize) + Sync + Send) {
+pub fn each(count: usize, work: impl Fn(usize) + Sync) {
     #[cfg(feature = "native")]
-    if count > 1 && threads() > 1 {
-        return (0..count).into_par_iter().with_max_len(1).for_each(work);
-    }
+    team::each(count, &work);
+    #[cfg(not(feature = "native"))]
     (0..count).for_each(work);
 }
 
 /// Cuts `0..len` into ranges of `size`, the last one shorter, and calls `work` with each.
-pub fn ranges(len: usize, size: usize, work: impl Fn(Range<usize>) + Sync + Send) {
+pub fn ranges(len: usize, size: usize, work: impl Fn(Range<usize>) + Sync) {
     each(len.div_ceil(size), |i| work(i * size..len.min((i + 1) * size)));
 }
 

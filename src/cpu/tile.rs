@@ -38,6 +38,7 @@ pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
         Left::Rows(rows) => {
             assert!(rows.iter().all(|row| row.len() >= right.len()), "rows as long as the panel");
             for (k, b) in right.iter().enumerate() {
+                fetch_ahead(b);
                 // SAFETY: `k` is below the length of every row by the assertion. (Checks in this loop keep
                 // compilers from vector instructions.)
                 step::<MR, NR, FUSED>(&mut tile, |i| unsafe { *rows[i].get_unchecked(k) }, b);
@@ -46,11 +47,27 @@ pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
         Left::Packed(columns) => {
             assert!(columns.len() >= right.len(), "columns for the whole panel");
             for (a, b) in columns.iter().zip(right) {
+                fetch_ahead(b);
                 step::<MR, NR, FUSED>(&mut tile, |i| a[i], b);
             }
         }
     }
     tile
+}
+
+/// Has what lies some steps behind `b` brought to the nearest cache: a panel is read from the second one.
+#[inline(always)]
+fn fetch_ahead<const NR: usize>(b: &[f32; NR]) {
+    /// Steps that a load from the second cache takes.
+    const STEPS: usize = 8;
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..NR).step_by(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(b.as_ptr().wrapping_add(STEPS * NR + line).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (b, STEPS);
 }
 
 /// `tile += a · b` of one step along K.

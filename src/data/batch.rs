@@ -19,7 +19,6 @@ use crate::philox::Rng;
 /// First words of the generators' streams: one per purpose.
 const SHUFFLE: u32 = 0x5EED_0002;
 const AUGMENT: u32 = 0x5EED_0003;
-const SUBSET: u32 = 0x5EED_0004;
 const MIX: u32 = 0x5EED_0005;
 
 /// Values of one batch at most: 4 GiB.
@@ -170,19 +169,8 @@ impl LoaderOptions {
     }
 }
 
-/// At most `count` different indices below `len`, drawn from `seed` and sorted.
-pub fn fixed_indices(len: usize, count: usize, seed: u64) -> Vec<u32> {
-    let mut indices: Vec<u32> = (0..len as u32).collect();
-    if count < len {
-        Rng::new(seed, [SUBSET, 0, 0]).shuffle(&mut indices);
-        indices.truncate(count);
-        indices.sort_unstable();
-    }
-    indices
-}
-
 /// The pictures `indices` of `source` as one batch of epoch 0, in that order: centre crops of
-/// `[height, width]`, made now on all cores. For held-out sets, whose indices [`fixed_indices`]
+/// `[height, width]`, made now on all cores. For held-out sets, whose indices [`fixed_indices`](super::fixed_indices)
 /// draws. Unreadable pictures are replaced as in training, and named in the second result.
 ///
 /// # Errors

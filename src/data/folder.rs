@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::decode::{DecodeOptions, EXTENSIONS, decode_file, has_picture_extension};
-use super::open::SourceOptions;
 use super::pixels::Pixels;
 use super::source::ImageSource;
+use super::source_options::SourceOptions;
 use crate::error::{Error, Result};
 
 /// Picture files, sorted by path (within their class).

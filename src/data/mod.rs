@@ -15,6 +15,9 @@ pub mod erasing;
 #[cfg(feature = "native")]
 pub mod folder;
 #[cfg(feature = "native")]
+mod held_out;
+mod indices;
+#[cfg(feature = "native")]
 pub mod kmeans;
 #[cfg(feature = "native")]
 pub mod loader;
@@ -31,6 +34,8 @@ mod rectangle;
 pub mod resize;
 pub mod source;
 #[cfg(feature = "native")]
+mod source_options;
+#[cfg(feature = "native")]
 pub mod split;
 pub mod synthetic;
 #[cfg(feature = "native")]
@@ -39,16 +44,18 @@ pub mod transform;
 
 pub use batch::{
     Batch, BatchMaker, Cursor, LabelOptions, LoaderOptions, Sequence, Skipped, fixed_batch,
-    fixed_indices,
 };
+pub use indices::fixed_indices;
 #[cfg(feature = "native")]
 pub use loader::Loader;
 pub use memory::Memory;
 pub use normalize::Normalization;
 #[cfg(feature = "native")]
-pub use open::{SourceOptions, open};
+pub use open::open;
 pub use pixels::Pixels;
 pub use source::ImageSource;
+#[cfg(feature = "native")]
+pub use source_options::SourceOptions;
 #[cfg(feature = "native")]
 pub use split::{Split, open_split};
 pub use transform::{Augment, Crop};

@@ -4,6 +4,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::indices::fixed_indices;
 use super::pixels::Pixels;
 use super::source::ImageSource;
 use super::transform::Augment;
@@ -64,7 +65,7 @@ impl Normalization {
     /// # Errors
     /// The first picture's error if none could be read.
     pub fn measure(source: &dyn ImageSource, limit: usize, seed: u64) -> Result<Self> {
-        let chosen = super::batch::fixed_indices(source.len(), limit, seed);
+        let chosen = fixed_indices(source.len(), limit, seed);
         #[cfg(feature = "native")]
         let chosen = chosen.par_iter();
         #[cfg(not(feature = "native"))]

@@ -4,64 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::cifar::Cifar;
-use super::decode::{DecodeOptions, EXTENSIONS, MAX_PIXELS, has_picture_extension};
+use super::decode::{EXTENSIONS, has_picture_extension};
 use super::folder::Folder;
+use super::held_out::train_folder;
 use super::source::ImageSource;
-use super::split::train_folder;
+use super::source_options::SourceOptions;
 use super::synthetic::Synthetic;
-use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-
-/// How a source is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceOptions {
-    /// Channels of the pictures: 1, 3 or 4; any number for `synthetic`.
-    pub channels: usize,
-    /// Turn pictures as their EXIF orientation says (torchvision does not).
-    pub apply_exif: bool,
-    /// Larger pictures are refused, see [`DecodeOptions::max_pixels`].
-    pub max_pixels: u64,
-    /// Of a tree of class folders, use only those whose name starts so.
-    pub class_prefix: Option<String>,
-    /// `[height, width]` of synthetic pictures.
-    pub image_size: [usize; 2],
-    /// Number of synthetic pictures, unless the path says `synthetic:COUNT`.
-    pub synthetic_len: usize,
-    /// Seed of synthetic pictures.
-    pub seed: u64,
-}
-
-impl Default for SourceOptions {
-    fn default() -> Self {
-        Self {
-            channels: 3,
-            apply_exif: true,
-            max_pixels: MAX_PIXELS,
-            class_prefix: None,
-            image_size: [32, 32],
-            synthetic_len: 10_000,
-            seed: 0,
-        }
-    }
-}
-
-impl SourceOptions {
-    /// For the pictures of `model`, of class folders those whose name starts with `class_prefix`.
-    pub fn for_model(model: &ModelConfig, class_prefix: Option<&str>) -> Self {
-        Self {
-            channels: model.channels,
-            image_size: model.image_size,
-            class_prefix: class_prefix.map(str::to_owned),
-            ..Self::default()
-        }
-    }
-
-    /// The part that concerns the decoding of files.
-    pub(super) fn decode(&self) -> DecodeOptions {
-        let Self { channels, apply_exif, max_pixels, .. } = *self;
-        DecodeOptions { channels, apply_exif, max_pixels }
-    }
-}
 
 /// Opens `spec`, whatever it is:
 ///

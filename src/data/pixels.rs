@@ -34,6 +34,12 @@ impl Pixels {
         &self.data[start..start + self.channels]
     }
 
+    /// The bytes of the pixel at column `x`, row `y`, to be written.
+    pub fn at_mut(&mut self, x: usize, y: usize) -> &mut [u8] {
+        let start = (y * self.width + x) * self.channels;
+        &mut self.data[start..start + self.channels]
+    }
+
     /// The part of `width` × `height` pixels whose top left corner is at (`left`, `top`), cut off
     /// at the picture's edges.
     pub fn crop(&self, left: usize, top: usize, width: usize, height: usize) -> Self {

@@ -1,18 +1,16 @@
 //! Training and held-out data: as the data is laid out, or as a part set aside.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use super::batch::fixed_indices;
-use super::cifar::Cifar;
-use super::open::{SourceOptions, open, open_path};
+use super::held_out::held_out_path;
+use super::indices::fixed_indices;
+use super::open::{open, open_path};
 use super::pixels::Pixels;
 use super::source::ImageSource;
+use super::source_options::SourceOptions;
 use crate::error::{Error, Result};
-
-/// Names of folders with held-out data, beside `train`, in order of preference.
-const HELD_OUT_FOLDERS: [&str; 4] = ["val", "valid", "validation", "test"];
 
 /// One in so many pictures is set aside where the data has no held-out part …
 const HELD_OUT_SHARE: usize = 20;
@@ -78,29 +76,6 @@ fn readable(source: &dyn ImageSource, indices: &[u32]) -> Vec<u32> {
         chosen.insert(found);
     }
     chosen.into_iter().collect()
-}
-
-/// `folder/train`, if held-out data lies beside it.
-pub(super) fn train_folder(folder: &Path) -> Option<PathBuf> {
-    let train = folder.join("train");
-    (train.is_dir() && held_out_in(folder).is_some()).then_some(train)
-}
-
-fn held_out_in(folder: &Path) -> Option<PathBuf> {
-    HELD_OUT_FOLDERS.iter().map(|name| folder.join(name)).find(|path| path.is_dir())
-}
-
-/// The held-out data that belongs to `data` by its layout.
-fn held_out_path(data: &Path) -> Option<PathBuf> {
-    if train_folder(data).is_some() {
-        return held_out_in(data);
-    }
-    if data.file_name().is_some_and(|name| name == "train") {
-        return data.parent().and_then(held_out_in);
-    }
-    let has_training_batches = Cifar::files_in(data)
-        .is_ok_and(|files| files.iter().any(|file| !file.ends_with("test_batch.bin")));
-    has_training_batches.then(|| Cifar::test_file(data)).flatten()
 }
 
 /// `source` with its labels counted in other `classes` (none where a class is missing there).

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::pixels::Pixels;
 use super::source::ImageSource;
 use crate::error::{Error, Result};
-use crate::weights::safetensors;
+use crate::files::safetensors;
 
 /// Entry of the file's header with the pictures' names, a JSON list.
 const NAMES: &str = "names";

@@ -8,25 +8,15 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Promise, Reflect};
+use js_sys::Reflect;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use wgpu::webgpu::GpuDevice;
 
 use super::Gpu;
-use super::pipeline::{Pipeline, Source};
+use super::pipeline::{Compilation, Pipeline};
 use crate::error::Result;
-
-/// What was asked for, until it is there.
-pub(super) type Asked = RefCell<Option<Compilation>>;
-
-/// A kernel's pipeline on its way.
-#[derive(Clone)]
-pub(super) struct Compilation {
-    pipeline: Promise,
-    source: Source,
-}
 
 impl Gpu {
     /// Compiles the kernels that were declared, and waits for those that others asked for. Calls `progress`

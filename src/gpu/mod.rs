@@ -4,6 +4,7 @@
 mod adapter;
 #[cfg(target_family = "wasm")]
 mod browser;
+mod compile;
 mod cooperative;
 mod mapping;
 #[cfg(not(target_family = "wasm"))]
@@ -73,7 +74,7 @@ struct Inner {
     fault: Arc<Mutex<Option<Fault>>>,
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     #[cfg(not(target_family = "wasm"))]
-    on_compile: OnceLock<parallel::Listener>,
+    on_compile: OnceLock<pipeline::Listener>,
 }
 
 /// The first error that no call could return.

@@ -6,9 +6,6 @@ use std::thread;
 
 use super::Gpu;
 
-/// Called as kernels are compiled, from any thread: how many of how many are done.
-pub(super) type Listener = Box<dyn Fn(usize, usize) + Send + Sync>;
-
 impl Gpu {
     /// Calls `listener` whenever kernels are compiled: before the first of a program and after each, one
     /// call after the other, with how many are done and how many there are. The first listener stays.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::pipeline::Pipeline;
 #[cfg(feature = "native")]
 use super::staging::Staged;
-use super::{Buffer, Gpu, Pipeline};
+use super::{Buffer, Gpu};
 use crate::error::Result;
 use crate::kernels::{BINDING_ALIGNMENT, KernelKey, MAX_GROUPS_PER_DIMENSION};
 

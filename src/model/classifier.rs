@@ -1,17 +1,7 @@
-//! The encoder with a classification head: each variant's own, or a linear probe.
+//! A classifier on a MAE's encoder: pooling, each variant's own head or a linear probe, and what is trained.
 
-use super::block::{norm, projection};
-use super::features::feature;
-use super::mae::{Forward, encode_all};
-use super::params::{ParamSpec, classifier_params};
 use crate::config::{ModelConfig, Variant};
 use crate::error::{Error, Result};
-use crate::ops::{BatchNorm, Target, batch_norm, cross_entropy, mean_pool};
-use crate::program::{Recorder, Tensor};
-
-/// Epsilon and momentum of a linear probe's BatchNorm (`main_linprobe.py` of facebookresearch/mae).
-const PROBE_NORM_EPS: f32 = 1e-6;
-const PROBE_NORM_MOMENTUM: f32 = 0.1;
 
 /// How tokens become one feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -74,7 +64,7 @@ pub enum Trainable {
 impl Trainable {
     /// Whether the encoder's parameter `name`, or the norm behind it, is trained, where there are
     /// `depth` blocks.
-    fn includes(self, name: &str, depth: usize) -> bool {
+    pub(super) fn includes(self, name: &str, depth: usize) -> bool {
         let block = name.strip_prefix("blocks.").and_then(|rest| {
             let (number, part) = rest.split_once('.')?;
             Some((number.parse::<usize>().ok()?, part))
@@ -160,127 +150,11 @@ impl ClassifierConfig {
         let last = (self.model.encoder.depth.max(2) - 1) as f32;
         (0..self.connections()).map(|i| self.drop_path * (i / 2) as f32 / last).collect()
     }
-
-    /// The parameter table: only what is trained is marked so.
-    pub fn params(&self) -> Vec<ParamSpec> {
-        let mut params = classifier_params(self);
-        for param in &mut params {
-            let is_head = param.name.starts_with("head.");
-            let depth = self.model.encoder.depth;
-            param.trainable &= is_head || self.trainable.includes(&param.name, depth);
-        }
-        params
-    }
 }
 
 /// The error of pooling what a model does not have.
 pub(super) fn no_cls_token() -> Error {
     Error::config("pool", "this model has no cls token; take the mean")
-}
-
-/// What a recorded classifier yields.
-#[derive(Debug, Clone)]
-pub struct Classified {
-    /// The encoder's part, unless features were given.
-    pub encoded: Option<Forward>,
-    /// Feature `[B, D]` in front of the head.
-    pub feature: Tensor,
-    /// `[B, classes]`.
-    pub logits: Tensor,
-}
-
-/// What a classifier begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// Pictures `[B, C, H, W]`.
-    Images,
-    /// A frozen encoder's features `[B, D]`; for [`Head::Probe`].
-    Features,
-}
-
-impl Input {
-    /// Label of the program's input.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Images => "images",
-            Self::Features => "features",
-        }
-    }
-}
-
-/// Records the classifier of `batch` inputs, which are the external buffer of [`Input::label`]. In
-/// training BatchNorm uses the batch's statistics, and branches are dropped as the external buffer
-/// `drop_path` `[connections, B]` says, if the configuration drops any.
-pub fn classify(
-    rec: &mut Recorder,
-    config: &ClassifierConfig,
-    batch: usize,
-    input: Input,
-    train: bool,
-) -> Classified {
-    let model = &config.model;
-    let drop_scales = (train && config.drop_path > 0.0)
-        .then(|| rec.external("drop_path", [config.connections(), batch]));
-    let encoded = (input == Input::Images).then(|| {
-        let [h, w] = model.image_size;
-        let images = rec.external(input.label(), [batch, model.channels, h, w]);
-        encode_all(rec, model, images, config.cls_tokens(), drop_scales)
-    });
-    rec.set_scope("head");
-    let feature = match &encoded {
-        None => rec.external(input.label(), [batch, model.encoder.dim]),
-        Some(encoded) if config.head == Head::Probe => {
-            feature(rec, model, encoded.latent, config.pool)
-        }
-        Some(encoded) => pooled(rec, config, encoded.latent),
-    };
-    let normed = match config.head {
-        Head::Full => feature,
-        Head::Probe => {
-            let norm = BatchNorm {
-                running_mean: rec.param("head_norm.running_mean"),
-                running_var: rec.param("head_norm.running_var"),
-                eps: PROBE_NORM_EPS,
-                momentum: PROBE_NORM_MOMENTUM,
-                train,
-            };
-            batch_norm(rec, feature, norm)
-        }
-    };
-    let logits = projection(rec, "head", normed);
-    Classified { encoded, feature, logits }
-}
-
-/// The pooling of the variant's own classifier, with the norm behind it where there is one.
-fn pooled(rec: &mut Recorder, config: &ClassifierConfig, latent: Tensor) -> Tensor {
-    let cls = config.cls_tokens();
-    let tokens = cls + config.model.num_patches();
-    let range = match (config.pool, config.model.variant) {
-        (Pool::Cls, _) => 0..1,
-        (Pool::Mean, Variant::Plain) => 0..tokens,
-        (Pool::Mean, _) => cls..tokens,
-    };
-    let pooled = mean_pool(rec, latent, range);
-    match rec.find_param("fc_norm.weight") {
-        Some(_) => norm(rec, "fc_norm", config.model.layer_norm_eps, pooled),
-        None => pooled,
-    }
-}
-
-/// Records the loss of `batch` inputs against the external buffer `targets` `[B, classes]`, added to the
-/// returned external buffer `loss` `[1]`, divided by the number of `accumulated` batches.
-pub fn classification_objective(
-    rec: &mut Recorder,
-    config: &ClassifierConfig,
-    [batch, accumulated]: [usize; 2],
-    input: Input,
-) -> Tensor {
-    let logits = classify(rec, config, batch, input, true).logits;
-    rec.set_scope("loss");
-    let targets = rec.external("targets", [batch, config.classes]);
-    let loss = rec.external("loss", [1]);
-    cross_entropy(rec, logits, Target::Soft(targets), batch * accumulated, loss);
-    loss
 }
 
 #[cfg(test)]

@@ -101,9 +101,22 @@ pub fn is_decoder(name: &str) -> bool {
     name.starts_with("decoder") || name.starts_with("target.") || name == "mask_token"
 }
 
+impl ClassifierConfig {
+    /// The parameter table: only what is trained is marked so.
+    pub fn params(&self) -> Vec<ParamSpec> {
+        let mut params = classifier_params(self);
+        for param in &mut params {
+            let is_head = param.name.starts_with("head.");
+            let depth = self.model.encoder.depth;
+            param.trainable &= is_head || self.trainable.includes(&param.name, depth);
+        }
+        params
+    }
+}
+
 /// Every parameter of a classifier, in the order of the forward pass: the encoder as in
 /// [`mae_params`], then the norms that [`Head`] describes, then `head`.
-pub fn classifier_params(config: &ClassifierConfig) -> Vec<ParamSpec> {
+fn classifier_params(config: &ClassifierConfig) -> Vec<ParamSpec> {
     let model = &config.model;
     let dim = model.encoder.dim;
     let mut table = Table { variant: model.variant, params: Vec::new(), group: 0 };

@@ -1,6 +1,7 @@
 //! What a trained classifier says about pictures.
 
-use super::classifier::{ClassifierConfig, Input, classify};
+use super::classifier::ClassifierConfig;
+use super::classify::{Input, classify};
 use super::store::ParamStore;
 use crate::error::{Error, Result};
 use crate::program::{Device, Program, Recorder};

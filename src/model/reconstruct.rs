@@ -4,9 +4,9 @@ use super::objective::{MaskSource, masked_objective, predicted_pixels};
 use super::store::ParamStore;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::{Error, Result};
+use crate::geometry::Geometry;
 use crate::ops::optimizer::Scalars;
 use crate::program::{Device, Program, Recorder};
-use crate::report::views::Geometry;
 
 /// One image's reconstruction.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,16 +63,16 @@ impl Reconstructor {
         Ok(())
     }
 
-    /// Reconstructs `images`, `C·H·W` normalised pixels each. Masks are drawn from `seed` and each
-    /// image's number in `sample_ids` (epoch 0), or are those of `noise`, `L` values an image; the
-    /// other is not used.
+    /// Reconstructs `images`, `C·H·W` normalised pixels each. Masks are drawn from the seed and epoch in
+    /// `scalars` and each image's number in `sample_ids`, or are those of `noise`, `L` values an image; the
+    /// others are not used.
     ///
     /// # Errors
     /// [`Error::Config`] if a slice's length does not fit, [`Error::Device`] if the device failed.
     pub async fn run(
         &self,
         images: &[f32],
-        seed: u64,
+        scalars: Scalars,
         sample_ids: &[u32],
         noise: &[f32],
     ) -> Result<Vec<Reconstruction>> {
@@ -85,7 +85,7 @@ impl Reconstructor {
             }
             MaskSource::Generated => {
                 fits("sample ids", sample_ids.len(), count)?;
-                self.program.write("step", &[Scalars::seeded(seed)]);
+                self.program.write("step", &[scalars]);
                 self.program.write("sample_ids", sample_ids);
             }
         }

@@ -39,7 +39,7 @@ const LANES: usize = 64;
 fn row_lanes(dim: usize) -> u32 {
     match dim {
         ..=128 => 32,
-        ..=1024 => 64,
+        129..=1024 => 64,
         _ => 256,
     }
 }

@@ -2,6 +2,7 @@
 //! backward pass, [`Plan`] shares memory by liveness, and [`Program`] is the result on a [`Device`],
 //! run again and again without creating anything.
 
+mod compare;
 mod device;
 #[cfg(feature = "native")]
 mod open;
@@ -17,6 +18,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use compare::Bound;
+pub use compare::Comparison;
 pub use device::{Buffer, Device, DeviceSummary};
 #[cfg(feature = "native")]
 pub use open::{DeviceChoice, DeviceOptions, Opened};
@@ -36,7 +39,7 @@ use crate::cpu;
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu;
-use crate::kernels::{Element, Precision, Shader};
+use crate::kernels::{Element, KernelKey, Precision, Shader};
 
 /// Buffers by label, shared between programs (parameters, optimiser state).
 pub type Buffers = HashMap<String, Arc<Buffer>>;
@@ -59,19 +62,11 @@ enum List {
     Cpu(cpu::CommandList),
 }
 
+/// A launch, for diagnosis.
 struct Step {
-    kernel: &'static str,
+    kernel: KernelKey,
     work: LaunchWork,
-    writes: Vec<Written>,
-}
-
-struct Written {
-    label: String,
-    buffer: Arc<Buffer>,
-    first: u64,
-    bytes: u64,
-    /// None for indices.
-    precision: Option<Precision>,
+    bound: Vec<Bound>,
 }
 
 impl Program {
@@ -151,13 +146,12 @@ impl Program {
             }
         };
         let steps = recorder.recorded.iter().map(|op| Step {
-            kernel: op.kernel.shader,
+            kernel: op.kernel.clone(),
             work: LaunchWork::of(recorder, op),
-            writes: op
+            bound: op
                 .accesses()
                 .zip(Shader::named(op.kernel.shader).bindings)
-                .filter(|&((_, writes), _)| writes)
-                .map(|((tensor, _), binding)| {
+                .map(|((tensor, writes), binding)| {
                     let info = &recorder.tensors[tensor.0];
                     let (buffer, first, _) = range(tensor);
                     let label = if op.scope.is_empty() || info.label.contains(&op.scope) {
@@ -166,8 +160,8 @@ impl Program {
                         format!("{} ({})", info.label, op.scope)
                     };
                     let precision = (binding.element != Element::Word).then_some(info.precision);
-                    let bytes = info.bytes();
-                    Written { label, buffer: Arc::clone(buffer), first, bytes, precision }
+                    let (buffer, bytes) = (Arc::clone(buffer), info.bytes());
+                    Bound { label, buffer, first, bytes, writes, precision }
                 })
                 .collect(),
         });
@@ -283,8 +277,8 @@ impl Program {
         };
         let Some(times) = times else { return Ok(None) };
         let with_work = |(step, nanoseconds): (&Step, f64)| DispatchTime {
-            kernel: step.kernel,
-            computes: step.writes.first().map_or_else(String::new, |w| w.label.clone()),
+            kernel: step.kernel.shader,
+            computes: step.written().next().map_or_else(String::new, |w| w.label.clone()),
             sizes: step.work.sizes.clone(),
             nanoseconds,
             flops: step.work.flops,
@@ -301,7 +295,7 @@ impl Program {
     pub async fn first_non_finite(&self) -> Result<Option<String>> {
         for (i, step) in self.steps.iter().enumerate() {
             self.run(i..i + 1, i == 0);
-            for written in &step.writes {
+            for written in step.written() {
                 // Index maps hold marks whose bits would read as NaN.
                 let Some(precision) = written.precision else { continue };
                 let bytes = self.device.read(&written.buffer, written.first, written.bytes).await?;
@@ -311,6 +305,12 @@ impl Program {
             }
         }
         Ok(None)
+    }
+}
+
+impl Step {
+    fn written(&self) -> impl Iterator<Item = &Bound> {
+        self.bound.iter().filter(|bound| bound.writes)
     }
 }
 

@@ -52,7 +52,10 @@ pub(super) struct Recorded {
     pub kernel: KernelKey,
     pub uniform: Vec<u32>,
     pub bindings: Vec<Tensor>,
-    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "twins divide their work themselves"))]
+    #[cfg_attr(
+        not(feature = "gpu"),
+        expect(dead_code, reason = "twins divide their work themselves")
+    )]
     pub groups: u32,
     pub flops: u64,
     /// Where in the model it was recorded, e.g. `blocks.3.attn`.
@@ -241,6 +244,11 @@ impl Recorder {
         }
         self.externals.push(External { label: label.to_owned(), bytes });
         self.externals.len() - 1
+    }
+
+    /// Whether there is an external buffer called `label`.
+    pub fn has_external(&self, label: &str) -> bool {
+        self.externals.iter().any(|external| external.label == label)
     }
 
     /// Values from the value `first` on of the external buffer `label`, which holds `len` values in all,

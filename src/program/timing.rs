@@ -61,16 +61,18 @@ impl LaunchWork {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Processor;
-    use crate::ops::linear;
+    use crate::kernels::{Processor, mean_pool};
+    use crate::program::Work;
 
     #[test]
     fn work_is_that_of_the_tensors_bound() {
         let mut rec = Recorder::new(Processor::Gpu, false);
-        let (x, weight) = (rec.external("x", [5, 8]), rec.external("weight", [16, 8]));
-        linear(&mut rec, x, weight, None);
+        let (x, y) = (rec.external("x", [2, 5, 8]), rec.external("y", [2, 8]));
+        let params = mean_pool::Params { tokens: 5, first: 0, pooled: 5, dim: 8, count: 16 };
+        let work = Work { groups: 1, flops: 80 };
+        rec.launch_work(params, Default::default(), mean_pool::Bindings { x, y }, work);
         let work = LaunchWork::of(&rec, &rec.recorded[0]);
-        assert_eq!(work.sizes, "5×8, 16×8 → 5×16");
-        assert_eq!((work.flops, work.bytes), (2 * 5 * 8 * 16, 4 * (40 + 128 + 80)));
+        assert_eq!(work.sizes, "2×5×8 → 2×8");
+        assert_eq!((work.flops, work.bytes), (80, 4 * (80 + 16)));
     }
 }

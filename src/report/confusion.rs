@@ -9,7 +9,7 @@ use plotters::style::{BLACK, FontError, FontTransform, RGBColor, WHITE};
 
 use super::{Picture, text};
 use crate::error::{Error, Result};
-use crate::weights::atomic_write;
+use crate::files::atomic_write;
 
 /// Up to so many classes, the cells hold their counts.
 const MOST_COUNTED: usize = 20;

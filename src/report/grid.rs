@@ -4,13 +4,14 @@ use plotters::backend::{BitMapBackend, DrawingBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{BLACK, IntoFont, TextStyle};
 
-use super::views::Geometry;
+use super::masked_picture::MaskedPicture;
 use super::{Picture, font};
 use crate::error::{Error, Result};
+use crate::geometry::Geometry;
 
-/// Captions of [`reconstruction_row`]'s columns.
+/// Captions of [`reconstruction_row`]'s columns, the last one for a single reconstruction.
 pub const RECONSTRUCTION_CAPTIONS: [&str; 4] =
-    ["original", "masked", "reconstruction", "reconstruction + visible"];
+    ["original", "masked", "harmonic filling", "reconstruction"];
 
 /// Small images are enlarged by a whole factor until their longer side has this many pixels.
 const LEGIBLE: usize = 160;
@@ -19,8 +20,6 @@ const GAP: usize = 6;
 /// Height of the captions' line, and their largest font size.
 const CAPTION: usize = 22;
 const FONT_SIZE: f64 = 16.0;
-/// Brightness of hidden patches.
-const GREY: f32 = 0.5;
 
 /// One image of a grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,28 +30,21 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile of an image `[C, H, W]` that was normalised by `mean` and `std` (a value per
-    /// channel): undone, clamped to [0, 1], NaN black. Images of one or two channels show the first
-    /// as grey; of four and more, the first three as red, green and blue.
+    /// The tile of an image `[C, H, W]` of display values, clamped to [0, 1], NaN black. Images of one or two
+    /// channels show the first as grey; of four and more, the first three as red, green and blue.
     ///
     /// # Errors
-    /// [`Error::Config`] when a length does not fit the geometry.
-    pub fn new(geometry: &Geometry, image: &[f32], mean: &[f32], std: &[f32]) -> Result<Self> {
+    /// [`Error::Config`] when the number of values does not fit the geometry.
+    pub fn new(geometry: &Geometry, image: &[f32]) -> Result<Self> {
         let [height, width] = geometry.image_size();
         let (channels, area) = (geometry.channels, height * width);
-        if image.len() != channels * area || mean.len() != channels || std.len() != channels {
-            let problem = format!(
-                "{} values, {} means and {} deviations for {channels} channels of {height}×{width}",
-                image.len(),
-                mean.len(),
-                std.len(),
-            );
+        if image.len() != channels * area {
+            let values = image.len();
+            let problem = format!("{values} values for {channels} channels of {height}×{width}");
             return Err(Error::config("image", problem));
         }
-        let byte = |channel: usize, pixel: usize| {
-            let value = image[channel * area + pixel] * std[channel] + mean[channel];
-            (value * 255.0).round() as u8
-        };
+        let byte =
+            |channel: usize, pixel: usize| (image[channel * area + pixel] * 255.0).round() as u8;
         let shown: [usize; 3] = if channels < 3 { [0; 3] } else { [0, 1, 2] };
         let rgb = (0..area).flat_map(|pixel| shown.map(|channel| byte(channel, pixel))).collect();
         Ok(Self { height, width, rgb })
@@ -64,31 +56,18 @@ impl Tile {
     }
 }
 
-/// The four tiles of one image: original, masked (hidden patches grey), reconstruction, and the
-/// reconstruction with the visible patches pasted in. `image` is `[C, H, W]`, `predicted` are
-/// patches `[L, P]` as pixels (see [`Geometry::view`]), both normalised by `mean` and `std`;
-/// `mask` is `[L]`, `true` where hidden.
+/// The tiles of one picture: original, masked, filled harmonically, and what models made of it.
 ///
 /// # Errors
-/// [`Error::Config`] when a length does not fit the geometry.
+/// [`Error::Config`] when a reconstruction is of another size than the picture.
 pub fn reconstruction_row(
-    geometry: &Geometry,
-    image: &[f32],
-    predicted: &[f32],
-    mask: &[bool],
-    mean: &[f32],
-    std: &[f32],
+    picture: &MaskedPicture<'_>,
+    reconstructions: &[Vec<f32>],
 ) -> Result<Vec<Tile>> {
-    let original = Tile::new(geometry, image, mean, std)?;
-    let tile = |patches: &[f32]| Tile::new(geometry, &geometry.unpatchify(patches)?, mean, std);
-    let patches = geometry.patchify(image)?;
-    let grey: Vec<f32> = mean.iter().zip(std).map(|(mean, std)| (GREY - mean) / std).collect();
-    Ok(vec![
-        original,
-        tile(&geometry.paint_hidden(&patches, mask, &grey)?)?,
-        tile(predicted)?,
-        tile(&geometry.paste_visible(predicted, &patches, mask)?)?,
-    ])
+    let masked = picture.masked();
+    let given = [picture.original(), &masked, picture.harmonic()];
+    let all = given.into_iter().chain(reconstructions.iter().map(Vec::as_slice));
+    all.map(|image| Tile::new(picture.geometry(), image)).collect()
 }
 
 /// Draws rows of equally large tiles on white, with a caption above each column (none if
@@ -162,7 +141,7 @@ mod tests {
     const GEOMETRY: Geometry = Geometry { channels: 3, grid: [2, 3], patch_size: [4, 4] };
 
     fn tile(value: f32) -> Tile {
-        Tile::new(&GEOMETRY, &[value; 288], &[0.0; 3], &[1.0; 3]).unwrap()
+        Tile::new(&GEOMETRY, &[value; 288]).unwrap()
     }
 
     #[test]
@@ -183,23 +162,9 @@ mod tests {
     }
 
     #[test]
-    fn hidden_patches_are_grey_and_visible_ones_pasted() {
-        let mask = [true, false, true, true, true, true];
-        let (mean, std) = ([0.4, 0.5, 0.6], [0.2, 0.3, 0.4]);
-        let row = |image: &[f32], mask: &[bool]| {
-            reconstruction_row(&GEOMETRY, image, &[0.0; 288], mask, &mean, &std)
-        };
-        let tiles = row(&[1.0; 288], &mask).unwrap();
-        let at = |column: usize, patch: usize| tiles[column].pixel(0, 4 * patch);
-        assert_eq!((at(1, 0), at(1, 1)), ([128; 3], [153, 204, 255]));
-        assert_eq!((at(2, 1), at(3, 0), at(3, 1)), (at(2, 0), at(2, 0), at(0, 1)));
-        assert!(row(&[1.0; 287], &mask).is_err());
-        assert!(row(&[1.0; 288], &mask[1..]).is_err());
-    }
-
-    #[test]
     fn uneven_grids_are_refused() {
         assert!(draw(&[], &[]).is_err());
+        assert!(Tile::new(&GEOMETRY, &[0.0; 287]).is_err());
         let error = draw(&[], &[vec![tile(0.0)], vec![]]).unwrap_err().to_string();
         assert!(error.contains("row 1 has 0 tiles"), "{error}");
     }

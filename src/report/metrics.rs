@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::weights::atomic_write;
+use crate::files::atomic_write;
 
 /// One line. A value that was not measured at this step is left out; one that is not finite is
 /// `null`, and reads as not measured.
@@ -26,6 +26,15 @@ pub struct Record {
     /// Share of held-out images classified correctly, in [0, 1].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f64>,
+    /// PSNR in dB on the hidden pixels of held-out pictures, see [`super::fidelity::Fidelity`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_psnr: Option<f64>,
+    /// The same of harmonic filling, on the same pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub harmonic_psnr: Option<f64>,
+    /// The same of the visible pixels' mean colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_color_psnr: Option<f64>,
     /// Learning rate of the step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,

@@ -1,12 +1,15 @@
-//! Pictures, curves and logs. [`views`] is pure arithmetic for every platform; the rest writes
-//! files.
+//! Pictures, curves and logs. [`views`], [`baseline`], [`fidelity`] and [`masked_picture`] are pure arithmetic for
+//! every platform; the rest writes files.
 
+pub mod baseline;
 #[cfg(feature = "native")]
 pub mod confusion;
+pub mod fidelity;
 #[cfg(feature = "native")]
 mod font;
 #[cfg(feature = "native")]
 pub mod grid;
+pub mod masked_picture;
 #[cfg(feature = "native")]
 pub mod metrics;
 #[cfg(feature = "native")]

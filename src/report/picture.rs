@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
-use crate::weights::atomic_write;
+use crate::files::atomic_write;
 
 /// An 8-bit RGB picture.
 #[derive(Debug, Clone, PartialEq)]

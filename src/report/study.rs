@@ -293,14 +293,14 @@ impl Study {
                 None => (case.label.clone(), f64::from(row)),
             };
             let values = case.measures.get(measure).into_iter().flatten();
-            Place {
+            CasePoint {
                 label,
                 at,
                 values: values.map(|(_, value)| 100.0 * value).collect(),
                 is_default: case.is_default,
             }
         };
-        let mut places: Vec<Place> = (0..).zip(&self.cases).map(place).collect();
+        let mut places: Vec<CasePoint> = (0..).zip(&self.cases).map(place).collect();
         places.sort_by(|a, b| a.at.total_cmp(&b.at));
         Some(Panel { measure, axis: self.axis_name(), is_line, places })
     }
@@ -327,14 +327,14 @@ impl Summary {
 }
 
 /// A case in a picture, its values in per cent, if it has any.
-struct Place {
+struct CasePoint {
     label: String,
     at: f64,
     values: Vec<f64>,
     is_default: bool,
 }
 
-impl Place {
+impl CasePoint {
     fn mean(&self) -> Option<f64> {
         Summary::of(self.values.clone()).map(|summary| summary.mean)
     }
@@ -355,7 +355,7 @@ struct Panel<'a> {
     axis: String,
     is_line: bool,
     /// Sorted; at least one has a value.
-    places: Vec<Place>,
+    places: Vec<CasePoint>,
 }
 
 impl Panel<'_> {
@@ -407,8 +407,8 @@ impl Panel<'_> {
     }
 
     fn value_range(&self) -> Range<f64> {
-        let lowest = self.places.iter().map(Place::lowest).fold(f64::INFINITY, f64::min);
-        let highest = self.places.iter().map(Place::highest).fold(lowest, f64::max);
+        let lowest = self.places.iter().map(CasePoint::lowest).fold(f64::INFINITY, f64::min);
+        let highest = self.places.iter().map(CasePoint::highest).fold(lowest, f64::max);
         let margin = (0.18 * (highest - lowest)).max(0.5);
         (lowest - margin).max(0.0)..(highest + margin).min(100.0)
     }
@@ -431,7 +431,7 @@ impl Panel<'_> {
         ink.line((left, bottom), (right, bottom), 1.0)?;
         let name = ((left + right) / 2, bottom + NUMBERS + NAME / 2);
         ink.text(&self.axis, name, HPos::Center)?;
-        let known = |place: &Place| Some((place.at, place.mean()?));
+        let known = |place: &CasePoint| Some((place.at, place.mean()?));
         let means: Vec<(f64, f64)> = self.places.iter().filter_map(known).collect();
         let line = means.iter().map(|&(at, mean)| frame.pixel(at, mean));
         ink.0.draw_path(line, &BLUE.stroke_width(2))?;
@@ -550,7 +550,12 @@ impl Ink<'_> {
     }
 
     /// The mean, and each seed if there are several.
-    fn dots(&mut self, frame: &Frame, place: &Place, mean: f64) -> Result<(), Box<dyn StdError>> {
+    fn dots(
+        &mut self,
+        frame: &Frame,
+        place: &CasePoint,
+        mean: f64,
+    ) -> Result<(), Box<dyn StdError>> {
         for &value in place.values.iter().filter(|_| place.values.len() > 1) {
             self.0.draw_circle(frame.pixel(place.at, value), SMALL, &BLUE.mix(0.5), true)?;
         }

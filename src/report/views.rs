@@ -1,13 +1,8 @@
-//! Reconstructions as pixels: patches and back, masks, and what a norm-pix prediction looks like.
-//!
-//! Images are `[C, H, W]`, patches `[L, P]` with pixels in (row, column, channel) order, masks `[L]`
-//! with `true` where a patch was hidden.
+//! Predictions as pixels: what a norm-pix prediction looks like.
 
-use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::geometry::{Geometry, statistics};
 
-/// Added to a patch's variance, as in the norm-pix loss.
-const EPS: f32 = 1e-6;
 /// Visible patches that a hidden patch's statistics are estimated from.
 const NEIGHBOURS: usize = 4;
 
@@ -27,6 +22,11 @@ impl View {
     /// All views, in the order in which they are explained.
     pub const ALL: [Self; 3] = [Self::Raw, Self::TrueStatistics, Self::VisibleStatistics];
 
+    /// The view that uses no hidden pixel, for a model whose targets are `normalised` patch by patch or not.
+    pub fn honest(normalised: bool) -> Self {
+        if normalised { Self::VisibleStatistics } else { Self::Raw }
+    }
+
     /// A short caption.
     pub fn name(self) -> &'static str {
         match self {
@@ -35,113 +35,10 @@ impl View {
             Self::VisibleStatistics => "statistics of visible neighbours",
         }
     }
-}
-
-/// Sizes of an image and its patches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
-    /// Channels of the image.
-    pub channels: usize,
-    /// Patches per column and per row.
-    pub grid: [usize; 2],
-    /// Patch height and width in pixels.
-    pub patch_size: [usize; 2],
-}
-
-impl From<&ModelConfig> for Geometry {
-    fn from(config: &ModelConfig) -> Self {
-        Self { channels: config.channels, grid: config.grid(), patch_size: config.patch_size }
-    }
-}
-
-impl Geometry {
-    /// Image height and width in pixels.
-    pub fn image_size(&self) -> [usize; 2] {
-        [self.grid[0] * self.patch_size[0], self.grid[1] * self.patch_size[1]]
-    }
-
-    /// Number of patches, `L`.
-    pub fn num_patches(&self) -> usize {
-        self.grid[0] * self.grid[1]
-    }
-
-    /// Values of one patch, `P`.
-    pub fn patch_dim(&self) -> usize {
-        self.patch_size[0] * self.patch_size[1] * self.channels
-    }
-
-    /// `[C, H, W]` → `[L, P]`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when `image` has another number of values.
-    pub fn patchify(&self, image: &[f32]) -> Result<Vec<f32>> {
-        self.check_len("image", image.len(), self.num_patches() * self.patch_dim())?;
-        Ok(self.pixels().map(|at| image[at]).collect())
-    }
-
-    /// `[L, P]` → `[C, H, W]`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when `patches` has another number of values.
-    pub fn unpatchify(&self, patches: &[f32]) -> Result<Vec<f32>> {
-        self.check_len("patches", patches.len(), self.num_patches() * self.patch_dim())?;
-        let mut image = vec![0.0; patches.len()];
-        for (at, value) in self.pixels().zip(patches) {
-            image[at] = *value;
-        }
-        Ok(image)
-    }
-
-    /// Patches `[L, P]`, each by its own mean and standard deviation, as norm-pix targets are.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when `patches` has another number of values.
-    pub fn normalise(&self, patches: &[f32]) -> Result<Vec<f32>> {
-        self.check_len("patches", patches.len(), self.num_patches() * self.patch_dim())?;
-        let normalise = |patch: &[f32]| {
-            let (mean, std) = statistics(patch);
-            patch.iter().map(move |value| (value - mean) / std).collect::<Vec<f32>>()
-        };
-        Ok(patches.chunks_exact(self.patch_dim()).flat_map(normalise).collect())
-    }
-
-    /// Patches `[L, P]` with hidden ones painted in one colour (a value per channel).
-    ///
-    /// # Errors
-    /// [`Error::Config`] when a length does not fit the geometry.
-    pub fn paint_hidden(&self, patches: &[f32], mask: &[bool], colour: &[f32]) -> Result<Vec<f32>> {
-        self.check_len("colour", colour.len(), self.channels)?;
-        self.check("patches", patches, mask)?;
-        let paint = |(i, value): (usize, &f32)| match mask[i / self.patch_dim()] {
-            true => colour[i % self.channels],
-            false => *value,
-        };
-        Ok(patches.iter().enumerate().map(paint).collect())
-    }
-
-    /// Predicted patches `[L, P]` with the visible ones replaced by the image's.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when a length does not fit the geometry.
-    pub fn paste_visible(
-        &self,
-        predicted: &[f32],
-        patches: &[f32],
-        mask: &[bool],
-    ) -> Result<Vec<f32>> {
-        self.check("prediction", predicted, mask)?;
-        self.check("patches", patches, mask)?;
-        let choose =
-            |(i, (predicted, seen)): (usize, (&f32, &f32))| match mask[i / self.patch_dim()] {
-                true => *predicted,
-                false => *seen,
-            };
-        Ok(predicted.iter().zip(patches).enumerate().map(choose).collect())
-    }
 
     /// Predicted patches `[L, P]` as pixels. Statistics are those of the norm-pix loss: mean and
     /// unbiased variance over all values of a patch. `patches` are the image's; with
-    /// [`View::VisibleStatistics`], those that `mask` hides are never read.
+    /// [`Self::VisibleStatistics`], those that `mask` hides are never read.
     ///
     /// A hidden patch's estimated mean and standard deviation are averages over its
     /// four nearest visible patches (ties: the first in row-major order), weighted by inverse
@@ -149,98 +46,57 @@ impl Geometry {
     ///
     /// # Errors
     /// [`Error::Config`] when a length does not fit the geometry, or no patch is visible.
-    pub fn view(
-        &self,
-        view: View,
+    pub fn pixels(
+        self,
+        geometry: &Geometry,
         predicted: &[f32],
         patches: &[f32],
         mask: &[bool],
     ) -> Result<Vec<f32>> {
-        self.check("prediction", predicted, mask)?;
-        self.check("patches", patches, mask)?;
-        if view == View::Raw {
+        geometry.check("prediction", predicted, mask)?;
+        geometry.check("patches", patches, mask)?;
+        if self == Self::Raw {
             return Ok(predicted.to_vec());
         }
-        if view == View::VisibleStatistics && mask.iter().all(|hidden| *hidden) {
+        if self == Self::VisibleStatistics && mask.iter().all(|hidden| *hidden) {
             return Err(Error::config("mask", "hides every patch; statistics need a visible one"));
         }
-        let dim = self.patch_dim();
+        let dim = geometry.patch_dim();
         let own = |i: usize| statistics(&patches[i * dim..][..dim]);
         let mut pixels = Vec::with_capacity(predicted.len());
         for (i, patch) in predicted.chunks_exact(dim).enumerate() {
-            let (mean, std) = match view {
-                View::VisibleStatistics if mask[i] => self.neighbourhood(i, mask, own),
+            let (mean, std) = match self {
+                Self::VisibleStatistics if mask[i] => neighbourhood(geometry.grid[1], i, mask, own),
                 _ => own(i),
             };
             pixels.extend(patch.iter().map(|value| value * std + mean));
         }
         Ok(pixels)
     }
-
-    /// Mean and standard deviation of patch `at`, as its nearest visible patches suggest.
-    fn neighbourhood(
-        &self,
-        at: usize,
-        mask: &[bool],
-        own: impl Fn(usize) -> (f32, f32),
-    ) -> (f32, f32) {
-        let width = self.grid[1];
-        let square_distance = |i: usize| {
-            let (dy, dx) = ((i / width).abs_diff(at / width), (i % width).abs_diff(at % width));
-            dy * dy + dx * dx
-        };
-        let mut visible: Vec<usize> = (0..mask.len()).filter(|i| !mask[*i]).collect();
-        visible.sort_unstable_by_key(|&i| (square_distance(i), i));
-        let (mut mean, mut std, mut total) = (0.0, 0.0, 0.0);
-        for i in visible.into_iter().take(NEIGHBOURS) {
-            let weight = 1.0 / (square_distance(i) as f32).sqrt();
-            let (m, s) = own(i);
-            mean += weight * m;
-            std += weight * s;
-            total += weight;
-        }
-        (mean / total, std / total)
-    }
-
-    /// Position in the image of each value of the patches, in their order.
-    fn pixels(&self) -> impl Iterator<Item = usize> + use<> {
-        let Self { channels, grid, patch_size: [p, q] } = *self;
-        let [height, width] = self.image_size();
-        (0..grid[0] * grid[1] * p * q * channels).map(move |i| {
-            let (rest, channel) = (i / channels, i % channels);
-            let (rest, column) = (rest / q, rest % q);
-            let (patch, row) = (rest / p, rest % p);
-            let (y, x) = (patch / grid[1] * p + row, patch % grid[1] * q + column);
-            (channel * height + y) * width + x
-        })
-    }
-
-    fn check(&self, what: &str, values: &[f32], mask: &[bool]) -> Result<()> {
-        self.check_len("mask", mask.len(), self.num_patches())?;
-        self.check_len(what, values.len(), self.num_patches() * self.patch_dim())
-    }
-
-    fn check_len(&self, what: &str, found: usize, expected: usize) -> Result<()> {
-        if found == expected {
-            return Ok(());
-        }
-        let ([h, w], channels) = (self.image_size(), self.channels);
-        let problem = format!(
-            "{found} values, but an image of {channels} × {h} × {w} in {} patches needs {expected}",
-            self.num_patches(),
-        );
-        Err(Error::config(what, problem))
-    }
 }
 
-/// Mean and standard deviation of a patch's values, as the norm-pix loss computes them: unbiased
-/// variance plus 1e-6. A patch of one value has no variance.
-fn statistics(patch: &[f32]) -> (f32, f32) {
-    let n = patch.len() as f64;
-    let mean = patch.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
-    let squares: f64 = patch.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum();
-    let variance = squares / (n - 1.0).max(1.0);
-    (mean as f32, (variance as f32 + EPS).sqrt())
+/// Mean and standard deviation of patch `at`, as its nearest visible patches suggest; `width` patches make a row.
+fn neighbourhood(
+    width: usize,
+    at: usize,
+    mask: &[bool],
+    own: impl Fn(usize) -> (f32, f32),
+) -> (f32, f32) {
+    let square_distance = |i: usize| {
+        let (dy, dx) = ((i / width).abs_diff(at / width), (i % width).abs_diff(at % width));
+        dy * dy + dx * dx
+    };
+    let mut visible: Vec<usize> = (0..mask.len()).filter(|i| !mask[*i]).collect();
+    visible.sort_unstable_by_key(|&i| (square_distance(i), i));
+    let (mut mean, mut std, mut total) = (0.0, 0.0, 0.0);
+    for i in visible.into_iter().take(NEIGHBOURS) {
+        let weight = 1.0 / (square_distance(i) as f32).sqrt();
+        let (m, s) = own(i);
+        mean += weight * m;
+        std += weight * s;
+        total += weight;
+    }
+    (mean / total, std / total)
 }
 
 #[cfg(test)]
@@ -256,23 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn patches_hold_rows_of_columns_of_channels() {
-        let image = image();
-        let patches = GEOMETRY.patchify(&image).unwrap();
-        // Patch 5 is in row 1, column 1; its value 7 is row 1, column 0, channel 1.
-        assert_eq!(patches[5 * 12 + 7], image[72 + 3 * 12 + 3]);
-        assert_eq!(GEOMETRY.unpatchify(&patches).unwrap(), image);
-        assert!(GEOMETRY.patchify(&image[1..]).unwrap_err().to_string().contains("needs 144"));
-    }
-
-    #[test]
     fn a_perfect_prediction_with_true_statistics_is_the_image() {
         let patches = GEOMETRY.patchify(&image()).unwrap();
         let perfect = GEOMETRY.normalise(&patches).unwrap();
-        let seen = GEOMETRY.view(View::TrueStatistics, &perfect, &patches, &MASK).unwrap();
+        let seen = View::TrueStatistics.pixels(&GEOMETRY, &perfect, &patches, &MASK).unwrap();
         let worst = seen.iter().zip(&patches).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(worst < 1e-5, "{worst}");
-        assert_eq!(GEOMETRY.view(View::Raw, &perfect, &patches, &MASK).unwrap(), perfect);
+        assert_eq!(View::Raw.pixels(&GEOMETRY, &perfect, &patches, &MASK).unwrap(), perfect);
     }
 
     #[test]
@@ -280,26 +126,17 @@ mod tests {
         let patches = GEOMETRY.patchify(&image()).unwrap();
         let predicted = GEOMETRY.normalise(&patches).unwrap();
         let view = |patches: &[f32]| {
-            GEOMETRY.view(View::VisibleStatistics, &predicted, patches, &MASK).unwrap()
+            View::VisibleStatistics.pixels(&GEOMETRY, &predicted, patches, &MASK).unwrap()
         };
-        let hidden = GEOMETRY.paint_hidden(&patches, &MASK, &[f32::NAN, 9.0]).unwrap();
-        assert_eq!(view(&patches), view(&hidden));
+        let spoil = |(i, &value): (usize, &f32)| if MASK[i / 12] { f32::NAN } else { value };
+        let spoilt: Vec<f32> = patches.iter().enumerate().map(spoil).collect();
+        assert_eq!(view(&patches), view(&spoilt));
         // A flat world is estimated exactly.
         let flat = vec![0.25; 144];
-        let seen = GEOMETRY.view(View::VisibleStatistics, &vec![0.0; 144], &flat, &MASK).unwrap();
+        let seen =
+            View::VisibleStatistics.pixels(&GEOMETRY, &vec![0.0; 144], &flat, &MASK).unwrap();
         assert!(seen.iter().all(|v| (v - 0.25).abs() < 1e-6));
-        let all = GEOMETRY.view(View::VisibleStatistics, &predicted, &patches, &[true; 12]);
+        let all = View::VisibleStatistics.pixels(&GEOMETRY, &predicted, &patches, &[true; 12]);
         assert!(all.unwrap_err().to_string().contains("visible"));
-    }
-
-    #[test]
-    fn pasting_keeps_what_was_seen() {
-        let patches = GEOMETRY.patchify(&image()).unwrap();
-        let pasted = GEOMETRY.paste_visible(&vec![7.0; 144], &patches, &MASK).unwrap();
-        for (i, hidden) in MASK.into_iter().enumerate() {
-            let patch = &pasted[i * 12..][..12];
-            assert_eq!(patch == vec![7.0; 12], hidden);
-            assert!(hidden || patch == &patches[i * 12..][..12]);
-        }
     }
 }

@@ -4,20 +4,18 @@
 use pollster::block_on;
 
 use super::evaluate::LabelledData;
-use super::held_out::HeldOut;
+use super::held_out::{HeldOut, Score};
 use super::recipe::Recipe;
-use super::step::MaskSource;
-use crate::config::{ModelConfig, PatchTarget};
-use crate::data::{Batch, Normalization, Skipped, Split, fixed_batch, fixed_indices};
+use crate::data::{Normalization, Skipped, Split, fixed_indices};
 use crate::error::Result;
 use crate::model::predict::Predictor;
-use crate::model::reconstruct::Reconstructor;
+use crate::model::reconstruct::Reconstruction;
 use crate::model::store::ParamStore;
 use crate::program::Device;
 use crate::report::Picture;
 use crate::report::confusion::Confusion;
+use crate::report::fidelity::Fidelity;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
-use crate::report::views::{Geometry, View};
 
 /// What was measured on held-out pictures.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,6 +24,8 @@ pub struct Measured {
     pub loss: f64,
     /// Share of pictures classified correctly.
     pub accuracy: Option<f64>,
+    /// How close predicted pixels are, where pixels are predicted.
+    pub fidelity: Option<Fidelity>,
 }
 
 /// Measures the parameters as they are.
@@ -51,14 +51,9 @@ pub trait Assessment {
 
 /// Pre-training: the loss on fixed pictures with fixed masks, and what is made of some of them.
 pub struct MaskedAssessment {
-    model: ModelConfig,
-    seed: u64,
-    normalization: Normalization,
     held_out: HeldOut,
-    /// None where predictions are no pixels.
-    reconstructor: Option<Reconstructor>,
-    pictures: Batch,
-    skipped: Vec<Skipped>,
+    /// Pictures that are drawn.
+    pictures: usize,
 }
 
 impl MaskedAssessment {
@@ -73,42 +68,15 @@ impl MaskedAssessment {
         split: &Split,
         normalization: &Normalization,
     ) -> Result<Self> {
-        let (model, source) = (&recipe.model, &split.held_out);
+        let source = &split.held_out;
         let indices = fixed_indices(source.len(), recipe.data.held_out_images, recipe.seed);
         let held_out = HeldOut::new(device, recipe, store, source, normalization, &indices)?;
-        let shown = indices.len().min(recipe.data.pictures.max(1));
-        let (pictures, bad) =
-            fixed_batch(source, normalization, model.image_size, &indices[..shown])?;
-        let skipped = held_out.skipped().iter().cloned().chain(bad).collect();
-        let reconstructor = match model.target {
-            PatchTarget::Tokens { .. } => None,
-            _ => Some(Reconstructor::new(device, model, shown, store, MaskSource::Generated)?),
-        };
-        Ok(Self {
-            model: model.clone(),
-            seed: recipe.seed,
-            normalization: normalization.clone(),
-            held_out,
-            reconstructor,
-            pictures,
-            skipped,
-        })
+        Ok(Self { held_out, pictures: recipe.data.pictures.max(1) })
     }
 
     /// Held-out pictures that could not be read and were replaced.
     pub fn skipped(&self) -> &[Skipped] {
-        &self.skipped
-    }
-
-    /// The loss of predicting each picture's mean colour, where pixels are predicted.
-    ///
-    /// # Errors
-    /// [`crate::Error::Device`] if the device failed.
-    pub fn mean_color_loss(&self, device: &Device) -> Result<Option<f64>> {
-        if !self.model.target.is_pixels() {
-            return Ok(None);
-        }
-        block_on(self.held_out.mean_color_loss(device, &self.model)).map(Some)
+        self.held_out.skipped()
     }
 }
 
@@ -118,27 +86,23 @@ impl Assessment for MaskedAssessment {
     }
 
     fn measure(&mut self) -> Result<Measured> {
-        Ok(Measured { loss: block_on(self.held_out.loss())?, accuracy: None })
+        let Score { loss, fidelity } = block_on(self.held_out.score())?;
+        Ok(Measured { loss, accuracy: None, fidelity })
     }
 
-    /// Fixed images with fixed masks: original, masked, reconstruction, with visible patches.
+    /// The first of the measured pictures, under the masks that they are measured with.
     fn picture(&mut self) -> Result<Option<Picture>> {
-        let Some(reconstructor) = &self.reconstructor else { return Ok(None) };
-        let model = &self.model;
-        let geometry = Geometry::from(model);
-        let Normalization { mean, std } = &self.normalization;
-        let batch = &self.pictures;
-        let results =
-            block_on(reconstructor.run(&batch.images, self.seed, &batch.sample_ids, &[]))?;
-        // Where pixels are normalised per patch, the view that does not use the answer.
-        let view = if model.norm_pix_loss { View::VisibleStatistics } else { View::Raw };
-        let mut rows = Vec::new();
-        for (image, result) in batch.images.chunks_exact(model.image_len()).zip(&results) {
-            let patches = geometry.patchify(image)?;
-            let predicted = geometry.view(view, &result.predicted, &patches, &result.mask)?;
-            let row = reconstruction_row(&geometry, image, &predicted, &result.mask, mean, std)?;
-            rows.push(row);
+        let held_out = &self.held_out;
+        let row = |(image, result): &(&[f32], Reconstruction)| {
+            let picture = held_out.masked(image, &result.mask)?;
+            let shown = picture.reconstruction(held_out.view(), &result.predicted)?;
+            reconstruction_row(&picture, &[shown])
+        };
+        let shown = block_on(held_out.shown(self.pictures))?;
+        if shown.is_empty() {
+            return Ok(None);
         }
+        let rows = shown.iter().map(row).collect::<Result<Vec<_>>>()?;
         draw(&RECONSTRUCTION_CAPTIONS, &rows).map(Some)
     }
 
@@ -170,7 +134,7 @@ impl Assessment for ClassifierAssessment {
     fn measure(&mut self) -> Result<Measured> {
         let result = self.data.evaluate(&self.predictor, &self.class_names, &mut |_| {})?;
         self.confusion = Some(result.confusion);
-        Ok(Measured { loss: result.loss, accuracy: Some(result.top1) })
+        Ok(Measured { loss: result.loss, accuracy: Some(result.top1), fidelity: None })
     }
 
     /// The confusion matrix of the last measurement.

@@ -9,15 +9,12 @@ use super::recipe::Recipe;
 use crate::config::ModelConfig;
 use crate::data::{Cursor, Normalization};
 use crate::error::{Error, Result};
+use crate::files::safetensors;
 use crate::kernels::Precision;
 use crate::ops::optimizer::{STATE_WORDS, State};
 use crate::tensor::TensorMap;
-use crate::weights::safetensors;
+use crate::weights::checkpoint::{CHECKPOINT_ENTRY, PARAM};
 
-/// Key in the file's metadata under which [`Meta`] is kept.
-pub const META: &str = "webmae.checkpoint";
-/// Prefix of the parameters' names.
-pub const PARAM: &str = "param/";
 /// Prefixes of the tensors' names by role.
 const ROLES: [&str; 3] = [PARAM, "moment1/", "moment2/"];
 /// Prefix of everything that belongs to the probe beside a run.
@@ -54,7 +51,7 @@ impl Meta {
     /// # Errors
     /// [`Error::BadWeights`] if it cannot be understood.
     pub fn read(metadata: &BTreeMap<String, String>) -> Result<Option<Self>> {
-        let Some(text) = metadata.get(META) else { return Ok(None) };
+        let Some(text) = metadata.get(CHECKPOINT_ENTRY) else { return Ok(None) };
         serde_json::from_str(text).map(Some).map_err(|e| Error::BadWeights {
             problem: format!("the checkpoint's description cannot be read: {e}"),
         })
@@ -101,8 +98,8 @@ impl Checkpoint {
         let text = serde_json::to_string(&self.meta)
             .map_err(|e| Error::BadWeights { problem: format!("its description: {e}") })?;
         let tensors = self.into_tensors();
-        let metadata = BTreeMap::from([(META.to_owned(), text)]);
-        safetensors::to_bytes(&tensors, &metadata, safetensors::Precision::F32)
+        let metadata = BTreeMap::from([(CHECKPOINT_ENTRY.to_owned(), text)]);
+        safetensors::to_bytes(&tensors, &metadata, safetensors::FloatType::F32)
     }
 
     fn into_tensors(self) -> TensorMap {

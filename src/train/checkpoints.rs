@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
-use crate::weights::atomic_write;
+use crate::files::atomic_write;
 
 /// Writes `checkpoint` to `folder/step-<step>.safetensors`, atomically, then removes all but the newest
 /// `keep` ones. Returns the file.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::recipe::Derived;
+use crate::report::fidelity::Fidelity;
 
 /// What happens during a run, in the order of happening.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub enum Event<'a> {
         loss: f64,
         /// Share of pictures classified correctly: by the run's classifier, or by the probe beside it.
         accuracy: Option<f64>,
+        /// How close predicted pixels are, where pixels are predicted.
+        fidelity: Option<Fidelity>,
     },
     /// A picture was drawn.
     Picture {
@@ -95,8 +98,8 @@ pub struct Outcome {
     /// Share of held-out pictures classified correctly in the end, by the run's classifier or by the
     /// probe beside it.
     pub accuracy: Option<f64>,
-    /// Held-out loss of predicting each image's mean colour, where pixels are predicted.
-    pub mean_color_loss: Option<f64>,
+    /// How close predicted pixels of held-out pictures are in the end, where pixels are predicted.
+    pub fidelity: Option<Fidelity>,
     /// Reconstructions or confusion matrix, if there is something to show.
     pub picture: Option<PathBuf>,
     /// Seconds of training, over all resumed runs.

@@ -1,29 +1,55 @@
-//! The held-out loss: a fixed set, fixed crops, fixed masks.
+//! The held-out loss, and how good the predicted pixels are: a fixed set, fixed crops, fixed masks.
 
 use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::recipe::Recipe;
 use super::step::{EvalStep, MaskSource};
 use super::trainer::data;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, PatchTarget};
 use crate::data::{Batch, ImageSource, Normalization, Skipped, fixed_batch};
 use crate::error::Result;
+use crate::geometry::Geometry;
 use crate::kernels::Precision;
+use crate::model::reconstruct::{Reconstruction, Reconstructor};
 use crate::model::store::ParamStore;
-use crate::ops::optimizer::{STEP_WORDS, Scalars};
-use crate::ops::{argsort, noise};
-use crate::program::{Buffers, Device, Program, Recorder};
-use crate::report::views::Geometry;
+use crate::ops::optimizer::Scalars;
+use crate::program::Device;
+use crate::report::fidelity::{Fidelity, HiddenError};
+use crate::report::masked_picture::MaskedPicture;
+use crate::report::views::View;
 
 /// Epoch number of fixed masks, which no training epoch reaches.
 pub const FIXED_EPOCH: u32 = u32::MAX;
 
 /// Batches that are measured again and again.
 pub struct HeldOut {
-    step: EvalStep,
+    forward: Pass,
+    model: ModelConfig,
+    normalization: Normalization,
     scalars: Scalars,
     batches: Vec<Batch>,
     skipped: Vec<Skipped>,
+    /// Errors of harmonic filling and of the mean colour, which training does not change, once measured.
+    baselines: Option<[HiddenError; 2]>,
+}
+
+/// What is run of the network.
+enum Pass {
+    /// Loss and predicted pixels.
+    Pixels(Reconstructor),
+    /// The loss alone: what is predicted are no pixels.
+    Tokens(EvalStep),
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    /// The loss.
+    pub loss: f64,
+    /// Of the predicted pixels, beside what needs no model.
+    pub fidelity: Option<Fidelity>,
 }
 
 impl HeldOut {
@@ -43,7 +69,13 @@ impl HeldOut {
         let model = &recipe.model;
         let batch_size = recipe.batch_size.min(indices.len());
         let masks = MaskSource::Generated;
-        let step = EvalStep::new(device, model, masks, batch_size, store, Precision::F32)?;
+        let forward = match model.target {
+            PatchTarget::Tokens { .. } => {
+                let precision = Precision::F32;
+                Pass::Tokens(EvalStep::new(device, model, masks, batch_size, store, precision)?)
+            }
+            _ => Pass::Pixels(Reconstructor::new(device, model, batch_size, store, masks)?),
+        };
         let (mut batches, mut skipped) = (Vec::new(), Vec::new());
         for indices in indices.chunks_exact(batch_size) {
             let (batch, bad) = fixed_batch(source, normalization, model.image_size, indices)?;
@@ -51,7 +83,8 @@ impl HeldOut {
             skipped.extend(bad);
         }
         let scalars = Scalars { epoch: FIXED_EPOCH, ..Scalars::seeded(recipe.seed) };
-        Ok(Self { step, scalars, batches, skipped })
+        let (model, normalization) = (model.clone(), normalization.clone());
+        Ok(Self { forward, model, normalization, scalars, batches, skipped, baselines: None })
     }
 
     /// Pictures that could not be read and were replaced.
@@ -64,74 +97,85 @@ impl HeldOut {
         self.batches.iter().map(Batch::len).sum()
     }
 
-    /// The held-out loss of the parameters as they are.
+    /// Measures the parameters as they are.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub async fn loss(&self) -> Result<f64> {
-        let mut sum = 0.0;
+    pub async fn score(&mut self) -> Result<Score> {
+        let mut loss = 0.0;
+        let mut errors = Vec::new();
         for batch in &self.batches {
-            sum += f64::from(self.step.run(self.scalars, data(batch)).await?);
+            loss += match &self.forward {
+                Pass::Tokens(step) => f64::from(step.run(self.scalars, data(batch)).await?),
+                Pass::Pixels(reconstructor) => {
+                    let results = self.reconstruct(reconstructor, batch).await?;
+                    errors.extend(self.errors(batch, &results)?);
+                    let losses = results.iter().map(|result| f64::from(result.loss));
+                    losses.sum::<f64>() / batch.len() as f64
+                }
+            };
         }
-        Ok(sum / self.batches.len() as f64)
+        let pooled = |which: usize| -> HiddenError { errors.iter().map(|each| each[which]).sum() };
+        let baselines = *self.baselines.get_or_insert_with(|| [pooled(1), pooled(2)]);
+        let fidelity = pooled(0).psnr().map(|model| {
+            let [harmonic, mean_color] =
+                baselines.map(|error| error.psnr().expect("the same mask"));
+            Fidelity { model, harmonic, mean_color }
+        });
+        Ok(Score { loss: loss / self.batches.len() as f64, fidelity })
     }
 
-    /// The loss of predicting each image's mean colour on the same patches. Where targets are
-    /// normalised per patch, a patch's own mean is the best flat colour: the target's second moment.
+    /// The first `count` pictures, with what is made of them if it can be looked at.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub async fn mean_color_loss(&self, device: &Device, config: &ModelConfig) -> Result<f64> {
-        let masks = mask_program(device, config, self.batches[0].len())?;
-        let mut sum = 0.0;
-        for batch in &self.batches {
-            masks.write("step", &[self.scalars]);
-            masks.write("sample_ids", &batch.draw_ids);
-            masks.submit();
-            let restore: Vec<u32> = masks.read("ids_restore").await?;
-            let per_image = batch.images.chunks_exact(config.image_len());
-            let per_batch: f64 = per_image
-                .zip(restore.chunks_exact(config.num_patches()))
-                .map(|(image, restore)| flat_color_loss(config, image, restore))
-                .collect::<Result<Vec<f64>>>()?
-                .iter()
-                .sum();
-            sum += per_batch / batch.len() as f64;
+    pub async fn shown(&self, count: usize) -> Result<Vec<(&[f32], Reconstruction)>> {
+        let mut shown = Vec::new();
+        if let Pass::Pixels(reconstructor) = &self.forward {
+            for batch in self.batches.iter().take(count.div_ceil(self.batches[0].len())) {
+                let results = self.reconstruct(reconstructor, batch).await?;
+                shown.extend(batch.images.chunks_exact(self.model.image_len()).zip(results));
+            }
         }
-        Ok(sum / self.batches.len() as f64)
+        shown.truncate(count);
+        Ok(shown)
     }
-}
 
-/// The masks of a batch alone, without the network: each patch's rank in `ids_restore`.
-fn mask_program(device: &Device, config: &ModelConfig, batch: usize) -> Result<Program> {
-    let mut rec = Recorder::new(device.target(), false);
-    let step = rec.external("step", [STEP_WORDS]);
-    let sample_ids = rec.external("sample_ids", [batch]);
-    let noise = noise(&mut rec, config, step, sample_ids);
-    let ids = argsort(&mut rec, noise);
-    rec.keep(ids.restore, "ids_restore");
-    Program::build(device, &rec, &Buffers::new())
-}
-
-fn flat_color_loss(config: &ModelConfig, image: &[f32], restore: &[u32]) -> Result<f64> {
-    let geometry = Geometry::from(config);
-    let (channels, patch_dim) = (config.channels, config.patch_dim());
-    let mut patches = geometry.patchify(image)?;
-    let mut means = vec![0.0; channels];
-    if config.norm_pix_loss {
-        // A normalised patch has mean 0.
-        patches = geometry.normalise(&patches)?;
-    } else {
-        let plane = image.len() / channels;
-        for (mean, channel) in means.iter_mut().zip(image.chunks_exact(plane)) {
-            *mean = channel.iter().map(|&x| f64::from(x)).sum::<f64>() / plane as f64;
-        }
+    /// One of the pictures under its mask.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] if a length does not fit.
+    pub fn masked<'a>(&'a self, image: &[f32], mask: &'a [bool]) -> Result<MaskedPicture<'a>> {
+        let Normalization { mean, std } = &self.normalization;
+        MaskedPicture::new(Geometry::from(&self.model), image, mask, mean, std)
     }
-    let masked =
-        patches.chunks_exact(patch_dim).zip(restore).filter(|&(_, &r)| config.is_masked(r));
-    let squares = masked.flat_map(|(patch, _)| {
-        let means = &means;
-        patch.iter().enumerate().map(move |(i, &x)| (f64::from(x) - means[i % channels]).powi(2))
-    });
-    Ok(squares.sum::<f64>() / (config.num_masked() * patch_dim) as f64)
+
+    /// How predictions become pixels: no view that uses hidden ones.
+    pub fn view(&self) -> View {
+        View::honest(self.model.norm_pix_loss)
+    }
+
+    async fn reconstruct(
+        &self,
+        reconstructor: &Reconstructor,
+        batch: &Batch,
+    ) -> Result<Vec<Reconstruction>> {
+        reconstructor.run(&batch.images, self.scalars, &batch.draw_ids, &[]).await
+    }
+
+    /// Of each picture the errors of model, harmonic filling and mean colour; of the last two only if they
+    /// are not known yet.
+    fn errors(&self, batch: &Batch, results: &[Reconstruction]) -> Result<Vec<[HiddenError; 3]>> {
+        let measure = |(image, result): (&[f32], &Reconstruction)| {
+            let picture = self.masked(image, &result.mask)?;
+            let model = picture.error(&picture.reconstruction(self.view(), &result.predicted)?);
+            let [harmonic, mean_color] = match self.baselines {
+                Some(_) => [HiddenError::default(); 2],
+                None => [picture.error(picture.harmonic()), picture.error(&picture.mean_color())],
+            };
+            Ok([model, harmonic, mean_color])
+        };
+        let images = batch.images.par_chunks_exact(self.model.image_len());
+        images.zip(results).map(measure).collect()
+    }
 }

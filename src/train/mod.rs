@@ -37,5 +37,5 @@ pub mod schedule;
 mod staged_feed;
 pub mod step;
 #[cfg(feature = "native")]
-mod target;
+mod target_params;
 pub mod trainer;

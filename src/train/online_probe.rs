@@ -12,7 +12,7 @@ use super::staged_feed::StagedFeed;
 use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, Normalization};
 use crate::error::Result;
-use crate::model::classifier::Input;
+use crate::model::classify::Input;
 use crate::model::predict::Predictor;
 use crate::model::store::ParamStore;
 use crate::program::Device;

@@ -13,12 +13,12 @@ use super::inputs::{
 };
 use super::labels::Labelled;
 use super::recipe::{Classify, Derived, Recipe};
-use super::target::target_params;
+use super::target_params::target_params;
 use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};
 use crate::error::Result;
 use crate::kernels::STAGING_BUFFERS;
-use crate::model::classifier::Input;
+use crate::model::classify::Input;
 use crate::model::params::ParamSpec;
 use crate::model::predict::Predictor;
 use crate::program::{Device, Plan};
@@ -68,12 +68,10 @@ pub fn prepare(
     let trainer = Trainer::new(device, recipe, beginning)?;
 
     let parts = Parts { device, recipe, split: &split, normalization: &normalization, cursor };
-    let mut mean_color_loss = None;
     let (feed, assessment, skipped): (_, Box<dyn Assessment>, _) = match &recipe.classify {
         None => {
             let store = trainer.store();
             let masked = MaskedAssessment::new(device, recipe, store, &split, &normalization)?;
-            mean_color_loss = masked.mean_color_loss(device)?;
             let skipped = masked.skipped().to_vec();
             (Feed::Pictures(parts.loader()?), Box::new(masked), skipped)
         }
@@ -88,7 +86,6 @@ pub fn prepare(
     };
     let derived = Derived {
         held_out_images: assessment.len(),
-        mean_color_loss,
         notes,
         ..parts.derived(&trainer, feed.batches_per_epoch())
     };
@@ -189,7 +186,6 @@ impl Parts<'_> {
             device_bytes: Plan::total_bytes(&[batch, update])
                 + STAGING_BUFFERS as u64 * trainer.train_step().image_bytes(),
             dispatches_per_step: batch.dispatches * recipe.grad_accum + update.dispatches,
-            mean_color_loss: None,
             notes: Vec::new(),
         }
     }

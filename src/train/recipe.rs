@@ -9,7 +9,8 @@ use crate::data::mix::Mix;
 use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
-use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Input, Pool, Trainable};
+use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Pool, Trainable};
+use crate::model::classify::Input;
 use crate::ops::optimizer::{Lars, Optimizer};
 
 /// LARS as `main_linprobe.py` of facebookresearch/mae has it.
@@ -449,9 +450,6 @@ pub struct Derived {
     pub device_bytes: u64,
     /// Kernel launches per optimiser step.
     pub dispatches_per_step: usize,
-    /// Held-out loss of predicting each image's mean colour, where pixels are predicted.
-    #[serde(default)]
-    pub mean_color_loss: Option<f64>,
     /// What was decided about the data.
     #[serde(default)]
     pub notes: Vec<String>,

@@ -14,7 +14,7 @@ use super::event::{Event, Outcome, StepReport};
 use super::online_probe::OnlineProbe;
 use super::prepare::{Prepared, prepare};
 use super::recipe::{Derived, Recipe};
-use super::run_folder::{RunConfig, RunFolder};
+use super::run_folder::{RunConfig, RunFolder, read_config};
 use super::schedule::Schedule;
 use super::staged_feed::StagedFeed;
 use super::trainer::{Trainer, gives_up};
@@ -62,6 +62,14 @@ pub fn train(
         run.periodic_work(observe)?;
     }
     run.finish(observe)
+}
+
+/// What is said of a run that goes on elsewhere.
+fn other_device(before: &Derived, now: &Derived) -> Option<String> {
+    let (old, new) = (&before.adapter, &now.adapter);
+    (old != new).then(|| {
+        format!("began on {old}, goes on on {new}: the same run, but no longer the same bits")
+    })
 }
 
 /// Everything that a running loop holds.
@@ -117,6 +125,9 @@ impl<'a> Run<'a> {
             Some(checkpoint) => RunFolder::resume(&path, checkpoint.meta.step)?,
             None => RunFolder::create(&path)?,
         };
+        // A folder without a readable one is older than the file, or was begun by hand.
+        let before = resumed.as_ref().and_then(|_| read_config(&path).ok());
+        derived.notes.extend(before.and_then(|before| other_device(&before.derived, &derived)));
         folder.write_config(&RunConfig { recipe: recipe.clone(), derived: derived.clone() })?;
         let state = block_on(trainer.store().state())?;
         let feed = StagedFeed::start(device, feed, trainer.train_step().image_bytes())?;
@@ -300,11 +311,15 @@ impl<'a> Run<'a> {
             epoch: step as f64 / self.derived.steps_per_epoch as f64,
             held_out_loss: Some(measured.loss),
             accuracy: measured.accuracy,
+            held_out_psnr: measured.fidelity.map(|fidelity| fidelity.model),
+            harmonic_psnr: measured.fidelity.map(|fidelity| fidelity.harmonic),
+            mean_color_psnr: measured.fidelity.map(|fidelity| fidelity.mean_color),
             seconds: Some(self.seconds()),
             ..Default::default()
         })?;
         self.folder.plot(&self.derived.train_data)?;
-        observe(Event::HeldOut { step, loss: measured.loss, accuracy: measured.accuracy });
+        let Measured { loss, accuracy, fidelity } = measured;
+        observe(Event::HeldOut { step, loss, accuracy, fidelity });
         Ok(measured)
     }
 
@@ -359,7 +374,7 @@ impl<'a> Run<'a> {
             checkpoint,
             held_out_loss: measured.loss,
             accuracy: measured.accuracy,
-            mean_color_loss: self.derived.mean_color_loss,
+            fidelity: measured.fidelity,
             picture,
             seconds: self.seconds(),
             waiting: self.feed.waited().as_secs_f64() / training.as_secs_f64().max(1e-9),

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::checkpoints;
 use super::recipe::{Derived, Recipe};
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
 use crate::report::Picture;
 use crate::report::metrics::{self, MetricsLog, Record};
 use crate::report::plot::loss_curves;
 use crate::report::tensorboard::EventWriter;
-use crate::weights::atomic_write;
 
 /// Content of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,6 +99,9 @@ impl RunFolder {
             ("loss/held_out", record.held_out_loss),
             ("learning_rate", record.learning_rate),
             ("accuracy/held_out", record.accuracy),
+            ("psnr/held_out", record.held_out_psnr),
+            ("psnr/harmonic", record.harmonic_psnr),
+            ("psnr/mean_color", record.mean_color_psnr),
             ("grad_norm", record.grad_norm),
             ("loss_scale", record.loss_scale),
             ("images_per_second", record.images_per_second),

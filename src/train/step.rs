@@ -3,7 +3,8 @@
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::Result;
 use crate::kernels::{KernelTarget, Precision};
-use crate::model::classifier::{ClassifierConfig, Input, classification_objective};
+use crate::model::classifier::ClassifierConfig;
+use crate::model::classify::{Input, classification_objective};
 pub use crate::model::objective::MaskSource;
 use crate::model::objective::masked_objective;
 use crate::model::store::{ParamLayout, ParamStore};

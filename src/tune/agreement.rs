@@ -3,7 +3,7 @@
 
 use half::f16;
 
-use super::record_product;
+use super::record::record_product;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::{KernelTarget, Precision, Processor, ProductClass, Products};

@@ -5,13 +5,13 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::device::WebDevice;
 use super::error::{JsResult, options};
 use crate::config::ModelConfig;
+use crate::files::safetensors::{self, FloatType};
 use crate::model::init::init_params;
 use crate::model::objective::{MaskSource, masked_objective};
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::program::{Device, Program, Recorder};
 use crate::tensor::{HostTensor, TensorMap, shapes};
-use crate::weights::safetensors::{self, Precision};
 use crate::weights::{FileKind, Metadata, Missing, detect, to_internal};
 
 /// A model for training with the weights of a whole safetensors file, or as it is initialised.
@@ -103,6 +103,6 @@ impl Objective {
         let gradients = self.store.read(Role::Grad).await?;
         let named = gradients.into_iter().map(|(name, tensor)| (format!("grad.{name}"), tensor));
         results.extend(named);
-        Ok(safetensors::to_bytes(&results, &Metadata::new(), Precision::F32)?)
+        Ok(safetensors::to_bytes(&results, &Metadata::new(), FloatType::F32)?)
     }
 }

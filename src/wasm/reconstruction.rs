@@ -9,11 +9,12 @@ use super::progress::Progress;
 use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::Normalization;
 use crate::error::Result;
+use crate::geometry::Geometry;
 use crate::model::objective::MaskSource;
 use crate::model::reconstruct::{Reconstructor, with_mask};
 use crate::model::store::ParamStore;
-use crate::program::Device;
-use crate::report::views::{Geometry, View};
+use crate::ops::optimizer::Scalars;
+use crate::report::views::View;
 
 /// Programs for different numbers of hidden patches that are kept.
 const KEPT: usize = 8;
@@ -74,7 +75,7 @@ impl Reconstruction {
         self.masked.clone()
     }
 
-    /// The prediction of every patch.
+    /// The prediction of every patch. No loss trained those that were visible: they mean nothing.
     pub fn prediction(&self) -> Vec<u8> {
         self.prediction.clone()
     }
@@ -163,7 +164,8 @@ impl Reconstructors {
         let reconstructor = self.find(device, &config, store, source)?;
         device.compile(|done, total| progress.report(done, total)).await?;
         let noise = noise.unwrap_or_default();
-        let mut results = reconstructor.run(&image, chosen.seed, &[0], &noise).await?;
+        let mut results =
+            reconstructor.run(&image, Scalars::seeded(chosen.seed), &[0], &noise).await?;
         let result = results.remove(0);
         let view = match chosen.view {
             _ if !config.norm_pix_loss => View::Raw,
@@ -173,7 +175,7 @@ impl Reconstructors {
         };
         let geometry = Geometry::from(&config);
         let patches = geometry.patchify(&image)?;
-        let predicted = geometry.view(view, &result.predicted, &patches, &result.mask)?;
+        let predicted = view.pixels(&geometry, &result.predicted, &patches, &result.mask)?;
         let pasted = geometry.paste_visible(&predicted, &patches, &result.mask)?;
         let picture = |patches: &[f32]| -> Result<Vec<u8>> {
             Ok(to_rgba(&geometry.unpatchify(patches)?, &config, normalization))

@@ -15,6 +15,7 @@ use crate::data::color::ColorJitter;
 use crate::data::resize::{resize, shorter_side_to};
 use crate::data::{Augment, Crop, Cursor, Normalization};
 use crate::error::Error;
+use crate::files::safetensors;
 use crate::kernels::Precision;
 use crate::model::store::Role;
 use crate::ops::optimizer::{AdamW, Optimizer};
@@ -24,7 +25,6 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
 use crate::train::trainer::{Beginning, Trainer as Core, gives_up};
 use crate::weights::describe;
-use crate::weights::safetensors;
 
 /// Mean and deviation of grey pixels: those of ImageNet's photographs, averaged over colours.
 const GREY: (f32, f32) = (0.449, 0.226);
@@ -316,7 +316,7 @@ impl Trainer {
         let metadata = describe(&self.core.recipe().model, &self.normalization, None)?;
         let tensors = self.core.store().read(Role::Value).await?;
         let precision =
-            if half { safetensors::Precision::F16 } else { safetensors::Precision::F32 };
+            if half { safetensors::FloatType::F16 } else { safetensors::FloatType::F32 };
         Ok(safetensors::to_bytes(&tensors, &metadata, precision)?)
     }
 }

@@ -84,7 +84,11 @@ pub fn stored_head(metadata: &Metadata) -> Result<Option<HeadInfo>> {
     entry(metadata, HEAD_ENTRY)
 }
 
-fn entry<T: serde::de::DeserializeOwned>(metadata: &Metadata, name: &str) -> Result<Option<T>> {
+/// An entry that is JSON, if the header has it.
+pub(super) fn entry<T: serde::de::DeserializeOwned>(
+    metadata: &Metadata,
+    name: &str,
+) -> Result<Option<T>> {
     let Some(text) = metadata.get(name) else { return Ok(None) };
     serde_json::from_str(text).map(Some).map_err(|e| Error::BadWeights {
         problem: format!("the header's {name} cannot be read: {e}"),

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::atomic::atomic_write;
 use super::hf_config::{HfConfig, decimal};
 use super::names::{Converted, Format, Missing, detect, to_hugging_face, to_internal};
-use super::safetensors::{self, Precision};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::files::atomic_write;
+use crate::files::safetensors::{self, FloatType};
 use crate::model::params::{Init, mae_params};
 use crate::model::position::sin_cos_2d;
 use crate::tensor::{HostTensor, TensorMap, shapes};
@@ -37,7 +37,7 @@ pub fn write(
     tensors: &TensorMap,
     mean: &[f32],
     std: &[f32],
-    precision: Precision,
+    precision: FloatType,
 ) -> Result<()> {
     let folder = folder.as_ref();
     let hf_config = HfConfig::for_model(config)?;

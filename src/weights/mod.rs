@@ -1,8 +1,6 @@
-//! Weights in and out: safetensors and PyTorch files, under the names of this crate, Hugging Face,
-//! FAIR, timm and vit-pytorch.
+//! Weights in and out, under the names of this crate, Hugging Face, FAIR, timm and vit-pytorch.
 
-#[cfg(feature = "native")]
-pub mod atomic;
+pub mod checkpoint;
 mod header;
 pub mod hf_config;
 #[cfg(feature = "native")]
@@ -11,14 +9,9 @@ mod infer;
 pub mod names;
 #[cfg(feature = "native")]
 mod open;
-#[cfg(feature = "native")]
-pub mod pth;
 mod resize;
-pub mod safetensors;
 pub mod stream;
 
-#[cfg(feature = "native")]
-pub use atomic::atomic_write;
 pub use header::{Metadata, describe, identify, stored_head, stored_normalization};
 pub use infer::{Overrides, infer_config};
 pub use names::{
@@ -26,5 +19,5 @@ pub use names::{
     to_hugging_face, to_internal,
 };
 #[cfg(feature = "native")]
-pub use open::{Opened, open};
+pub use open::{OpenedWeights, open};
 pub use resize::{resize_model, resize_positions};

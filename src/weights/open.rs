@@ -6,14 +6,15 @@ use super::header::{Metadata, identify};
 use super::hugging_face;
 use super::infer::Overrides;
 use super::names::{Converted, Format, Missing, to_internal};
-use super::safetensors::{self, Contents};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::files::pth;
+use crate::files::safetensors::{self, Contents};
 use crate::tensor::shapes;
 
 /// A weights file, read and translated.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Opened {
+pub struct OpenedWeights {
     /// Whose names the file has.
     pub format: Format,
     /// The model: as stored beside or in the file, else inferred from its tensors.
@@ -31,7 +32,7 @@ pub struct Opened {
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when it is broken, of an unknown code
 /// base, or its sizes cannot be known.
-pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<Opened> {
+pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<OpenedWeights> {
     let path = path.as_ref();
     let folder = if path.is_dir() { Some(path) } else { path.parent() };
     let file = if path.is_dir() { path.join(hugging_face::WEIGHTS) } else { path.to_owned() };
@@ -44,7 +45,7 @@ pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<Opened> {
     let open = || {
         let (format, config) = identify(&shapes, &metadata, beside, overrides)?;
         let weights = to_internal(format, &config, &tensors, Missing::Refused)?;
-        Ok(Opened { format, config, weights, metadata: metadata.clone() })
+        Ok(OpenedWeights { format, config, weights, metadata: metadata.clone() })
     };
     open().map_err(|e: Error| e.in_file(&file))
 }
@@ -53,7 +54,7 @@ fn read(path: &Path) -> Result<Contents> {
     match path.extension().and_then(|e| e.to_str()) {
         Some("safetensors") => safetensors::read(path),
         Some("pth" | "pt" | "bin") => {
-            Ok(Contents { tensors: super::pth::read(path)?, ..Contents::default() })
+            Ok(Contents { tensors: pth::read(path)?, ..Contents::default() })
         }
         _ => Err(Error::bad_file(
             path,

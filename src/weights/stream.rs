@@ -1,15 +1,15 @@
 //! A safetensors file read tensor by tensor, so that large weights are never in memory as a whole.
 
+use super::checkpoint::{CheckpointHead, PARAM};
 use super::header::{Metadata, identify, stored_normalization};
 use super::hf_config::HfConfig;
 use super::infer::Overrides;
 use super::names::{FileKind, Format, Mapping, Missing, map_names};
-use super::safetensors::{Entry, Header};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
+use crate::files::safetensors::{Entry, Header};
 use crate::tensor::by_name;
-use crate::train::checkpoint::{Meta, PARAM};
 
 /// What a file's header tells, and which of its tensors are wanted.
 #[derive(Debug)]
@@ -55,18 +55,18 @@ impl Stream {
         overrides: &Overrides,
     ) -> Result<Self> {
         let Header { entries, metadata } = Header::read(beginning, file_bytes)?;
-        let meta = Meta::read(&metadata)?;
+        let checkpoint = CheckpointHead::read(&metadata)?;
         // A checkpoint's moments are not wanted.
-        let prefix = if meta.is_some() { PARAM } else { "" };
+        let prefix = if checkpoint.is_some() { PARAM } else { "" };
         let named: Vec<(&str, &Entry)> = entries
             .iter()
             .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?, entry)))
             .collect();
         let shapes =
             by_name(named.iter().map(|&(name, entry)| (name.to_owned(), entry.shape.clone())));
-        let step = meta.as_ref().map(|meta| meta.step);
-        let (format, config, normalization) = match meta {
-            Some(meta) => (Format::Webmae, meta.model, Some(meta.normalization)),
+        let step = checkpoint.as_ref().map(|checkpoint| checkpoint.step);
+        let (format, config, normalization) = match checkpoint {
+            Some(head) => (Format::Webmae, head.model, Some(head.normalization)),
             None => {
                 let beside = || {
                     hf_config.map(HfConfig::parse).transpose()?.map(|c| c.to_model()).transpose()

@@ -16,7 +16,7 @@ pub struct Case {
 impl Case {
     pub fn read(dir: &Path, json: &Value) -> Self {
         let file = dir.join(json["file"].as_str().expect("a file name"));
-        let tensors = webmae::weights::safetensors::read(file).expect("a readable case").tensors;
+        let tensors = webmae::files::safetensors::read(file).expect("a readable case").tensors;
         Self { json: json.clone(), tensors }
     }
 

@@ -1,7 +1,8 @@
 //! The classifiers' cases: forward pass, cross entropy and every gradient.
 
 use pollster::block_on;
-use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
+use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
+use webmae::model::classify::{Input, classify};
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::{Target, cross_entropy};
 use webmae::program::{Program, Recorder};

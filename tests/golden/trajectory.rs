@@ -3,7 +3,8 @@
 use pollster::block_on;
 use webmae::data::mix::soft_targets;
 use webmae::kernels::Precision;
-use webmae::model::classifier::{ClassifierConfig, Head, Input, Pool, Trainable, classify};
+use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
+use webmae::model::classify::{Input, classify};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};

@@ -2,7 +2,8 @@
 //! work and memory, and nothing kept for what is frozen.
 
 use webmae::kernels::{BINDING_ALIGNMENT, DEFAULT_MAX_BINDING, Processor};
-use webmae::model::classifier::{ClassifierConfig, Input, Trainable};
+use webmae::model::classifier::{ClassifierConfig, Trainable};
+use webmae::model::classify::Input;
 use webmae::model::params::ParamSpec;
 use webmae::model::store::ParamLayout;
 use webmae::program::Plan;

@@ -2,7 +2,8 @@
 
 use webmae::ModelConfig;
 use webmae::kernels::{DEFAULT_MAX_BINDING, Processor};
-use webmae::model::classifier::{ClassifierConfig, Input, Trainable};
+use webmae::model::classifier::{ClassifierConfig, Trainable};
+use webmae::model::classify::Input;
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
 use webmae::tensor::TensorMap;

@@ -5,7 +5,7 @@ use webmae::ops;
 use webmae::program::Recorder;
 
 use crate::bench::{Failures, cooperative_setups};
-use crate::{half_precision, linear};
+use crate::{gemm, half_precision};
 
 /// Rows, width and hidden width of MLPs, whose products have every epilogue; the second crosses the edges of
 /// all tiles.
@@ -45,9 +45,9 @@ fn products_in_f32() {
     let mut failures = Failures::default();
     let setups = cooperative_setups(Precision::F32);
     for setup in &setups {
-        linear::check_tiles(setup, &mut failures);
+        gemm::check_tiles(setup, &mut failures);
         for sizes in MLPS {
-            linear::check_mlp(setup, sizes, &mut failures);
+            gemm::check_mlp(setup, sizes, &mut failures);
         }
     }
     if !setups.is_empty() {

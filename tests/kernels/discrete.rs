@@ -4,7 +4,7 @@
 use webmae::ops;
 
 use crate::bench::{Bench, Failures, normal, setups};
-use crate::patches::random_orders;
+use crate::patchify::random_orders;
 
 const NONE: u32 = u32::MAX;
 

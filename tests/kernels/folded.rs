@@ -12,7 +12,7 @@ use webmae::ops::{
 };
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
-use crate::patches::config;
+use crate::patchify::config;
 use crate::{oracle, oracle_heads};
 
 /// One more row than groups fit, and a second row of groups that is far from full.

@@ -11,7 +11,7 @@ use crate::attention;
 use crate::bench::{Bench, Failures, Setup, all_setups, halves, normal, setups, sum, wide};
 use crate::oracle::{self, Mlp, linear, linear_backward};
 use crate::oracle_heads;
-use crate::patches::config;
+use crate::patchify::config;
 
 /// Rounding to f16: half a unit in the last of 11 bits, 2⁻¹¹ of the value.
 const ROUNDING: f64 = 1.0 / 2048.0;

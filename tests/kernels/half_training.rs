@@ -11,7 +11,7 @@ use webmae::ops::{self, Target, Truth, masked_loss};
 
 use crate::bench::{Bench, Failures, Results, Setup, halves, normal, setups, wide};
 use crate::oracle_heads;
-use crate::patches::config;
+use crate::patchify::config;
 
 const ROUNDING: f64 = 1.0 / 2048.0;
 const CONFIG: AdamW =

@@ -4,7 +4,7 @@ use webmae::ops::{Flatten, Truth, masked_loss};
 
 use crate::bench::{Bench, Failures, Setup, all_setups, normal, wide};
 use crate::oracle_heads;
-use crate::patches::{config, random_orders};
+use crate::patchify::{config, random_orders};
 
 const NONE: u32 = u32::MAX;
 
@@ -127,7 +127,7 @@ fn check_rows(setup: &Setup, case: &Case, dim: usize, norm_pix: bool, failures: 
     let mut config = config(case.grid, case.patch, case.channels);
     config.norm_pix_loss = norm_pix;
     config.mask_ratio = case.mask_ratio;
-    let mut wide_pixels = crate::patches::config(case.grid, [1, 1], dim);
+    let mut wide_pixels = crate::patchify::config(case.grid, [1, 1], dim);
     wide_pixels.norm_pix_loss = norm_pix;
     let (batch, patches) = (case.batch, config.num_patches());
     let tokens = patches + 1;

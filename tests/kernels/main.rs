@@ -1,25 +1,28 @@
-//! Every op against plain f64 code, forward and backward: at awkward sizes, on the kernels of both
-//! tiers, and with the shaders' run-time checks on and off.
+//! Every op against plain f64 code, forward and backward: at awkward sizes, on the
+//! twins and on the shaders, these with their run-time checks on and off.
 
 mod attention;
 mod attention_lengths;
+mod batch_norm;
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod cooperative;
+mod cross_entropy;
 mod discrete;
-mod drop_path;
 mod folded;
+mod gemm;
 mod half_precision;
 mod half_training;
-mod heads;
-mod linear;
+mod layer_norm;
 mod loss;
-mod masks;
-mod norms;
-mod optim;
+mod mask;
+mod optimizer;
 mod oracle;
 mod oracle_heads;
-mod patches;
+mod patchify;
+mod pool;
+mod residual;
+mod softmax;
 mod tokens;
 mod tune;

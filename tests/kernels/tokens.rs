@@ -5,7 +5,7 @@ use webmae::ops::{Layout, MaskIds, assemble_tokens, token_maps};
 use webmae::{ModelConfig, Variant};
 
 use crate::bench::{Bench, Failures, Setup, normal, setups, sum, wide};
-use crate::patches::{config, random_orders};
+use crate::patchify::{config, random_orders};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Source {

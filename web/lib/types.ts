@@ -145,7 +145,7 @@ export interface Reconstruction {
   original: ImageData;
   /** Visible patches on transparent ground: hidden pixels are not in it. */
   masked: ImageData;
-  /** The prediction of every patch. */
+  /** The prediction of every patch. No loss trained those that were visible: they mean nothing. */
   prediction: ImageData;
   /** The prediction of hidden patches with the visible ones in between. */
   reconstruction: ImageData;

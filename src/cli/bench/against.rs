@@ -1,19 +1,19 @@
 //! `--compare`: a saved run, printed beside the present one and judged.
 
-use crate::bench::compare::{Ratio, differences, ratios};
-use crate::bench::record::Record;
+use super::compare::{Ratio, differences, ratios};
+use super::record::BenchRecord;
 use crate::error::{Error, Result};
 
 /// What a run is held against.
-pub(super) struct Against {
-    pub saved: Record,
+pub(crate) struct Against {
+    pub saved: BenchRecord,
     /// Ratio below which the run fails.
     pub fail_below: Option<f64>,
 }
 
 impl Against {
     /// Ratios of `now`; warns of whatever else differs.
-    pub fn ratios(&self, now: &Record) -> Vec<Ratio> {
+    pub fn ratios(&self, now: &BenchRecord) -> Vec<Ratio> {
         for difference in differences(&self.saved, now) {
             eprintln!("warning: {difference}");
         }
@@ -21,7 +21,7 @@ impl Against {
     }
 
     /// Prints the table of ratios.
-    pub fn print(&self, now: &Record) {
+    pub fn print(&self, now: &BenchRecord) {
         say!("");
         let ratios = self.ratios(now);
         say!("compared with webmae {} on {}", self.saved.webmae, self.saved.adapter.name);
@@ -46,7 +46,7 @@ impl Against {
     ///
     /// # Errors
     /// [`Error::Slower`] names every ratio below the limit.
-    pub fn judge(&self, now: &Record) -> Result<()> {
+    pub fn judge(&self, now: &BenchRecord) -> Result<()> {
         let Some(limit) = self.fail_below else { return Ok(()) };
         let slow: Vec<String> = ratios(&self.saved, now)
             .iter()

@@ -1,76 +1,145 @@
-//! `webmae bench --data`: how fast batches are prepared.
+//! How fast batches are prepared: pictures decoded, cropped at random, mirrored, resized, normalised.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{Args, print_json};
-use crate::bench::loader::{LoaderSpeed, loader_speed, stage_times};
-use crate::data::{SourceOptions, open};
+use serde::Serialize;
+
+use super::samples::Samples;
+use super::{Repeats, STREAM};
+use crate::data::{
+    Augment, Cursor, ImageSource, Loader, LoaderOptions, Normalization, fixed_indices,
+};
 use crate::error::Result;
+use crate::philox::Rng;
 
-/// Images per batch unless `--batch-size` says otherwise.
-const BATCH: usize = 64;
+/// Batches are timed in groups that last at least this long.
+const GROUP: Duration = Duration::from_millis(250);
+/// Batches whose time says how many a group has: well more than are prepared ahead, some of which are
+/// ready at once.
+const TRIAL: usize = 12;
+/// Pictures whose stages are timed one by one, at most.
+const STAGED: usize = 512;
 
-/// Measures with one worker and with one per core, and prints.
-pub(super) fn run(args: &Args, data: &str) -> Result<()> {
-    // ViT-B is what 224 × 224 pictures are for.
-    let (size, channels) = args.model.picture("vit-b")?;
-    let options = SourceOptions { channels, image_size: size, ..SourceOptions::default() };
-    let source = open(data, &options)?;
-    let batch = args.batch_size.map_or(BATCH, |n| n as usize);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if !args.json {
-        say!("{}", source.describe());
-        say!("{} × {} images, random crops and flips, batches of {batch}\n", size[0], size[1]);
-    }
-    let mut results: Vec<Value> = Vec::new();
-    let workers = if cores > 1 { vec![1, cores] } else { vec![1] };
-    for workers in workers {
-        let speed = loader_speed(&source, size, batch, workers, args.repeats())?;
-        if args.json {
-            results.push(to_json(&speed));
-        } else {
-            print(&speed);
+/// Speed of the loader with some number of workers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoaderSpeed {
+    /// Threads that prepared batches.
+    pub workers: usize,
+    /// Pictures per second.
+    pub images_per_second: Samples,
+    /// Pictures that could not be read and were replaced by others.
+    pub unreadable: usize,
+}
+
+/// Milliseconds that a picture spends in each stage, on one core.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct StageTimes {
+    /// Pictures measured.
+    pub images: usize,
+    /// Reading and decoding.
+    pub decode_ms: f64,
+    /// Crop, resize, flip.
+    pub augment_ms: f64,
+    /// Bytes into normalised values.
+    pub normalise_ms: f64,
+}
+
+/// Statistics that fit any number of channels: values do not matter here.
+fn normalization(source: &dyn ImageSource) -> Result<Normalization> {
+    Normalization::new(vec![0.5; source.channels()], vec![0.25; source.channels()])
+}
+
+/// Measures batches of `batch_size` samples of `[height, width]` from `source`, augmented as in
+/// pre-training ([`Augment::pretrain`]), with `workers` threads.
+///
+/// # Errors
+/// [`crate::Error::Config`] if an option is out of range or no picture can be read at all.
+pub fn loader_speed(
+    source: &Arc<dyn ImageSource>,
+    image_size: [usize; 2],
+    batch_size: usize,
+    workers: usize,
+    repeats: Repeats,
+) -> Result<LoaderSpeed> {
+    let options =
+        LoaderOptions { threads: workers, ..LoaderOptions::train(batch_size, image_size, 0) };
+    let statistics = normalization(source.as_ref())?;
+    let mut loader = Loader::new(Arc::clone(source), statistics, options, Cursor::default())?;
+    let mut group = |batches: usize| -> Result<Duration> {
+        let began = Instant::now();
+        for _ in 0..batches {
+            let batch = loader.next_batch()?;
+            loader.recycle(batch.images);
         }
-    }
-    let stages = args.profile.then(|| stage_times(source.as_ref(), size)).transpose()?;
-    if args.json {
-        let output = json!({
-            "webmae": env!("CARGO_PKG_VERSION"),
-            "data": source.describe(),
-            "image_size": size,
-            "batch_size": batch,
-            "results": results,
-            "stages": stages,
-        });
-        return print_json("--json", &output);
-    }
-    if let Some(times) = stages {
-        say!("\nmilliseconds per image on one core, of {} images:", times.images);
-        say!("  read and decode     {:>8.3}", times.decode_ms);
-        say!("  crop, resize, flip  {:>8.3}", times.augment_ms);
-        say!("  normalise           {:>8.3}", times.normalise_ms);
-    }
-    Ok(())
-}
-
-fn print(speed: &LoaderSpeed) {
-    let LoaderSpeed { workers, images_per_second, unreadable } = speed;
-    let (median, spread) = (images_per_second.median(), images_per_second.spread());
-    let name = format!("{workers} worker{}", if *workers == 1 { "" } else { "s" });
-    let skipped = match unreadable {
-        0 => String::new(),
-        count => format!("  ({count} unreadable files skipped)"),
+        Ok(began.elapsed())
     };
-    let per_worker = median / *workers as f64;
-    say!("{name:<12}{median:>10.1} ± {spread:.1} images/s, {per_worker:.1} per worker{skipped}");
+    group(repeats.warmup.max(1))?;
+    let once = group(TRIAL)?.as_secs_f64() / TRIAL as f64;
+    let batches = (GROUP.as_secs_f64() / once).ceil().clamp(1.0, 1e6) as usize;
+    let mut rates = Vec::new();
+    for _ in 0..repeats.samples.max(1) {
+        rates.push((batches * batch_size) as f64 / group(batches)?.as_secs_f64());
+    }
+    let (images_per_second, unreadable) = (Samples::new(rates), loader.skipped().len());
+    Ok(LoaderSpeed { workers, images_per_second, unreadable })
 }
 
-fn to_json(speed: &LoaderSpeed) -> Value {
-    json!({
-        "workers": speed.workers,
-        "images_per_second": speed.images_per_second.median(),
-        "spread": speed.images_per_second.spread(),
-        "samples": speed.images_per_second.values(),
-        "unreadable": speed.unreadable,
-    })
+/// Times the stages of preparing pictures of `source`, drawn at random, one after the other on one
+/// core.
+///
+/// # Errors
+/// [`crate::Error::Config`] for a picture too thin to be resized; the first picture's error if none
+/// could be read.
+pub fn stage_times(source: &dyn ImageSource, image_size: [usize; 2]) -> Result<StageTimes> {
+    let statistics = normalization(source)?;
+    let (augment, mut rng) = (Augment::pretrain(), Rng::new(0, [STREAM, 2, 0]));
+    let mut values = vec![0.0; source.channels() * image_size[0] * image_size[1]];
+    let mut sums = [Duration::ZERO; 3];
+    let (mut images, mut problem) = (0, None);
+    for index in fixed_indices(source.len(), STAGED, 0) {
+        let began = Instant::now();
+        let picture = match source.decode(index as usize) {
+            Ok(picture) => picture,
+            Err(error) => {
+                problem.get_or_insert(error);
+                continue;
+            }
+        };
+        let decoded = Instant::now();
+        let sample = augment.apply(&picture, image_size, &mut rng)?;
+        let augmented = Instant::now();
+        statistics.normalise(&sample, &mut values);
+        sums[0] += decoded - began;
+        sums[1] += augmented - decoded;
+        sums[2] += augmented.elapsed();
+        images += 1;
+    }
+    if let (0, Some(problem)) = (images, problem) {
+        return Err(problem);
+    }
+    let [decode_ms, augment_ms, normalise_ms] =
+        sums.map(|sum| sum.as_secs_f64() * 1e3 / images as f64);
+    Ok(StageTimes { images, decode_ms, augment_ms, normalise_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Memory, Pixels};
+
+    #[test]
+    fn any_source_is_measured() {
+        let mut memory = Memory::new(2);
+        memory.push(Pixels::zeros(9, 7, 2));
+        let source: Arc<dyn ImageSource> = Arc::new(memory);
+        let repeats = Repeats { warmup: 0, samples: 2 };
+        let speed = loader_speed(&source, [4, 4], 3, 1, repeats).unwrap();
+        assert_eq!((speed.workers, speed.unreadable), (1, 0));
+        assert_eq!(speed.images_per_second.values().len(), 2);
+        assert!(speed.images_per_second.median() > 0.0);
+        let stages = stage_times(source.as_ref(), [4, 4]).unwrap();
+        assert_eq!(stages.images, 1);
+        assert!((stages.decode_ms + stages.augment_ms + stages.normalise_ms).is_finite());
+    }
 }

@@ -1,10 +1,10 @@
 //! The tables of measured workloads.
 
-use crate::bench::profile::Profile;
-use crate::bench::record::{Record, WorkloadResult};
+use super::profile::Profile;
+use super::record::{BenchRecord, WorkloadResult};
 
 /// What was measured on, and the columns' names.
-pub(super) fn head(record: &Record) {
+pub(crate) fn head(record: &BenchRecord) {
     let (adapter, gemm) = (&record.adapter, record.gemm);
     say!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
     if let Some(matrices) = &record.cooperative_matrices {
@@ -26,7 +26,7 @@ pub(super) fn head(record: &Record) {
 }
 
 /// A workload's line.
-pub(super) fn row(result: &WorkloadResult) {
+pub(crate) fn row(result: &WorkloadResult) {
     say!(
         "{:<11}{:>6}{:>18}{:>11.1}{:>10.1}{:>8.0}%{:>9.2}{:>11}{:>9}",
         format!("{} {}", result.workload, result.mode.name()),
@@ -42,7 +42,7 @@ pub(super) fn row(result: &WorkloadResult) {
 }
 
 /// Where its time goes.
-pub(super) fn profile(profile: Option<&Profile>) {
+pub(crate) fn profile(profile: Option<&Profile>) {
     let Some(Profile { kernels, slowest }) = profile else {
         say!("    this adapter has no timestamp queries");
         return;

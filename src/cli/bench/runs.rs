@@ -1,14 +1,14 @@
 //! Which workloads are run, and how.
 
-use super::Args;
-use crate::bench::record::Record;
-use crate::bench::workload::{Mode, WORKLOADS, Workload};
+use super::args::Args;
+use super::record::BenchRecord;
+use super::workload::{Mode, WORKLOADS, Workload};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
 
 /// One workload in one mode.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Run {
+pub(crate) struct ChosenRun {
     pub workload: Workload,
     pub mode: Mode,
     /// Images per batch, unless the workload's own number.
@@ -22,7 +22,7 @@ pub(super) struct Run {
 ///
 /// # Errors
 /// [`Error::Config`] for a workload that does not exist or was not saved.
-pub(super) fn choose(args: &Args, saved: Option<&Record>) -> Result<Vec<Run>> {
+pub(crate) fn choose(args: &Args, saved: Option<&BenchRecord>) -> Result<Vec<ChosenRun>> {
     let workloads = match (&args.workloads[..], saved) {
         ([], None) => WORKLOADS.to_vec(),
         ([], Some(saved)) => {
@@ -43,7 +43,7 @@ pub(super) fn choose(args: &Args, saved: Option<&Record>) -> Result<Vec<Run>> {
             continue;
         }
         let given = args.batch_size.map(|n| n as usize);
-        runs.push(Run {
+        runs.push(ChosenRun {
             workload: *workload,
             mode,
             batch_size: given.or(result.map(|result| result.batch_size)),
@@ -66,7 +66,7 @@ fn named(name: &str) -> Result<Workload> {
     })
 }
 
-fn nothing_in_common(saved: &Record) -> Error {
+fn nothing_in_common(saved: &BenchRecord) -> Error {
     let has: Vec<String> =
         saved.results.iter().map(|r| format!("{} {}", r.workload, r.mode.name())).collect();
     let problem = format!(

@@ -1,0 +1,86 @@
+//! The encoder of trained weights, for the commands that use features.
+
+use std::path::PathBuf;
+
+use super::weights::OverrideArgs;
+use crate::cli::print::note;
+use crate::config::ModelConfig;
+use crate::data::{Normalization, SourceOptions};
+use crate::error::Result;
+use crate::model::classifier::Pool;
+use crate::model::params::{encoder_or_mae_params, is_decoder};
+use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::program::Device;
+use crate::train::features::Encoder;
+use crate::weights::FileKind;
+
+/// Which encoder, and how its tokens become one feature.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct EncoderArgs {
+    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    #[arg(long, value_name = "PATH")]
+    weights: PathBuf,
+    /// How tokens become one feature [default: cls where the model has a cls token, else mean]
+    #[arg(long)]
+    pool: Option<Pool>,
+    /// Images that go through the network at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch_size: u32,
+    #[command(flatten)]
+    overrides: OverrideArgs,
+}
+
+/// An encoder on a device.
+pub(crate) struct OpenEncoder {
+    device: Device,
+    config: ModelConfig,
+    store: ParamStore,
+    normalization: Normalization,
+    /// How tokens become one feature.
+    pub pool: Pool,
+    /// Images at a time.
+    pub batch_size: usize,
+}
+
+impl EncoderArgs {
+    /// Reads the weights and brings the encoder to the device that `device` opens then; says what it
+    /// found, unless `quiet`.
+    ///
+    /// # Errors
+    /// Names the file or option, and the mend.
+    pub(crate) fn open(
+        &self,
+        device: impl FnOnce() -> Result<Device>,
+        quiet: bool,
+    ) -> Result<OpenEncoder> {
+        let (weights, normalization, whose) =
+            self.overrides.open_for(&self.weights, FileKind::EncoderOnly, quiet)?;
+        let config = weights.config;
+        let pool = self.pool.unwrap_or(Pool::usual(&config));
+        let device = device()?;
+        // Features need no decoder.
+        let has = |name: &str| !is_decoder(name) && weights.tensors.contains_key(name);
+        let layout = ParamLayout::new(encoder_or_mae_params(&config, has), device.max_binding());
+        let store = ParamStore::new(&device, layout, false)?;
+        store.load(Role::Value, &weights.tensors)?;
+        note(quiet, || {
+            let (file, adapter) = (weights.file.display(), device.summary().name);
+            format!("{file} on {adapter}, pixels normalised with {whose}")
+        });
+        let batch_size = self.batch_size as usize;
+        Ok(OpenEncoder { device, config, store, normalization, pool, batch_size })
+    }
+}
+
+impl OpenEncoder {
+    /// The encoder.
+    pub(crate) fn encoder(&self) -> Encoder<'_> {
+        let Self { device, config, store, normalization, .. } = self;
+        Encoder { device, config, store, normalization }
+    }
+
+    /// How its pictures are read, of class folders those whose name starts with `class_prefix`.
+    pub(crate) fn source_options(&self, class_prefix: Option<&str>) -> SourceOptions {
+        SourceOptions::for_model(&self.config, class_prefix)
+    }
+}

@@ -1,0 +1,31 @@
+//! What a training step keeps on the device, shared by the commands that record one.
+
+use crate::kernels::Precision;
+
+/// What a step keeps on the device.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct MemoryArgs {
+    /// Keep only the inputs of transformer blocks and compute what lies inside again for the backward
+    /// pass: much less memory, a fifth more work, the same results; a resumed run may change it
+    #[arg(long, value_name = "BOOL", help_heading = "Memory")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    recompute: Option<bool>,
+    /// How weights and activations are kept in the computation, which is in f32 always, like parameters,
+    /// their gradients and the optimiser; f16 needs an adapter with it (`webmae info`), takes about half the
+    /// memory of activations, and scales the loss so that small gradients do not vanish; a resumed run may
+    /// change it [default: f32]
+    #[arg(long, value_enum, value_name = "f32|f16", help_heading = "Memory")]
+    precision: Option<Precision>,
+}
+
+impl MemoryArgs {
+    /// Whether to recompute, where a run of the past says `before`.
+    pub(crate) fn recompute(&self, before: bool) -> bool {
+        self.recompute.unwrap_or(before)
+    }
+
+    /// The precision, where a run of the past says `before`.
+    pub(crate) fn precision(&self, before: Precision) -> Precision {
+        self.precision.unwrap_or(before)
+    }
+}

@@ -1,0 +1,9 @@
+//! Groups of options that several commands share, and what they stand for.
+
+pub(crate) mod classifier;
+pub(crate) mod encoder;
+pub(crate) mod memory;
+pub(crate) mod model;
+pub(crate) mod regular;
+pub(crate) mod run;
+pub(crate) mod weights;

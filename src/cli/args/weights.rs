@@ -1,0 +1,281 @@
+//! `--weights`: one way to name trained weights, whatever they are.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::model::{parse_size, size};
+use crate::cli::print::note;
+use crate::config::ModelConfig;
+use crate::data::Normalization;
+use crate::error::{Error, Result};
+use crate::model::classifier::HeadInfo;
+use crate::tensor::TensorMap;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::checkpoints;
+use crate::train::recipe::Classify;
+use crate::weights::checkpoint::CHECKPOINT_ENTRY;
+use crate::weights::{
+    FileKind, Format, Overrides, hugging_face, open as open_weights, resize_model, stored_head,
+    stored_normalization,
+};
+
+/// What a weights file may leave open.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    next_help_heading = "Where the weights do not say (checkpoints of webmae say everything)"
+)]
+pub(crate) struct OverrideArgs {
+    /// The encoder's attention heads
+    #[arg(long, value_name = "N", value_parser = size())]
+    heads: Option<u32>,
+    /// The decoder's attention heads
+    #[arg(long, value_name = "N", value_parser = size())]
+    decoder_heads: Option<u32>,
+    /// Image size in pixels; where it is not the weights' own, their position embeddings are resized
+    #[arg(long, value_name = "N|HxW", value_parser = parse_size)]
+    image_size: Option<[usize; 2]>,
+    /// Patch size in pixels
+    #[arg(long, value_name = "N|HxW", value_parser = parse_size)]
+    patch_size: Option<[usize; 2]>,
+    /// Channels of the image
+    #[arg(long, value_name = "N", value_parser = size())]
+    channels: Option<u32>,
+    /// The model predicts pixels normalised by each patch's mean and variance
+    #[arg(long)]
+    norm_pix_loss: bool,
+    /// Mean of each channel, for pixels in 0..1 [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', requires = "std")]
+    mean: Option<Vec<f32>>,
+    /// Standard deviation of each channel [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',', requires = "mean")]
+    std: Option<Vec<f32>>,
+}
+
+/// Trained weights with all that is known of them.
+pub(crate) struct Weights {
+    /// The file that was read.
+    pub file: PathBuf,
+    /// Whose names it has, or that it is a checkpoint.
+    pub origin: Origin,
+    /// The model.
+    pub config: ModelConfig,
+    /// Parameters under internal names.
+    pub tensors: TensorMap,
+    /// The parts that it holds.
+    pub kind: FileKind,
+    /// Tensors in the file that the model has no use for.
+    pub ignored: Vec<String>,
+    /// Mean and deviation of its pixels, if it or its folder names them.
+    pub normalization: Option<Normalization>,
+    /// Newer checkpoints of the run that could not be read.
+    pub broken: Vec<Error>,
+    /// What the head of a classifier of this crate is, and its classes.
+    pub head: Option<HeadInfo>,
+}
+
+/// Where weights come from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Origin {
+    /// A training run's checkpoint.
+    Checkpoint {
+        /// Steps done.
+        step: u64,
+    },
+    /// A file of weights alone.
+    File(Format),
+}
+
+impl OverrideArgs {
+    /// Opens `path`: a run folder (its newest readable checkpoint), a checkpoint, a weights file,
+    /// or a Hugging Face folder.
+    ///
+    /// # Errors
+    /// Names the file, what is wrong with it, and what would be accepted.
+    pub(crate) fn open(&self, path: &Path) -> Result<Weights> {
+        if !path.exists() {
+            let problem = "does not exist; give a run folder, a checkpoint, a weights file \
+                           (.safetensors, .pth) or a Hugging Face folder";
+            return Err(Error::bad_file(path, problem));
+        }
+        let mut weights = if checkpoints::folder_of(path).is_dir() {
+            let (file, found, broken) = checkpoints::latest(path)?;
+            from_checkpoint(file, found, broken)
+        } else if path.is_dir() && !path.join(hugging_face::WEIGHTS).is_file() {
+            let problem = format!(
+                "is neither a run folder (no checkpoints/ in it) nor a Hugging Face folder (no {})",
+                hugging_face::WEIGHTS
+            );
+            return Err(Error::bad_file(path, problem));
+        } else if is_checkpoint(path) {
+            from_checkpoint(path.to_owned(), checkpoints::read(path)?, Vec::new())
+        } else {
+            self.weights_file(path)?
+        };
+        if let Some(image_size) = self.image_size {
+            weights.resize(image_size)?;
+        }
+        if let (Some(mean), Some(std)) = (&self.mean, &self.std) {
+            weights.normalization = Some(Normalization::new(mean.clone(), std.clone())?);
+        }
+        if let Some(normalization) = &weights.normalization {
+            normalization.validate(weights.config.channels)?;
+        }
+        Ok(weights)
+    }
+
+    /// [`Self::open`] of weights that hold what is `needed`, with the mean and deviation to use and where
+    /// they come from. Names newer checkpoints that cannot be read, unless `quiet`.
+    ///
+    /// # Errors
+    /// Names the file, what it lacks, and what would be accepted.
+    pub(crate) fn open_for(
+        &self,
+        path: &Path,
+        needed: FileKind,
+        quiet: bool,
+    ) -> Result<(Weights, Normalization, &'static str)> {
+        let weights = self.open(path)?;
+        weights.kind.require(needed).map_err(|e| e.in_file(&weights.file))?;
+        for error in &weights.broken {
+            note(quiet, || format!("skipped a newer checkpoint: {error}"));
+        }
+        let (normalization, whose) = weights.normalization()?;
+        Ok((weights, normalization, whose))
+    }
+
+    fn weights_file(&self, path: &Path) -> Result<Weights> {
+        let number = |value: Option<u32>| value.map(|n| n as usize);
+        let overrides = Overrides {
+            encoder_heads: number(self.heads),
+            decoder_heads: number(self.decoder_heads),
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+            channels: number(self.channels),
+            norm_pix_loss: self.norm_pix_loss.then_some(true),
+            ..Overrides::default()
+        };
+        // A file's own size is mostly known; what is asked for may be another one.
+        let own_size = Overrides { image_size: None, ..overrides.clone() };
+        let opened = match open_weights(path, &own_size) {
+            Err(_) if self.image_size.is_some() => open_weights(path, &overrides)?,
+            opened => opened?,
+        };
+        let mut config = opened.config;
+        config.norm_pix_loss |= self.norm_pix_loss;
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
+        let stored = stored_normalization(&opened.metadata).map_err(|e| e.in_file(path))?;
+        let normalization = match stored {
+            Some(normalization) => Some(normalization),
+            None if matches!(opened.format, Format::HuggingFaceMae | Format::HuggingFaceVit) => {
+                preprocessor(&folder.join(hugging_face::PREPROCESSOR))?
+            }
+            None => None,
+        };
+        let head = stored_head(&opened.metadata).map_err(|e| e.in_file(path))?;
+        Ok(Weights {
+            file: path.to_owned(),
+            origin: Origin::File(opened.format),
+            config,
+            tensors: opened.weights.tensors,
+            kind: opened.weights.kind,
+            ignored: opened.weights.ignored,
+            normalization,
+            broken: Vec::new(),
+            head,
+        })
+    }
+}
+
+impl Weights {
+    /// Makes the model one for other images: the position embeddings of encoder and decoder are resized.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the size is no multiple of the patch size.
+    fn resize(&mut self, image_size: [usize; 2]) -> Result<()> {
+        let resized = ModelConfig { image_size, ..self.config.clone() };
+        resized.validate()?;
+        resize_model(&mut self.tensors, &self.config, &resized);
+        self.config = resized;
+        Ok(())
+    }
+
+    /// Checks that there are an encoder and a decoder.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] says what the file holds and which kind is needed.
+    pub(crate) fn require_decoder(&self) -> Result<()> {
+        self.kind.require(FileKind::Mae).map_err(|e| e.in_file(&self.file))
+    }
+
+    /// Mean and deviation to use, and where they come from.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if none are known for this number of channels.
+    pub(crate) fn normalization(&self) -> Result<(Normalization, &'static str)> {
+        match &self.normalization {
+            Some(normalization) => Ok((normalization.clone(), "the weights' own")),
+            None if self.config.channels == 3 => {
+                Ok((Normalization::imagenet(), "ImageNet's: the weights name none"))
+            }
+            None => {
+                let problem = format!(
+                    "the weights name none for their {} channels; give --mean and --std",
+                    self.config.channels
+                );
+                Err(Error::config("--mean, --std", problem))
+            }
+        }
+    }
+}
+
+fn from_checkpoint(file: PathBuf, found: Checkpoint, broken: Vec<Error>) -> Weights {
+    let head = found.meta.recipe.classify.as_ref().map(Classify::head_info);
+    Weights {
+        file,
+        origin: Origin::Checkpoint { step: found.meta.step },
+        config: found.meta.model,
+        tensors: found.params,
+        kind: if head.is_some() { FileKind::Classifier } else { FileKind::Mae },
+        ignored: Vec::new(),
+        normalization: Some(found.meta.normalization),
+        broken,
+        head,
+    }
+}
+
+/// Whether the header of a safetensors file is that of a checkpoint. What cannot be read is none:
+/// opening it as weights says why.
+fn is_checkpoint(path: &Path) -> bool {
+    /// Longer headers are not allowed by the format.
+    const MAX_HEADER: u64 = 100_000_000;
+    let read = || -> std::io::Result<Value> {
+        let mut file = File::open(path)?;
+        let mut len = [0; 8];
+        file.read_exact(&mut len)?;
+        let mut header = Vec::new();
+        file.take(u64::from_le_bytes(len).min(MAX_HEADER)).read_to_end(&mut header)?;
+        Ok(serde_json::from_slice(&header)?)
+    };
+    read().is_ok_and(|header| header["__metadata__"][CHECKPOINT_ENTRY].is_string())
+}
+
+/// Mean and deviation of a Hugging Face image processor's file, if it is there and has them.
+fn preprocessor(path: &Path) -> Result<Option<Normalization>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let json: Value =
+        serde_json::from_str(&text).map_err(|e| Error::bad_file(path, e.to_string()))?;
+    let list = |name: &str| -> Option<Vec<f32>> {
+        let values = json[name].as_array()?;
+        values.iter().map(|value| value.as_f64().map(|v| v as f32)).collect()
+    };
+    match (list("image_mean"), list("image_std")) {
+        (Some(mean), Some(std)) => Normalization::new(mean, std).map(Some),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,287 @@
+//! A benchmark run as JSON: what `--json` prints and `--save` keeps.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::gemm::EXTENT;
+use super::measure::Measurement;
+use super::profile::Profile;
+use super::workload::Mode;
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::files::atomic_write;
+use crate::kernels::Precision;
+use crate::program::{Device, DeviceSummary};
+
+/// How to make a file that [`BenchRecord::load`] reads, for messages.
+const MEND: &str = "save a run first: webmae bench --save FILE";
+
+/// A run of some workloads on one adapter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BenchRecord {
+    /// Version of this program.
+    pub webmae: String,
+    /// What it ran on.
+    pub adapter: Adapter,
+    /// What matrix products made of cooperative matrices; nothing where they did without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooperative_matrices: Option<String>,
+    /// The best matrix product.
+    pub gemm: Gemm,
+    /// One for each workload and mode.
+    pub results: Vec<WorkloadResult>,
+}
+
+/// An adapter and its driver.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adapter {
+    /// Name given by the driver.
+    pub name: String,
+    /// Graphics API.
+    pub backend: String,
+    /// Discrete, integrated, virtual or software.
+    pub kind: String,
+    /// Driver and its version.
+    pub driver: String,
+}
+
+/// The best of the square matrix products.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Gemm {
+    /// Rows and columns of the matrices.
+    pub extent: usize,
+    /// GFLOP per second.
+    pub gflops: f64,
+}
+
+/// A measured step of a workload.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadResult {
+    /// Name of the workload.
+    pub workload: String,
+    /// Forward pass or training step.
+    pub mode: Mode,
+    /// The model, with all that options changed.
+    pub model: ModelConfig,
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Whether the training step recomputed.
+    pub recompute: bool,
+    /// How weights and activations were kept.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Median milliseconds per step.
+    pub ms_per_step: f64,
+    /// Half the distance between the quartiles.
+    pub ms_spread: f64,
+    /// Milliseconds per step of every sample, ascending.
+    pub ms_samples: Vec<f64>,
+    /// Images per second.
+    pub images_per_second: f64,
+    /// GFLOP per second of matrix products and attention.
+    pub gflops: f64,
+    /// That over the best matrix product's.
+    pub share_of_best_gemm: f64,
+    /// Milliseconds of a step in which the CPU uploads, encodes and submits.
+    pub cpu_ms_per_step: f64,
+    /// Kernel launches per step.
+    pub dispatches: usize,
+    /// Submissions per step.
+    pub submits: usize,
+    /// FLOPs of matrix products and attention per step.
+    pub flops_per_step: u64,
+    /// Where the time goes.
+    #[serde(flatten)]
+    pub profile: Option<Profile>,
+}
+
+impl BenchRecord {
+    /// A run on `device` without results yet, whose best matrix product did `gflops`.
+    pub fn new(device: &Device, gflops: f64) -> Self {
+        let DeviceSummary { name, backend, kind, driver } = device.summary();
+        Self {
+            webmae: env!("CARGO_PKG_VERSION").to_owned(),
+            adapter: Adapter { name, backend, kind: kind.to_owned(), driver },
+            cooperative_matrices: device.target().describe_cooperative(),
+            gemm: Gemm { extent: EXTENT, gflops },
+            results: Vec::new(),
+        }
+    }
+
+    /// The result of `workload` in `mode`.
+    pub fn find(&self, workload: &str, mode: Mode) -> Option<&WorkloadResult> {
+        self.results.iter().find(|result| result.workload == workload && result.mode == mode)
+    }
+
+    /// Reads what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] if there is no such file, or it is none of a run; says how to make one.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Error::bad_file(path, format!("cannot be read ({e}); {MEND}")))?;
+        let record: Self = serde_json::from_str(&text)
+            .map_err(|e| Error::bad_file(path, format!("is no saved run ({e}); {MEND}")))?;
+        if record.results.is_empty() {
+            return Err(Error::bad_file(path, format!("holds no results; {MEND}")));
+        }
+        let is_sound = |result: &WorkloadResult| {
+            result.ms_per_step > 0.0 && result.ms_spread >= 0.0 && result.batch_size > 0
+        };
+        match record.results.iter().find(|result| !is_sound(result)) {
+            None => Ok(record),
+            Some(WorkloadResult { workload, mode, batch_size, ms_per_step, ms_spread, .. }) => {
+                let problem = format!(
+                    "says {workload} {} takes {ms_per_step} ± {ms_spread} ms for {batch_size} \
+                     images; {MEND}",
+                    mode.name()
+                );
+                Err(Error::bad_file(path, problem))
+            }
+        }
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("numbers and names are JSON");
+        atomic_write(path, |file| writeln!(file, "{text}"))
+    }
+
+    /// Checks that [`Self::save`] can write to `path`, before time is spent on a run.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] names what is in the way.
+    pub fn check_target(path: &Path) -> Result<()> {
+        if path.is_dir() {
+            return Err(Error::bad_file(
+                path,
+                "is a folder; give the file to write, e.g. run.json",
+            ));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        tempfile::tempfile_in(folder).map(drop).map_err(|e| {
+            let problem = format!("cannot be written into {} ({e})", folder.display());
+            Error::bad_file(path, format!("{problem}; give a folder that can be written to"))
+        })
+    }
+}
+
+impl WorkloadResult {
+    /// What `measured` says of `workload`, beside a best matrix product of `best` GFLOP per second.
+    pub fn new(workload: &str, measured: &Measurement, best: f64) -> Self {
+        let spec = &measured.spec;
+        Self {
+            workload: workload.to_owned(),
+            mode: spec.mode,
+            model: spec.model.clone(),
+            batch_size: spec.batch_size,
+            recompute: spec.recompute,
+            precision: spec.precision,
+            ms_per_step: measured.milliseconds.median(),
+            ms_spread: measured.milliseconds.spread(),
+            ms_samples: measured.milliseconds.values().to_vec(),
+            images_per_second: measured.images_per_second(),
+            gflops: measured.gflops(),
+            share_of_best_gemm: measured.gflops() / best,
+            cpu_ms_per_step: measured.cpu_milliseconds,
+            dispatches: measured.dispatches,
+            submits: measured.submits,
+            flops_per_step: measured.flops,
+            profile: measured.profile.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A run of W1 with these modes and milliseconds per step.
+    pub fn record(results: &[(Mode, f64)]) -> BenchRecord {
+        let result = |&(mode, ms_per_step): &(Mode, f64)| WorkloadResult {
+            workload: "W1".to_owned(),
+            mode,
+            model: ModelConfig::preset("tiny").unwrap(),
+            batch_size: 64,
+            recompute: false,
+            precision: Precision::F32,
+            ms_per_step,
+            ms_spread: 0.03 * ms_per_step,
+            ms_samples: vec![ms_per_step],
+            images_per_second: 100.0,
+            gflops: 10.0,
+            share_of_best_gemm: 0.5,
+            cpu_ms_per_step: 1.0,
+            dispatches: 70,
+            submits: 1,
+            flops_per_step: 1 << 30,
+            profile: None,
+        };
+        let word = str::to_owned;
+        BenchRecord {
+            webmae: word("0.1.0"),
+            adapter: Adapter {
+                name: word("Some GPU"),
+                backend: word("vulkan"),
+                kind: word("discrete GPU"),
+                driver: word("some 1.2"),
+            },
+            cooperative_matrices: None,
+            gemm: Gemm { extent: EXTENT, gflops: 20.0 },
+            results: results.iter().map(result).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        BenchRecord::check_target(&path).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "the check leaves nothing");
+        let mut saved = record(&[(Mode::Forward, 2.5), (Mode::Train, 8.0)]);
+        saved.results[1].profile = Some(Profile { kernels: Vec::new(), slowest: Vec::new() });
+        saved.save(&path).unwrap();
+        let loaded = BenchRecord::load(&path).unwrap();
+        assert_eq!(loaded, saved);
+        assert_eq!(loaded.find("W1", Mode::Train).unwrap().ms_per_step, 8.0);
+        assert!(loaded.find("W2", Mode::Train).is_none());
+    }
+
+    #[test]
+    fn other_files_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        let refused = |path: &Path, words: &str| {
+            let message = BenchRecord::load(path).unwrap_err().to_string();
+            let named = message.starts_with(path.to_str().unwrap());
+            assert!(named && message.contains(words) && message.contains(MEND), "{message}");
+        };
+        refused(&path, "cannot be read");
+        refused(folder.path(), "cannot be read");
+        for foreign in ["", "not JSON", "[1, 2]", r#"{"webmae": "0.1.0"}"#] {
+            std::fs::write(&path, foreign).unwrap();
+            refused(&path, "is no saved run");
+        }
+        for (results, words) in
+            [(vec![], "holds no results"), (vec![(Mode::Train, -1.0)], "W1 train takes -1 ± ")]
+        {
+            record(&results).save(&path).unwrap();
+            refused(&path, words);
+        }
+    }
+
+    #[test]
+    fn a_target_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let problem = |path: &Path| BenchRecord::check_target(path).unwrap_err().to_string();
+        assert!(problem(folder.path()).contains("is a folder"));
+        let nowhere = folder.path().join("missing/run.json");
+        let message = problem(&nowhere);
+        assert!(message.contains("missing/run.json: cannot be written into"), "{message}");
+    }
+}

@@ -1,0 +1,76 @@
+//! `webmae bench`: how fast the reference workloads run on this adapter, and how fast batches are
+//! prepared.
+
+use serde::Serialize;
+
+use crate::cli::bench::against::Against;
+use crate::cli::bench::args::Args;
+use crate::cli::bench::compare::Ratio;
+use crate::cli::bench::gemm::best_gflops;
+use crate::cli::bench::measure::measure;
+use crate::cli::bench::record::{BenchRecord, WorkloadResult};
+use crate::cli::bench::step::StepSpec;
+use crate::cli::bench::{batches, print, runs};
+use crate::cli::open::open_device;
+use crate::cli::print::print_json;
+use crate::error::Result;
+use crate::program::{Device, DeviceOptions};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output<'a> {
+    #[serde(flatten)]
+    record: &'a BenchRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compared: Option<Vec<Ratio>>,
+}
+
+/// Measures and prints.
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+    if let Some(data) = &args.data {
+        return batches::run(args, data);
+    }
+    let saved = args.compare.as_deref().map(BenchRecord::load).transpose()?;
+    if let Some(path) = &args.save {
+        BenchRecord::check_target(path)?;
+    }
+    let runs = runs::choose(args, saved.as_ref())?;
+    let against = saved.map(|saved| Against { saved, fail_below: args.fail_below });
+    let device = open_device(options)?;
+    let record = measure_all(args, &device, &runs)?;
+    if let Some(path) = &args.save {
+        record.save(path)?;
+    }
+    if args.json {
+        let compared = against.as_ref().map(|against| against.ratios(&record));
+        print_json(&Output { record: &record, compared })?;
+    } else if let Some(against) = &against {
+        against.print(&record);
+    }
+    against.map_or(Ok(()), |against| against.judge(&record))
+}
+
+fn measure_all(args: &Args, device: &Device, runs: &[runs::ChosenRun]) -> Result<BenchRecord> {
+    let mut record = BenchRecord::new(device, best_gflops(device)?);
+    if !args.json {
+        print::head(&record);
+    }
+    for run in runs {
+        let model = args.model.config(run.workload.preset)?;
+        let batch_size = run
+            .batch_size
+            .unwrap_or_else(|| run.workload.batch_size(run.mode, device.target().processor));
+        let runs::ChosenRun { mode, recompute, precision, .. } = *run;
+        let spec = StepSpec { model, mode, batch_size, recompute, precision };
+        let measured = measure(device, spec, args.repeats(), args.profile)?;
+        let result = WorkloadResult::new(run.workload.name, &measured, record.gemm.gflops);
+        if !args.json {
+            print::row(&result);
+            if args.profile {
+                print::profile(result.profile.as_ref());
+            }
+        }
+        record.results.push(result);
+    }
+    Ok(record)
+}

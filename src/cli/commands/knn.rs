@@ -1,0 +1,159 @@
+//! `webmae knn`: how well features of unseen pictures find their class among labelled ones.
+
+use crate::cli::args::encoder::{EncoderArgs, OpenEncoder};
+use crate::cli::counter::Counter;
+use crate::cli::open::open_device;
+use crate::cli::print::note;
+use crate::data::{Augment, open_split};
+use crate::error::{Error, Result};
+use crate::program::{Device, DeviceOptions};
+use crate::train::features::{Features, extract};
+use crate::train::knn::{Vote, rank_classes};
+
+/// Options of `webmae knn`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Each held-out picture gets the class that its nearest neighbours among the training pictures vote for,
+by cosine similarity, closer ones counting more. Nothing is trained.
+
+Examples:
+  webmae knn --weights runs/cifar-tiny-1 --data CIFAR
+  webmae knn --weights runs/photos-small-1 --data PHOTOS --class-prefix imagenette- -k 10")]
+pub(crate) struct Args {
+    /// Labelled pictures: class folders, or CIFAR-10 batches
+    #[arg(long, value_name = "PATH")]
+    data: String,
+    /// Held-out pictures [default: a val or test folder beside the data, else a part of it]
+    #[arg(long, value_name = "PATH")]
+    held_out: Option<String>,
+    /// Of class folders, use only those whose name starts so
+    #[arg(long, value_name = "PREFIX")]
+    class_prefix: Option<String>,
+    /// Neighbours that vote
+    #[arg(short = 'k', long, value_name = "N", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    neighbours: u32,
+    /// How much closer neighbours count more: smaller is sharper
+    #[arg(long, value_name = "T", default_value_t = 0.07)]
+    temperature: f32,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    encoder: EncoderArgs,
+}
+
+/// What the neighbours found.
+pub(crate) struct KnnAccuracy {
+    classes: usize,
+    train_images: usize,
+    held_out_images: usize,
+    /// Share of held-out pictures whose class got the most votes.
+    pub top1: f64,
+    /// Share whose class is among the five with the most votes.
+    top5: f64,
+}
+
+/// Prints top-1 and top-5 accuracy.
+pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+    let KnnAccuracy { classes, train_images, held_out_images, top1, top5 } =
+        args.measure(|| open_device(options))?;
+    if args.json {
+        let result = serde_json::json!({
+            "neighbours": args.neighbours, "temperature": args.temperature, "classes": classes,
+            "train_images": train_images, "held_out_images": held_out_images,
+            "top1": top1, "top5": top5,
+        });
+        say!("{result}");
+    } else {
+        say!("{train_images} training and {held_out_images} held-out pictures, {classes} classes");
+        say!(
+            "top-1 {:.2} %, top-5 {:.2} % ({} neighbours)",
+            100.0 * top1,
+            100.0 * top5,
+            args.neighbours
+        );
+    }
+    Ok(())
+}
+
+impl Args {
+    /// Checks what needs no data.
+    ///
+    /// # Errors
+    /// Names the option that cannot be used.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let problem = format!("must be above 0, got {}", self.temperature);
+            return Err(Error::config("--temperature", problem));
+        }
+        Ok(())
+    }
+
+    /// Classifies the held-out pictures on the device that `device` opens once the weights are read.
+    ///
+    /// # Errors
+    /// Names the file or option that cannot be used.
+    pub(crate) fn measure(&self, device: impl FnOnce() -> Result<Device>) -> Result<KnnAccuracy> {
+        self.validate()?;
+        let opened = self.encoder.open(device, self.json)?;
+        let source_options = opened.source_options(self.class_prefix.as_deref());
+        let split = open_split(&self.data, self.held_out.as_deref(), &source_options)?;
+        let classes = split.train.class_names().len();
+        if classes < 2 {
+            let problem = format!(
+                "{} has {classes} classes; give class folders or CIFAR-10 batches",
+                split.train.describe()
+            );
+            return Err(Error::config("--data", problem));
+        }
+        let (known, labels) = labelled(&opened, &split.train, "training pictures", self.json)?;
+        let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures", self.json)?;
+        let vote = Vote { neighbours: self.neighbours as usize, temperature: self.temperature };
+        let ranked = rank_classes(&known, &labels, classes, &queries, vote);
+        let within = |n: usize| {
+            let hits = ranked
+                .iter()
+                .zip(&truth)
+                .filter(|(ranked, label)| ranked.iter().take(n).any(|class| class == *label));
+            hits.count() as f64 / truth.len() as f64
+        };
+        let (train_images, held_out_images) = (labels.len(), truth.len());
+        Ok(KnnAccuracy { classes, train_images, held_out_images, top1: within(1), top5: within(5) })
+    }
+}
+
+/// Features of the pictures that have a class, and their classes.
+fn labelled(
+    opened: &OpenEncoder,
+    source: &std::sync::Arc<dyn crate::data::ImageSource>,
+    what: &'static str,
+    quiet: bool,
+) -> Result<(Features, Vec<usize>)> {
+    let counter = Counter::new(source.len(), what);
+    let progress = &mut |done| {
+        if !quiet {
+            counter.show(done);
+        }
+    };
+    let (encoder, batch_size) = (opened.encoder(), opened.batch_size);
+    let all = extract(encoder, opened.pool, source, batch_size, &Augment::center(), progress)?;
+    counter.finish();
+    for skipped in &all.skipped {
+        note(quiet, || format!("skipped {}: {}", skipped.name, skipped.problem));
+    }
+    let mut kept = Features { dim: all.dim, ..Features::default() };
+    let mut labels = Vec::new();
+    for (row, &index) in all.rows().zip(&all.indices) {
+        if let Some(label) = source.label(index) {
+            kept.values.extend_from_slice(row);
+            kept.indices.push(index);
+            labels.push(label);
+        }
+    }
+    if labels.is_empty() {
+        let problem = format!("none of the {what} has one of the classes: {}", source.describe());
+        return Err(Error::config("--data", problem));
+    }
+    Ok((kept, labels))
+}

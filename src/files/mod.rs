@@ -1,0 +1,10 @@
+//! File formats and writing that does not leave halves behind: bytes, tensors and text, no model words.
+
+#[cfg(feature = "native")]
+mod atomic;
+#[cfg(feature = "native")]
+pub mod pth;
+pub mod safetensors;
+
+#[cfg(feature = "native")]
+pub use atomic::atomic_write;

@@ -1,0 +1,283 @@
+//! The safetensors file format: any of its common element types in, f32 or f16 out.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+
+use half::{bf16, f16};
+use safetensors::tensor::Metadata as SafetensorsHeader;
+use safetensors::{Dtype, View};
+
+use crate::error::{Error, Result};
+use crate::tensor::{HostTensor, TensorMap, by_name};
+
+/// The tensors of a file with the text entries of its header.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Contents {
+    /// Tensors by name, as f32.
+    pub tensors: TensorMap,
+    /// The header's `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Entry of the header, and its value, that Python's `transformers` looks for.
+pub const PYTHON_FORMAT: (&str, &str) = ("format", "pt");
+
+/// Element type of a written file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FloatType {
+    /// 4 bytes a value, exact.
+    #[default]
+    F32,
+    /// 2 bytes a value, rounded to nearest even; beyond ±65,504 it becomes infinite.
+    F16,
+}
+
+/// Reads a file's bytes. f64, f32, f16, bf16 and the integer types are converted to f32 (integers
+/// beyond 2²⁴ are rounded).
+///
+/// # Errors
+/// [`Error::BadWeights`] when the bytes are no safetensors file, are cut short, or hold a tensor
+/// of another element type.
+pub fn from_bytes(bytes: &[u8]) -> Result<Contents> {
+    let header = Header::read(bytes, bytes.len() as u64)?;
+    let mut contents = Contents { metadata: header.metadata, ..Contents::default() };
+    for entry in header.entries {
+        let data = entry.values(&bytes[entry.begin as usize..entry.end as usize])?;
+        contents.tensors.insert(entry.name, HostTensor::new(entry.shape, data));
+    }
+    Ok(contents)
+}
+
+/// The longest header that the format allows, in bytes.
+const MAX_HEADER: u64 = 100_000_000;
+
+/// What a file's header says.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// The file's tensors in the order of their bytes.
+    pub entries: Vec<Entry>,
+    /// `__metadata__`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A tensor in a file.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Name in the file.
+    pub name: String,
+    /// Extents.
+    pub shape: Vec<usize>,
+    /// First byte in the file.
+    pub begin: u64,
+    /// Byte after the last one.
+    pub end: u64,
+    dtype: Dtype,
+}
+
+impl Header {
+    /// Reads the header at the beginning of `bytes` (eight bytes of length, then JSON; what follows is
+    /// not looked at) of a file of `file_bytes` bytes.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] when it is no header, or the file is shorter or longer than it says.
+    pub fn read(bytes: &[u8], file_bytes: u64) -> Result<Self> {
+        let bad = |problem: String| Error::BadWeights {
+            problem: format!(
+                "not a whole safetensors file ({problem}; {file_bytes} bytes); copy or download it again"
+            ),
+        };
+        let Some((&len, rest)) = bytes.split_first_chunk() else {
+            return Err(bad("it has no header".to_owned()));
+        };
+        let len = u64::from_le_bytes(len);
+        if len > MAX_HEADER {
+            return Err(bad(format!("a header of {len} bytes is longer than the format allows")));
+        }
+        let Some(text) = rest.get(..len as usize) else {
+            return Err(bad(format!("its header of {len} bytes is cut short")));
+        };
+        // Checks that the tensors' bytes follow one another and fit their shapes.
+        let header: SafetensorsHeader =
+            serde_json::from_slice(text).map_err(|e| bad(e.to_string()))?;
+        let start = 8 + len;
+        let mut entries: Vec<Entry> = header
+            .tensors()
+            .into_iter()
+            .map(|(name, info)| Entry {
+                name,
+                shape: info.shape.clone(),
+                begin: start + info.data_offsets.0 as u64,
+                end: start + info.data_offsets.1 as u64,
+                dtype: info.dtype,
+            })
+            .collect();
+        entries.sort_unstable_by(|a, b| (a.begin, a.end, &a.name).cmp(&(b.begin, b.end, &b.name)));
+        let end = entries.iter().map(|entry| entry.end).max().unwrap_or(start);
+        if end != file_bytes {
+            return Err(bad(format!("its header describes {end} bytes")));
+        }
+        let metadata = header.metadata().iter().flatten();
+        let metadata = by_name(metadata.map(|(key, value)| (key.clone(), value.clone())));
+        Ok(Self { entries, metadata })
+    }
+}
+
+impl Entry {
+    /// The tensor's `bytes` as f32; see [`from_bytes`].
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] for another element type, or another number of bytes.
+    pub fn values(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+        if bytes.len() as u64 != self.end - self.begin {
+            let expected = self.end - self.begin;
+            let problem =
+                format!("tensor {:?} has {expected} bytes, not {}", self.name, bytes.len());
+            return Err(Error::BadWeights { problem });
+        }
+        to_f32(&self.name, self.dtype, bytes)
+    }
+}
+
+/// Serialises `tensors` with `metadata` as the header's text entries.
+///
+/// # Errors
+/// [`Error::BadWeights`] when the format cannot express them (a header beyond its size limit).
+pub fn to_bytes(
+    tensors: &TensorMap,
+    metadata: &BTreeMap<String, String>,
+    precision: FloatType,
+) -> Result<Vec<u8>> {
+    let entries: HashMap<String, String> = metadata.clone().into_iter().collect();
+    let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, precision }));
+    safetensors::serialize(views, Some(entries))
+        .map_err(|e| Error::BadWeights { problem: format!("cannot be stored: {e}") })
+}
+
+/// [`from_bytes`] of a file.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when its content is wrong.
+#[cfg(feature = "native")]
+pub fn read(path: impl AsRef<std::path::Path>) -> Result<Contents> {
+    let path = path.as_ref();
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    from_bytes(&bytes).map_err(|e| e.in_file(path))
+}
+
+/// [`to_bytes`] into a file, atomically.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be written.
+#[cfg(feature = "native")]
+pub fn write(
+    path: impl AsRef<std::path::Path>,
+    tensors: &TensorMap,
+    metadata: &BTreeMap<String, String>,
+    precision: FloatType,
+) -> Result<()> {
+    let bytes = to_bytes(tensors, metadata, precision)?;
+    super::atomic::atomic_write(path, |w| w.write_all(&bytes))
+}
+
+/// A tensor on its way into a file.
+struct Stored<'a> {
+    tensor: &'a HostTensor,
+    precision: FloatType,
+}
+
+impl View for Stored<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.precision {
+            FloatType::F32 => Dtype::F32,
+            FloatType::F16 => Dtype::F16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.tensor.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let values = self.tensor.data.iter();
+        match self.precision {
+            FloatType::F32 if cfg!(target_endian = "little") => {
+                bytemuck::cast_slice(&self.tensor.data).into()
+            }
+            FloatType::F32 => values.flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>().into(),
+            FloatType::F16 => {
+                values.flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect::<Vec<_>>().into()
+            }
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.tensor.data.len() * self.dtype().bitsize() / 8
+    }
+}
+
+fn to_f32(name: &str, dtype: Dtype, bytes: &[u8]) -> Result<Vec<f32>> {
+    Ok(match dtype {
+        Dtype::F32 => each(bytes, f32::from_le_bytes),
+        Dtype::F64 => each(bytes, |b| f64::from_le_bytes(b) as f32),
+        Dtype::F16 => each(bytes, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => each(bytes, |b| bf16::from_le_bytes(b).to_f32()),
+        Dtype::I64 => each(bytes, |b| i64::from_le_bytes(b) as f32),
+        Dtype::I32 => each(bytes, |b| i32::from_le_bytes(b) as f32),
+        Dtype::U8 | Dtype::BOOL => each(bytes, |[b]: [u8; 1]| f32::from(b)),
+        other => {
+            let problem = format!(
+                "tensor {name:?} holds {other:?} values; f64, f32, f16, bf16, i64, i32 and u8 can \
+                 be read: convert it first"
+            );
+            return Err(Error::BadWeights { problem });
+        }
+    })
+}
+
+/// Converts `bytes`, `N` at a time, little-endian whatever the machine.
+pub(super) fn each<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> TensorMap {
+        TensorMap::from([
+            ("a".to_owned(), HostTensor::new([2, 2], vec![1.0, -0.5, 3.25, f32::MIN_POSITIVE])),
+            ("scalar".to_owned(), HostTensor::new([], vec![7.0])),
+            ("empty".to_owned(), HostTensor::new([0, 3], vec![])),
+        ])
+    }
+
+    #[test]
+    fn f32_is_bit_exact_and_f16_rounds() {
+        let metadata = BTreeMap::from([("epoch".to_owned(), "3".to_owned())]);
+        let bytes = to_bytes(&sample(), &metadata, FloatType::F32).unwrap();
+        let back = from_bytes(&bytes).unwrap();
+        assert_eq!(back.tensors, sample());
+        assert_eq!(back.metadata, metadata);
+        let half = to_bytes(&sample(), &metadata, FloatType::F16).unwrap();
+        assert_eq!(from_bytes(&half).unwrap().tensors["a"].data, [1.0, -0.5, 3.25, 0.0]);
+    }
+
+    #[test]
+    fn every_cut_is_an_error() {
+        let bytes = to_bytes(&sample(), &BTreeMap::new(), FloatType::F32).unwrap();
+        for end in 0..bytes.len() {
+            let error = from_bytes(&bytes[..end]).unwrap_err().to_string();
+            assert!(error.contains("not a whole safetensors file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_promises_too_much_is_an_error() {
+        let header =
+            br#"{"x":{"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,4]}}"#;
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header);
+        bytes.extend_from_slice(&[0; 4]);
+        assert!(from_bytes(&bytes).is_err());
+    }
+}

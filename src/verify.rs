@@ -1,0 +1,361 @@
+//! Whether a GPU's kernels are right: every launch of training steps of all kinds, at real and awkward sizes, against
+//! its CPU twin on the same memory.
+
+use std::collections::BTreeMap;
+
+use crate::config::{MaskStrategy, ModelConfig, PatchTarget, Variant};
+use crate::cpu::Cpu;
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::kernels::{KernelTarget, Precision, Reduction};
+use crate::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
+use crate::model::classify::{Input, classify};
+use crate::model::init::init_params;
+use crate::model::objective::{MaskSource, masked_objective, predicted_pixels};
+use crate::model::params::{ParamSpec, mae_params};
+use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::ops;
+use crate::ops::optimizer::{AdamW, Lars, Optimizer, Scalars};
+use crate::philox::Rng;
+use crate::program::{Comparison, Device, Program, Recorder};
+use crate::train::step::{BatchData, StepConfig, Task, TrainStep};
+
+/// What two orders of summation in f32 may differ by, of a tensor's largest value.
+pub const TOLERANCE: f64 = 2e-5;
+/// The same where a value is kept in f16: two roundings of 11 bits.
+pub const TOLERANCE_F16: f64 = 1.1e-3;
+
+/// One variant of a kernel.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Verdict {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// Element types, way of reducing and constants, in words.
+    pub variant: String,
+    /// Launches that were compared.
+    pub launches: usize,
+    /// The largest difference, over the largest magnitude in the tensor; none where a value is finite on one side
+    /// only, or a whole number differs.
+    pub error: Option<f64>,
+    /// What it may be.
+    pub tolerance: f64,
+    /// Where the difference was largest: what was computed, and of what sizes.
+    pub worst: String,
+}
+
+impl Verdict {
+    /// Whether the kernel is right as far as this shows.
+    pub fn holds(&self) -> bool {
+        self.error.is_some_and(|error| error <= self.tolerance)
+    }
+}
+
+/// A part of the check.
+pub struct Case {
+    name: String,
+    part: Part,
+}
+
+/// What is recorded.
+enum Part {
+    Step(Box<Step>),
+    /// Operations of which no step has every side.
+    Rest,
+}
+
+/// A training step of random pictures.
+struct Step {
+    task: Task,
+    batch_size: usize,
+    precision: Precision,
+    optimizer: Optimizer,
+}
+
+/// The cases for a GPU: small models of all kinds and of awkward sizes, and with `large` a ViT-B.
+pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
+    let adamw = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+    let lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
+    let has_f16 = gpu.check_precision(Precision::F16).is_ok();
+    let precisions =
+        if has_f16 { &[Precision::F32, Precision::F16][..] } else { &[Precision::F32] };
+    let mut cases = Vec::new();
+    for &precision in precisions {
+        let mut masked = |name: &str, model: ModelConfig, batch_size| {
+            let task = Task::Masked { model, masks: MaskSource::Generated };
+            let name = format!("{name}, batch {batch_size}, {precision:?}").to_lowercase();
+            let optimizer = Optimizer::AdamW(adamw);
+            cases.push(Case {
+                name,
+                part: Part::Step(Box::new(Step { task, batch_size, precision, optimizer })),
+            });
+        };
+        for (name, model) in awkward_models() {
+            masked(&name, model, 3);
+        }
+        masked("tiny", preset("tiny"), if large { 64 } else { 4 });
+        if large {
+            masked("vit-b", preset("vit-b"), 2);
+        }
+    }
+    for (name, pool, head) in [
+        ("classifier", Pool::Mean, Head::Full),
+        ("classifier on the cls token", Pool::Cls, Head::Full),
+        ("probe", Pool::Cls, Head::Probe),
+    ] {
+        let classifier = ClassifierConfig {
+            model: preset("tiny"),
+            pool,
+            head,
+            classes: 10,
+            trainable: if head == Head::Probe { Trainable::None } else { Trainable::All },
+            learned_positions: head == Head::Full,
+            drop_path: if pool == Pool::Mean { 0.2 } else { 0.0 },
+        };
+        let optimizer =
+            if head == Head::Probe { Optimizer::Lars(lars) } else { Optimizer::AdamW(adamw) };
+        let task = Task::Classify { classifier, input: Input::Images };
+        let step = Step { task, batch_size: 5, precision: Precision::F32, optimizer };
+        cases.push(Case { name: name.to_owned(), part: Part::Step(Box::new(step)) });
+    }
+    cases.push(Case { name: "the rest".to_owned(), part: Part::Rest });
+    cases
+}
+
+fn preset(name: &str) -> ModelConfig {
+    ModelConfig::preset(name).expect("a preset")
+}
+
+/// Every variant with every mask and target, heads of several widths, and sizes that are no whole vectors.
+fn awkward_models() -> Vec<(String, ModelConfig)> {
+    let mut models = Vec::new();
+    let strategies = [MaskStrategy::Random, MaskStrategy::Block, MaskStrategy::Grid];
+    for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
+        for (i, mask_strategy) in strategies.into_iter().enumerate() {
+            let mut model = ModelConfig { variant, mask_strategy, ..preset("tiny") };
+            (model.encoder.depth, model.decoder.depth) = (1, 1);
+            model.norm_pix_loss = i == 1;
+            model.encoder_mask_tokens = variant == Variant::Paper && i == 2;
+            (model.encoder.dim_head, model.channels) = [(16, 3), (24, 3), (8, 1)][i];
+            if variant != Variant::Paper && i == 2 {
+                (model.encoder.dim_head, model.patch_size, model.image_size) = (7, [1, 1], [8, 8]);
+            }
+            models.push((format!("{variant:?}, {mask_strategy:?} masks").to_lowercase(), model));
+        }
+    }
+    for target in [PatchTarget::Pca { components: 16 }, PatchTarget::Codebook { vocabulary: 100 }] {
+        let mut model = ModelConfig { target, ..preset("tiny") };
+        (model.encoder.depth, model.decoder.depth) = (1, 1);
+        models.push((format!("target {target:?}").to_lowercase(), model));
+    }
+    models
+}
+
+impl Case {
+    /// What it is, in words.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Compares every launch.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the GPU failed, [`crate::Error::DoesNotFit`], [`crate::Error::OutOfMemory`].
+    pub async fn compare(&self, gpu: &Gpu) -> Result<Vec<Comparison>> {
+        let device = Device::from(gpu.clone());
+        match &self.part {
+            Part::Step(step) => step.compare(&device).await,
+            Part::Rest => compare_rest(&device).await,
+        }
+    }
+}
+
+/// A recording on the processor.
+fn twin(recorder: &Recorder) -> Result<Program> {
+    Program::build(&Cpu::default().into(), recorder, &Default::default())
+}
+
+/// Gradients that come from two sides, of softmax and of BatchNorm, and parameters in f16.
+async fn compare_rest(device: &Device) -> Result<Vec<Comparison>> {
+    const SHAPE: [usize; 2] = [67, 65];
+    let mut rec = Recorder::new(device.target(), true);
+    let mut inputs = vec!["x", "running mean", "running var", "d sum"];
+    let x = rec.external("x", SHAPE);
+    rec.require_grad(x);
+    let norm = ops::BatchNorm {
+        running_mean: rec.external("running mean", [SHAPE[1]]),
+        running_var: rec.external("running var", [SHAPE[1]]),
+        eps: 1e-6,
+        momentum: 0.1,
+        train: true,
+    };
+    let normed = ops::batch_norm(&mut rec, x, norm);
+    let probabilities = ops::softmax(&mut rec, normed);
+    let sum = ops::residual(&mut rec, probabilities, x);
+    let d_sum = rec.external("d sum", SHAPE);
+    rec.set_grad(sum, d_sum);
+    rec.backward();
+    if device.check_precision(Precision::F16).is_ok() {
+        let values = rec.external("values", [1000]);
+        let halves = rec.external_of(Precision::F16, "halves", [1000]);
+        ops::optimizer::halve(&mut rec, values, halves);
+        inputs.push("values");
+    }
+    let program = Program::build(device, &rec, &Default::default())?;
+    let mut rng = Rng::new(9, [0; 3]);
+    for label in inputs.into_iter() {
+        let count = program.buffer(label).bytes() as usize / 4;
+        let values: Vec<f32> = (0..count).map(|_| rng.normal()).collect();
+        program.write(label, &values);
+    }
+    program.compare_with(&twin(&rec)?).await
+}
+
+impl Step {
+    /// Compares every launch of the step, and of what follows it.
+    async fn compare(&self, device: &Device) -> Result<Vec<Comparison>> {
+        let (specs, model) = self.specs();
+        let initial = init_params(&specs, model.grid(), 1);
+        let layout = ParamLayout::with_precision(specs, device.max_binding(), self.precision);
+        let store = ParamStore::new(device, layout, true)?;
+        store.load(Role::Value, &initial)?;
+        let config = StepConfig {
+            task: self.task.clone(),
+            batch_size: self.batch_size,
+            grad_accum: 1,
+            recompute: false,
+            precision: self.precision,
+            optimizer: self.optimizer,
+            layer_decay: 0.75,
+        };
+        let step = TrainStep::new(device, config.clone(), &store)?;
+        // The whole step first: it fills every buffer, and the second one has moments to go by.
+        let inputs = Inputs::new(model, &self.task, self.batch_size);
+        let scalars = Scalars { epoch: 3, step: 1, lr: 1e-3, ..Scalars::seeded(5) };
+        step.run_batch(0, scalars, inputs.batch());
+        let [batch, update] = step.programs();
+        let target = device.target();
+        let mut comparisons =
+            batch.compare_with(&twin(&config.record_batch(target, store.layout()))?).await?;
+        let recorded = config.record_update(target, store.layout());
+        comparisons.extend(update.compare_with(&twin(&recorded)?).await?);
+        let after = self.record_use(target, store.layout());
+        let used = Program::build(device, &after, store.buffers())?;
+        inputs.write(&used, &after);
+        comparisons.extend(used.compare_with(&twin(&after)?).await?);
+        Ok(comparisons)
+    }
+
+    fn specs(&self) -> (Vec<ParamSpec>, &ModelConfig) {
+        match &self.task {
+            Task::Masked { model, .. } => (mae_params(model), model),
+            Task::Classify { classifier, .. } => (classifier.params(), &classifier.model),
+        }
+    }
+
+    /// What a trained model is used for: pictures, or probabilities, always in f32.
+    fn record_use(&self, target: KernelTarget, layout: &ParamLayout) -> Recorder {
+        let mut rec = Recorder::new(target, false);
+        layout.declare(&mut rec, false);
+        match &self.task {
+            Task::Masked { model, masks } => {
+                let objective = masked_objective(&mut rec, model, self.batch_size, *masks, 1);
+                rec.clear_first(objective.loss);
+                let predicted = predicted_pixels(&mut rec, model, objective.decoded.pred);
+                rec.keep(predicted, "predicted");
+            }
+            Task::Classify { classifier, input } => {
+                let logits = classify(&mut rec, classifier, self.batch_size, *input, false).logits;
+                let best = ops::argmax(&mut rec, logits);
+                rec.keep(best, "best");
+                let probabilities = ops::softmax(&mut rec, logits);
+                rec.keep(probabilities, "probabilities");
+            }
+        }
+        rec
+    }
+}
+
+/// A batch of noise.
+struct Inputs {
+    images: Vec<f32>,
+    sample_ids: Vec<u32>,
+    targets: Vec<f32>,
+    drop_path: Vec<f32>,
+}
+
+impl Inputs {
+    fn new(model: &ModelConfig, task: &Task, batch: usize) -> Self {
+        let mut rng = Rng::new(7, [0; 3]);
+        let (classes, connections) = match task {
+            Task::Masked { .. } => (0, 0),
+            Task::Classify { classifier, .. } => (classifier.classes, 2 * model.encoder.depth),
+        };
+        let hit = |i: usize| f32::from(u8::from(i / classes % classes == i % classes));
+        Self {
+            images: (0..batch * model.image_len()).map(|_| rng.normal()).collect(),
+            sample_ids: (0..batch as u32).collect(),
+            targets: (0..batch * classes).map(hit).collect(),
+            drop_path: (0..connections * batch).map(|i| [1.25, 0.0, 1.25][i % 3]).collect(),
+        }
+    }
+
+    fn batch(&self) -> BatchData<'_> {
+        BatchData {
+            images: &self.images,
+            sample_ids: &self.sample_ids,
+            targets: &self.targets,
+            drop_path: &self.drop_path,
+            ..Default::default()
+        }
+    }
+
+    /// Uploads what `program` takes.
+    fn write(&self, program: &Program, recorder: &Recorder) {
+        program.write("images", &self.images);
+        if recorder.has_external("sample_ids") {
+            program.write("sample_ids", &self.sample_ids);
+            program.write("step", &[Scalars::seeded(5)]);
+        }
+    }
+}
+
+/// What was compared, by kernel and variant, in the kernels' order.
+pub fn verdicts(comparisons: &[Comparison]) -> Vec<Verdict> {
+    let mut by_variant: BTreeMap<(&'static str, String), Vec<&Comparison>> = BTreeMap::new();
+    for comparison in comparisons {
+        let key = (comparison.kernel.shader, variant(comparison));
+        by_variant.entry(key).or_default().push(comparison);
+    }
+    let verdict = |((kernel, variant), all): ((&'static str, String), Vec<&Comparison>)| {
+        let worst = all.iter().max_by(|a, b| a.error.total_cmp(&b.error)).expect("one at least");
+        let rounded = all.iter().any(|comparison| comparison.rounded);
+        Verdict {
+            kernel,
+            variant,
+            launches: all.len(),
+            error: worst.error.is_finite().then_some(worst.error),
+            tolerance: if rounded { TOLERANCE_F16 } else { TOLERANCE },
+            worst: format!("{}: {}", worst.computes, worst.sizes),
+        }
+    };
+    by_variant.into_iter().map(verdict).collect()
+}
+
+/// A kernel's variant in words: what differs from its defaults.
+fn variant(comparison: &Comparison) -> String {
+    let key = &comparison.kernel;
+    let mut words = vec![match (key.types.activations, key.types.output) {
+        (Precision::F32, _) => "f32".to_owned(),
+        (_, Precision::F16) => "f16".to_owned(),
+        (_, Precision::F32) => "f16 → f32".to_owned(),
+    }];
+    if key.reduction == Reduction::Subgroups {
+        words.push("subgroups".to_owned());
+    }
+    let set = key.constants.iter().filter(|(_, value)| *value != 0);
+    words.extend(set.map(|(name, value)| match value {
+        1 => name.to_lowercase(),
+        _ => format!("{} {value}", name.to_lowercase()),
+    }));
+    words.join(", ")
+}
