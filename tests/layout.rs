@@ -20,6 +20,7 @@ const ROWS: &[&[&str]] = &[
     &["model", "tune"],
     &["weights"],
     &["train"],
+    &["verify"],
     &["cli", "wasm"],
 ];
 

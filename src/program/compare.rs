@@ -1,10 +1,8 @@
 //! A program on a GPU held against the twins, launch by launch.
 
-use std::sync::Arc;
-
 use half::f16;
 
-use super::{Buffer, Device, Program};
+use super::Program;
 use crate::error::Result;
 use crate::kernels::{KernelKey, Precision};
 
@@ -22,17 +20,6 @@ pub struct Comparison {
     pub error: f64,
     /// Whether a value is kept in f16, and so rounded once more.
     pub rounded: bool,
-}
-
-/// A range that a launch binds.
-pub(super) struct Bound {
-    pub label: String,
-    pub buffer: Arc<Buffer>,
-    pub first: u64,
-    pub bytes: u64,
-    pub writes: bool,
-    /// None for indices and structures.
-    pub precision: Option<Precision>,
 }
 
 impl Program {
@@ -76,15 +63,6 @@ impl Program {
             });
         }
         Ok(comparisons)
-    }
-}
-
-impl Bound {
-    async fn read(&self, device: &Device) -> Result<Vec<u8>> {
-        let mut bytes =
-            device.read(&self.buffer, self.first, self.bytes.next_multiple_of(4)).await?;
-        bytes.truncate(self.bytes.next_multiple_of(4) as usize);
-        Ok(bytes)
     }
 }
 

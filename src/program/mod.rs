@@ -2,6 +2,7 @@
 //! backward pass, [`Plan`] shares memory by liveness, and [`Program`] is the result on a [`Device`],
 //! run again and again without creating anything.
 
+mod bound;
 mod compare;
 mod device;
 #[cfg(feature = "native")]
@@ -18,7 +19,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use compare::Bound;
+use bound::Bound;
 pub use compare::Comparison;
 pub use device::{Buffer, Device, DeviceSummary};
 #[cfg(feature = "native")]

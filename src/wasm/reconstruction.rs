@@ -14,6 +14,7 @@ use crate::model::objective::MaskSource;
 use crate::model::reconstruct::{Reconstructor, with_mask};
 use crate::model::store::ParamStore;
 use crate::ops::optimizer::Scalars;
+use crate::program::Device;
 use crate::report::views::View;
 
 /// Programs for different numbers of hidden patches that are kept.
