@@ -88,8 +88,10 @@ cargo_tests
 WEBMAE_TEST_DEVICE=gpu cargo_tests --test golden --test gradients --test features --test resume
 check "commands" smoke
 check "browser build" npm run --silent build
-check "lints for the browser" cargo clippy --lib --no-default-features --target wasm32-unknown-unknown \
-    --quiet -- -D warnings
+for device in gpu cpu; do
+    check "lints for the browser, $device" cargo clippy --lib --no-default-features --features "$device" \
+        --target wasm32-unknown-unknown --quiet -- -D warnings
+done
 check "types and lints of the package and the page" npm run --silent check
 browser_tests
 

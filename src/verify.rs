@@ -178,9 +178,16 @@ fn twin(recorder: &Recorder) -> Result<Program> {
 async fn compare_rest(device: &Device) -> Result<Vec<Comparison>> {
     const SHAPE: [usize; 2] = [67, 65];
     let mut rec = Recorder::new(device.target(), true);
-    let mut inputs = vec!["x", "running mean", "running var", "d sum"];
-    let x = rec.external("x", SHAPE);
-    rec.require_grad(x);
+    let mut inputs = vec!["running mean", "running var"];
+    let mut input = |rec: &mut Recorder, label| {
+        inputs.push(label);
+        let tensor = rec.external(label, SHAPE);
+        rec.require_grad(tensor);
+        tensor
+    };
+    let [x, logits, a, b] = ["x", "logits", "a", "b"].map(|label| input(&mut rec, label));
+    let [d_norm, d_softmax, d_sum, d_a] =
+        ["d norm", "d softmax", "d sum", "d a"].map(|label| input(&mut rec, label));
     let norm = ops::BatchNorm {
         running_mean: rec.external("running mean", [SHAPE[1]]),
         running_var: rec.external("running var", [SHAPE[1]]),
@@ -189,9 +196,11 @@ async fn compare_rest(device: &Device) -> Result<Vec<Comparison>> {
         train: true,
     };
     let normed = ops::batch_norm(&mut rec, x, norm);
-    let probabilities = ops::softmax(&mut rec, normed);
-    let sum = ops::residual(&mut rec, probabilities, x);
-    let d_sum = rec.external("d sum", SHAPE);
+    rec.set_grad(normed, d_norm);
+    let probabilities = ops::softmax(&mut rec, logits);
+    rec.set_grad(probabilities, d_softmax);
+    let sum = ops::residual(&mut rec, a, b);
+    rec.set_grad(a, d_a);
     rec.set_grad(sum, d_sum);
     rec.backward();
     if device.check_precision(Precision::F16).is_ok() {

@@ -138,12 +138,13 @@ fn a_run_goes_on_on_another_device() {
             let _ = fs::remove_dir_all(run);
         }
         let mut notes = Vec::new();
-        train_on(first, new(&straight), &mut notes);
+        let stayed = train_on(first, new(&straight), &mut notes).held_out_loss;
         assert_eq!(notes, [] as [&str; 0]);
         fs::create_dir_all(checkpoints::folder_of(&moved)).unwrap();
         fs::copy(step_file(&straight, 10), step_file(&moved, 10)).unwrap();
         fs::copy(straight.join("config.json"), moved.join("config.json")).unwrap();
-        train_on(second, resume(&moved), &mut notes);
+        let went = train_on(second, resume(&moved), &mut notes).held_out_loss;
+        assert!(common::within((went / stayed - 1.0).abs(), 1e-5), "{went} after {stayed}");
         let [note] = notes.as_slice() else { panic!("{notes:?}") };
         for device in [first, second] {
             let name = device.summary().to_string();
@@ -151,8 +152,10 @@ fn a_run_goes_on_on_another_device() {
         }
         let last = |run| checkpoints::read(&step_file(run, 20)).unwrap().params;
         for (name, expected) in last(&straight) {
+            // A key's bias has no gradient but rounding, of which AdamW makes steps of full length.
+            let tolerance = if name.ends_with("qkv.bias") { 1e-2 } else { 1e-4 };
             let difference = common::relative_norm(&last(&moved)[&name].data, &expected.data);
-            assert!(common::within(difference, 1e-4), "{name}: {difference:.1e}");
+            assert!(common::within(difference, tolerance), "{name}: {difference:.1e}");
         }
     }
 }
@@ -264,7 +267,7 @@ fn a_run_leaves_what_it_promises() {
     }
     assert!(close(measured[2].held_out_psnr, fidelity.model), "{measured:?}, {fidelity:?}");
     assert!(measured[0].held_out_psnr < Some(fidelity.model), "{measured:?}");
-    assert!(fidelity.harmonic > fidelity.mean_color && fidelity.mean_color > 8.0, "{fidelity:?}");
+    assert!(fidelity.harmonic.min(fidelity.mean_color) > 8.0, "{fidelity:?}");
     assert!(fs::read_dir(run.join("tensorboard")).unwrap().count() == 1);
 
     // The same folder is not overwritten.
