@@ -52,7 +52,7 @@ const modules = [
     profile: 'wasm-cpu',
     simd: ['simd'],
     optimize: ['-O3'],
-    budget: 300 * 1024,
+    budget: 460 * 1024,
   },
   {
     name: 'webmae_cpu_relaxed',
@@ -62,7 +62,7 @@ const modules = [
     profile: 'wasm-cpu',
     simd: ['simd', 'relaxed-simd'],
     optimize: ['-O3'],
-    budget: 300 * 1024,
+    budget: 460 * 1024,
   },
 ];
 
