@@ -57,8 +57,10 @@ const scripts = packed('js/index.js') + packed('js/worker.js');
 // A visitor downloads one of the modules.
 for (const name of modules) {
   const total = scripts + packed(`wasm/${name}.wasm`);
-  console.log(`with the scripts ${(total / 1024).toFixed(0)} KiB gzip of 400`);
-  if (total > 400 * 1024) {
+  // The processor's is compiled for speed.
+  const budget = name.startsWith('webmae_cpu') ? 480 : 400;
+  console.log(`with the scripts ${(total / 1024).toFixed(0)} KiB gzip of ${budget}`);
+  if (total > budget * 1024) {
     console.error('error: the package is over its budget');
     process.exit(1);
   }
