@@ -1,7 +1,14 @@
 import { expect, expectFailure, test } from './support/fixture.ts';
 
-test('tells what the browser can do', async ({ page }) => {
+test('tells what the browser can do', async ({ page, device }) => {
   const support = await page.evaluate(() => window.webmae.support());
+  if (device !== 'webgpu') {
+    expect(support).toMatchObject({ device: 'cpu', webgpu: false, software: false, cache: 'opfs' });
+    expect(support.why).toMatch(/WebGPU|graphics/);
+    expect(support.adapter).toBeUndefined();
+    expect(support.quota?.available).toBeGreaterThan(0);
+    return;
+  }
   expect(support).toMatchObject({ webgpu: true, software: true, cache: 'opfs' });
   expect(support.adapter?.kind).toBe('software (CPU)');
   expect(support.adapter?.name).toMatch(/swiftshader/i);

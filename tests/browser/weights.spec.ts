@@ -236,7 +236,7 @@ test('a load is cancelled, and the next one works', async ({ page, server }) => 
   expect(await embed(page, url)).toEqual(await embed(page, 'tiny'));
 });
 
-test('large files pass through memory tensor by tensor', async ({ page, server }) => {
+test('large files pass through memory tensor by tensor', async ({ page, server, device }) => {
   const { file, config } = large();
   const url = server.add('large.bin', { body: file });
   const seen = await page.evaluate(
@@ -262,7 +262,8 @@ test('large files pass through memory tensor by tensor', async ({ page, server }
     sha256: sha256(file),
   });
   expect(server.received.filter(({ method }) => method === 'GET')).toHaveLength(1);
-  // The largest tensor has 9 MB.
-  expect(seen.heap).toBeLessThan(40e6);
-  expect(seen.again).toBeLessThan(40e6);
+  // The model itself is there where the processor runs it, once; beside it the largest tensor, of 9 MB.
+  const model = device === 'webgpu' ? 0 : file.length;
+  expect(seen.heap - model).toBeLessThan(40e6);
+  expect(seen.again - model).toBeLessThan(40e6);
 });
