@@ -1,13 +1,11 @@
-import config from '../../playwright.config.ts';
+import { args, executablePath } from '../../web/build/chromium.mjs';
 import { expect, openReconstruct, pixels, SLOW, settled, test } from './page-fixture.ts';
-
-const { args = [], ...launch } = config.use?.launchOptions ?? {};
 
 test.use({
   permissions: ['camera'],
   launchOptions: {
-    ...launch,
-    args: [...args, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+    executablePath: executablePath(),
+    args: [...args('none'), '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
   },
 });
 
