@@ -58,16 +58,6 @@ impl CommandList {
         }
     }
 
-    /// Number of launches.
-    pub fn len(&self) -> usize {
-        self.launches.len()
-    }
-
-    /// Whether there is nothing to run.
-    pub fn is_empty(&self) -> bool {
-        self.launches.is_empty()
-    }
-
     /// Runs some of the launches, the clearing before them if `clear`; returns when they are done.
     pub fn run(&self, range: Range<usize>, clear: bool) {
         let _turn = self.cpu.turn();

@@ -23,9 +23,6 @@ impl Bound {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn read(&self, device: &Device) -> Result<Vec<u8>> {
-        let mut bytes =
-            device.read(&self.buffer, self.first, self.bytes.next_multiple_of(4)).await?;
-        bytes.truncate(self.bytes.next_multiple_of(4) as usize);
-        Ok(bytes)
+        device.read(&self.buffer, self.first, self.bytes.next_multiple_of(4)).await
     }
 }

@@ -299,7 +299,7 @@ impl Program {
             for written in step.written() {
                 // Index maps hold marks whose bits would read as NaN.
                 let Some(precision) = written.precision else { continue };
-                let bytes = self.device.read(&written.buffer, written.first, written.bytes).await?;
+                let bytes = written.read(&self.device).await?;
                 if has_non_finite(&bytes[..written.bytes as usize], precision) {
                     return Ok(Some(written.label.clone()));
                 }
