@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use multiversion::target::match_target;
-
 use super::Value;
 use super::math::exp;
 use super::parallel::{self, Scratch, Shared};
@@ -272,12 +270,7 @@ vectorised! {
         out: &Shared<'_, A>,
         lse: &Shared<'_, f32>,
     ) {
-        match_target! {
-            "x86_64+avx512f" => forward_tiles::<12, 32, true, A>(shape, place, own, qkv, out, lse),
-            "x86_64+avx2+fma" => forward_tiles::<6, 16, true, A>(shape, place, own, qkv, out, lse),
-            "aarch64+neon" => forward_tiles::<6, 16, true, A>(shape, place, own, qkv, out, lse),
-            _ => forward_tiles::<4, 8, false, A>(shape, place, own, qkv, out, lse),
-        }
+        in_tiles!(forward_tiles::<A>(shape, place, own, qkv, out, lse))
     }
 }
 
@@ -381,12 +374,7 @@ vectorised! {
         d_qkv: &Shared<'_, A>,
         row_stats: &Shared<'_, f32>,
     ) {
-        match_target! {
-            "x86_64+avx512f" => backward_q_tiles::<12, 32, true, A>(shape, place, own, read, d_qkv, row_stats),
-            "x86_64+avx2+fma" => backward_q_tiles::<6, 16, true, A>(shape, place, own, read, d_qkv, row_stats),
-            "aarch64+neon" => backward_q_tiles::<6, 16, true, A>(shape, place, own, read, d_qkv, row_stats),
-            _ => backward_q_tiles::<4, 8, false, A>(shape, place, own, read, d_qkv, row_stats),
-        }
+        in_tiles!(backward_q_tiles::<A>(shape, place, own, read, d_qkv, row_stats))
     }
 }
 
@@ -469,12 +457,7 @@ vectorised! {
         d_out: &[A],
         d_qkv: &Shared<'_, A>,
     ) {
-        match_target! {
-            "x86_64+avx512f" => backward_kv_tiles::<12, 32, true, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
-            "x86_64+avx2+fma" => backward_kv_tiles::<6, 16, true, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
-            "aarch64+neon" => backward_kv_tiles::<6, 16, true, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
-            _ => backward_kv_tiles::<4, 8, false, A>(shape, place, own, qkv, row_stats, d_out, d_qkv),
-        }
+        in_tiles!(backward_kv_tiles::<A>(shape, place, own, qkv, row_stats, d_out, d_qkv))
     }
 }
 

@@ -7,8 +7,6 @@
 
 use std::ops::Range;
 
-use multiversion::target::match_target;
-
 use super::Value;
 use super::math::{gelu, gelu_grad};
 use super::parallel::{self, Scratch, Shared};
@@ -59,14 +57,13 @@ struct Size {
     columns: usize,
 }
 
+const fn size<const MR: usize, const NR: usize, const FUSED: bool>() -> Size {
+    Size { rows: MR, columns: NR }
+}
+
 vectorised! {
     fn tile_size() -> Size {
-        match_target! {
-            "x86_64+avx512f" => Size { rows: 12, columns: 32 },
-            "x86_64+avx2+fma" => Size { rows: 6, columns: 16 },
-            "aarch64+neon" => Size { rows: 6, columns: 16 },
-            _ => Size { rows: 4, columns: 8 },
-        }
+        in_tiles!(size::<>())
     }
 }
 
@@ -266,12 +263,7 @@ impl Grid {
 
 vectorised! {
     fn compute<A: Value, O: Value>(product: &Product<'_, A, O>, packed: &[f32], task: &Task) {
-        match_target! {
-            "x86_64+avx512f" => compute_tiles::<12, 32, true, A, O>(product, packed, task),
-            "x86_64+avx2+fma" => compute_tiles::<6, 16, true, A, O>(product, packed, task),
-            "aarch64+neon" => compute_tiles::<6, 16, true, A, O>(product, packed, task),
-            _ => compute_tiles::<4, 8, false, A, O>(product, packed, task),
-        }
+        in_tiles!(compute_tiles::<A, O>(product, packed, task))
     }
 }
 

@@ -5,8 +5,7 @@
 
 use super::Value;
 
-/// Compiles a function once for every instruction set that is worth it. Inside, `fused!()` tells whether a
-/// multiplication and an addition are one instruction.
+/// Compiles a function once for every instruction set that is worth it.
 macro_rules! vectorised {
     ($function:item) => {
         #[multiversion::multiversion(targets(
@@ -14,6 +13,19 @@ macro_rules! vectorised {
             "x86_64+avx2+fma"
         ))]
         $function
+    };
+}
+
+/// Calls a function inside [`vectorised!`] with the tile that fills the instruction set's registers: its rows, its
+/// columns, and whether a multiplication and an addition are one instruction; then with its own types.
+macro_rules! in_tiles {
+    ($function:ident::<$($own:ident),*>($($argument:expr),* $(,)?)) => {
+        multiversion::target::match_target! {
+            "x86_64+avx512f" => $function::<12, 32, true, $($own),*>($($argument),*),
+            "x86_64+avx2+fma" => $function::<6, 16, true, $($own),*>($($argument),*),
+            "aarch64+neon" => $function::<6, 16, true, $($own),*>($($argument),*),
+            _ => $function::<4, 8, false, $($own),*>($($argument),*),
+        }
     };
 }
 
