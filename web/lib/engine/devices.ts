@@ -14,7 +14,7 @@ import {
   type Modules,
   type Trainer,
 } from './modules.ts';
-import { applyKnown } from './tiles.ts';
+import { applyKnown, chooseTiles } from './tiles.ts';
 
 /** How long a device that fails may take to tell that it is lost, in milliseconds. */
 const LOSS_DELAY = 100;
@@ -75,6 +75,13 @@ export class Devices {
     if (isAdapter(opened.device)) await applyKnown(opened.device);
     if (old) this.#freeUnused(old.device);
     return opened;
+  }
+
+  /** Gives a graphics card the tiles that suit it. Software would take minutes to measure, and nobody's speed
+   * depends on it. */
+  async tune(device: Device): Promise<void> {
+    const offered = await this.#graphics;
+    if (isAdapter(device) && !offered?.software) await chooseTiles(device);
   }
 
   /** Keeps an object under a handle. */

@@ -18,13 +18,12 @@ import type { DeviceChoice, MemoryUse, ModelInfo, StepMetrics, TrainerInfo } fro
 import { Calls } from './calls.ts';
 import { Devices, guarded, type Opened } from './devices.ts';
 import { Meter } from './meter.ts';
-import { type Addresses, isAdapter, type Model, Modules, type Trainer } from './modules.ts';
+import { type Addresses, type Model, Modules, type Trainer } from './modules.ts';
 import { type Pixels, read } from './pixels.ts';
 import { Queue } from './queue.ts';
 import { unpack } from './results.ts';
 import { Run } from './run.ts';
 import { Saver } from './saver.ts';
-import { choose } from './tiles.ts';
 import { loadModel, readWhole } from './weights.ts';
 
 /** Never aborted: what must be done. */
@@ -230,7 +229,7 @@ export class Engine implements EngineApi {
       const { device } = opened;
       const trainer = await this.#queue.run(signal, () =>
         guarded(device, async () => {
-          if (isAdapter(device)) await choose(device);
+          await this.#devices.tune(device);
           return make(opened);
         }),
       );

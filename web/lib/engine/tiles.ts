@@ -13,7 +13,7 @@ export async function applyKnown(device: Adapter): Promise<boolean> {
 }
 
 /** Gives a device the tiles that suit it, and measures them if they are not known: a second or two. */
-export async function choose(device: Adapter): Promise<void> {
+export async function chooseTiles(device: Adapter): Promise<void> {
   if (await applyKnown(device)) return;
   await write(device.tilesKey, await device.tune());
 }
