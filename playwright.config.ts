@@ -10,8 +10,7 @@ const BOTH = [
   'lifecycle.spec.ts',
   'model.spec.ts',
   'trainer.spec.ts',
-  'page-reconstruct.spec.ts',
-  'page-train.spec.ts',
+  'page-device.spec.ts',
 ];
 
 export default defineConfig<{ device: DeviceChoice }>({

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import type { Page } from '@playwright/test';
 import {
   expect,
-  expectPreparing,
   hiddenPatches,
   keepScreenshot,
   lossOf,
@@ -10,7 +9,6 @@ import {
   SLOW,
   settled,
   test,
-  texts,
 } from './page-fixture.ts';
 
 const step = async (page: Page) =>
@@ -106,22 +104,6 @@ test('bad recipes and files are refused in a sentence', async ({ page }) => {
     timeout: SLOW,
   });
   await expect(page.locator('#train-failure')).toBeVisible();
-});
-
-test('learns from own files', async ({ page, device }) => {
-  test.setTimeout(2 * SLOW);
-  const states = await texts(page, '#train-state');
-  await page.goto('./#/train');
-  await page
-    .locator('#train-files-input')
-    .setInputFiles(
-      ['chelsea', 'coffee', 'brick'].map((name) => `web/public/photographs/${name}.webp`),
-    );
-  await expect(page.locator('#own-count')).toHaveText('3 pictures');
-  await page.getByLabel('Pictures a step').fill('4');
-  await page.getByRole('button', { name: 'Step' }).click();
-  await expect(page.locator('#meter-step')).toHaveText(/^1 of/, { timeout: SLOW });
-  if (device === 'webgpu') expectPreparing(await states());
 });
 
 test('a model that is not there leaves the old one in use', async ({ page }) => {
