@@ -21,18 +21,14 @@
 #[cfg(feature = "native")]
 pub mod cli;
 pub mod config;
-#[cfg(feature = "cpu")]
-pub mod cpu;
 pub mod data;
 pub mod error;
 pub mod files;
 pub mod geometry;
 #[cfg(feature = "gpu")]
 pub mod gpu;
-pub mod kernels;
 pub mod model;
 pub mod ops;
-pub mod philox;
 pub mod program;
 pub mod report;
 pub mod tensor;
@@ -47,3 +43,6 @@ pub mod weights;
 
 pub use config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 pub use error::{Error, Result};
+#[cfg(feature = "cpu")]
+pub use webmae_kernels::cpu;
+pub use webmae_kernels::{self as kernels, philox};

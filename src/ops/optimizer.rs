@@ -1,7 +1,7 @@
 //! The end of a step: gradient norm, clipping, skipping of what is not finite, loss scaling, AdamW or LARS.
 
 use super::{groups_of_lanes, row_lanes};
-pub use crate::kernels::{Metrics, State, Step as Scalars};
+pub use crate::kernels::{INITIAL_LOSS_SCALE, Metrics, State, Step as Scalars};
 use crate::kernels::{Precision, adamw, grad_norm, halve, lars, step_end};
 use crate::program::{Recorder, Tensor};
 
@@ -17,37 +17,6 @@ pub const STEP_WORDS: usize = size_of::<Scalars>() / 4;
 pub const STATE_WORDS: usize = size_of::<State>() / 4;
 /// Label of the buffer with the optimiser's state.
 pub const STATE: &str = "optimizer state";
-/// Factor of the loss with which mixed precision begins: torch.amp.GradScaler's.
-pub const INITIAL_LOSS_SCALE: f32 = 65_536.0;
-
-impl Scalars {
-    /// The scalars of epoch 0 and step 0 under a seed.
-    pub fn seeded(seed: u64) -> Self {
-        Self { seed: [seed as u32, (seed >> 32) as u32], ..Self::default() }
-    }
-}
-
-impl Default for Scalars {
-    fn default() -> Self {
-        bytemuck::Zeroable::zeroed()
-    }
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            beta1_power: 1.0,
-            beta2_power: 1.0,
-            clip: 1.0,
-            apply: 0,
-            updates: 0,
-            skipped: 0,
-            skipped_in_a_row: 0,
-            good_steps: 0,
-            loss_scale: INITIAL_LOSS_SCALE,
-        }
-    }
-}
 
 /// AdamW's constants.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]

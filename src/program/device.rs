@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::recorder::Recorder;
 #[cfg(feature = "cpu")]
 use crate::cpu::{self, Cpu};
+#[cfg(feature = "cpu")]
+use crate::error::Error;
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, Gpu};
@@ -173,7 +175,12 @@ impl Device {
             #[cfg(feature = "gpu")]
             Self::Gpu(gpu) => gpu.check_precision(precision),
             #[cfg(feature = "cpu")]
-            Self::Cpu(cpu) => cpu.check_precision(precision),
+            Self::Cpu(_) if precision == Precision::F16 && !cfg!(feature = "native") => {
+                // It would only be slower.
+                Err(Error::config("precision", "f16 needs a GPU here; take f32"))
+            }
+            #[cfg(feature = "cpu")]
+            Self::Cpu(_) => Ok(()),
         }
     }
 
@@ -206,7 +213,14 @@ impl Device {
             #[cfg(feature = "gpu")]
             Self::Gpu(gpu) => gpu.buffer(label, bytes).map(Buffer::Gpu),
             #[cfg(feature = "cpu")]
-            Self::Cpu(cpu) => cpu.buffer(label, bytes).map(|buffer| Buffer::Cpu(Arc::new(buffer))),
+            Self::Cpu(cpu) => match cpu.buffer(bytes) {
+                Some(buffer) => Ok(Buffer::Cpu(Arc::new(buffer))),
+                None => Err(Error::OutOfMemory {
+                    problem: format!(
+                        "{label} takes {bytes} bytes, which the system does not give"
+                    ),
+                }),
+            },
         }
     }
 

@@ -14,10 +14,8 @@ const target = process.env.CARGO_TARGET_DIR ?? path.join(root, 'target');
 const out = path.join(root, 'web/wasm');
 const triple = 'wasm32-unknown-unknown';
 const sources = [
-  'build',
+  'kernels',
   'src',
-  'shaders',
-  'build.rs',
   'Cargo.toml',
   'Cargo.lock',
   'web/bindgen/src',
@@ -51,7 +49,7 @@ const modules = [
     feature: 'cpu',
     profile: 'wasm-cpu',
     simd: ['simd'],
-    optimize: ['-O3'],
+    optimize: ['--merge-similar-functions', '-Oz'],
     budget: 460 * 1024,
   },
   {
@@ -61,7 +59,7 @@ const modules = [
     feature: 'cpu',
     profile: 'wasm-cpu',
     simd: ['simd', 'relaxed-simd'],
-    optimize: ['-O3'],
+    optimize: ['--merge-similar-functions', '-Oz'],
     budget: 460 * 1024,
   },
 ];
@@ -101,9 +99,8 @@ function buildBindgen() {
 const rustName = (feature) => (feature === 'simd' ? 'simd128' : feature);
 
 function build(bindgen, { name, script = name, feature, profile, simd, optimize }) {
-  // Flags behind `--` are for this crate alone: dependencies are compiled once for both kinds of SIMD.
   const flags = simd.map((feature) => `-Ctarget-feature=+${rustName(feature)}`);
-  run('cargo', [
+  const command = [
     'rustc',
     '--quiet',
     '--lib',
@@ -112,9 +109,10 @@ function build(bindgen, { name, script = name, feature, profile, simd, optimize 
     `--features=${feature}`,
     `--profile=${profile}`,
     `--target=${triple}`,
-    '--',
-    ...flags,
-  ]);
+  ];
+  run('cargo', command, {
+    env: { ...process.env, CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: flags.join(' ') },
+  });
   const folder = path.join(target, 'bindings', name);
   run(bindgen, [path.join(target, triple, profile, 'webmae.wasm'), folder, script]);
   const enable = [...common, ...simd].map((feature) => `--enable-${feature}`);

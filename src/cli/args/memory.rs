@@ -15,7 +15,15 @@ pub(crate) struct MemoryArgs {
     /// memory of activations, and scales the loss so that small gradients do not vanish; a resumed run may
     /// change it [default: f32]
     #[arg(long, value_enum, value_name = "f32|f16", help_heading = "Memory")]
-    precision: Option<Precision>,
+    precision: Option<PrecisionArg>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum PrecisionArg {
+    /// 32 bits
+    F32,
+    /// 16 bits: half the memory, 11 significant bits, nothing beyond ±65,504
+    F16,
 }
 
 impl MemoryArgs {
@@ -26,6 +34,10 @@ impl MemoryArgs {
 
     /// The precision, where a run of the past says `before`.
     pub(crate) fn precision(&self, before: Precision) -> Precision {
-        self.precision.unwrap_or(before)
+        match self.precision {
+            Some(PrecisionArg::F32) => Precision::F32,
+            Some(PrecisionArg::F16) => Precision::F16,
+            None => before,
+        }
     }
 }

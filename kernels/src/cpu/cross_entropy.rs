@@ -7,7 +7,7 @@ use super::loss::loss_scale;
 use super::math::exp;
 use super::parallel::{self, Scratch, Shared};
 use super::vector::{max, sum};
-use crate::kernels::cross_entropy::{Constants, Params, Slices};
+use crate::cross_entropy::{Constants, Params, Slices};
 
 /// By rows: `loss = Σ t·(lse − x)` and `dx = (softmax·Σt − t)·scale`.
 pub fn cross_entropy<A: Value>(params: &Params, constants: &Constants, slices: Slices<'_, A>) {

@@ -99,7 +99,7 @@ impl KernelTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::ProductLayout;
+    use crate::ProductLayout;
 
     #[test]
     fn without_fragments_products_are_blocked() {

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use multiversion::target::match_target;
 
-use crate::error::{Error, Result};
-use crate::kernels::{Precision, Span};
+use crate::Span;
 
 /// Bytes of the largest tensor: kernels count values in 32 bits.
 pub const MAX_BINDING: u64 = 4 << 32;
@@ -88,30 +87,14 @@ fn instructions() -> &'static str {
 }
 
 impl Cpu {
-    /// Checks that kernels can keep values in `precision`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for f16 in a browser, where it would only be slower.
-    pub fn check_precision(&self, precision: Precision) -> Result<()> {
-        if precision == Precision::F32 || cfg!(feature = "native") {
-            return Ok(());
-        }
-        Err(Error::config("precision", "f16 needs a GPU here; take f32"))
-    }
-
-    /// A zeroed buffer.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`] if the system has not that much.
-    pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
+    /// A zeroed buffer of `bytes` bytes; none if the system does not give that much.
+    pub fn buffer(&self, bytes: u64) -> Option<Buffer> {
         let bytes = bytes.max(4).next_multiple_of(4);
         let lines = usize::try_from(bytes).ok().map(|bytes| bytes.div_ceil(ALIGNMENT));
-        let lines = lines.and_then(|n| bytemuck::try_zeroed_slice_box(n).ok());
-        let problem = || format!("{label} takes {bytes} bytes, which the system does not give");
-        let lines = lines.ok_or_else(|| Error::OutOfMemory { problem: problem() })?;
+        let lines = bytemuck::try_zeroed_slice_box(lines?).ok()?;
         let allocated = Arc::clone(&self.inner.allocated);
         allocated.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Buffer { lines: UnsafeCell::new(lines), bytes, allocated })
+        Some(Buffer { lines: UnsafeCell::new(lines), bytes, allocated })
     }
 
     /// Bytes in buffers that are alive on this device.

@@ -1,5 +1,5 @@
 //! Turns `shaders/` into Rust: composes every kernel's text, has naga parse and validate it for each choice of
-//! element types, and writes what `crate::kernels` and `crate::cpu` include: the texts, and for each kernel its
+//! element types, and writes what the crate includes: the texts, and for each kernel its
 //! `Params`, `Constants` and bindings as structures. A faulty shader fails the build; so does an op or a twin that
 //! does not agree with its shader.
 
@@ -9,7 +9,7 @@ mod compose;
 mod generate;
 #[path = "build/reflect.rs"]
 mod reflect;
-#[path = "src/kernels/unroll.rs"]
+#[path = "src/unroll.rs"]
 mod unroll;
 
 use std::path::Path;
@@ -21,7 +21,7 @@ use reflect::Kernel;
 fn main() {
     println!("cargo::rerun-if-changed=shaders");
     println!("cargo::rerun-if-changed=build");
-    println!("cargo::rerun-if-changed=src/kernels/unroll.rs");
+    println!("cargo::rerun-if-changed=src/unroll.rs");
     let folder = Folder::read(Path::new("shaders"));
     let is_wasm = env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm");
     let kernels: Vec<Kernel> = folder.kernels().map(|text| Kernel::of(&folder, text)).collect();

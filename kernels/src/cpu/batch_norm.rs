@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Value;
 use super::parallel::{self, Shared};
-use crate::kernels::{batch_norm as forward, batch_norm_backward};
+use crate::{batch_norm as forward, batch_norm_backward};
 
 /// Features of a task: a cache line of each row at least.
 const COLUMNS: usize = 64;

@@ -3,10 +3,14 @@
 //! know to choose among their variants. Nothing here touches a device.
 
 mod cooperative;
+#[cfg(feature = "cpu")]
+pub mod cpu;
+pub mod philox;
 mod precision;
 mod products;
 mod shader;
 mod span;
+mod state;
 mod target;
 #[cfg(feature = "gpu")]
 mod unroll;
@@ -16,6 +20,7 @@ pub use precision::{Precision, Types};
 pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
 pub use shader::{Binding, Element, KernelKey, Reduction, SHADERS, Shader};
 pub use span::Span;
+pub use state::INITIAL_LOSS_SCALE;
 pub use target::{KernelTarget, Processor, SMALLEST_SUBGROUP};
 
 /// Most workgroups in one dimension of a launch, on every adapter (WebGPU's default limit).

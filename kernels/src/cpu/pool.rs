@@ -2,7 +2,7 @@
 
 use super::Value;
 use super::parallel::{self, Scratch, Shared};
-use crate::kernels::{mean_pool as forward, mean_pool_backward};
+use crate::{mean_pool as forward, mean_pool_backward};
 
 /// Mean over a range of tokens: one token (cls) or all patches.
 pub fn mean_pool<A: Value>(

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Value;
 use super::parallel::{self, Shared};
 use super::vector::{sum, two_sums};
-use crate::kernels::{layer_norm as forward, layer_norm_backward, layer_norm_backward_params};
+use crate::{layer_norm as forward, layer_norm_backward, layer_norm_backward_params};
 
 /// Columns of which a task adds up rows: a cache line of each row at least.
 const COLUMNS: usize = 64;

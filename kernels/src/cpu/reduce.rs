@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Value;
 use super::parallel::{self, Shared};
-use crate::kernels::column_sum::{Constants, Params, Slices};
+use crate::column_sum::{Constants, Params, Slices};
 
 /// Columns of which a task adds up rows.
 const COLUMNS: usize = 256;

@@ -6,7 +6,7 @@ use super::Value;
 use super::math::exp;
 use super::parallel::{self, Shared};
 use super::vector::{max, sum, sum2};
-use crate::kernels::{softmax as forward, softmax_backward};
+use crate::{softmax as forward, softmax_backward};
 
 /// `y = softmax(x)`, by rows.
 pub fn softmax<A: Value>(

@@ -1,6 +1,6 @@
 //! What a classifier says.
 
-use crate::kernels::argmax::{Constants, Params, Slices};
+use crate::argmax::{Constants, Params, Slices};
 
 /// Place of the largest value of each row, the first of equals.
 pub fn argmax(params: &Params, _: &Constants, slices: Slices<'_>) {

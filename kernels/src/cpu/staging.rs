@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{Buffer, Cpu};
-use crate::kernels::STAGING_BUFFERS;
+use crate::STAGING_BUFFERS;
 
 /// A ring of buffers: whoever fills them is at most so many ahead.
 pub struct Staging {

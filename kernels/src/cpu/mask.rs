@@ -1,7 +1,7 @@
 //! What is masked: noise per patch, and its order.
 
 use super::parallel::{self, Shared};
-use crate::kernels::{Step, argsort as sort, noise as plain, noise_block as block};
+use crate::{Step, argsort as sort, noise as plain, noise_block as block};
 use crate::philox::philox4x32;
 
 /// Rejected rectangles in a row before the rest is left to chance.

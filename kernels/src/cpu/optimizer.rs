@@ -3,7 +3,7 @@
 use super::Value;
 use super::parallel::{self, GRAIN, Shared};
 use super::vector::{sum, sum2};
-use crate::kernels::{
+use crate::{
     Metrics, State, adamw as adam, grad_norm as norm, halve as half, lars as layerwise,
     step_end as end,
 };

@@ -10,7 +10,7 @@ use super::math::exp;
 use super::parallel::{self, Scratch, Shared};
 use super::tile::{Left, Tile, add, multiply, pack_columns, pack_rows, store};
 use super::vector::fold;
-use crate::kernels::{attention as forward, attention_backward_kv, attention_backward_q};
+use crate::{attention as forward, attention_backward_kv, attention_backward_q};
 
 /// Own tokens of a task: a task packs the whole other side.
 const TASK_TOKENS: usize = 256;

@@ -3,8 +3,8 @@
 use super::parallel::{self, Scratch, Shared};
 use super::vector::sum;
 use super::{NONE, Value};
-use crate::kernels::masked_loss::{Constants, Params, Slices};
-use crate::kernels::{State, loss_sum as total};
+use crate::masked_loss::{Constants, Params, Slices};
+use crate::{State, loss_sum as total};
 
 /// Added to the variance of a patch (facebookresearch/mae).
 const NORM_PIX_EPS: f32 = 1e-6;

@@ -2,7 +2,7 @@
 
 use super::Value;
 use super::parallel::{self, GRAIN, Shared};
-use crate::kernels::{add as plain, residual as connection};
+use crate::{add as plain, residual as connection};
 
 /// `out = [a if shortcut] + [scale if scaled]·b`, with one scale per sample: a residual connection.
 pub fn residual<A: Value>(

@@ -11,7 +11,7 @@ use super::Value;
 use super::math::{gelu, gelu_grad};
 use super::parallel::{self, Scratch, Shared};
 use super::tile::{Left, Tile, add, load, multiply, pack_columns, pack_rows, store};
-use crate::kernels::gemm::{Constants, Params, Slices};
+use crate::gemm::{Constants, Params, Slices};
 
 /// Steps along K that a panel of the right operand has in one block: at most 32 KiB.
 const K_BLOCK: usize = 256;

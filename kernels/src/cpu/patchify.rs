@@ -2,7 +2,7 @@
 
 use super::Value;
 use super::parallel::{self, Shared};
-use crate::kernels::patchify::{Constants, Params, Slices};
+use crate::patchify::{Constants, Params, Slices};
 
 /// Pixels of patches as rows: all of them, or (`gather`) the visible ones in shuffled order. Pixels are
 /// flattened as (row, column, channel), or as (channel, row, column) with `channel_first`.

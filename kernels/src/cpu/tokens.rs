@@ -2,7 +2,7 @@
 
 use super::parallel::{self, Scratch, Shared};
 use super::{CLS_TOKEN, MASK_TOKEN, NONE, Value};
-use crate::kernels::{
+use crate::{
     assemble_tokens as assemble, gather_labels as labels, gather_rows as rows,
     gather_tokens as gather, position_grad as positions, token_maps as maps,
 };

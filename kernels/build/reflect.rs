@@ -13,13 +13,13 @@ use naga::{
 use crate::compose::{Folder, Text};
 use crate::unroll;
 
-/// The choices of element types, ordered like `kernels::Types::ALL`, with what they need.
+/// The choices of element types, ordered like `crate::Types::ALL`, with what they need.
 pub const ELEMENTS: [(&str, Capabilities); 3] = [
     ("f32", Capabilities::empty()),
     ("f16", Capabilities::SHADER_FLOAT16),
     ("f16_to_f32", Capabilities::SHADER_FLOAT16),
 ];
-/// The ways of reducing over a workgroup, ordered like `kernels::Reduction`.
+/// The ways of reducing over a workgroup, ordered like `crate::Reduction`.
 pub const REDUCTIONS: [&str; 2] = ["barriers", "subgroups"];
 /// The uniform's structure.
 const PARAMS: &str = "Params";
@@ -72,7 +72,7 @@ pub enum Holds {
     Structs(String, bool),
 }
 
-/// Named like `kernels::Element`.
+/// Named like `crate::Element`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Element {
     Activation,

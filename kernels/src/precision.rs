@@ -15,7 +15,6 @@
     serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
 pub enum Precision {
     /// 32 bits
     #[default]

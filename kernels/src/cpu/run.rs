@@ -9,7 +9,7 @@ use web_time::Instant;
 
 use super::parallel::on_all_cores;
 use super::{Buffer, Cpu};
-use crate::kernels::{self, ConstantList, KernelKey, Precision, Shader, Span};
+use crate::{ConstantList, KernelKey, Precision, Shader, Span};
 
 /// One launch before its twin is found.
 pub struct Dispatch<'a> {

@@ -257,13 +257,13 @@ pub fn twins(kernels: &[Kernel]) -> String {
         add(
             &mut out,
             format!(
-                "{name:?} => {{\nlet params: kernels::{name}::Params = *bytemuck::from_bytes(bytemuck::cast_slice(params));\n\
-                 let constants = kernels::{name}::Constants::of(&key.constants);\n"
+                "{name:?} => {{\nlet params: crate::{name}::Params = *bytemuck::from_bytes(bytemuck::cast_slice(params));\n\
+                 let constants = crate::{name}::Constants::of(&key.constants);\n"
             ),
         );
         let call = |types: &str| {
             format!(
-                "Box::new(move || super::{name}(&params, &constants, unsafe {{ kernels::{name}::Slices{types}::of(&spans) }}))"
+                "Box::new(move || super::{name}(&params, &constants, unsafe {{ crate::{name}::Slices{types}::of(&spans) }}))"
             )
         };
         match generics.as_slice() {
