@@ -136,7 +136,7 @@ impl Geometry {
             "{found} values, but an image of {channels} × {h} × {w} in {} patches needs {expected}",
             self.num_patches(),
         );
-        Err(Error::config(what, problem))
+        Err(Error::argument(what, problem))
     }
 }
 

@@ -34,7 +34,9 @@ pub mod model;
 pub mod ops;
 pub mod philox;
 pub mod program;
+pub mod remedy;
 pub mod report;
+pub mod setting;
 pub mod tensor;
 pub mod train;
 #[cfg(feature = "gpu")]

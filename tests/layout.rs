@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// The library's modules from the ground up; each may use those of the rows before its own.
 const ROWS: &[&[&str]] = &[
-    &["error", "philox", "tensor"],
+    &["philox", "setting", "tensor"],
+    &["remedy"],
+    &["error"],
     &["config"],
     &["geometry"],
     &["files", "kernels"],

@@ -21,6 +21,7 @@ mod progress;
 mod stop;
 mod study;
 mod tiles;
+mod wording;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ use commands::{
     ablate, embed, eval, export, info, knn, plan, predict, pretrain, reconstruct, supervised, tune,
     verify,
 };
+use wording::message;
 
 /// Masked Autoencoders on WebGPU.
 #[derive(Debug, Parser)]
@@ -119,8 +121,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if matches!(error, Error::Config { .. }) { 2 } else { 1 })
+            eprintln!("error: {}", message(&error));
+            let is_usage = matches!(error, Error::Config { .. } | Error::Argument { .. });
+            ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
 }

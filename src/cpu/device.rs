@@ -8,6 +8,7 @@ use multiversion::target::match_target;
 
 use crate::error::{Error, Result};
 use crate::kernels::{Precision, Span};
+use crate::setting::Setting;
 
 /// Bytes of the largest tensor: kernels count values in 32 bits.
 pub const MAX_BINDING: u64 = 4 << 32;
@@ -96,7 +97,7 @@ impl Cpu {
         if precision == Precision::F32 || cfg!(feature = "native") {
             return Ok(());
         }
-        Err(Error::config("precision", "f16 needs a GPU here; take f32"))
+        Err(Error::config(Setting::Precision, "f16 needs a GPU here; take f32"))
     }
 
     /// A zeroed buffer.
@@ -108,7 +109,8 @@ impl Cpu {
         let lines = usize::try_from(bytes).ok().map(|bytes| bytes.div_ceil(ALIGNMENT));
         let lines = lines.and_then(|n| bytemuck::try_zeroed_slice_box(n).ok());
         let problem = || format!("{label} takes {bytes} bytes, which the system does not give");
-        let lines = lines.ok_or_else(|| Error::OutOfMemory { problem: problem() })?;
+        let lines =
+            lines.ok_or_else(|| Error::OutOfMemory { problem: problem(), remedies: Vec::new() })?;
         let allocated = Arc::clone(&self.inner.allocated);
         allocated.fetch_add(bytes, Ordering::Relaxed);
         Ok(Buffer { lines: UnsafeCell::new(lines), bytes, allocated })

@@ -118,9 +118,9 @@ impl Subset {
         let len = source.len();
         match indices.iter().find(|&&index| index as usize >= len) {
             Some(index) => {
-                Err(Error::config("subset", format!("picture {index} of {len} does not exist")))
+                Err(Error::argument("subset", format!("picture {index} of {len} does not exist")))
             }
-            None if indices.is_empty() => Err(Error::config("subset", "has no pictures")),
+            None if indices.is_empty() => Err(Error::argument("subset", "has no pictures")),
             None => Ok(Self { source, indices }),
         }
     }

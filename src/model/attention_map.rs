@@ -27,7 +27,7 @@ impl AttentionMap {
         let depth = config.encoder.depth;
         if number >= depth {
             let problem = format!("block {number} of {depth}; the last one is {}", depth - 1);
-            return Err(Error::config("block", problem));
+            return Err(Error::argument("block", problem));
         }
         let mut rec = Recorder::new(device.target(), false);
         store.layout().declare(&mut rec, false);

@@ -84,5 +84,5 @@ pub(super) fn check_images(program: &Program, config: &ModelConfig, images: &[f3
     }
     let count = expected / config.image_len() as u64;
     let problem = format!("{} values; {count} images have {expected}", images.len());
-    Err(Error::config("images", problem))
+    Err(Error::argument("images", problem))
 }

@@ -66,7 +66,7 @@ impl Predictor {
                 self.batch,
                 self.input_len
             );
-            return Err(Error::config(self.input.label(), problem));
+            return Err(Error::argument(self.input.label(), problem));
         }
         self.program.write(self.input.label(), inputs);
         self.program.submit();

@@ -112,7 +112,7 @@ impl Reconstructor {
                 self.batch,
                 self.config.image_len()
             );
-            return Err(Error::config("images", problem));
+            return Err(Error::argument("images", problem));
         }
         Ok(count)
     }
@@ -164,8 +164,8 @@ fn record(
     masks: MaskSource,
 ) -> Result<Recorder> {
     if let PatchTarget::Tokens { .. } = config.target {
-        let problem = "this model predicts tokens of another model, which have no pixels to show";
-        return Err(Error::config("target", problem));
+        let problem = "it predicts tokens of another model, which have no pixels to show";
+        return Err(Error::argument("model", problem));
     }
     let mut rec = Recorder::new(device.target(), false);
     store.layout().declare(&mut rec, false);
@@ -188,7 +188,7 @@ pub fn with_mask(config: &ModelConfig, mask: &[bool]) -> Result<(ModelConfig, Ve
     let hidden = mask.iter().filter(|&&hidden| hidden).count();
     if hidden == mask.len() {
         let problem = format!("hides all {hidden} patches; at least one must stay visible");
-        return Err(Error::config("mask", problem));
+        return Err(Error::argument("mask", problem));
     }
     // Half a patch off, so that the truncation of either variant's reference code ends at `hidden`.
     let smallest = config.variant.masks_smallest();
@@ -202,7 +202,7 @@ fn fits(what: &str, found: usize, expected: usize) -> Result<()> {
     if found == expected {
         return Ok(());
     }
-    Err(Error::config(what, format!("{found} values; {expected} are expected")))
+    Err(Error::argument(what, format!("{found} values; {expected} are expected")))
 }
 
 #[cfg(test)]

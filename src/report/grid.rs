@@ -41,7 +41,7 @@ impl Tile {
         if image.len() != channels * area {
             let values = image.len();
             let problem = format!("{values} values for {channels} channels of {height}×{width}");
-            return Err(Error::config("image", problem));
+            return Err(Error::argument("image", problem));
         }
         let byte =
             |channel: usize, pixel: usize| (image[channel * area + pixel] * 255.0).round() as u8;
@@ -77,7 +77,8 @@ pub fn reconstruction_row(
 /// [`Error::Config`] when there is nothing to draw, or tiles differ in size or number.
 pub fn draw(captions: &[&str], rows: &[Vec<Tile>]) -> Result<Picture> {
     let first = rows.first().and_then(|row| row.first());
-    let first = first.ok_or_else(|| Error::config("picture grid", "there is no image to draw"))?;
+    let first =
+        first.ok_or_else(|| Error::argument("picture grid", "there is no image to draw"))?;
     let (height, width, columns) = (first.height, first.width, rows[0].len());
     for (i, row) in rows.iter().enumerate() {
         if row.len() != columns || row.iter().any(|t| (t.height, t.width) != (height, width)) {
@@ -85,7 +86,7 @@ pub fn draw(captions: &[&str], rows: &[Vec<Tile>]) -> Result<Picture> {
                 "row {i} has {} tiles; every row needs {columns} of {height}×{width} pixels",
                 row.len()
             );
-            return Err(Error::config("picture grid", problem));
+            return Err(Error::argument("picture grid", problem));
         }
     }
     let scale = LEGIBLE.div_ceil(height.max(width).max(1));
@@ -109,7 +110,7 @@ pub fn draw(captions: &[&str], rows: &[Vec<Tile>]) -> Result<Picture> {
     for (j, caption) in captions.iter().take(columns).enumerate() {
         let centre = GAP + j * step_x + width * scale / 2;
         draw_caption(&mut canvas, caption, centre, width * scale).map_err(|problem| {
-            Error::config("picture grid", format!("caption {caption:?}: {problem}"))
+            Error::argument("picture grid", format!("caption {caption:?}: {problem}"))
         })?;
     }
     drop(canvas);

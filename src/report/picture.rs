@@ -23,7 +23,7 @@ impl Picture {
         let bytes = rgb.len();
         let image = RgbImage::from_raw(width, height, rgb).ok_or_else(|| {
             let problem = format!("{width}×{height} pixels need 3 bytes each, got {bytes} bytes");
-            Error::config("picture", problem)
+            Error::argument("picture", problem)
         })?;
         Ok(Self { image })
     }
@@ -50,6 +50,7 @@ impl Picture {
                 self.image.width(),
                 self.image.height(),
             ),
+            remedies: Vec::new(),
         })?;
         Ok(bytes.into_inner())
     }

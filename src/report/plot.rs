@@ -40,12 +40,12 @@ pub fn loss_curves(title: &str, records: &[Record]) -> Result<Picture> {
     };
     if curves.train.is_empty() && curves.held_out.is_empty() {
         let problem = "the records hold no finite loss; train for a few steps first";
-        return Err(Error::config("loss curve", problem));
+        return Err(Error::argument("loss curve", problem));
     }
     let mut rgb = vec![0; 3 * (SIZE.0 * SIZE.1) as usize];
     curves
         .draw(title, &mut rgb)
-        .map_err(|e| Error::config("loss curve", format!("cannot be drawn: {e}")))?;
+        .map_err(|e| Error::argument("loss curve", format!("cannot be drawn: {e}")))?;
     Picture::new(SIZE.0, SIZE.1, rgb)
 }
 

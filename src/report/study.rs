@@ -166,7 +166,7 @@ impl Study {
     }
 
     fn problem(&self, problem: String) -> Error {
-        Error::config(format!("study {:?}", self.title), problem)
+        Error::argument(format!("study {:?}", self.title), problem)
     }
 
     fn check(&self) -> Result<()> {

@@ -59,7 +59,10 @@ impl View {
             return Ok(predicted.to_vec());
         }
         if self == Self::VisibleStatistics && mask.iter().all(|hidden| *hidden) {
-            return Err(Error::config("mask", "hides every patch; statistics need a visible one"));
+            return Err(Error::argument(
+                "mask",
+                "hides every patch; statistics need a visible one",
+            ));
         }
         let dim = geometry.patch_dim();
         let own = |i: usize| statistics(&patches[i * dim..][..dim]);

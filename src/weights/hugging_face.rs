@@ -48,7 +48,7 @@ pub fn write(
             std.len(),
             config.channels,
         );
-        return Err(Error::config("pixel mean and std", problem));
+        return Err(Error::argument("pixel mean and std", problem));
     }
     let mut tensors = tensors.clone();
     for param in mae_params(config) {

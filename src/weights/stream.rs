@@ -108,7 +108,7 @@ impl Stream {
                     "the weights name no mean and deviation for their {} channels",
                     self.config.channels
                 );
-                Err(Error::config("normalization", problem))
+                Err(Error::argument("normalization", problem))
             }
         }
     }
