@@ -321,7 +321,7 @@ impl ModelConfig {
     /// Checks every field against the others.
     ///
     /// # Errors
-    /// [`Error::Config`] names the setting, the value and what would be accepted.
+    /// [`Error::Config`] or [`Error::Argument`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         let positive = [
             (Setting::ImageSize, self.image_size[0]),

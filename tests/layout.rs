@@ -1,4 +1,5 @@
-//! The house stays in order: no module uses one above it, and no two files use each other in a circle.
+//! The house stays in order: no module uses one above it, no two files use each other in a circle, and each
+//! user is told of settings in words that are theirs.
 //!
 //! The source is read as text: `use` declarations and paths written out in the code, down to the file that
 //! declares what they name. A folder's `mod.rs` may pass on what its files declare (`pub use`).
@@ -82,6 +83,44 @@ fn no_files_use_each_other_in_a_circle() {
     assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
 
+#[test]
+fn only_the_command_line_knows_its_options() {
+    let mut named = Vec::new();
+    for (file, text) in texts().iter().filter(|(file, _)| !file.starts_with("cli")) {
+        let found = text.lines().enumerate().filter(|(_, line)| names_an_option(line));
+        named.extend(found.map(|(i, line)| format!("{}:{}: {line}", file.display(), i + 1)));
+    }
+    assert!(named.is_empty(), "{}", named.join("\n"));
+}
+
+/// The package's errors name what its types declare.
+#[test]
+fn options_in_errors_of_the_package_exist() {
+    let texts = texts();
+    let wording = &texts[Path::new("wasm/wording.rs")];
+    let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/lib/types.ts");
+    let types = fs::read_to_string(types).unwrap();
+    let options =
+        wording.lines().filter_map(|line| line.trim().split_once("=> \"")?.1.split_once('"'));
+    let options: Vec<&str> = options.map(|(option, _)| option).collect();
+    assert!(options.contains(&"batchSize"), "{options:?}");
+    for option in options {
+        assert!(types.contains(&format!("  {option}?: ")), "{option}");
+    }
+}
+
+/// Whether a line has two dashes and a letter, in a text or a comment. Variables of a style sheet, which begin
+/// so too, are set as `--name:value` and used as `var(--name)`.
+fn names_an_option(line: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_lowercase();
+    line.match_indices("--").any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + 2..]);
+        let end = after.find(|c| !is_letter(c) && c != '-').unwrap_or(after.len());
+        let is_set = after[end..].starts_with(":#");
+        after.starts_with(is_letter) && !before.ends_with("var(") && !is_set
+    })
+}
+
 /// Pairs of a file and another that it uses.
 fn edges(sources: &BTreeMap<Module, Source>) -> BTreeSet<(Module, Module)> {
     let mut edges = BTreeSet::new();
@@ -113,24 +152,30 @@ fn declaring(sources: &BTreeMap<Module, Source>, path: &[String]) -> Module {
     panic!("{} is passed on in a circle", path.join("::"));
 }
 
-/// All files of `src/` by module; the binary is none.
+/// All files of `src/` by module.
 fn sources() -> BTreeMap<Module, Source> {
+    let module = |(file, text): (PathBuf, String)| {
+        let path = file.with_extension("");
+        let mut module: Module =
+            path.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+        module.pop_if(|name| ["mod", "lib"].contains(&name.as_str()));
+        (module, text)
+    };
+    let modules: BTreeMap<Module, String> = texts().into_iter().map(module).collect();
+    let read = |(module, text): (&Module, &String)| (module.clone(), read(module, text));
+    modules.iter().map(read).collect()
+}
+
+/// The text of each file of `src/`, by its path there; the binary is none.
+fn texts() -> BTreeMap<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&root, &mut files);
-    let modules: BTreeMap<Module, String> = files
-        .iter()
-        .filter(|file| !file.ends_with("main.rs"))
-        .map(|file| {
-            let relative = file.strip_prefix(&root).unwrap().with_extension("");
-            let mut module: Module =
-                relative.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
-            module.pop_if(|name| ["mod", "lib"].contains(&name.as_str()));
-            (module, fs::read_to_string(file).unwrap())
-        })
-        .collect();
-    let read = |(module, text): (&Module, &String)| (module.clone(), read(module, text));
-    modules.iter().map(read).collect()
+    files.retain(|file| !file.ends_with("main.rs"));
+    let text = |file: &PathBuf| {
+        (file.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(file).unwrap())
+    };
+    files.iter().map(text).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -186,7 +186,12 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::setting::Setting;
 
     fn completed(args: &str) -> String {
         let args = with_default_command(args.split(' ').map(OsString::from));
@@ -195,8 +200,19 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_has_its_option() {
+        let command = Cli::command();
+        let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let options: BTreeSet<String> =
+            arguments.filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
+        for &setting in Setting::ALL {
+            let option = wording::option(setting);
+            assert!(options.contains(&option), "{setting}: there is no {option}");
+        }
     }
 
     #[test]

@@ -42,23 +42,8 @@ pub(super) fn option(setting: Setting) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::cli::Cli;
     use crate::remedy::Remedy;
-
-    #[test]
-    fn every_setting_has_its_option() {
-        let command = Cli::command();
-        let has = |option: &str| {
-            let mut arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
-            arguments.any(|argument| argument.get_long() == option.strip_prefix("--"))
-        };
-        for &setting in Setting::ALL {
-            assert!(has(&option(setting)), "{setting}: there is no {}", option(setting));
-        }
-    }
 
     #[test]
     fn messages_name_options() {

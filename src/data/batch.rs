@@ -176,8 +176,8 @@ impl LoaderOptions {
 /// draws. Unreadable pictures are replaced as in training, and named in the second result.
 ///
 /// # Errors
-/// [`Error::Config`] if there are no indices, one is out of range, or the normalisation does not
-/// fit; an error too if no picture can be read at all.
+/// [`Error::Argument`] if an index is out of range; [`Error::Config`] if there are none, the normalisation
+/// does not fit, or no picture can be read at all.
 pub fn fixed_batch(
     source: &Arc<dyn ImageSource>,
     normalization: &Normalization,
@@ -265,7 +265,7 @@ impl BatchMaker {
     /// A maker of batches of `source`.
     ///
     /// # Errors
-    /// [`Error::Config`] if an option or the normalisation does not fit the data.
+    /// [`Error::Config`] or [`Error::Argument`] if an option or the normalisation does not fit the data.
     pub fn new(
         source: Arc<dyn ImageSource>,
         normalization: Normalization,

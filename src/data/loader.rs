@@ -36,7 +36,7 @@ impl Loader {
     /// A loader over `source` that starts with the batch at `start`.
     ///
     /// # Errors
-    /// [`Error::Config`] if an option, the normalisation or the cursor does not fit the data.
+    /// [`Error::Config`] or [`Error::Argument`] if an option, the normalisation or the cursor does not fit the data.
     pub fn new(
         source: Arc<dyn ImageSource>,
         normalization: Normalization,

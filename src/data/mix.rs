@@ -38,7 +38,7 @@ impl Mix {
     /// Checks every number.
     ///
     /// # Errors
-    /// [`Error::Config`] names the field, the value and what would be accepted.
+    /// [`Error::Config`] or [`Error::Argument`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         for (setting, value) in [(Setting::Mixup, self.mixup), (Setting::Cutmix, self.cutmix)] {
             if !(0.0..=f32::MAX).contains(&value) {

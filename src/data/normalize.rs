@@ -116,7 +116,7 @@ impl Normalization {
     /// random, as normalised CHW values.
     ///
     /// # Errors
-    /// [`Error::Config`] for a picture too thin to be resized.
+    /// [`Error::Argument`] for a picture too thin to be resized.
     ///
     /// # Panics
     /// If the number of channels does not fit the picture.

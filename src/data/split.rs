@@ -113,7 +113,7 @@ impl Subset {
     /// The pictures `indices` of `source`, in that order.
     ///
     /// # Errors
-    /// [`Error::Config`] if there are none or an index is out of range.
+    /// [`Error::Argument`] if there are none or an index is out of range.
     pub fn new(source: Arc<dyn ImageSource>, indices: Vec<u32>) -> Result<Self> {
         let len = source.len();
         match indices.iter().find(|&&index| index as usize >= len) {

@@ -116,7 +116,7 @@ impl Augment {
     /// Makes `picture` into one of `[height, width]` pixels; what follows normalisation is left out.
     ///
     /// # Errors
-    /// [`Error::Config`] if the picture is so long and thin that covering the target would need
+    /// [`Error::Argument`] if the picture is so long and thin that covering the target would need
     /// more than [`MAX_RESIZED`] pixels.
     pub fn apply(&self, picture: &Pixels, size: [usize; 2], rng: &mut Rng) -> Result<Pixels> {
         let [height, width] = size;

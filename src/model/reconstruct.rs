@@ -35,7 +35,7 @@ impl Reconstructor {
     /// Records and builds it for up to `batch` images on the parameters of `store`.
     ///
     /// # Errors
-    /// [`Error::Config`] if the model predicts given tokens, not pixels; [`Error::DoesNotFit`] or
+    /// [`Error::Argument`] if the model predicts given tokens, not pixels; [`Error::DoesNotFit`] or
     /// [`Error::Device`].
     pub fn new(
         device: &Device,
@@ -52,7 +52,7 @@ impl Reconstructor {
     /// Declares the kernels of one for a single image, so that they can be compiled before it is built.
     ///
     /// # Errors
-    /// [`Error::Config`] if the model predicts given tokens, not pixels.
+    /// [`Error::Argument`] if the model predicts given tokens, not pixels.
     pub fn declare(
         device: &Device,
         config: &ModelConfig,
@@ -68,7 +68,7 @@ impl Reconstructor {
     /// others are not used.
     ///
     /// # Errors
-    /// [`Error::Config`] if a slice's length does not fit, [`Error::Device`] if the device failed.
+    /// [`Error::Argument`] if a slice's length does not fit, [`Error::Device`] if the device failed.
     pub async fn run(
         &self,
         images: &[f32],
@@ -182,7 +182,7 @@ fn record(
 /// makes the network hide exactly those.
 ///
 /// # Errors
-/// [`Error::Config`] if the mask has not one entry per patch, or hides all of them.
+/// [`Error::Argument`] if the mask has not one entry per patch, or hides all of them.
 pub fn with_mask(config: &ModelConfig, mask: &[bool]) -> Result<(ModelConfig, Vec<f32>)> {
     fits("mask", mask.len(), config.num_patches())?;
     let hidden = mask.iter().filter(|&&hidden| hidden).count();

@@ -204,6 +204,6 @@ mod tests {
         let y = rec.transient("y", [4]);
         launch_add(&mut rec, 4, x, y);
         let error = Plan::new(&rec, 128 << 20).unwrap_err().to_string();
-        assert!(error.contains("a batch of 32 would fit"), "{error}");
+        assert!(error.contains("try batch_size 32 and a larger grad_accum"), "{error}");
     }
 }

@@ -111,7 +111,7 @@ impl Confusion {
     /// fit, every second, third, … is named.
     ///
     /// # Errors
-    /// [`Error::Config`] when there are no pictures.
+    /// [`Error::Argument`] when there are no pictures.
     pub fn picture(&self) -> Result<Picture> {
         let accuracy = self.accuracy().ok_or_else(|| {
             Error::argument("confusion matrix", "there are no pictures in it; classify some first")

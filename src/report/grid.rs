@@ -34,7 +34,7 @@ impl Tile {
     /// channels show the first as grey; of four and more, the first three as red, green and blue.
     ///
     /// # Errors
-    /// [`Error::Config`] when the number of values does not fit the geometry.
+    /// [`Error::Argument`] when the number of values does not fit the geometry.
     pub fn new(geometry: &Geometry, image: &[f32]) -> Result<Self> {
         let [height, width] = geometry.image_size();
         let (channels, area) = (geometry.channels, height * width);
@@ -59,7 +59,7 @@ impl Tile {
 /// The tiles of one picture: original, masked, filled harmonically, and what models made of it.
 ///
 /// # Errors
-/// [`Error::Config`] when a reconstruction is of another size than the picture.
+/// [`Error::Argument`] when a reconstruction is of another size than the picture.
 pub fn reconstruction_row(
     picture: &MaskedPicture<'_>,
     reconstructions: &[Vec<f32>],
@@ -74,7 +74,7 @@ pub fn reconstruction_row(
 /// `captions` is empty).
 ///
 /// # Errors
-/// [`Error::Config`] when there is nothing to draw, or tiles differ in size or number.
+/// [`Error::Argument`] when there is nothing to draw, or tiles differ in size or number.
 pub fn draw(captions: &[&str], rows: &[Vec<Tile>]) -> Result<Picture> {
     let first = rows.first().and_then(|row| row.first());
     let first =

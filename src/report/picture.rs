@@ -18,7 +18,7 @@ impl Picture {
     /// A picture of `width × height` pixels over `rgb`, three bytes a pixel, row by row.
     ///
     /// # Errors
-    /// [`Error::Config`] when there are fewer bytes than that.
+    /// [`Error::Argument`] when there are fewer bytes than that.
     pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Result<Self> {
         let bytes = rgb.len();
         let image = RgbImage::from_raw(width, height, rgb).ok_or_else(|| {

@@ -26,7 +26,7 @@ type Curve = Vec<(f64, f64)>;
 /// rate over optimiser steps, and the held-out accuracy below, if there is one. Rare outliers of the training loss may lie above the picture.
 ///
 /// # Errors
-/// [`Error::Config`] when the records hold no loss.
+/// [`Error::Argument`] when the records hold no loss.
 pub fn loss_curves(title: &str, records: &[Record]) -> Result<Picture> {
     let curve = |value: fn(&Record) -> Option<f64>| -> Curve {
         let point = |r: &Record| Some((r.step as f64, value(r).filter(|v| v.is_finite())?));

@@ -45,7 +45,7 @@ impl View {
     /// distance in patches; visible patches have their own.
     ///
     /// # Errors
-    /// [`Error::Config`] when a length does not fit the geometry, or no patch is visible.
+    /// [`Error::Argument`] when a length does not fit the geometry, or no patch is visible.
     pub fn pixels(
         self,
         geometry: &Geometry,

@@ -227,7 +227,7 @@ impl Recipe {
     /// Checks what no other part checks.
     ///
     /// # Errors
-    /// [`Error::Config`] names the setting, its value and what would be accepted.
+    /// [`Error::Config`] or [`Error::Argument`] names the field, its value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         at_least_one(&[

@@ -92,7 +92,7 @@ impl HfConfig {
     /// The text of the `config.json` of a model.
     ///
     /// # Errors
-    /// [`Error::Config`] says what `ViTMAEForPreTraining` cannot express: another variant,
+    /// [`Error::Argument`] says what `ViTMAEForPreTraining` cannot express: another variant,
     /// non-square images or patches, mask tokens in the encoder.
     pub fn for_model(config: &ModelConfig) -> Result<Self> {
         let refuse = |problem: &str| Err(Error::argument("export to Hugging Face", problem));

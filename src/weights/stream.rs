@@ -98,7 +98,7 @@ impl Stream {
     /// The pixel statistics to use: the file's own, else ImageNet's.
     ///
     /// # Errors
-    /// [`Error::Config`] if the file names none and its images are not RGB.
+    /// [`Error::Argument`] if the file names none and its images are not RGB.
     pub fn normalization_or_imagenet(&self) -> Result<Normalization> {
         match &self.normalization {
             Some(normalization) => Ok(normalization.clone()),

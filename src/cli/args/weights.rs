@@ -214,7 +214,7 @@ impl Weights {
     /// Mean and deviation to use, and where they come from.
     ///
     /// # Errors
-    /// [`Error::Config`] if none are known for this number of channels.
+    /// [`Error::Argument`] if none are known for this number of channels.
     pub(crate) fn normalization(&self) -> Result<(Normalization, &'static str)> {
         match &self.normalization {
             Some(normalization) => Ok((normalization.clone(), "the weights' own")),

@@ -21,7 +21,7 @@ pub(crate) struct ChosenRun {
 /// otherwise.
 ///
 /// # Errors
-/// [`Error::Config`] for a workload that does not exist or was not saved.
+/// [`Error::Argument`] for a workload that does not exist or was not saved.
 pub(crate) fn choose(args: &Args, saved: Option<&BenchRecord>) -> Result<Vec<ChosenRun>> {
     let workloads = match (&args.workloads[..], saved) {
         ([], None) => WORKLOADS.to_vec(),
