@@ -303,7 +303,7 @@ fn pictures_of_another_size_get_resized_positions() {
     let options = ["--image-size", "32", "--batch-size", "4", "--steps", "2"];
     let tuned = bench.train("finetune", &run, "tuned", &options);
     assert_eq!(newest(&tuned).params["pos_embed"].shape, [1, 17, 16]);
-    refuses(2, &[&embed[..], &["--image-size", "20"]].concat(), &["image size", "16 or 24"]);
+    refuses(2, &[&embed[..], &["--image-size", "20"]].concat(), &["--image-size", "16 or 24"]);
 }
 
 #[test]

@@ -302,9 +302,7 @@ impl Recipe {
             Err(Error::Config { setting: Setting::Tokens, problem: problem.to_owned(), remedies })
         };
         match &self.data.tokens {
-            None if given => {
-                refuse("is missing: tokens that are given come from a file", Vec::new())
-            }
+            None if given => refuse("is missing: the file with the tokens to predict", Vec::new()),
             Some(_) if !given => {
                 let predicted = Remedy::set(Setting::Target, "tokens");
                 refuse("is of no use: tokens are not what is predicted", vec![predicted])
