@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::remedy::Remedy;
+use crate::setting::{Setting, StackSettings};
 
 /// Which published form of the masked autoencoder is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,7 +200,7 @@ impl ModelConfig {
             "plain" => return Ok(Self::plain_reference()),
             _ => {
                 let problem = format!("no preset {name:?}; one of {}", PRESETS.join(", "));
-                return Err(Error::config("--preset", problem));
+                return Err(Error::config(Setting::Preset, problem));
             }
         };
         Ok(Self {
@@ -319,22 +321,16 @@ impl ModelConfig {
     /// Checks every field against the others.
     ///
     /// # Errors
-    /// [`Error::Config`] names the field, the value and what would be accepted.
+    /// [`Error::Config`] or [`Error::Argument`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         let positive = [
-            ("image height", self.image_size[0]),
-            ("image width", self.image_size[1]),
-            ("patch height", self.patch_size[0]),
-            ("patch width", self.patch_size[1]),
-            ("channels", self.channels),
-            ("encoder depth", self.encoder.depth),
-            ("decoder depth", self.decoder.depth),
+            (Setting::ImageSize, self.image_size[0]),
+            (Setting::ImageSize, self.image_size[1]),
+            (Setting::PatchSize, self.patch_size[0]),
+            (Setting::PatchSize, self.patch_size[1]),
+            (Setting::Channels, self.channels),
         ];
-        for (name, value) in positive {
-            if value == 0 {
-                return Err(Error::config(name, "must be at least 1, got 0"));
-            }
-        }
+        at_least_one(&positive)?;
         for (axis, name) in ["height", "width"].into_iter().enumerate() {
             let (image, patch) = (self.image_size[axis], self.patch_size[axis]);
             if image % patch != 0 {
@@ -344,14 +340,14 @@ impl ModelConfig {
                     if down == 0 { patch } else { down },
                     down + patch,
                 );
-                return Err(Error::config("image size", problem));
+                return Err(Error::config(Setting::ImageSize, problem));
             }
         }
-        self.validate_stack("encoder", &self.encoder)?;
-        self.validate_stack("decoder", &self.decoder)?;
+        self.validate_stack(&self.encoder, StackSettings::ENCODER)?;
+        self.validate_stack(&self.decoder, StackSettings::DECODER)?;
         if !(0.0..1.0).contains(&self.mask_ratio) {
             let problem = format!("must be in [0, 1), got {}", self.mask_ratio);
-            return Err(Error::config("mask ratio", problem));
+            return Err(Error::config(Setting::MaskRatio, problem));
         }
         if self.len_keep() == 0 {
             let problem = format!(
@@ -360,59 +356,74 @@ impl ModelConfig {
                 self.num_patches(),
                 1.0 - 1.0 / self.num_patches() as f64,
             );
-            return Err(Error::config("mask ratio", problem));
+            return Err(Error::config(Setting::MaskRatio, problem));
         }
         if self.encoder_mask_tokens && self.variant != Variant::Paper {
             return Err(Error::config(
-                "encoder mask tokens",
+                Setting::EncoderMaskTokens,
                 "the paper's ablation exists in the paper variant only",
             ));
         }
         if self.norm_pix_loss && !self.target.is_pixels() {
             let problem = "only pixels are normalised by patch; leave it out, or predict pixels";
-            return Err(Error::config("norm pix loss", problem));
+            return Err(Error::config(Setting::NormPixLoss, problem));
         }
         match self.target {
             PatchTarget::Pca { components } if !(1..=self.patch_dim()).contains(&components) => {
                 let dim = self.patch_dim();
                 let problem = format!("a patch of {dim} values has 1 to {dim}, got {components}");
-                return Err(Error::config("target components", problem));
+                return Err(Error::config(Setting::TargetComponents, problem));
             }
             PatchTarget::Codebook { vocabulary } | PatchTarget::Tokens { vocabulary }
                 if !(2..=65_536).contains(&vocabulary) =>
             {
                 let problem = format!("must be 2 to 65536, got {vocabulary}");
-                return Err(Error::config("target vocabulary", problem));
+                return Err(Error::config(Setting::TargetVocabulary, problem));
             }
             _ => {}
         }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             let problem = format!("must be in (0, 1), got {}", self.layer_norm_eps);
-            return Err(Error::config("layer norm eps", problem));
+            return Err(Error::argument("layer_norm_eps", problem));
         }
         Ok(())
     }
 
-    fn validate_stack(&self, name: &str, stack: &StackConfig) -> Result<()> {
-        let StackConfig { dim, heads, dim_head, mlp_dim, .. } = *stack;
-        if dim == 0 || heads == 0 || dim_head == 0 || mlp_dim == 0 {
-            return Err(Error::config(name, format!("every size must be at least 1: {stack:?}")));
-        }
+    fn validate_stack(&self, stack: &StackConfig, settings: StackSettings) -> Result<()> {
+        let StackConfig { dim, depth, heads, dim_head, mlp_dim } = *stack;
+        at_least_one(&[
+            (settings.dim, dim),
+            (settings.depth, depth),
+            (settings.heads, heads),
+            (settings.dim_head, dim_head),
+            (settings.mlp_dim, mlp_dim),
+        ])?;
         if dim_head > MAX_DIM_HEAD {
-            let problem = format!("heads of {dim_head} values; at most {MAX_DIM_HEAD}: more heads");
-            return Err(Error::config(name, problem));
+            return Err(Error::Config {
+                setting: settings.dim_head,
+                problem: format!("must be at most {MAX_DIM_HEAD}, got {dim_head}"),
+                remedies: vec![Remedy::larger(settings.heads)],
+            });
         }
         if self.variant == Variant::Paper {
             if heads * dim_head != dim {
-                let problem = format!("width {dim} is not {heads} heads × {dim_head}");
-                return Err(Error::config(name, problem));
+                let problem = format!("{heads} heads × {dim_head} are not the width {dim}");
+                return Err(Error::config(settings.heads, problem));
             }
             if dim % 4 != 0 {
-                let problem = format!("sin-cos positions need a width divisible by 4, got {dim}");
-                return Err(Error::config(name, problem));
+                let problem = format!("must be divisible by 4 for sin-cos positions, got {dim}");
+                return Err(Error::config(settings.dim, problem));
             }
         }
         Ok(())
+    }
+}
+
+/// Checks numbers that may not be 0.
+pub(crate) fn at_least_one(numbers: &[(Setting, usize)]) -> Result<()> {
+    match numbers.iter().find(|(_, number)| *number == 0) {
+        Some((setting, _)) => Err(Error::config(*setting, "must be at least 1, got 0")),
+        None => Ok(()),
     }
 }
 

@@ -1,7 +1,12 @@
 //! One error type for the whole crate. A message says what went wrong, what was found, what the
-//! limit is and what to try, so that a command line can print it as it is.
+//! limit is and what to try. It names settings by this library's fields; [`Error::worded`] names them
+//! as another kind of user knows them.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use crate::remedy::{Remedy, advice};
+use crate::setting::{FieldNames, Setting, Wording};
 
 /// `Result` with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -10,46 +15,52 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A value of a configuration, an option or an argument that cannot be used.
-    #[error("{option}: {problem}")]
+    /// A setting with a value that cannot be used.
     Config {
-        /// The field or option at fault, e.g. `--patch-size`.
-        option: String,
+        /// The setting at fault.
+        setting: Setting,
         /// What is wrong, the value found, and what would be accepted.
+        problem: String,
+        /// What to change about other settings.
+        remedies: Vec<Remedy>,
+    },
+    /// Something else that a caller handed over and that cannot be used, such as pixels of another number.
+    Argument {
+        /// What was handed over.
+        what: String,
+        /// What is wrong, what was found, and what would be accepted.
         problem: String,
     },
     /// No graphics adapter could be used.
-    #[error("no usable GPU adapter: {problem}")]
     NoAdapter {
         /// What was looked for, what was found, what to install.
         problem: String,
     },
     /// The device refused or lost something that the program needs.
-    #[error("GPU device: {problem}")]
     Device {
         /// The driver's message and what to try.
         problem: String,
     },
     /// The driver had not enough memory.
-    #[error("out of memory: {problem}")]
     OutOfMemory {
-        /// What to make smaller.
+        /// What there was no memory for.
         problem: String,
+        /// What takes less.
+        remedies: Vec<Remedy>,
     },
     /// The device is gone: a driver reset, a graphics card that was pulled, a browser that needed it.
-    #[error("the GPU device was lost: {problem}")]
     DeviceLost {
         /// The driver's message and the way on.
         problem: String,
     },
     /// The work does not fit into the adapter's limits or memory.
-    #[error("does not fit: {problem}")]
     DoesNotFit {
-        /// The numbers, and what to make smaller.
+        /// The numbers.
         problem: String,
+        /// What fits, or takes less.
+        remedies: Vec<Remedy>,
     },
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -57,7 +68,6 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file whose content is not what it should be.
-    #[error("{}: {problem}", path.display())]
     BadFile {
         /// The file.
         path: PathBuf,
@@ -65,29 +75,66 @@ pub enum Error {
         problem: String,
     },
     /// A weights file that lacks tensors, holds others, or holds them in other sizes.
-    #[error("weights: {problem}")]
     BadWeights {
         /// The tensor's name, expected and found shapes, the kind of file needed.
         problem: String,
     },
     /// A benchmark was slower than a saved one.
-    #[error("slower than the saved run: {problem}")]
     Slower {
         /// The workloads, their ratios and the limit.
         problem: String,
     },
     /// Training produced NaN or infinity several times in a row.
-    #[error("training diverged: {problem}")]
     Diverged {
-        /// The first tensor that is not finite, the step, and what to try.
+        /// The first tensor that is not finite, and the step.
         problem: String,
+        /// What makes training steadier.
+        remedies: Vec<Remedy>,
     },
 }
 
+/// The message, with settings by the names of this library's fields.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.worded(&FieldNames))
+    }
+}
+
 impl Error {
-    /// An [`Error::Config`] about `option`.
-    pub fn config(option: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Config { option: option.into(), problem: problem.into() }
+    /// An [`Error::Config`] about `setting`, whose problem says what would be accepted.
+    pub fn config(setting: Setting, problem: impl Into<String>) -> Self {
+        Self::Config { setting, problem: problem.into(), remedies: Vec::new() }
+    }
+
+    /// An [`Error::Argument`] about `what` a caller handed over.
+    pub fn argument(what: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Argument { what: what.into(), problem: problem.into() }
+    }
+
+    /// The message, with settings named by `words`.
+    pub fn worded(&self, words: &dyn Wording) -> String {
+        match self {
+            Self::Config { setting, problem, remedies } => {
+                format!("{}: {problem}{}", words.name(*setting), advice(remedies, words))
+            }
+            Self::Argument { what, problem } => format!("{what}: {problem}"),
+            Self::NoAdapter { problem } => format!("no usable GPU adapter: {problem}"),
+            Self::Device { problem } => format!("GPU device: {problem}"),
+            Self::OutOfMemory { problem, remedies } => {
+                format!("out of memory: {problem}{}", advice(remedies, words))
+            }
+            Self::DeviceLost { problem } => format!("the GPU device was lost: {problem}"),
+            Self::DoesNotFit { problem, remedies } => {
+                format!("does not fit: {problem}{}", advice(remedies, words))
+            }
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::BadFile { path, problem } => format!("{}: {problem}", path.display()),
+            Self::BadWeights { problem } => format!("weights: {problem}"),
+            Self::Slower { problem } => format!("slower than the saved run: {problem}"),
+            Self::Diverged { problem, remedies } => {
+                format!("training diverged: {problem}{}", advice(remedies, words))
+            }
+        }
     }
 
     /// An [`Error::BadFile`] about `path`.

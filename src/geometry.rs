@@ -45,7 +45,7 @@ impl Geometry {
     /// `[C, H, W]` → `[L, P]`.
     ///
     /// # Errors
-    /// [`Error::Config`] when `image` has another number of values.
+    /// [`Error::Argument`] when `image` has another number of values.
     pub fn patchify(&self, image: &[f32]) -> Result<Vec<f32>> {
         self.check_len("image", image.len(), self.num_patches() * self.patch_dim())?;
         Ok(self.pixels().map(|at| image[at]).collect())
@@ -54,7 +54,7 @@ impl Geometry {
     /// `[L, P]` → `[C, H, W]`.
     ///
     /// # Errors
-    /// [`Error::Config`] when `patches` has another number of values.
+    /// [`Error::Argument`] when `patches` has another number of values.
     pub fn unpatchify(&self, patches: &[f32]) -> Result<Vec<f32>> {
         self.check_len("patches", patches.len(), self.num_patches() * self.patch_dim())?;
         let mut image = vec![0.0; patches.len()];
@@ -67,7 +67,7 @@ impl Geometry {
     /// Patches `[L, P]`, each by its own mean and standard deviation, as norm-pix targets are.
     ///
     /// # Errors
-    /// [`Error::Config`] when `patches` has another number of values.
+    /// [`Error::Argument`] when `patches` has another number of values.
     pub fn normalise(&self, patches: &[f32]) -> Result<Vec<f32>> {
         self.check_len("patches", patches.len(), self.num_patches() * self.patch_dim())?;
         let normalise = |patch: &[f32]| {
@@ -80,7 +80,7 @@ impl Geometry {
     /// For each pixel `[H·W]` whether `mask` `[L]` hides its patch.
     ///
     /// # Errors
-    /// [`Error::Config`] when `mask` has another number of patches.
+    /// [`Error::Argument`] when `mask` has another number of patches.
     pub fn hidden_pixels(&self, mask: &[bool]) -> Result<Vec<bool>> {
         self.check_len("mask", mask.len(), self.num_patches())?;
         let ([height, width], [p, q]) = (self.image_size(), self.patch_size);
@@ -91,7 +91,7 @@ impl Geometry {
     /// Predicted patches `[L, P]` with the visible ones replaced by the image's.
     ///
     /// # Errors
-    /// [`Error::Config`] when a length does not fit the geometry.
+    /// [`Error::Argument`] when a length does not fit the geometry.
     pub fn paste_visible(
         &self,
         predicted: &[f32],
@@ -136,7 +136,7 @@ impl Geometry {
             "{found} values, but an image of {channels} × {h} × {w} in {} patches needs {expected}",
             self.num_patches(),
         );
-        Err(Error::config(what, problem))
+        Err(Error::argument(what, problem))
     }
 }
 

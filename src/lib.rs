@@ -30,7 +30,9 @@ pub mod gpu;
 pub mod model;
 pub mod ops;
 pub mod program;
+pub mod remedy;
 pub mod report;
+pub mod setting;
 pub mod tensor;
 pub mod train;
 #[cfg(feature = "gpu")]

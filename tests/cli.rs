@@ -119,10 +119,10 @@ fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
     refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
     let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];
-    refuses(1, &small, &["8192.0 MiB", "--batch-size", "with --recompute it fits"]);
+    refuses(1, &small, &["8192.0 MiB", "--batch-size", "--recompute (a batch of 64 fits)"]);
     succeeds(&[&small[..], &["--recompute"]].concat());
     let smaller = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "5.5GiB"];
-    refuses(1, &smaller, &["with --recompute the largest is "]);
+    refuses(1, &smaller, &["or --recompute (a batch of "]);
     let tiny = ["plan", "--preset", "vit-l", "--batch-size", "1", "--vram", "1GiB"];
     refuses(1, &tiny, &["not even one image fits", "--preset"]);
 }

@@ -609,7 +609,7 @@ fn options_that_cannot_work_are_refused() {
         assert!(refuse(many, imagenet()).contains("at most"));
     }
     let huge = LoaderOptions { batch_size: usize::MAX, ..good.clone() };
-    assert!(refuse(huge, imagenet()).contains("batch size"));
+    assert!(refuse(huge, imagenet()).contains("batch_size"));
     let grey = Normalization { mean: vec![0.5], std: vec![0.5] };
     assert!(refuse(good.clone(), grey).contains("3 channels"));
     let mut augment = Augment::pretrain();

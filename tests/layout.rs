@@ -1,4 +1,5 @@
-//! The house stays in order: no module uses one above it, and no two files use each other in a circle.
+//! The house stays in order: no module uses one above it, no two files use each other in a circle, and each
+//! user is told of settings in words that are theirs.
 //!
 //! The source is read as text: `use` declarations and paths written out in the code, down to the file that
 //! declares what they name. A folder's `mod.rs` may pass on what its files declare (`pub use`).
@@ -7,14 +8,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Where the crates' sources are: the library, and the kernels that it stands on.
+const LIBRARY: &str = "src";
+const KERNELS: &str = "kernels/src";
+
 /// The library's modules from the ground up; each may use those of the rows before its own.
 const ROWS: &[&[&str]] = &[
-    &["error", "philox", "tensor"],
+    &["setting", "tensor"],
+    &["remedy"],
+    &["error"],
     &["config"],
     &["geometry"],
-    &["files", "kernels"],
+    &["files"],
     &["data", "report"],
-    &["gpu", "cpu"],
+    &["gpu"],
     &["program"],
     &["ops"],
     &["model", "tune"],
@@ -38,7 +45,7 @@ struct Source {
 #[test]
 fn every_module_has_its_row() {
     let known: BTreeSet<&str> = ROWS.iter().flat_map(|row| row.iter().copied()).collect();
-    let sources = sources();
+    let sources = sources(LIBRARY);
     let found: BTreeSet<&str> = sources.keys().filter_map(|m| Some(m.first()?.as_str())).collect();
     assert_eq!(found, known, "the modules of src/ and those of ROWS");
 }
@@ -47,7 +54,7 @@ fn every_module_has_its_row() {
 fn no_module_uses_one_above_it() {
     let row = |name: &str| ROWS.iter().position(|row| row.contains(&name));
     let mut upward = Vec::new();
-    for (from, to) in edges(&sources()) {
+    for (from, to) in edges(&sources(LIBRARY)) {
         let (Some(a), Some(b)) = (from.first(), to.first()) else { continue };
         if a != b && row(b) >= row(a) {
             upward.push(format!("{} uses {}", from.join("::"), to.join("::")));
@@ -58,7 +65,13 @@ fn no_module_uses_one_above_it() {
 
 #[test]
 fn no_files_use_each_other_in_a_circle() {
-    let edges = edges(&sources());
+    let circles: Vec<String> = [LIBRARY, KERNELS].into_iter().flat_map(circles).collect();
+    assert!(circles.is_empty(), "{}", circles.join("\n"));
+}
+
+/// The uses that lead back to the file that they begin in.
+fn circles(root: &str) -> Vec<String> {
+    let edges = edges(&sources(root));
     let mut uses: BTreeMap<&Module, Vec<&Module>> = BTreeMap::new();
     for (from, to) in &edges {
         uses.entry(from).or_default().push(to);
@@ -72,12 +85,48 @@ fn no_files_use_each_other_in_a_circle() {
         }
         reached.contains(from)
     };
-    let circles: Vec<String> = edges
-        .iter()
-        .filter(leads_back)
-        .map(|(from, to)| format!("{} uses {}", from.join("::"), to.join("::")))
-        .collect();
-    assert!(circles.is_empty(), "{}", circles.join("\n"));
+    let circle =
+        |(from, to): &(Module, Module)| format!("{} uses {}", from.join("::"), to.join("::"));
+    edges.iter().filter(leads_back).map(circle).collect()
+}
+
+#[test]
+fn only_the_command_line_knows_its_options() {
+    let mut named = Vec::new();
+    let texts = [LIBRARY, KERNELS].into_iter().flat_map(texts);
+    for (file, text) in texts.filter(|(file, _)| !file.starts_with("cli")) {
+        let found = text.lines().enumerate().filter(|(_, line)| names_an_option(line));
+        named.extend(found.map(|(i, line)| format!("{}:{}: {line}", file.display(), i + 1)));
+    }
+    assert!(named.is_empty(), "{}", named.join("\n"));
+}
+
+/// The package's errors name what its types declare.
+#[test]
+fn options_in_errors_of_the_package_exist() {
+    let texts = texts(LIBRARY);
+    let wording = &texts[Path::new("wasm/wording.rs")];
+    let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/lib/types.ts");
+    let types = fs::read_to_string(types).unwrap();
+    let options =
+        wording.lines().filter_map(|line| line.trim().split_once("=> \"")?.1.split_once('"'));
+    let options: Vec<&str> = options.map(|(option, _)| option).collect();
+    assert!(options.contains(&"batchSize"), "{options:?}");
+    for option in options {
+        assert!(types.contains(&format!("  {option}?: ")), "{option}");
+    }
+}
+
+/// Whether a line has two dashes and a letter, in a text or a comment. Variables of a style sheet, which begin
+/// so too, are set as `--name:value` and used as `var(--name)`.
+fn names_an_option(line: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_lowercase();
+    line.match_indices("--").any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + 2..]);
+        let end = after.find(|c| !is_letter(c) && c != '-').unwrap_or(after.len());
+        let is_set = after[end..].starts_with(":#");
+        after.starts_with(is_letter) && !before.ends_with("var(") && !is_set
+    })
 }
 
 /// Pairs of a file and another that it uses.
@@ -111,24 +160,30 @@ fn declaring(sources: &BTreeMap<Module, Source>, path: &[String]) -> Module {
     panic!("{} is passed on in a circle", path.join("::"));
 }
 
-/// All files of `src/` by module; the binary is none.
-fn sources() -> BTreeMap<Module, Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    collect(&root, &mut files);
-    let modules: BTreeMap<Module, String> = files
-        .iter()
-        .filter(|file| !file.ends_with("main.rs"))
-        .map(|file| {
-            let relative = file.strip_prefix(&root).unwrap().with_extension("");
-            let mut module: Module =
-                relative.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
-            module.pop_if(|name| ["mod", "lib"].contains(&name.as_str()));
-            (module, fs::read_to_string(file).unwrap())
-        })
-        .collect();
+/// All files below `root` by module.
+fn sources(root: &str) -> BTreeMap<Module, Source> {
+    let module = |(file, text): (PathBuf, String)| {
+        let path = file.with_extension("");
+        let mut module: Module =
+            path.iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+        module.pop_if(|name| ["mod", "lib"].contains(&name.as_str()));
+        (module, text)
+    };
+    let modules: BTreeMap<Module, String> = texts(root).into_iter().map(module).collect();
     let read = |(module, text): (&Module, &String)| (module.clone(), read(module, text));
     modules.iter().map(read).collect()
+}
+
+/// The text of each file below `root`, by its path there; the binary is none.
+fn texts(root: &str) -> BTreeMap<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.retain(|file| !file.ends_with("main.rs"));
+    let text = |file: &PathBuf| {
+        (file.strip_prefix(&root).unwrap().to_owned(), fs::read_to_string(file).unwrap())
+    };
+    files.iter().map(text).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

@@ -252,7 +252,7 @@ fn an_adapter_without_f16_is_refused() {
     let error = device.check_precision(Precision::F16).expect_err("no f16");
     assert!(matches!(error, Error::Config { .. }), "{error}");
     let message = error.to_string();
-    for word in ["--precision", "shader-f16", &device.summary().name, "take f32"] {
+    for word in ["precision", "shader-f16", &device.summary().name, "take f32"] {
         assert!(message.contains(word), "{word} is missing in: {message}");
     }
     assert_eq!(device.allocated_bytes(), 0);

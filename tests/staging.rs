@@ -123,7 +123,7 @@ fn what_ends_the_thread_is_told() {
     let mut uploads = Uploads::start(common::device(), 4, move |staging| {
         left -= 1;
         if left < 0 {
-            return Err(Error::config("data", "no more pictures"));
+            return Err(Error::argument("data", "no more pictures"));
         }
         staging.stage(&[1; 4])
     })

@@ -21,6 +21,7 @@ mod progress;
 mod stop;
 mod study;
 mod tiles;
+mod wording;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ use commands::{
     ablate, embed, eval, export, info, knn, plan, predict, pretrain, reconstruct, supervised, tune,
     verify,
 };
+use wording::message;
 
 /// Masked Autoencoders on WebGPU.
 #[derive(Debug, Parser)]
@@ -119,8 +121,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::from(if matches!(error, Error::Config { .. }) { 2 } else { 1 })
+            eprintln!("error: {}", message(&error));
+            let is_usage = matches!(error, Error::Config { .. } | Error::Argument { .. });
+            ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
 }
@@ -183,7 +186,12 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::setting::Setting;
 
     fn completed(args: &str) -> String {
         let args = with_default_command(args.split(' ').map(OsString::from));
@@ -192,8 +200,19 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_setting_has_its_option() {
+        let command = Cli::command();
+        let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let options: BTreeSet<String> =
+            arguments.filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
+        for &setting in Setting::ALL {
+            let option = wording::option(setting);
+            assert!(options.contains(&option), "{setting}: there is no {option}");
+        }
     }
 
     #[test]

@@ -14,9 +14,9 @@ pub(super) fn note(quiet: bool, line: impl FnOnce() -> String) {
 /// Prints what `--json` asks for.
 ///
 /// # Errors
-/// [`Error::Config`] if it has no JSON form (a number that is not finite).
+/// [`Error::Argument`] if it has no JSON form (a number that is not finite).
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
-    say!("{}", text.map_err(|e| Error::config("--json", e.to_string()))?);
+    say!("{}", text.map_err(|e| Error::argument("--json", e.to_string()))?);
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) fn stop_on_interrupt() -> Result<&'static AtomicBool> {
     match problem {
         None => Ok(&STOP),
         Some(problem) => {
-            Err(Error::config("Ctrl-C", format!("its handler cannot be installed: {problem}")))
+            Err(Error::argument("Ctrl-C", format!("its handler cannot be installed: {problem}")))
         }
     }
 }

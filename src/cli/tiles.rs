@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pollster::block_on;
 
+use crate::cli::wording::message;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::gpu::Gpu;
@@ -29,7 +30,7 @@ pub(super) fn apply(gpu: &Gpu) -> Result<()> {
             if let Some(path) = path {
                 // Without the file the next command measures again: no reason to stop this one.
                 if let Err(error) = keep(&path, &key, products) {
-                    eprintln!("note: the choice could not be kept: {error}");
+                    eprintln!("note: the choice could not be kept: {}", message(&error));
                 }
             }
             products

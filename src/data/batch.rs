@@ -15,6 +15,7 @@ use super::source::ImageSource;
 use super::transform::Augment;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// First words of the generators' streams: one per purpose.
 const SHUFFLE: u32 = 0x5EED_0002;
@@ -147,7 +148,7 @@ impl LoaderOptions {
     fn validate(&self, channels: usize) -> Result<()> {
         if self.image_size.iter().any(|side| !(1..=1 << 14).contains(side)) {
             let problem = format!("sides must be 1 to {}, got {:?}", 1 << 14, self.image_size);
-            return Err(Error::config("image size", problem));
+            return Err(Error::config(Setting::ImageSize, problem));
         }
         let sample_len = channels * self.image_size[0] * self.image_size[1];
         let most = (MAX_BATCH_VALUES / sample_len.max(1)).max(1);
@@ -156,13 +157,14 @@ impl LoaderOptions {
                 "must be 1 to {most} for {channels} × {} × {} values per picture, got {}",
                 self.image_size[0], self.image_size[1], self.batch_size
             );
-            return Err(Error::config("batch size", problem));
+            return Err(Error::config(Setting::BatchSize, problem));
         }
-        for (name, value) in [("threads", self.threads), ("prefetch", self.prefetch)] {
-            if value > MAX_WORKERS {
-                let problem = format!("must be at most {MAX_WORKERS}, got {value}");
-                return Err(Error::config(name, problem));
-            }
+        let too_many = |value| format!("must be at most {MAX_WORKERS}, got {value}");
+        if self.threads > MAX_WORKERS {
+            return Err(Error::config(Setting::Threads, too_many(self.threads)));
+        }
+        if self.prefetch > MAX_WORKERS {
+            return Err(Error::argument("prefetch", too_many(self.prefetch)));
         }
         self.augment.validate()?;
         self.labels.map_or(Ok(()), |labels| labels.mix.validate())
@@ -174,8 +176,8 @@ impl LoaderOptions {
 /// draws. Unreadable pictures are replaced as in training, and named in the second result.
 ///
 /// # Errors
-/// [`Error::Config`] if there are no indices, one is out of range, or the normalisation does not
-/// fit; an error too if no picture can be read at all.
+/// [`Error::Argument`] if an index is out of range; [`Error::Config`] if there are none, the normalisation
+/// does not fit, or no picture can be read at all.
 pub fn fixed_batch(
     source: &Arc<dyn ImageSource>,
     normalization: &Normalization,
@@ -185,7 +187,7 @@ pub fn fixed_batch(
     let len = source.len();
     if let Some(index) = indices.iter().find(|&&index| index as usize >= len) {
         let problem = format!("picture {index} of {len} does not exist");
-        return Err(Error::config("fixed batch", problem));
+        return Err(Error::argument("fixed batch", problem));
     }
     let options = LoaderOptions::eval(indices.len(), image_size);
     let maker = BatchMaker::new(source.clone(), normalization.clone(), options)?;
@@ -263,7 +265,7 @@ impl BatchMaker {
     /// A maker of batches of `source`.
     ///
     /// # Errors
-    /// [`Error::Config`] if an option or the normalisation does not fit the data.
+    /// [`Error::Config`] or [`Error::Argument`] if an option or the normalisation does not fit the data.
     pub fn new(
         source: Arc<dyn ImageSource>,
         normalization: Normalization,
@@ -273,7 +275,7 @@ impl BatchMaker {
         normalization.validate(source.channels())?;
         if source.is_empty() || source.len() > u32::MAX as usize / 2 {
             let problem = format!("must hold 1 to 2³¹ pictures, got {}", source.len());
-            return Err(Error::config("data", problem));
+            return Err(Error::config(Setting::Data, problem));
         }
         Ok(Self {
             source,
@@ -314,7 +316,7 @@ impl BatchMaker {
             let unlabelled = |&&id: &&u32| self.source.label(id as usize).is_none();
             let id = batch.sample_ids.iter().find(unlabelled).copied().unwrap_or_default();
             let problem = format!("{} has no class", self.source.name(id as usize));
-            return Err(Error::config("data", problem));
+            return Err(Error::config(Setting::Data, problem));
         };
         batch.targets = soft_targets(labels, options.classes, options.smoothing);
         let [height, width] = self.options.image_size;
@@ -353,7 +355,7 @@ impl BatchMaker {
         let mut first_problem = None;
         for step in 0..len {
             if self.stop.load(Ordering::Relaxed) {
-                return Err(Error::config("data", "the loader is being closed"));
+                return Err(Error::config(Setting::Data, "the loader is being closed"));
             }
             let index = (draw % len + step) % len;
             if let Some(problem) = self.known_bad(index) {
@@ -375,7 +377,7 @@ impl BatchMaker {
         let (index, problem) = first_problem.unwrap_or_default();
         let name = self.source.name(index as usize);
         let problem = format!("none of {len} pictures can be read; the first, {name}: {problem}");
-        Err(Error::config("data", problem))
+        Err(Error::config(Setting::Data, problem))
     }
 
     /// Takes a used batch's images back, so that their memory serves again.

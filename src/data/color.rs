@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::pixels::{Pixels, luma};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// Random changes of colour, each by a uniformly drawn factor, in a random order.
 ///
@@ -34,15 +35,16 @@ impl ColorJitter {
     /// [`Error::Config`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         let fields = [
-            ("jitter brightness", self.brightness, f32::MAX),
-            ("jitter contrast", self.contrast, f32::MAX),
-            ("jitter saturation", self.saturation, f32::MAX),
-            ("jitter hue", self.hue, 0.5),
+            ("brightness", self.brightness, f32::MAX),
+            ("contrast", self.contrast, f32::MAX),
+            ("saturation", self.saturation, f32::MAX),
+            ("hue", self.hue, 0.5),
         ];
         for (name, value, most) in fields {
             if !(0.0..=most).contains(&value) {
                 let limit = if most < 1.0 { "between 0 and 0.5" } else { "at least 0" };
-                return Err(Error::config(name, format!("must be {limit}, got {value}")));
+                let problem = format!("its {name} must be {limit}, got {value}");
+                return Err(Error::config(Setting::Jitter, problem));
             }
         }
         Ok(())

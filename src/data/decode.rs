@@ -8,6 +8,7 @@ use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Pixel}
 
 use super::pixels::Pixels;
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// Endings of the files that count as pictures, in lower case.
 pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
@@ -48,7 +49,7 @@ pub fn has_picture_extension(path: &Path) -> bool {
 /// damaged, or larger than the limit; [`Error::Config`] for channels other than 1, 3 and 4.
 pub fn decode_file(path: &Path, options: &DecodeOptions) -> Result<Pixels> {
     if ![1, 3, 4].contains(&options.channels) {
-        return Err(Error::config("channels", files_have_channels(options.channels)));
+        return Err(Error::config(Setting::Channels, files_have_channels(options.channels)));
     }
     // A decoder that panics on a damaged file must not take a training run with it.
     let decoded = catch_unwind(AssertUnwindSafe(|| decode_image(path, options)));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::rectangle::Rectangle;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// Replaces, in some images, one rectangle by standard normal noise: timm's `RandomErasing` in
 /// its mode `pixel`.
@@ -33,18 +34,16 @@ impl RandomErasing {
     /// # Errors
     /// [`Error::Config`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |field: &str, problem: String| Err(Error::config(field, problem));
+        let refuse = |problem: String| Err(Error::config(Setting::Erasing, problem));
         let Self { probability, area: [small, large], ratio: [tall, wide] } = *self;
         if !(0.0..=1.0).contains(&probability) {
-            let problem = format!("must be between 0 and 1, got {probability}");
-            return refuse("erasing probability", problem);
+            return refuse(format!("its probability must be between 0 and 1, got {probability}"));
         }
         if !(small > 0.0 && small <= large && large <= 1.0) {
-            let problem = format!("must be 0 < from ≤ to ≤ 1, got {small} to {large}");
-            return refuse("erasing area", problem);
+            return refuse(format!("its area must be 0 < from ≤ to ≤ 1, got {small} to {large}"));
         }
         if !(tall > 0.0 && tall <= wide && wide.is_finite()) {
-            return refuse("erasing ratio", format!("must be 0 < from ≤ to, got {tall} to {wide}"));
+            return refuse(format!("its ratio must be 0 < from ≤ to, got {tall} to {wide}"));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// Names the draws of the first centres.
 const STREAM: u32 = 0xC0DE;
@@ -73,7 +74,10 @@ impl Codebook {
             return Err(wrong_clusters(clusters, count));
         }
         if !rows.iter().all(|x| x.is_finite()) {
-            return Err(Error::config("data", "clusters need finite values, got NaN or infinity"));
+            return Err(Error::config(
+                Setting::Data,
+                "clusters need finite values, got NaN or infinity",
+            ));
         }
         let mut rng = Rng::new(seed, [STREAM, 0, 0]);
         let mut book = Self { dim, centres: Vec::with_capacity(clusters * dim) };
@@ -179,7 +183,7 @@ fn wrong_clusters(clusters: usize, different: usize) -> Error {
         "must be at least 1 and at most the number of different patches; there are no more than \
          {different}, got {clusters}; ask for fewer or give more pictures"
     );
-    Error::config("--target-vocabulary", problem)
+    Error::config(Setting::TargetVocabulary, problem)
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -321,7 +325,7 @@ mod tests {
         let problem =
             |clusters, rows: &[f32]| Codebook::fit(rows, 2, clusters, 0).unwrap_err().to_string();
         assert!(problem(4, &rows).contains("no more than 3, got 4"));
-        assert!(problem(6, &rows).starts_with("--target-vocabulary: "));
+        assert!(problem(6, &rows).starts_with("target.vocabulary: "));
         assert!(problem(0, &rows).contains("at least 1"));
         assert!(problem(1, &[]).contains("got 1"));
         assert!(problem(1, &[0.0, f32::INFINITY]).contains("finite"));

@@ -11,6 +11,7 @@ use super::batch::{Batch, BatchMaker, Cursor, LoaderOptions, Sequence, Skipped};
 use super::normalize::Normalization;
 use super::source::ImageSource;
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// Makes batches in the background and hands them out in order, epoch after epoch without end.
 ///
@@ -35,7 +36,7 @@ impl Loader {
     /// A loader over `source` that starts with the batch at `start`.
     ///
     /// # Errors
-    /// [`Error::Config`] if an option, the normalisation or the cursor does not fit the data.
+    /// [`Error::Config`] or [`Error::Argument`] if an option, the normalisation or the cursor does not fit the data.
     pub fn new(
         source: Arc<dyn ImageSource>,
         normalization: Normalization,
@@ -51,7 +52,10 @@ impl Loader {
             .panic_handler(|_| {})
             .build();
         let pool = workers.map_err(|problem| {
-            Error::config("threads", format!("{} cannot be started: {problem}", options.threads))
+            Error::config(
+                Setting::Threads,
+                format!("{} cannot be started: {problem}", options.threads),
+            )
         })?;
         let sequence = maker.sequence();
         let batches = sequence.batches_per_epoch();
@@ -61,7 +65,7 @@ impl Loader {
                  since the cursor was saved",
                 start.batch
             );
-            return Err(Error::config("data cursor", problem));
+            return Err(Error::argument("data cursor", problem));
         }
         let order = Arc::new(sequence.order(start.epoch));
         let mut loader = Self {
@@ -92,7 +96,7 @@ impl Loader {
         };
         self.waited += since.elapsed();
         self.top_up();
-        received.unwrap_or_else(|| Err(Error::config("data", "a loader thread failed")))
+        received.unwrap_or_else(|| Err(Error::config(Setting::Data, "a loader thread failed")))
     }
 
     /// The place of the batch that [`Loader::next_batch`] gives next: save it with a checkpoint.

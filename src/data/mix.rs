@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::rectangle::Rectangle;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// Mixes each image of a batch with its partner, all by one draw: timm's `Mixup` in its mode
 /// `batch`.
@@ -37,18 +38,18 @@ impl Mix {
     /// Checks every number.
     ///
     /// # Errors
-    /// [`Error::Config`] names the field, the value and what would be accepted.
+    /// [`Error::Config`] or [`Error::Argument`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
-        for (name, value) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
+        for (setting, value) in [(Setting::Mixup, self.mixup), (Setting::Cutmix, self.cutmix)] {
             if !(0.0..=f32::MAX).contains(&value) {
-                return Err(Error::config(name, format!("must be at least 0, got {value}")));
+                return Err(Error::config(setting, format!("must be at least 0, got {value}")));
             }
         }
         let shares = [("mix probability", self.probability), ("mix switch", self.switch)];
         for (name, value) in shares {
             if !(0.0..=1.0).contains(&value) {
                 let problem = format!("must be between 0 and 1, got {value}");
-                return Err(Error::config(name, problem));
+                return Err(Error::argument(name, problem));
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::source::ImageSource;
 use super::transform::Augment;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// Mean and standard deviation of each channel, for values in 0..1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,13 +48,13 @@ impl Normalization {
                 "{means} means and {stds} standard deviations for {channels} channels; give one \
                  of each per channel, or have them measured from the data"
             );
-            return Err(Error::config("mean/std", problem));
+            return Err(Error::config(Setting::Mean, problem));
         }
         if let Some(bad) = self.mean.iter().find(|mean| !mean.is_finite()) {
-            return Err(Error::config("mean", format!("must be finite, got {bad}")));
+            return Err(Error::config(Setting::Mean, format!("must be finite, got {bad}")));
         }
         if let Some(bad) = self.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
-            return Err(Error::config("std", format!("must be above 0, got {bad}")));
+            return Err(Error::config(Setting::Std, format!("must be above 0, got {bad}")));
         }
         Ok(())
     }
@@ -83,7 +84,7 @@ impl Normalization {
         }
         match problem {
             Some(error) if total.pixels == 0 => Err(error),
-            _ if total.pixels == 0 => Err(Error::config("data", "no picture to measure")),
+            _ if total.pixels == 0 => Err(Error::config(Setting::Data, "no picture to measure")),
             _ => Ok(total.normalization()),
         }
     }
@@ -115,7 +116,7 @@ impl Normalization {
     /// random, as normalised CHW values.
     ///
     /// # Errors
-    /// [`Error::Config`] for a picture too thin to be resized.
+    /// [`Error::Argument`] for a picture too thin to be resized.
     ///
     /// # Panics
     /// If the number of channels does not fit the picture.

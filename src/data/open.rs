@@ -11,6 +11,7 @@ use super::source::ImageSource;
 use super::source_options::SourceOptions;
 use super::synthetic::Synthetic;
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// Opens `spec`, whatever it is:
 ///
@@ -41,7 +42,7 @@ fn synthetic_count(spec: &str, options: &SourceOptions) -> Result<Option<usize>>
         Ok(count) => Ok(Some(count)),
         Err(_) => {
             let problem = format!("`{spec}`: expected a number after `synthetic:`, got `{count}`");
-            Err(Error::config("data", problem))
+            Err(Error::config(Setting::Data, problem))
         }
     }
 }
@@ -50,7 +51,7 @@ fn synthetic_count(spec: &str, options: &SourceOptions) -> Result<Option<usize>>
 pub(super) fn open_path(path: &Path, options: &SourceOptions) -> Result<Arc<dyn ImageSource>> {
     if ![1, 3, 4].contains(&options.channels) {
         let problem = super::decode::files_have_channels(options.channels);
-        return Err(Error::config("channels", problem));
+        return Err(Error::config(Setting::Channels, problem));
     }
     let kind = std::fs::metadata(path).map_err(|source| not_there(path, source))?;
     if kind.is_file() {

@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, SymmetricEigen};
 
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// Rows that enter the covariance together: bounds the f64 copies.
 const BLOCK: usize = 1024;
@@ -38,14 +39,14 @@ impl Pca {
                 "must be at least 1 and, for {count} patches of {dim} values, at most {most}, \
                  got {components}"
             );
-            return Err(Error::config("--target-components", problem));
+            return Err(Error::config(Setting::TargetComponents, problem));
         }
         let mean = mean(rows, dim);
         let covariance = covariance(rows, &mean);
         let total = covariance.trace();
         if !total.is_finite() {
             let problem = "principal components need finite values, got NaN or infinity";
-            return Err(Error::config("data", problem));
+            return Err(Error::config(Setting::Data, problem));
         }
         let SymmetricEigen { eigenvectors, eigenvalues } = SymmetricEigen::new(covariance);
         let mut order: Vec<usize> = (0..dim).collect();
@@ -213,7 +214,7 @@ mod tests {
         let problem = |components, dim, rows: &[f32]| {
             Pca::fit(rows, dim, components).unwrap_err().to_string()
         };
-        assert!(problem(0, 2, &rows).starts_with("--target-components"));
+        assert!(problem(0, 2, &rows).starts_with("target.components"));
         assert!(problem(3, 2, &rows).contains("at most 2, got 3"));
         assert!(problem(3, 3, &rows).contains("at most 2, got 3"));
         assert!(problem(1, 2, &[]).contains("0 patches"));

@@ -6,6 +6,7 @@ use super::change::Change;
 use super::pixels::Pixels;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// A few changes of colour or geometry out of timm's fifteen, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,15 +37,15 @@ impl RandAugment {
     /// [`Error::Config`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         let fields = [
-            ("RandAugment magnitude", self.magnitude, MOST),
-            ("RandAugment deviation", self.deviation, MOST),
-            ("RandAugment ops", self.ops as f32, Change::ALL.len() as f32),
-            ("RandAugment probability", self.probability, 1.0),
+            ("magnitude", self.magnitude, MOST),
+            ("deviation", self.deviation, MOST),
+            ("number of ops", self.ops as f32, Change::ALL.len() as f32),
+            ("probability", self.probability, 1.0),
         ];
         for (name, value, most) in fields {
             if !(0.0..=most).contains(&value) {
-                let problem = format!("must be between 0 and {most}, got {value}");
-                return Err(Error::config(name, problem));
+                let problem = format!("its {name} must be between 0 and {most}, got {value}");
+                return Err(Error::config(Setting::RandAugment, problem));
             }
         }
         Ok(())

@@ -113,14 +113,14 @@ impl Subset {
     /// The pictures `indices` of `source`, in that order.
     ///
     /// # Errors
-    /// [`Error::Config`] if there are none or an index is out of range.
+    /// [`Error::Argument`] if there are none or an index is out of range.
     pub fn new(source: Arc<dyn ImageSource>, indices: Vec<u32>) -> Result<Self> {
         let len = source.len();
         match indices.iter().find(|&&index| index as usize >= len) {
             Some(index) => {
-                Err(Error::config("subset", format!("picture {index} of {len} does not exist")))
+                Err(Error::argument("subset", format!("picture {index} of {len} does not exist")))
             }
-            None if indices.is_empty() => Err(Error::config("subset", "has no pictures")),
+            None if indices.is_empty() => Err(Error::argument("subset", "has no pictures")),
             None => Ok(Self { source, indices }),
         }
     }

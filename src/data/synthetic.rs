@@ -7,6 +7,7 @@ use super::pixels::Pixels;
 use super::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// First word of the generators' streams.
 const PURPOSE: u32 = 0x5EED_0001;
@@ -27,14 +28,14 @@ impl Synthetic {
     /// [`Error::Config`] if a number is 0 or too large.
     pub fn new(len: usize, size: [usize; 2], channels: usize, seed: u64) -> Result<Self> {
         let limits = [
-            ("number of synthetic pictures", len, u32::MAX as usize),
-            ("image height", size[0], 1 << 14),
-            ("image width", size[1], 1 << 14),
-            ("channels", channels, 1 << 10),
+            (Setting::Data, len, u32::MAX as usize),
+            (Setting::ImageSize, size[0], 1 << 14),
+            (Setting::ImageSize, size[1], 1 << 14),
+            (Setting::Channels, channels, 1 << 10),
         ];
-        for (name, value, most) in limits {
+        for (setting, value, most) in limits {
             if !(1..=most).contains(&value) {
-                return Err(Error::config(name, format!("must be 1 to {most}, got {value}")));
+                return Err(Error::config(setting, format!("must be 1 to {most}, got {value}")));
             }
         }
         let class_names = Kind::ALL.map(|kind| kind.name().to_owned()).to_vec();

@@ -10,6 +10,7 @@ use super::rectangle::Rectangle;
 use super::resize::{resize, resize_part, shorter_side_to};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::setting::Setting;
 
 /// Which part of a picture becomes the sample.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -88,22 +89,22 @@ impl Augment {
     /// # Errors
     /// [`Error::Config`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |field: &str, problem: String| Err(Error::config(field, problem));
+        let refuse = |problem: String| Err(Error::config(Setting::Crop, problem));
         match self.crop {
             Crop::RandomResized { scale: [low, high], .. }
                 if !(low > 0.0 && low <= high && high <= 1.0) =>
             {
-                let problem = format!("must be 0 < from ≤ to ≤ 1, got {low} to {high}");
-                return refuse("crop scale", problem);
+                return refuse(format!("its scale must be 0 < from ≤ to ≤ 1, got {low} to {high}"));
             }
             Crop::RandomResized { ratio: [low, high], .. }
                 if !(low > 0.0 && low <= high && high.is_finite()) =>
             {
-                return refuse("crop ratio", format!("must be 0 < from ≤ to, got {low} to {high}"));
+                return refuse(format!("its ratio must be 0 < from ≤ to, got {low} to {high}"));
             }
             Crop::Center { margin } if !(1.0..=MAX_MARGIN).contains(&margin) => {
-                let problem = format!("must be between 1 and {MAX_MARGIN}, got {margin}");
-                return refuse("crop margin", problem);
+                return refuse(format!(
+                    "its margin must be between 1 and {MAX_MARGIN}, got {margin}"
+                ));
             }
             _ => {}
         }
@@ -115,7 +116,7 @@ impl Augment {
     /// Makes `picture` into one of `[height, width]` pixels; what follows normalisation is left out.
     ///
     /// # Errors
-    /// [`Error::Config`] if the picture is so long and thin that covering the target would need
+    /// [`Error::Argument`] if the picture is so long and thin that covering the target would need
     /// more than [`MAX_RESIZED`] pixels.
     pub fn apply(&self, picture: &Pixels, size: [usize; 2], rng: &mut Rng) -> Result<Pixels> {
         let [height, width] = size;
@@ -189,7 +190,7 @@ fn cover(picture: &Pixels, [height, width]: [usize; 2]) -> Result<[usize; 2]> {
              over the limit of {MAX_RESIZED} pixels: crop the picture first",
             picture.width, picture.height,
         );
-        return Err(Error::config("picture", problem));
+        return Err(Error::argument("picture", problem));
     }
     Ok([to_width, to_height])
 }

@@ -36,6 +36,8 @@ use crate::error::{Error, Result};
 use crate::kernels::{
     CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, Products, SMALLEST_SUBGROUP,
 };
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 
 /// How to open a device.
 #[derive(Debug, Clone, Default)]
@@ -91,16 +93,22 @@ impl Fault {
         match self {
             Self::Validation(problem) => Error::Device { problem },
             Self::OutOfMemory => Error::OutOfMemory {
-                problem:
-                    "try --recompute in training, a smaller --batch-size (with --grad-accum the \
-                     effective batch stays), or close other programs that use the GPU"
-                        .to_owned(),
+                problem: "none is left on the GPU; other programs that use it may hold some"
+                    .to_owned(),
+                remedies: vec![
+                    Remedy::on(Setting::Recompute).giving("in training"),
+                    smaller_batches(),
+                ],
             },
             Self::Lost(message) => Error::DeviceLost {
                 problem: format!("{message}; go on from the last checkpoint on a new device"),
             },
         }
     }
+}
+
+fn smaller_batches() -> Remedy {
+    Remedy::smaller(Setting::BatchSize).with_more_batches()
 }
 
 /// Memory on the device.
@@ -244,7 +252,7 @@ impl Gpu {
             "f16 needs `shader-f16`, which {} does not offer; take f32, or an adapter that offers it",
             self.inner.summary.name
         );
-        Err(Error::config("--precision", problem))
+        Err(Error::config(Setting::Precision, problem))
     }
 
     /// What programs for this device are recorded for.
@@ -289,10 +297,10 @@ impl Gpu {
         let bytes = bytes.max(4).next_multiple_of(4);
         if bytes > limit {
             let problem = format!(
-                "{label} needs a buffer of {bytes} bytes, {} allows {limit}; try a smaller batch",
+                "{label} needs a buffer of {bytes} bytes, {} allows {limit}",
                 self.inner.summary.name
             );
-            return Err(Error::DoesNotFit { problem });
+            return Err(Error::DoesNotFit { problem, remedies: vec![smaller_batches()] });
         }
         let descriptor = wgpu::BufferDescriptor {
             label: Some(label),

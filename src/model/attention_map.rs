@@ -17,7 +17,7 @@ impl AttentionMap {
     /// Records and builds it for encoder block `number`, counted from 0.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no such block; [`Error::DoesNotFit`] or [`Error::Device`].
+    /// [`Error::Argument`] if there is no such block; [`Error::DoesNotFit`] or [`Error::Device`].
     pub fn new(
         device: &Device,
         config: &ModelConfig,
@@ -27,7 +27,7 @@ impl AttentionMap {
         let depth = config.encoder.depth;
         if number >= depth {
             let problem = format!("block {number} of {depth}; the last one is {}", depth - 1);
-            return Err(Error::config("block", problem));
+            return Err(Error::argument("block", problem));
         }
         let mut rec = Recorder::new(device.target(), false);
         store.layout().declare(&mut rec, false);
@@ -44,7 +44,7 @@ impl AttentionMap {
     /// network's own attention never holds these weights.
     ///
     /// # Errors
-    /// [`Error::Config`] if `image` is not one image, [`Error::Device`] if the device failed.
+    /// [`Error::Argument`] if `image` is not one image, [`Error::Device`] if the device failed.
     pub async fn run(&self, image: &[f32]) -> Result<Vec<f32>> {
         check_images(&self.program, &self.config, image)?;
         self.program.write("images", image);

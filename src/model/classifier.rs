@@ -2,6 +2,7 @@
 
 use crate::config::{ModelConfig, Variant};
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// How tokens become one feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -106,24 +107,24 @@ impl ClassifierConfig {
     /// Checks what the model does not check.
     ///
     /// # Errors
-    /// [`Error::Config`] names the option, its value and what would be accepted.
+    /// [`Error::Config`] names the setting, its value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
         let depth = self.model.encoder.depth;
         if self.classes < 2 {
             let problem = format!("{} classes; at least 2 can be told apart", self.classes);
-            return Err(Error::config("--data", problem));
+            return Err(Error::config(Setting::Data, problem));
         }
         if !(0.0..1.0).contains(&self.drop_path) {
             let problem = format!("must be in [0, 1), got {}", self.drop_path);
-            return Err(Error::config("--drop-path", problem));
+            return Err(Error::config(Setting::DropPath, problem));
         }
         if let Trainable::Blocks(count) = self.trainable
             && !(1..=depth).contains(&count)
         {
             let problem =
                 format!("the encoder has {depth} blocks, got {count}; or half, all, none");
-            return Err(Error::config("--trainable-blocks", problem));
+            return Err(Error::config(Setting::Trainable, problem));
         }
         if self.pool == Pool::Cls && self.cls_tokens() == 0 {
             return Err(no_cls_token());
@@ -154,7 +155,7 @@ impl ClassifierConfig {
 
 /// The error of pooling what a model does not have.
 pub(super) fn no_cls_token() -> Error {
-    Error::config("pool", "this model has no cls token; take the mean")
+    Error::config(Setting::Pool, "this model has no cls token; take the mean")
 }
 
 #[cfg(test)]
@@ -208,7 +209,7 @@ mod tests {
             changed.validate().unwrap_err().to_string()
         };
         assert!(refused(|c| c.trainable = Trainable::Blocks(7)).contains("has 6 blocks"));
-        assert!(refused(|c| c.drop_path = 1.0).contains("--drop-path"));
+        assert!(refused(|c| c.drop_path = 1.0).contains("drop_path"));
         assert!(refused(|c| c.classes = 1).contains("1 classes"));
         assert!(
             refused(|c| (c.model.variant, c.head) = (Variant::Plain, Head::Probe)).contains("cls")

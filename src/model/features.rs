@@ -47,7 +47,7 @@ impl Embedder {
     /// The features `[B, D]` of `images`, `C·H·W` normalised pixels each.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is another number of pixels, [`Error::Device`] if the device failed.
+    /// [`Error::Argument`] if it is another number of pixels, [`Error::Device`] if the device failed.
     pub async fn run(&self, images: &[f32]) -> Result<Vec<f32>> {
         check_images(&self.program, &self.config, images)?;
         self.program.write("images", images);
@@ -84,5 +84,5 @@ pub(super) fn check_images(program: &Program, config: &ModelConfig, images: &[f3
     }
     let count = expected / config.image_len() as u64;
     let problem = format!("{} values; {count} images have {expected}", images.len());
-    Err(Error::config("images", problem))
+    Err(Error::argument("images", problem))
 }

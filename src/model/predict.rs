@@ -55,7 +55,7 @@ impl Predictor {
     /// The logits, `classes` for each of `inputs`: `C·H·W` normalised pixels each, or `D` values.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is no number of whole inputs, or there are more than the program takes;
+    /// [`Error::Argument`] if it is no number of whole inputs, or there are more than the program takes;
     /// [`Error::Device`] if the device failed.
     pub async fn run(&self, inputs: &[f32]) -> Result<Vec<f32>> {
         let count = inputs.len() / self.input_len;
@@ -66,7 +66,7 @@ impl Predictor {
                 self.batch,
                 self.input_len
             );
-            return Err(Error::config(self.input.label(), problem));
+            return Err(Error::argument(self.input.label(), problem));
         }
         self.program.write(self.input.label(), inputs);
         self.program.submit();

@@ -35,7 +35,7 @@ impl Reconstructor {
     /// Records and builds it for up to `batch` images on the parameters of `store`.
     ///
     /// # Errors
-    /// [`Error::Config`] if the model predicts given tokens, not pixels; [`Error::DoesNotFit`] or
+    /// [`Error::Argument`] if the model predicts given tokens, not pixels; [`Error::DoesNotFit`] or
     /// [`Error::Device`].
     pub fn new(
         device: &Device,
@@ -52,7 +52,7 @@ impl Reconstructor {
     /// Declares the kernels of one for a single image, so that they can be compiled before it is built.
     ///
     /// # Errors
-    /// [`Error::Config`] if the model predicts given tokens, not pixels.
+    /// [`Error::Argument`] if the model predicts given tokens, not pixels.
     pub fn declare(
         device: &Device,
         config: &ModelConfig,
@@ -68,7 +68,7 @@ impl Reconstructor {
     /// others are not used.
     ///
     /// # Errors
-    /// [`Error::Config`] if a slice's length does not fit, [`Error::Device`] if the device failed.
+    /// [`Error::Argument`] if a slice's length does not fit, [`Error::Device`] if the device failed.
     pub async fn run(
         &self,
         images: &[f32],
@@ -112,7 +112,7 @@ impl Reconstructor {
                 self.batch,
                 self.config.image_len()
             );
-            return Err(Error::config("images", problem));
+            return Err(Error::argument("images", problem));
         }
         Ok(count)
     }
@@ -164,8 +164,8 @@ fn record(
     masks: MaskSource,
 ) -> Result<Recorder> {
     if let PatchTarget::Tokens { .. } = config.target {
-        let problem = "this model predicts tokens of another model, which have no pixels to show";
-        return Err(Error::config("target", problem));
+        let problem = "it predicts tokens of another model, which have no pixels to show";
+        return Err(Error::argument("model", problem));
     }
     let mut rec = Recorder::new(device.target(), false);
     store.layout().declare(&mut rec, false);
@@ -182,13 +182,13 @@ fn record(
 /// makes the network hide exactly those.
 ///
 /// # Errors
-/// [`Error::Config`] if the mask has not one entry per patch, or hides all of them.
+/// [`Error::Argument`] if the mask has not one entry per patch, or hides all of them.
 pub fn with_mask(config: &ModelConfig, mask: &[bool]) -> Result<(ModelConfig, Vec<f32>)> {
     fits("mask", mask.len(), config.num_patches())?;
     let hidden = mask.iter().filter(|&&hidden| hidden).count();
     if hidden == mask.len() {
         let problem = format!("hides all {hidden} patches; at least one must stay visible");
-        return Err(Error::config("mask", problem));
+        return Err(Error::argument("mask", problem));
     }
     // Half a patch off, so that the truncation of either variant's reference code ends at `hidden`.
     let smallest = config.variant.masks_smallest();
@@ -202,7 +202,7 @@ fn fits(what: &str, found: usize, expected: usize) -> Result<()> {
     if found == expected {
         return Ok(());
     }
-    Err(Error::config(what, format!("{found} values; {expected} are expected")))
+    Err(Error::argument(what, format!("{found} values; {expected} are expected")))
 }
 
 #[cfg(test)]

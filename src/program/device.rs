@@ -14,6 +14,8 @@ use crate::gpu::{self, Gpu};
 #[cfg(feature = "gpu")]
 use crate::kernels::Products;
 use crate::kernels::{KernelTarget, Precision};
+#[cfg(feature = "cpu")]
+use crate::setting::Setting;
 
 /// An open device. Cheap to clone; the clones share it.
 #[derive(Clone)]
@@ -177,7 +179,7 @@ impl Device {
             #[cfg(feature = "cpu")]
             Self::Cpu(_) if precision == Precision::F16 && !cfg!(feature = "native") => {
                 // It would only be slower.
-                Err(Error::config("precision", "f16 needs a GPU here; take f32"))
+                Err(Error::config(Setting::Precision, "f16 needs a GPU here; take f32"))
             }
             #[cfg(feature = "cpu")]
             Self::Cpu(_) => Ok(()),
@@ -216,9 +218,8 @@ impl Device {
             Self::Cpu(cpu) => match cpu.buffer(bytes) {
                 Some(buffer) => Ok(Buffer::Cpu(Arc::new(buffer))),
                 None => Err(Error::OutOfMemory {
-                    problem: format!(
-                        "{label} takes {bytes} bytes, which the system does not give"
-                    ),
+                    problem: format!("{label} takes {bytes} bytes, which the system does not give"),
+                    remedies: Vec::new(),
                 }),
             },
         }

@@ -5,6 +5,8 @@ use std::cmp::Reverse;
 use super::recorder::{Place, Recorder};
 use crate::error::{Error, Result};
 use crate::kernels::BINDING_ALIGNMENT;
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 use crate::tensor::by_name;
 
 /// Memory and work of a recorded program.
@@ -121,10 +123,10 @@ fn assign_slots(lives: &[Option<Life>]) -> (Vec<u64>, Vec<Option<usize>>) {
 
 fn too_large(label: &str, shape: &[usize], bytes: u64, limit: u64) -> Error {
     let fitting = shape.first().map_or(0, |&n| n as u64 * limit / bytes);
-    let advice = if shape.len() > 1 && fitting > 0 {
-        format!("; a batch of {fitting} would fit (--grad-accum keeps the effective batch)")
+    let (advice, remedies) = if shape.len() > 1 && fitting > 0 {
+        ("", vec![Remedy::set(Setting::BatchSize, fitting).with_more_batches()])
     } else {
-        "; make the model or its images smaller".to_owned()
+        ("; make the model or its images smaller", Vec::new())
     };
     let mib = |n: u64| n as f64 / (1u64 << 20) as f64;
     Error::DoesNotFit {
@@ -133,6 +135,7 @@ fn too_large(label: &str, shape: &[usize], bytes: u64, limit: u64) -> Error {
             mib(bytes),
             mib(limit)
         ),
+        remedies,
     }
 }
 
@@ -201,6 +204,6 @@ mod tests {
         let y = rec.transient("y", [4]);
         launch_add(&mut rec, 4, x, y);
         let error = Plan::new(&rec, 128 << 20).unwrap_err().to_string();
-        assert!(error.contains("a batch of 32 would fit"), "{error}");
+        assert!(error.contains("try batch_size 32 and a larger grad_accum"), "{error}");
     }
 }

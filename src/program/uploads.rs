@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use super::device::Device;
 use super::transfer::Staging;
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// What a thread prepares and stages in order, ahead of the thread that submits it. The ring of staging buffers
 /// bounds how far ahead. Dropping it stops the thread after what it is at.
@@ -39,7 +40,7 @@ impl<T: Send + 'static> Uploads<T> {
         };
         let producer = thread::Builder::new().name("upload".to_owned()).spawn(run);
         let producer = producer.map_err(|problem| {
-            Error::config("threads", format!("none can be started: {problem}"))
+            Error::config(Setting::Threads, format!("none can be started: {problem}"))
         })?;
         Ok(Self { ready: Some(ready), producer: Some(producer) })
     }
@@ -50,7 +51,7 @@ impl<T: Send + 'static> Uploads<T> {
     /// What ended the thread, once.
     pub fn take(&mut self) -> Result<T> {
         let received = self.ready.as_ref().and_then(|ready| ready.recv().ok());
-        received.unwrap_or_else(|| Err(Error::config("data", "the upload thread has ended")))
+        received.unwrap_or_else(|| Err(Error::config(Setting::Data, "the upload thread has ended")))
     }
 }
 

@@ -111,10 +111,10 @@ impl Confusion {
     /// fit, every second, third, … is named.
     ///
     /// # Errors
-    /// [`Error::Config`] when there are no pictures.
+    /// [`Error::Argument`] when there are no pictures.
     pub fn picture(&self) -> Result<Picture> {
         let accuracy = self.accuracy().ok_or_else(|| {
-            Error::config("confusion matrix", "there are no pictures in it; classify some first")
+            Error::argument("confusion matrix", "there are no pictures in it; classify some first")
         })?;
         let heading = format!(
             "accuracy {:.1} % ({} of {} pictures)",
@@ -122,7 +122,7 @@ impl Confusion {
             self.found(),
             self.counts.iter().sum::<u64>(),
         );
-        let problem = |e| Error::config("confusion matrix", format!("cannot be drawn: {e}"));
+        let problem = |e| Error::argument("confusion matrix", format!("cannot be drawn: {e}"));
         let layout = Layout::new(self, &heading).map_err(|e| problem(e.to_string()))?;
         let (width, height) = layout.size;
         let mut rgb = vec![255; 3 * width as usize * height as usize];

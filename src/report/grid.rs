@@ -34,14 +34,14 @@ impl Tile {
     /// channels show the first as grey; of four and more, the first three as red, green and blue.
     ///
     /// # Errors
-    /// [`Error::Config`] when the number of values does not fit the geometry.
+    /// [`Error::Argument`] when the number of values does not fit the geometry.
     pub fn new(geometry: &Geometry, image: &[f32]) -> Result<Self> {
         let [height, width] = geometry.image_size();
         let (channels, area) = (geometry.channels, height * width);
         if image.len() != channels * area {
             let values = image.len();
             let problem = format!("{values} values for {channels} channels of {height}×{width}");
-            return Err(Error::config("image", problem));
+            return Err(Error::argument("image", problem));
         }
         let byte =
             |channel: usize, pixel: usize| (image[channel * area + pixel] * 255.0).round() as u8;
@@ -59,7 +59,7 @@ impl Tile {
 /// The tiles of one picture: original, masked, filled harmonically, and what models made of it.
 ///
 /// # Errors
-/// [`Error::Config`] when a reconstruction is of another size than the picture.
+/// [`Error::Argument`] when a reconstruction is of another size than the picture.
 pub fn reconstruction_row(
     picture: &MaskedPicture<'_>,
     reconstructions: &[Vec<f32>],
@@ -74,10 +74,11 @@ pub fn reconstruction_row(
 /// `captions` is empty).
 ///
 /// # Errors
-/// [`Error::Config`] when there is nothing to draw, or tiles differ in size or number.
+/// [`Error::Argument`] when there is nothing to draw, or tiles differ in size or number.
 pub fn draw(captions: &[&str], rows: &[Vec<Tile>]) -> Result<Picture> {
     let first = rows.first().and_then(|row| row.first());
-    let first = first.ok_or_else(|| Error::config("picture grid", "there is no image to draw"))?;
+    let first =
+        first.ok_or_else(|| Error::argument("picture grid", "there is no image to draw"))?;
     let (height, width, columns) = (first.height, first.width, rows[0].len());
     for (i, row) in rows.iter().enumerate() {
         if row.len() != columns || row.iter().any(|t| (t.height, t.width) != (height, width)) {
@@ -85,7 +86,7 @@ pub fn draw(captions: &[&str], rows: &[Vec<Tile>]) -> Result<Picture> {
                 "row {i} has {} tiles; every row needs {columns} of {height}×{width} pixels",
                 row.len()
             );
-            return Err(Error::config("picture grid", problem));
+            return Err(Error::argument("picture grid", problem));
         }
     }
     let scale = LEGIBLE.div_ceil(height.max(width).max(1));
@@ -109,7 +110,7 @@ pub fn draw(captions: &[&str], rows: &[Vec<Tile>]) -> Result<Picture> {
     for (j, caption) in captions.iter().take(columns).enumerate() {
         let centre = GAP + j * step_x + width * scale / 2;
         draw_caption(&mut canvas, caption, centre, width * scale).map_err(|problem| {
-            Error::config("picture grid", format!("caption {caption:?}: {problem}"))
+            Error::argument("picture grid", format!("caption {caption:?}: {problem}"))
         })?;
     }
     drop(canvas);

@@ -34,7 +34,7 @@ impl<'a> MaskedPicture<'a> {
     /// where a patch is hidden.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) when a length does not fit the geometry.
+    /// [`Error::Argument`](crate::Error::Argument) when a length does not fit the geometry.
     pub fn new(
         geometry: Geometry,
         image: &[f32],

@@ -18,12 +18,12 @@ impl Picture {
     /// A picture of `width × height` pixels over `rgb`, three bytes a pixel, row by row.
     ///
     /// # Errors
-    /// [`Error::Config`] when there are fewer bytes than that.
+    /// [`Error::Argument`] when there are fewer bytes than that.
     pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Result<Self> {
         let bytes = rgb.len();
         let image = RgbImage::from_raw(width, height, rgb).ok_or_else(|| {
             let problem = format!("{width}×{height} pixels need 3 bytes each, got {bytes} bytes");
-            Error::config("picture", problem)
+            Error::argument("picture", problem)
         })?;
         Ok(Self { image })
     }
@@ -50,6 +50,7 @@ impl Picture {
                 self.image.width(),
                 self.image.height(),
             ),
+            remedies: Vec::new(),
         })?;
         Ok(bytes.into_inner())
     }

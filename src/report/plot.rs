@@ -26,7 +26,7 @@ type Curve = Vec<(f64, f64)>;
 /// rate over optimiser steps, and the held-out accuracy below, if there is one. Rare outliers of the training loss may lie above the picture.
 ///
 /// # Errors
-/// [`Error::Config`] when the records hold no loss.
+/// [`Error::Argument`] when the records hold no loss.
 pub fn loss_curves(title: &str, records: &[Record]) -> Result<Picture> {
     let curve = |value: fn(&Record) -> Option<f64>| -> Curve {
         let point = |r: &Record| Some((r.step as f64, value(r).filter(|v| v.is_finite())?));
@@ -40,12 +40,12 @@ pub fn loss_curves(title: &str, records: &[Record]) -> Result<Picture> {
     };
     if curves.train.is_empty() && curves.held_out.is_empty() {
         let problem = "the records hold no finite loss; train for a few steps first";
-        return Err(Error::config("loss curve", problem));
+        return Err(Error::argument("loss curve", problem));
     }
     let mut rgb = vec![0; 3 * (SIZE.0 * SIZE.1) as usize];
     curves
         .draw(title, &mut rgb)
-        .map_err(|e| Error::config("loss curve", format!("cannot be drawn: {e}")))?;
+        .map_err(|e| Error::argument("loss curve", format!("cannot be drawn: {e}")))?;
     Picture::new(SIZE.0, SIZE.1, rgb)
 }
 

@@ -120,7 +120,7 @@ impl Study {
     /// it, else as rows of dots.
     ///
     /// # Errors
-    /// [`Error::Config`] when a value is no share, a place not finite, or a place on a logarithmic
+    /// [`Error::Argument`] when a value is no share, a place not finite, or a place on a logarithmic
     /// axis not positive.
     pub fn to_html(&self) -> Result<String> {
         self.check()?;
@@ -142,7 +142,7 @@ impl Study {
     /// label and place (empty if it has none), the seed, the measure, and the value as a share.
     ///
     /// # Errors
-    /// [`Error::Config`] when the rows cannot be written.
+    /// [`Error::Argument`] when the rows cannot be written.
     pub fn to_csv(&self) -> Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         self.write_rows(&mut writer)
@@ -166,7 +166,7 @@ impl Study {
     }
 
     fn problem(&self, problem: String) -> Error {
-        Error::config(format!("study {:?}", self.title), problem)
+        Error::argument(format!("study {:?}", self.title), problem)
     }
 
     fn check(&self) -> Result<()> {

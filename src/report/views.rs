@@ -45,7 +45,7 @@ impl View {
     /// distance in patches; visible patches have their own.
     ///
     /// # Errors
-    /// [`Error::Config`] when a length does not fit the geometry, or no patch is visible.
+    /// [`Error::Argument`] when a length does not fit the geometry, or no patch is visible.
     pub fn pixels(
         self,
         geometry: &Geometry,
@@ -59,7 +59,10 @@ impl View {
             return Ok(predicted.to_vec());
         }
         if self == Self::VisibleStatistics && mask.iter().all(|hidden| *hidden) {
-            return Err(Error::config("mask", "hides every patch; statistics need a visible one"));
+            return Err(Error::argument(
+                "mask",
+                "hides every patch; statistics need a visible one",
+            ));
         }
         let dim = geometry.patch_dim();
         let own = |i: usize| statistics(&patches[i * dim..][..dim]);

@@ -14,6 +14,8 @@ use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
 use crate::ops::optimizer::{AdamW, Optimizer};
 use crate::program::{Plan, Recorder};
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 
 /// What a device offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,30 +189,35 @@ pub fn fitting_estimate(
     let reason = match Estimate::new(config, request, limits) {
         Ok(estimate) if estimate.fits(limits) => return Ok(estimate),
         Ok(estimate) => shortage(&estimate, limits),
-        Err(Error::DoesNotFit { problem }) => problem,
+        Err(Error::DoesNotFit { problem, .. }) => problem,
         Err(other) => return Err(other),
     };
     let largest = largest_batch(config, request, limits);
     let effective = request.batch_size * request.grad_accum;
-    let advice = match largest {
-        Some(largest) => format!(
-            "the largest batch that fits is {largest}: --batch-size {largest} --grad-accum {} \
-             keeps an effective batch of about {effective}",
-            effective.div_ceil(largest),
-        ),
-        None => "not even one image fits; try a smaller --preset, --image-size or --decoder-dim, \
-                 a larger --patch-size, or a higher --mask-ratio"
-            .to_owned(),
+    let (what_fits, mut remedies) = match largest {
+        Some(largest) => {
+            let smaller = Remedy::set(Setting::BatchSize, largest)
+                .and(Remedy::set(Setting::GradAccum, effective.div_ceil(largest)))
+                .giving(format!("an effective batch of about {effective}"));
+            (format!("the largest batch that fits is {largest}"), vec![smaller])
+        }
+        None => {
+            let smaller = vec![
+                Remedy::smaller(Setting::Preset),
+                Remedy::smaller(Setting::ImageSize),
+                Remedy::smaller(Setting::DecoderDim),
+                Remedy::larger(Setting::PatchSize),
+                Remedy::larger(Setting::MaskRatio),
+            ];
+            ("not even one image fits".to_owned(), smaller)
+        }
     };
     let recomputing = largest_batch(config, Request { recompute: true, ..request }, limits);
-    let hint = match recomputing {
-        Some(batch) if batch == request.batch_size => "; with --recompute it fits".to_owned(),
-        Some(batch) if recomputing > largest => {
-            format!("; with --recompute the largest is {batch}")
-        }
-        _ => String::new(),
-    };
-    Err(Error::DoesNotFit { problem: format!("{reason}; {advice}{hint}") })
+    if let Some(batch) = recomputing.filter(|_| recomputing > largest) {
+        let fits = format!("a batch of {batch} fits");
+        remedies.push(Remedy::on(Setting::Recompute).giving(fits));
+    }
+    Err(Error::DoesNotFit { problem: format!("{reason}; {what_fits}"), remedies })
 }
 
 /// The largest batch, up to the requested one, whose step fits; `None` if no batch does.
@@ -273,7 +280,7 @@ fn indexable(config: &ModelConfig, batch: usize) -> Result<()> {
         "with a batch of {batch}, a tensor has {values} values; kernels can index {}",
         u32::MAX
     );
-    Err(Error::DoesNotFit { problem })
+    Err(Error::DoesNotFit { problem, remedies: Vec::new() })
 }
 
 #[cfg(test)]
@@ -318,7 +325,7 @@ mod tests {
         let config = preset("vit-b");
         let error = fitting_estimate(&config, batch_of(4096), limits()).unwrap_err().to_string();
         let largest = largest_batch(&config, batch_of(4096), limits()).unwrap();
-        assert!(error.contains(&format!("--batch-size {largest}")), "{error}");
+        assert!(error.contains(&format!("batch_size {largest} and grad_accum")), "{error}");
         assert!(fitting_estimate(&config, batch_of(largest), limits()).is_ok());
         assert!(fitting_estimate(&config, batch_of(largest + 1), limits()).is_err());
         let small = Limits { memory: Some(1 << 30), ..limits() };

@@ -144,7 +144,7 @@ impl HeldOut {
     /// One of the pictures under its mask.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] if a length does not fit.
+    /// [`crate::Error::Argument`] if a length does not fit.
     pub fn masked<'a>(&'a self, image: &[f32], mask: &'a [bool]) -> Result<MaskedPicture<'a>> {
         let Normalization { mean, std } = &self.normalization;
         MaskedPicture::new(Geometry::from(&self.model), image, mask, mean, std)

@@ -13,6 +13,7 @@ use crate::data::{
     open_split,
 };
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// Pictures over which mean and standard deviation are measured, at most.
 const MEASURED_PICTURES: usize = 2000;
@@ -43,7 +44,7 @@ pub fn open_data(recipe: &Recipe) -> Result<Split> {
 /// # Errors
 /// [`Error::Config`] if there are no labels, or other classes than the recipe's.
 pub fn open_labelled(recipe: &Recipe, classify: &Classify) -> Result<Labelled> {
-    let labelled = labelled(open_data(recipe)?, "--data")?;
+    let labelled = labelled(open_data(recipe)?, Setting::Data)?;
     let found = labelled.split.train.class_names();
     if found != classify.class_names {
         let problem = format!(
@@ -53,7 +54,7 @@ pub fn open_labelled(recipe: &Recipe, classify: &Classify) -> Result<Labelled> {
             found.iter().filter(|name| classify.class_names.contains(name)).count(),
             classify.class_names.len()
         );
-        return Err(Error::config("--data", problem));
+        return Err(Error::config(Setting::Data, problem));
     }
     Ok(labelled)
 }

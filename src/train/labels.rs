@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::data::split::Subset;
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
+use crate::setting::Setting;
 
 /// A split all of whose pictures have a class.
 pub struct Labelled {
@@ -15,11 +16,11 @@ pub struct Labelled {
 }
 
 /// Checks that the training pictures have classes, at least two, and leaves out held-out pictures whose
-/// class is not among them. `option` names the data in messages.
+/// class is not among them. `setting` is where the data was named.
 ///
 /// # Errors
 /// [`Error::Config`] if training pictures have no classes, or no held-out picture has one of theirs.
-pub fn labelled(mut split: Split, option: &str) -> Result<Labelled> {
+pub fn labelled(mut split: Split, setting: Setting) -> Result<Labelled> {
     let classes = split.train.class_names().len();
     let train = split.train.as_ref();
     if classes < 2 {
@@ -27,11 +28,11 @@ pub fn labelled(mut split: Split, option: &str) -> Result<Labelled> {
             "{} has {classes} classes; give a folder for each class, or CIFAR-10 batches",
             train.describe()
         );
-        return Err(Error::config(option, problem));
+        return Err(Error::config(setting, problem));
     }
     if let Some(index) = (0..train.len()).find(|&index| train.label(index).is_none()) {
         let problem = format!("{} has no class", train.name(index));
-        return Err(Error::config(option, problem));
+        return Err(Error::config(setting, problem));
     }
     let mut notes = Vec::new();
     let held_out = &split.held_out;
@@ -44,7 +45,7 @@ pub fn labelled(mut split: Split, option: &str) -> Result<Labelled> {
                 "no held-out picture has a class of the training pictures, for example {example}; \
                  both need class folders of the same names"
             );
-            return Err(Error::config("--held-out", problem));
+            return Err(Error::config(Setting::HeldOut, problem));
         }
         notes.push(format!(
             "{} held-out pictures, for example {example}, are of no class of the training pictures \

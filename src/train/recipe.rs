@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::Schedule;
 use super::step::{MaskSource, StepConfig, Task};
-use crate::config::{ModelConfig, PatchTarget};
+use crate::config::{ModelConfig, PatchTarget, at_least_one};
 use crate::data::mix::Mix;
 use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
@@ -12,6 +12,8 @@ use crate::kernels::Precision;
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Pool, Trainable};
 use crate::model::classify::Input;
 use crate::ops::optimizer::{Lars, Optimizer};
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 
 /// LARS as `main_linprobe.py` of facebookresearch/mae has it.
 pub const PROBE_LARS: Lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
@@ -209,15 +211,13 @@ impl Classify {
     fn validate(&self, model: &ModelConfig) -> Result<()> {
         self.config(model).validate()?;
         self.mix.validate()?;
-        let shares = [("--smoothing", self.smoothing), ("--layer-decay", 1.0 - self.layer_decay)];
-        for (option, value) in shares {
-            if !(0.0..1.0).contains(&value) {
-                let problem = match option {
-                    "--smoothing" => format!("must be in [0, 1), got {value}"),
-                    _ => format!("must be above 0 and at most 1, got {}", self.layer_decay),
-                };
-                return Err(Error::config(option, problem));
-            }
+        if !(0.0..1.0).contains(&self.smoothing) {
+            let problem = format!("must be in [0, 1), got {}", self.smoothing);
+            return Err(Error::config(Setting::Smoothing, problem));
+        }
+        if !(self.layer_decay > 0.0 && self.layer_decay <= 1.0) {
+            let problem = format!("must be above 0 and at most 1, got {}", self.layer_decay);
+            return Err(Error::config(Setting::LayerDecay, problem));
         }
         Ok(())
     }
@@ -227,59 +227,35 @@ impl Recipe {
     /// Checks what no other part checks.
     ///
     /// # Errors
-    /// [`Error::Config`] names the option, its value and what would be accepted.
+    /// [`Error::Config`] or [`Error::Argument`] names the field, its value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         self.model.validate()?;
-        let positive = [
-            ("--batch-size", self.batch_size),
-            ("--grad-accum", self.grad_accum),
-            ("--keep-checkpoints", self.keep_checkpoints),
-            ("--held-out-images", self.data.held_out_images),
-        ];
-        for (option, value) in positive {
-            if value == 0 {
-                return Err(Error::config(option, "must be at least 1, got 0"));
-            }
-        }
-        let below_one = match self.optimizer {
-            Optimizer::AdamW(adamw) => {
-                let (beta1, beta2) = (f64::from(adamw.beta1), f64::from(adamw.beta2));
-                vec![("--beta1", beta1, 1.0), ("--beta2", beta2, 1.0)]
-            }
-            Optimizer::Lars(lars) => vec![("--momentum", f64::from(lars.momentum), 1.0)],
-        };
-        let (weight_decay, clip_norm) = match self.optimizer {
-            Optimizer::AdamW(adamw) => (adamw.weight_decay, adamw.clip_norm),
-            Optimizer::Lars(lars) => (lars.weight_decay, 0.0),
-        };
+        at_least_one(&[
+            (Setting::BatchSize, self.batch_size),
+            (Setting::GradAccum, self.grad_accum),
+            (Setting::KeepCheckpoints, self.keep_checkpoints),
+            (Setting::HeldOutImages, self.data.held_out_images),
+        ])?;
         let rates = [
-            ("--blr", self.blr, f64::INFINITY),
-            ("--lr", self.lr.unwrap_or(0.0), f64::INFINITY),
-            ("--min-lr", self.min_lr, f64::INFINITY),
-            ("--weight-decay", f64::from(weight_decay), f64::INFINITY),
-            ("--clip-grad", f64::from(clip_norm), f64::INFINITY),
-            ("--eval-every", self.eval_every, f64::INFINITY),
-            ("--pictures-every", self.pictures_every, f64::INFINITY),
-            ("--checkpoint-every", self.checkpoint_every, f64::INFINITY),
+            (Setting::Blr, self.blr),
+            (Setting::Lr, self.lr.unwrap_or(0.0)),
+            (Setting::MinLr, self.min_lr),
+            (Setting::EvalEvery, self.eval_every),
+            (Setting::PicturesEvery, self.pictures_every),
+            (Setting::CheckpointEvery, self.checkpoint_every),
         ];
-        for (option, value, end) in rates.into_iter().chain(below_one) {
-            if !(value >= 0.0 && value < end) {
-                let problem = format!("must be at least 0 and below {end}, got {value}");
-                return Err(Error::config(option, problem));
-            }
+        for (setting, value) in rates {
+            below(setting, value, f64::INFINITY)?;
         }
-        for (option, length) in [("--epochs", self.length), ("--warmup-epochs", self.warmup)] {
+        for (setting, length) in [(Setting::Length, self.length), (Setting::Warmup, self.warmup)] {
             if let Length::Epochs(epochs) = length
                 && !(0.0..1e9).contains(&epochs)
             {
                 let problem = format!("must be a number of epochs, got {epochs}");
-                return Err(Error::config(option, problem));
+                return Err(Error::config(setting, problem));
             }
         }
-        if self.precision == Precision::F16 && matches!(self.optimizer, Optimizer::Lars(_)) {
-            let problem = "f16 is for training with AdamW; LARS trains a linear layer in f32";
-            return Err(Error::config("--precision", problem));
-        }
+        self.validate_optimizer()?;
         if let Some(classify) = &self.classify {
             return classify.validate(&self.model);
         }
@@ -293,24 +269,55 @@ impl Recipe {
                 self.model.mask_ratio,
                 self.model.num_patches()
             );
-            return Err(Error::config("--mask-ratio", problem));
+            return Err(Error::config(Setting::MaskRatio, problem));
         }
         Ok(())
+    }
+
+    fn validate_optimizer(&self) -> Result<()> {
+        let weight_decay = match self.optimizer {
+            Optimizer::AdamW(adamw) => {
+                below(Setting::Beta1, adamw.beta1.into(), 1.0)?;
+                below(Setting::Beta2, adamw.beta2.into(), 1.0)?;
+                below(Setting::ClipNorm, adamw.clip_norm.into(), f64::INFINITY)?;
+                adamw.weight_decay
+            }
+            Optimizer::Lars(_) if self.precision == Precision::F16 => {
+                let problem = "f16 is for training with AdamW; LARS trains a linear layer in f32";
+                return Err(Error::config(Setting::Precision, problem));
+            }
+            Optimizer::Lars(lars) if !(0.0..1.0).contains(&lars.momentum) => {
+                let problem = format!("must be at least 0 and below 1, got {}", lars.momentum);
+                return Err(Error::argument("momentum", problem));
+            }
+            Optimizer::Lars(lars) => lars.weight_decay,
+        };
+        below(Setting::WeightDecay, weight_decay.into(), f64::INFINITY)
     }
 
     /// A picture's tokens are those of the whole picture, as it is.
     fn validate_tokens(&self) -> Result<()> {
         let given = matches!(self.model.target, PatchTarget::Tokens { .. });
-        if given != self.data.tokens.is_some() {
-            let problem = "given tokens come from a file, see --tokens, and nothing else does";
-            return Err(Error::config("--target", problem));
+        let refuse = |problem: &str, remedies| {
+            Err(Error::Config { setting: Setting::Tokens, problem: problem.to_owned(), remedies })
+        };
+        match &self.data.tokens {
+            None if given => refuse("is missing: the file with the tokens to predict", Vec::new()),
+            Some(_) if !given => {
+                let predicted = Remedy::set(Setting::Target, "tokens");
+                refuse("is of no use: tokens are not what is predicted", vec![predicted])
+            }
+            Some(_) if !self.data.augment.is_fixed() => {
+                let whole = Remedy::set(Setting::Crop, "none or center")
+                    .and(Remedy::off(Setting::Flip))
+                    .and(Remedy::off(Setting::Jitter));
+                refuse(
+                    "the tokens belong to whole pictures, which must stay as they are",
+                    vec![whole],
+                )
+            }
+            _ => Ok(()),
         }
-        if given && !self.data.augment.is_fixed() {
-            let problem = "the tokens belong to whole pictures: give --crop none (or center) and \
-                           --no-flip, and no --color-jitter";
-            return Err(Error::config("--tokens", problem));
-        }
-        Ok(())
     }
 
     /// The recipe of a probe beside this run: the same model and seed, its own pictures and rate, in f32.
@@ -404,6 +411,13 @@ impl Recipe {
     pub fn steps_per_epoch(&self, batches_per_epoch: usize) -> u64 {
         (batches_per_epoch / self.grad_accum).max(1) as u64
     }
+}
+
+fn below(setting: Setting, value: f64, end: f64) -> Result<()> {
+    if value >= 0.0 && value < end {
+        return Ok(());
+    }
+    Err(Error::config(setting, format!("must be at least 0 and below {end}, got {value}")))
 }
 
 /// Numbers that follow from a recipe, its data and its device; kept in `config.json`.

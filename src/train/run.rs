@@ -24,6 +24,7 @@ use crate::kernels::{Precision, Processor};
 use crate::ops::optimizer::{METRICS_RING, Metrics};
 use crate::program::Device;
 use crate::report::metrics::Record;
+use crate::setting::Setting;
 use crate::tensor::TensorMap;
 
 /// Where a run begins.
@@ -268,7 +269,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         if self.recipe.data.strict {
-            return Err(Error::config("--strict", files.join("; ")));
+            return Err(Error::config(Setting::Strict, files.join("; ")));
         }
         observe(Event::Unreadable { files });
         Ok(())

@@ -10,10 +10,12 @@ use super::checkpoints;
 use super::recipe::{Derived, Recipe};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
+use crate::remedy::Remedy;
 use crate::report::Picture;
 use crate::report::metrics::{self, MetricsLog, Record};
 use crate::report::plot::loss_curves;
 use crate::report::tensorboard::EventWriter;
+use crate::setting::Setting;
 
 /// Content of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,11 +41,11 @@ impl RunFolder {
     pub fn check_new(path: &Path) -> Result<()> {
         if path.join("config.json").exists() || checkpoints::folder_of(path).exists() {
             let shown = path.display();
-            let problem = format!(
-                "{shown} already holds a run; continue it with --resume {shown}, or name another \
-                 folder"
-            );
-            return Err(Error::config("--out", problem));
+            return Err(Error::Config {
+                setting: Setting::Out,
+                problem: format!("{shown} already holds a run; a new one needs another folder"),
+                remedies: vec![Remedy::set(Setting::Resume, shown).giving("continues that run")],
+            });
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ use crate::model::params::{ParamSpec, mae_params};
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops::optimizer::{Metrics, Scalars};
 use crate::program::Device;
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 use crate::tensor::TensorMap;
 
 /// Steps skipped in a row after which a run stops.
@@ -235,18 +237,22 @@ impl Trainer {
             first = self.train.programs()[0].first_non_finite().await?;
         }
         let first = first.unwrap_or_else(|| "the sum of squares of all gradients".to_owned());
-        let more = match self.recipe.precision {
-            Precision::F32 => "",
-            Precision::F16 => ", or --precision f32",
-        };
+        let rate = if self.recipe.lr.is_some() { Setting::Lr } else { Setting::Blr };
+        let mut remedies = vec![
+            Remedy::smaller(rate),
+            Remedy::larger(Setting::Warmup),
+            Remedy::set(Setting::ClipNorm, 1),
+        ];
+        if self.recipe.precision == Precision::F16 {
+            remedies.push(Remedy::set(Setting::Precision, "f32"));
+        }
         let problem = format!(
             "{} steps in a row up to step {} had a loss or gradient that is not finite; the first such \
-             tensor is {first}. Try a smaller learning rate, a longer warm-up or --clip-grad 1{more}; \
-             {kept}",
+             tensor is {first}; {kept}",
             line.skipped_in_a_row,
             line.step + 1,
         );
-        Ok(Error::Diverged { problem })
+        Ok(Error::Diverged { problem, remedies })
     }
 }
 

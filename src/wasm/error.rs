@@ -2,6 +2,7 @@
 
 use wasm_bindgen::JsValue;
 
+use super::wording::Options;
 use crate::error::Error;
 
 /// `Result` whose error is a JavaScript `Error`.
@@ -15,40 +16,19 @@ impl From<Error> for JsValue {
             Error::OutOfMemory { .. } | Error::DoesNotFit { .. } => "OutOfMemory",
             Error::DeviceLost { .. } => "DeviceLost",
             Error::BadWeights { .. } | Error::BadFile { .. } => "BadWeights",
-            Error::Config { .. } => "InvalidOption",
+            Error::Config { .. } | Error::Argument { .. } => "InvalidOption",
             Error::Diverged { .. } => "Diverged",
             Error::Device { .. } | Error::Io { .. } | Error::Slower { .. } => "Internal",
         };
-        named(name, &error.to_string())
+        named(name, &error.worded(&Options))
     }
 }
 
 /// A JavaScript `Error` called `name`.
 pub(super) fn named(name: &str, message: &str) -> JsValue {
-    let error = js_sys::Error::new(&camel_case_options(message));
+    let error = js_sys::Error::new(message);
     error.set_name(name);
     error.into()
-}
-
-/// Options of the command line, `--batch-size`, as options of the package, `batchSize`.
-fn camel_case_options(message: &str) -> String {
-    let mut parts = message.split("--");
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(part.len());
-        let (option, rest) = part.split_at(end);
-        for (i, word) in option.split('-').enumerate() {
-            match (i, word.split_at_checked(1)) {
-                (1.., Some((first, tail))) => {
-                    text.push_str(&first.to_ascii_uppercase());
-                    text.push_str(tail);
-                }
-                _ => text.push_str(word),
-            }
-        }
-        text.push_str(rest);
-    }
-    text
 }
 
 /// Reads options from JSON.

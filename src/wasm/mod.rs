@@ -14,6 +14,7 @@ mod progress;
 mod reconstruction;
 mod trainer;
 mod weights;
+mod wording;
 mod workload;
 
 pub use device::WebDevice;

@@ -111,11 +111,6 @@ impl Options {
             CropChoice::Center => Augment::center().crop,
             CropChoice::None => Crop::None,
         };
-        if !self.betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
-            let message =
-                format!("betas: each must be at least 0 and below 1, got {:?}.", self.betas);
-            return Err(named("InvalidOption", &message));
-        }
         let jitter = self.color_jitter.then(ColorJitter::paper);
         let model = self.model()?;
         let normalization = match model.channels {

@@ -92,10 +92,10 @@ impl HfConfig {
     /// The text of the `config.json` of a model.
     ///
     /// # Errors
-    /// [`Error::Config`] says what `ViTMAEForPreTraining` cannot express: another variant,
+    /// [`Error::Argument`] says what `ViTMAEForPreTraining` cannot express: another variant,
     /// non-square images or patches, mask tokens in the encoder.
     pub fn for_model(config: &ModelConfig) -> Result<Self> {
-        let refuse = |problem: &str| Err(Error::config("export to Hugging Face", problem));
+        let refuse = |problem: &str| Err(Error::argument("export to Hugging Face", problem));
         let ([h, w], [p, q]) = (config.image_size, config.patch_size);
         if config.variant != Variant::Paper {
             return refuse("transformers has only the paper variant of the masked autoencoder");

@@ -28,7 +28,7 @@ pub const PREPROCESSOR: &str = "preprocessor_config.json";
 /// absent. `mean` and `std` normalise pixels in [0, 1], one value per channel.
 ///
 /// # Errors
-/// [`Error::Config`] for a model that `ViTMAEForPreTraining` cannot express (only the paper variant
+/// [`Error::Argument`] for a model that `ViTMAEForPreTraining` cannot express (only the paper variant
 /// with square images and patches can be), [`Error::BadWeights`] when tensors are missing or of
 /// another shape, [`Error::Io`] when the folder cannot be written.
 pub fn write(
@@ -48,7 +48,7 @@ pub fn write(
             std.len(),
             config.channels,
         );
-        return Err(Error::config("pixel mean and std", problem));
+        return Err(Error::argument("pixel mean and std", problem));
     }
     let mut tensors = tensors.clone();
     for param in mae_params(config) {

@@ -98,7 +98,7 @@ impl Stream {
     /// The pixel statistics to use: the file's own, else ImageNet's.
     ///
     /// # Errors
-    /// [`Error::Config`] if the file names none and its images are not RGB.
+    /// [`Error::Argument`] if the file names none and its images are not RGB.
     pub fn normalization_or_imagenet(&self) -> Result<Normalization> {
         match &self.normalization {
             Some(normalization) => Ok(normalization.clone()),
@@ -108,7 +108,7 @@ impl Stream {
                     "the weights name no mean and deviation for their {} channels",
                     self.config.channels
                 );
-                Err(Error::config("normalization", problem))
+                Err(Error::argument("normalization", problem))
             }
         }
     }

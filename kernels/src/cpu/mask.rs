@@ -1,8 +1,8 @@
 //! What is masked: noise per patch, and its order.
 
 use super::parallel::{self, Shared};
-use crate::{Step, argsort as sort, noise as plain, noise_block as block};
 use crate::philox::philox4x32;
+use crate::{Step, argsort as sort, noise as plain, noise_block as block};
 
 /// Rejected rectangles in a row before the rest is left to chance.
 const PATIENCE: u32 = 40;

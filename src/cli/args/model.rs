@@ -1,7 +1,9 @@
 //! Options that describe a model, shared by the commands that make one.
 
+use crate::cli::wording::option;
 use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use crate::error::{Error, Result};
+use crate::setting::{Setting, StackSettings};
 
 /// The largest image side that is accepted, in pixels.
 const MAX_SIDE: usize = 16_384;
@@ -96,7 +98,7 @@ enum TargetArg {
 
 /// One stack's options, with their names.
 struct StackArgs {
-    prefix: &'static str,
+    settings: StackSettings,
     dim: Option<u32>,
     depth: Option<u32>,
     heads: Option<u32>,
@@ -138,7 +140,7 @@ impl ModelArgs {
         config.target = self.target(config.patch_dim())?;
         config.encoder_mask_tokens |= self.encoder_mask_tokens;
         let encoder = StackArgs {
-            prefix: "--",
+            settings: StackSettings::ENCODER,
             dim: self.dim,
             depth: self.depth,
             heads: self.heads,
@@ -146,7 +148,7 @@ impl ModelArgs {
             mlp_dim: self.mlp_dim,
         };
         let decoder = StackArgs {
-            prefix: "--decoder-",
+            settings: StackSettings::DECODER,
             dim: self.decoder_dim,
             depth: self.decoder_depth,
             heads: self.decoder_heads,
@@ -155,7 +157,7 @@ impl ModelArgs {
         };
         config.encoder = encoder.apply(config.encoder)?;
         config.decoder = decoder.apply(config.decoder)?;
-        config.validate().map_err(name_option)?;
+        config.validate()?;
         Ok(config)
     }
 }
@@ -164,17 +166,17 @@ impl ModelArgs {
     fn target(&self, patch_dim: usize) -> Result<PatchTarget> {
         let target = self.target.unwrap_or(TargetArg::Pixels);
         let counts = [
-            ("--target-components", self.target_components, vec![TargetArg::Pca]),
+            (Setting::TargetComponents, self.target_components, vec![TargetArg::Pca]),
             (
-                "--target-vocabulary",
+                Setting::TargetVocabulary,
                 self.target_vocabulary,
                 vec![TargetArg::Codebook, TargetArg::Tokens],
             ),
         ];
-        for (option, given, wanted) in counts {
+        for (setting, given, wanted) in counts {
             if given.is_some() && !wanted.contains(&target) {
                 let problem = "counts nothing for this target; leave it out, or give its --target";
-                return Err(Error::config(option, problem));
+                return Err(Error::config(setting, problem));
             }
         }
         let vocabulary = self.target_vocabulary.unwrap_or(512) as usize;
@@ -198,8 +200,8 @@ impl StackArgs {
             None if self.dim.is_none() && self.heads.is_none() => preset.dim_head,
             None if dim.is_multiple_of(heads) => dim / heads,
             None => {
-                let option = format!("{}heads", self.prefix);
-                return Err(Error::config(option, uneven_heads(self.prefix, dim, heads)));
+                let problem = uneven_heads(&option(self.settings.dim), dim, heads);
+                return Err(Error::config(self.settings.heads, problem));
             }
         };
         let mlp_dim = match self.mlp_dim {
@@ -211,33 +213,12 @@ impl StackArgs {
     }
 }
 
-fn uneven_heads(prefix: &str, dim: usize, heads: usize) -> String {
+fn uneven_heads(width: &str, dim: usize, heads: usize) -> String {
     let divides = |n: &usize| dim.is_multiple_of(*n);
     let below = (1..heads).rev().find(divides).unwrap_or(1);
     let above = (heads + 1..=dim).find(divides).unwrap_or(dim);
     let choices = if above > heads { format!("{below} or {above}") } else { below.to_string() };
-    format!("{heads} heads do not divide {prefix}dim {dim} evenly; try {choices}")
-}
-
-/// Names the option behind a field that [`ModelConfig::validate`] refuses.
-fn name_option(error: Error) -> Error {
-    let Error::Config { option, problem } = error else { return error };
-    let option = match option.as_str() {
-        "image size" | "image height" | "image width" => "--image-size",
-        "patch height" | "patch width" => "--patch-size",
-        "channels" => "--channels",
-        "encoder" => "--dim, --heads, --dim-head, --mlp-dim",
-        "decoder" => "--decoder-dim, --decoder-heads, --decoder-dim-head, --decoder-mlp-dim",
-        "encoder depth" => "--depth",
-        "decoder depth" => "--decoder-depth",
-        "mask ratio" => "--mask-ratio",
-        "encoder mask tokens" => "--encoder-mask-tokens",
-        "norm pix loss" => "--norm-pix-loss",
-        "target components" => "--target-components",
-        "target vocabulary" => "--target-vocabulary",
-        other => other,
-    };
-    Error::config(option, problem)
+    format!("{heads} heads do not divide {width} {dim} evenly; try {choices}")
 }
 
 /// Parser of a positive number that keeps products of sizes computable.
@@ -262,6 +243,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::cli::wording::message;
 
     #[derive(Parser)]
     struct Wrapper {
@@ -288,7 +270,7 @@ mod tests {
 
     #[test]
     fn refusals_name_the_option_and_the_mend() {
-        let message = |args: &str| config(args).unwrap_err().to_string();
+        let message = |args: &str| message(&config(args).unwrap_err());
         assert!(message("--dim 256").contains("--heads: 3 heads do not divide --dim 256"));
         assert!(message("--dim 256").contains("try 2 or 4"));
         assert!(message("--image-size 33").contains("--image-size: image height 33"));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::memory::MemoryArgs;
+use crate::cli::wording::message;
 use crate::data::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
@@ -168,7 +169,7 @@ impl RunArgs {
     ) -> Result<(Recipe, Start)> {
         let (path, checkpoint, broken) = checkpoints::latest(folder)?;
         for error in broken {
-            eprintln!("warning: {error}; taking an earlier one");
+            eprintln!("warning: {}; taking an earlier one", message(&error));
         }
         let mut recipe =
             read_config(folder).map_or_else(|_| checkpoint.meta.recipe.clone(), |c| c.recipe);

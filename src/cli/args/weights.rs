@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::model::{parse_size, size};
 use crate::cli::print::note;
+use crate::cli::wording::message;
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
@@ -140,7 +141,7 @@ impl OverrideArgs {
         let weights = self.open(path)?;
         weights.kind.require(needed).map_err(|e| e.in_file(&weights.file))?;
         for error in &weights.broken {
-            note(quiet, || format!("skipped a newer checkpoint: {error}"));
+            note(quiet, || format!("skipped a newer checkpoint: {}", message(error)));
         }
         let (normalization, whose) = weights.normalization()?;
         Ok((weights, normalization, whose))
@@ -213,7 +214,7 @@ impl Weights {
     /// Mean and deviation to use, and where they come from.
     ///
     /// # Errors
-    /// [`Error::Config`] if none are known for this number of channels.
+    /// [`Error::Argument`] if none are known for this number of channels.
     pub(crate) fn normalization(&self) -> Result<(Normalization, &'static str)> {
         match &self.normalization {
             Some(normalization) => Ok((normalization.clone(), "the weights' own")),
@@ -225,7 +226,7 @@ impl Weights {
                     "the weights name none for their {} channels; give --mean and --std",
                     self.config.channels
                 );
-                Err(Error::config("--mean, --std", problem))
+                Err(Error::argument("--mean, --std", problem))
             }
         }
     }

@@ -89,7 +89,7 @@ pub fn loader_speed(
 /// core.
 ///
 /// # Errors
-/// [`crate::Error::Config`] for a picture too thin to be resized; the first picture's error if none
+/// [`crate::Error::Argument`] for a picture too thin to be resized; the first picture's error if none
 /// could be read.
 pub fn stage_times(source: &dyn ImageSource, image_size: [usize; 2]) -> Result<StageTimes> {
     let statistics = normalization(source)?;

@@ -21,7 +21,7 @@ pub(crate) struct ChosenRun {
 /// otherwise.
 ///
 /// # Errors
-/// [`Error::Config`] for a workload that does not exist or was not saved.
+/// [`Error::Argument`] for a workload that does not exist or was not saved.
 pub(crate) fn choose(args: &Args, saved: Option<&BenchRecord>) -> Result<Vec<ChosenRun>> {
     let workloads = match (&args.workloads[..], saved) {
         ([], None) => WORKLOADS.to_vec(),
@@ -62,7 +62,7 @@ pub(crate) fn choose(args: &Args, saved: Option<&BenchRecord>) -> Result<Vec<Cho
 fn named(name: &str) -> Result<Workload> {
     Workload::named(name).ok_or_else(|| {
         let names = WORKLOADS.map(|workload| workload.name).join(", ");
-        Error::config("workload", format!("there is no {name:?}; one of {names}"))
+        Error::argument("workload", format!("there is no {name:?}; one of {names}"))
     })
 }
 
@@ -74,5 +74,5 @@ fn nothing_in_common(saved: &BenchRecord) -> Error {
          of the others",
         has.join(", ")
     );
-    Error::config("--compare", problem)
+    Error::argument("--compare", problem)
 }

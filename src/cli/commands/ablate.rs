@@ -11,9 +11,11 @@ use crate::cli::study::file::StudyFile;
 use crate::cli::study::grid::{Cell, Grid};
 use crate::cli::study::report::{require_begun, write_report};
 use crate::cli::study::run::{Finished, StudyRun};
+use crate::cli::wording::message;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::program::{DeviceOptions, Opened};
+use crate::setting::Setting;
 
 /// Options of `webmae ablate`.
 #[derive(Debug, clap::Args)]
@@ -67,7 +69,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let study = StudyFile::read(&args.study, args.smoke)?;
     let data = args.data.as_ref().or(study.data.as_ref()).ok_or_else(|| {
         Error::config(
-            "--data",
+            Setting::Data,
             "is missing: the study names no data; give class folders or CIFAR-10",
         )
     })?;
@@ -118,7 +120,7 @@ impl Ablation<'_> {
                 Ok(Some(finished)) => say!("{}", found(run, &finished)),
                 Ok(None) => self.interrupted()?,
                 Err(error) => {
-                    eprintln!("error: {}: {error}", run.name);
+                    eprintln!("error: {}: {}", run.name, message(&error));
                     self.failed.insert(index);
                     // Nothing works on a lost device.
                     self.opened.take_if(|_| matches!(error, Error::DeviceLost { .. }));
@@ -157,8 +159,8 @@ impl Ablation<'_> {
             }
             let model = run.needs.and_then(|needs| models[needs].as_ref());
             models.push(run.check(model).map_err(|error| match error {
-                Error::Config { option, problem } => {
-                    let problem = format!("{}: {option}: {problem}", run.name);
+                Error::Config { .. } | Error::Argument { .. } => {
+                    let problem = format!("{}: {}", run.name, message(&error));
                     Error::bad_file(&self.args.study, problem)
                 }
                 other => other,

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::files::safetensors::{self, FloatType};
 use crate::program::DeviceOptions;
+use crate::setting::Setting;
 use crate::tensor::{HostTensor, TensorMap};
 use crate::train::features::{Features, extract};
 
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         Some("safetensors") => write_safetensors,
         _ => {
             let problem = format!("{} must end in .npy or .safetensors", args.out.display());
-            return Err(Error::config("--out", problem));
+            return Err(Error::config(Setting::Out, problem));
         }
     };
     let opened = args.encoder.open(|| open_device(options), false)?;

@@ -12,6 +12,7 @@ use crate::data::split::{Subset, open_held_out, with_classes};
 use crate::data::{ImageSource, SourceOptions};
 use crate::error::{Error, Result};
 use crate::program::DeviceOptions;
+use crate::setting::Setting;
 use crate::train::evaluate::{Evaluation, LabelledData};
 
 /// Options of `webmae eval`.
@@ -82,7 +83,7 @@ fn matched(
             "{} has no classes; give a folder for each class, or CIFAR-10 batches",
             source.describe()
         );
-        return Err(Error::config("--data", problem));
+        return Err(Error::config(Setting::Data, problem));
     }
     let Some(names) = &opened.class_names else {
         if found.len() != classes {
@@ -91,7 +92,7 @@ fn matched(
                  in number and order",
                 found.len()
             );
-            return Err(Error::config("--data", problem));
+            return Err(Error::config(Setting::Data, problem));
         }
         note(quiet, || {
             "the weights do not name their classes: they are taken in the data's order".into()
@@ -106,7 +107,7 @@ fn matched(
             "no class of the data ({}, …) is one of the classifier's ({}, …)",
             found[0], names[0]
         );
-        return Err(Error::config("--data", problem));
+        return Err(Error::config(Setting::Data, problem));
     }
     if left.is_empty() {
         return Ok((source, names.clone()));

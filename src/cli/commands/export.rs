@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::cli::args::weights::OverrideArgs;
 use crate::error::{Error, Result};
 use crate::files::safetensors::{self, FloatType};
+use crate::setting::Setting;
 use crate::weights::{describe, hugging_face};
 
 /// Options of `webmae export`.
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         FormatArg::Webmae => {
             if args.out.extension().is_none_or(|ending| ending != "safetensors") {
                 let problem = format!("{} must end in .safetensors", args.out.display());
-                return Err(Error::config("--out", problem));
+                return Err(Error::config(Setting::Out, problem));
             }
             let metadata = describe(config, &normalization, weights.head.as_ref())?;
             safetensors::write(&args.out, tensors, &metadata, precision)?;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::args::weights::{Origin, OverrideArgs, Weights};
 use crate::cli::format::{bytes, count};
 use crate::cli::print::print_json;
+use crate::cli::wording::message;
 use crate::config::PatchTarget;
 use crate::error::Result;
 use crate::gpu::{AdapterSummary, list_adapters};
@@ -144,7 +145,7 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         }));
     }
     for error in &weights.broken {
-        say!("skipped a newer checkpoint: {error}");
+        say!("skipped a newer checkpoint: {}", message(error));
     }
     let line = |name: &str, text: String| say!("{name:<14}{text}");
     let config = &weights.config;

@@ -7,6 +7,7 @@ use crate::cli::print::note;
 use crate::data::{Augment, open_split};
 use crate::error::{Error, Result};
 use crate::program::{Device, DeviceOptions};
+use crate::setting::Setting;
 use crate::train::features::{Features, extract};
 use crate::train::knn::{Vote, rank_classes};
 
@@ -85,7 +86,7 @@ impl Args {
     pub(crate) fn validate(&self) -> Result<()> {
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             let problem = format!("must be above 0, got {}", self.temperature);
-            return Err(Error::config("--temperature", problem));
+            return Err(Error::argument("--temperature", problem));
         }
         Ok(())
     }
@@ -105,7 +106,7 @@ impl Args {
                 "{} has {classes} classes; give class folders or CIFAR-10 batches",
                 split.train.describe()
             );
-            return Err(Error::config("--data", problem));
+            return Err(Error::config(Setting::Data, problem));
         }
         let (known, labels) = labelled(&opened, &split.train, "training pictures", self.json)?;
         let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures", self.json)?;
@@ -153,7 +154,7 @@ fn labelled(
     }
     if labels.is_empty() {
         let problem = format!("none of the {what} has one of the classes: {}", source.describe());
-        return Err(Error::config("--data", problem));
+        return Err(Error::config(Setting::Data, problem));
     }
     Ok((kept, labels))
 }

@@ -13,6 +13,7 @@ use crate::kernels::Precision;
 use crate::model::classifier::Pool;
 use crate::ops::optimizer::{AdamW, Optimizer};
 use crate::program::DeviceOptions;
+use crate::setting::Setting;
 use crate::tensor::TensorMap;
 use crate::train::labels::labelled;
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, OnlineProbe, Recipe};
@@ -215,7 +216,7 @@ impl ProbeArgs {
             seed,
             ..SourceOptions::for_model(model, self.probe_class_prefix.as_deref())
         };
-        let labelled = labelled(open_split(data, None, &options)?, "--probe-data")?;
+        let labelled = labelled(open_split(data, None, &options)?, Setting::ProbeData)?;
         Ok(Some(OnlineProbe {
             data: data.clone(),
             class_prefix: self.probe_class_prefix.clone(),

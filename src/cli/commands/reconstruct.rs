@@ -152,12 +152,7 @@ impl Args {
         let mut config = trained.clone();
         config.mask_ratio = self.mask_ratio.unwrap_or(config.mask_ratio);
         config.mask_strategy = self.mask_strategy.unwrap_or(config.mask_strategy);
-        config.validate().map_err(|error| match error {
-            Error::Config { option, problem } if option == "mask ratio" => {
-                Error::config("--mask-ratio", problem)
-            }
-            other => other,
-        })?;
+        config.validate()?;
         Ok((config, None))
     }
 
@@ -167,7 +162,7 @@ impl Args {
             (Some(ViewArg::Visible | ViewArg::True), false) => {
                 let problem = "this model predicts pixels, which need no statistics; leave it out \
                                (or give --norm-pix-loss if it was trained so)";
-                Err(Error::config("--view", problem))
+                Err(Error::argument("--view", problem))
             }
             (view, true) => Ok(view.unwrap_or(ViewArg::Visible).views()),
         }
@@ -194,13 +189,13 @@ fn read_mask(given: &str, config: &ModelConfig) -> Result<Vec<bool>> {
                 let problem = format!(
                     "{given:?} is no file, and {other:?} no digit of a mask; {expected} are needed"
                 );
-                return Err(Error::config("--mask", problem));
+                return Err(Error::argument("--mask", problem));
             }
         }
     }
     if mask.len() != rows * columns {
         let problem = format!("has {} digits; {expected} are needed", mask.len());
-        return Err(Error::config("--mask", problem));
+        return Err(Error::argument("--mask", problem));
     }
     Ok(mask)
 }

@@ -16,6 +16,7 @@ use crate::model::classifier::{Pool, Trainable};
 use crate::model::params::is_decoder;
 use crate::ops::optimizer::Optimizer;
 use crate::program::DeviceOptions;
+use crate::setting::Setting;
 use crate::tensor::TensorMap;
 use crate::train::labels::labelled;
 use crate::train::recipe::{Classify, DataRecipe, Length, NormalizationChoice, PROBE_LARS, Recipe};
@@ -323,7 +324,7 @@ impl Plan {
         let CommonArgs { run, data: pictures, rate, output } = common;
         let data = run.data.clone().ok_or_else(|| {
             let problem = "is missing: class folders or CIFAR-10 batches, see --help";
-            Error::config("--data", problem)
+            Error::config(Setting::Data, problem)
         })?;
         let Self { encoder, mut classify, .. } = self;
         let options = SourceOptions {
@@ -332,7 +333,7 @@ impl Plan {
             ..SourceOptions::for_model(&encoder.model, pictures.class_prefix.as_deref())
         };
         let split = open_split(&data, pictures.held_out.as_deref(), &options)?;
-        let train = labelled(split, "--data")?.split.train;
+        let train = labelled(split, Setting::Data)?.split.train;
         classify.class_names = train.class_names().to_vec();
         let length = run.length().unwrap_or(Length::Epochs(self.epochs));
         let out = run.folder(&data, self.kind);

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let opened = block_on(options.open())?;
     let Some(gpu) = opened.device.gpu() else {
         let problem = format!("there are no tiles to choose on the processor ({})", opened.why);
-        return Err(Error::config("tune", problem));
+        return Err(Error::argument("tune", problem));
     };
     let name = &gpu.adapter().name;
     let tuning = block_on(Tuning::measure(gpu))?;

@@ -153,7 +153,7 @@ impl StudyFile {
     pub(crate) fn position(&self, label: &str) -> Result<usize> {
         self.case.iter().position(|case| case.label == label).ok_or_else(|| {
             let labels: Vec<&str> = self.case.iter().map(|case| case.label.as_str()).collect();
-            Error::config("--only", format!("no case {label:?}; one of: {}", labels.join(", ")))
+            Error::argument("--only", format!("no case {label:?}; one of: {}", labels.join(", ")))
         })
     }
 
