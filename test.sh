@@ -78,12 +78,12 @@ smoke() {
     return "$status"
 }
 
-check "format" cargo fmt --check
+check "format" cargo fmt --all --check
 # The build validates every shader.
-check "build, shader validation" cargo build --quiet
-check "lints" cargo clippy --all-targets --quiet -- -D warnings
-check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
-cargo_tests
+check "build, shader validation" cargo build --workspace --quiet
+check "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
+check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+cargo_tests --workspace
 # The same models, gradients and fixtures by the shaders; the tests of kernels run on both.
 WEBMAE_TEST_DEVICE=gpu cargo_tests --test golden --test gradients --test features --test resume
 check "commands" smoke
