@@ -48,7 +48,9 @@ fn difference(Case { encoder, words, recipe }: &Case) -> Option<String> {
         Command::Train(args) => args.begin(),
         _ => panic!("{words} has no recipe"),
     };
-    let found = serde_json::to_value(begun.unwrap().0).unwrap();
+    // As text, so that both have been read in the same way.
+    let found: Value =
+        serde_json::from_str(&serde_json::to_value(begun.unwrap().0).unwrap().to_string()).unwrap();
     (found != *recipe).then(|| format!("{words}\n  now    {found}\n  before {recipe}"))
 }
 
