@@ -16,27 +16,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().collect();
     let data = args.get(1).map_or("synthetic", String::as_str);
     let folder = args.get(2).map_or("runs/example", String::as_str);
-    let steps = args.get(3).map(|steps| steps.parse()).transpose()?;
-    let outcome = run(data, Path::new(folder), steps)?;
+    let mut recipe = Recipe::pretrain(ModelConfig::preset("tiny")?, data);
+    if let Some(steps) = args.get(3) {
+        recipe.length = Length::Steps(steps.parse()?);
+        recipe.warmup = recipe.length.warmup();
+    }
+    let outcome = run(&recipe, Path::new(folder))?;
     println!("held-out loss {:.4}", outcome.held_out_loss);
     println!("webmae reconstruct --weights {folder} IMAGE shows what it has learned");
     Ok(())
 }
 
-/// Trains on `data`, a folder of pictures or `synthetic`, and leaves curves, pictures and checkpoints in `folder`.
-pub fn run(data: &str, folder: &Path, steps: Option<u64>) -> webmae::Result<Outcome> {
-    let mut recipe = Recipe::pretrain(ModelConfig::preset("tiny")?, data);
-    if let Some(steps) = steps {
-        recipe.length = Length::Steps(steps);
-        recipe.warmup = recipe.length.warmup();
-    }
+/// Trains as `recipe` says, and leaves curves, pictures and checkpoints in `folder`.
+pub fn run(recipe: &Recipe, folder: &Path) -> webmae::Result<Outcome> {
     let opened = block_on(DeviceOptions::default().open())?;
     println!("{}: {}", opened.device.summary(), opened.why);
 
     let start = Start::New(folder.to_owned(), TensorMap::new());
     // Another thread could set this, and the run would end with a checkpoint.
     let stop = AtomicBool::new(false);
-    train(&opened.device, &recipe, start, &stop, &mut |event| match event {
+    train(&opened.device, recipe, start, &stop, &mut |event| match event {
         Event::Step(step) if step.step % 20 == 0 => {
             println!("step {:4} of {}: loss {:.4}", step.step, step.total_steps, step.loss);
         }

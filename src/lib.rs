@@ -8,8 +8,10 @@
 //! use webmae::{DeviceOptions, Event, Length, ModelConfig, Recipe, Start, TensorMap, block_on, train};
 //!
 //! let device = block_on(DeviceOptions::default().open())?.device; // a GPU, else the processor
-//! let mut recipe = Recipe::pretrain(ModelConfig::preset("tiny")?, "synthetic:80");
+//! let mut recipe = Recipe::pretrain(ModelConfig::preset("tiny")?, "synthetic");
 //! recipe.length = Length::Steps(2);
+//! recipe.batch_size = 4;
+//! recipe.data.held_out_images = 8;
 //! let (start, stop) = (Start::New(run, TensorMap::new()), AtomicBool::new(false));
 //! let outcome = train(&device, &recipe, start, &stop, &mut |event| {
 //!     if let Event::Step(step) = event {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use webmae::{Length, ModelConfig, Recipe};
+
 #[expect(dead_code, reason = "its `main` reads the command line")]
 #[path = "../examples/pretrain.rs"]
 mod pretrain;
@@ -13,7 +15,11 @@ mod reconstruct;
 fn pretrain_leaves_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    let outcome = pretrain::run("synthetic:80", &run, Some(2)).unwrap();
+    let mut recipe = Recipe::pretrain(ModelConfig::preset("tiny").unwrap(), "synthetic");
+    recipe.length = Length::Steps(2);
+    recipe.batch_size = 4;
+    recipe.data.held_out_images = 8;
+    let outcome = pretrain::run(&recipe, &run).unwrap();
     assert_eq!((outcome.step, outcome.complete), (2, true));
     assert!(outcome.checkpoint.is_file() && run.join("loss.png").is_file());
 }
