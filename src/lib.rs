@@ -1,19 +1,32 @@
-//! Masked Autoencoders (He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners") on
-//! WebGPU: forward and backward in WGSL compute shaders, and on the processor where there is no GPU.
+//! Masked Autoencoders (He et al. 2021, "Masked Autoencoders Are Scalable Vision Learners") on WebGPU: forward and
+//! backward in WGSL compute shaders, and on the processor where there is no GPU.
 //!
-//! The way of the data, module by module:
+//! ```
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let run = folder.path().join("run");
+//! use std::sync::atomic::AtomicBool;
+//! use webmae::{DeviceOptions, Event, Length, ModelConfig, Recipe, Start, TensorMap, block_on, train};
 //!
-//! 1. [`data`] decodes images, draws augmentations and prefetches batches (the CPU's only work);
-//! 2. [`model`] says which tensors exist and records the network from [`ops`];
-//! 3. [`program`] turns the recording into a flat list of launches of [`kernels`]: reverse-mode
-//!    differentiation, then a memory plan by liveness;
-//! 4. `gpu` runs that list, one submit per step, with the kernels of `shaders/`; or [`cpu`] does, with their twins;
-//! 5. [`train`] drives steps: schedule, AdamW, held-out loss, checkpoints;
-//! 6. [`weights`] reads and writes them under Hugging Face, FAIR, timm and vit-pytorch names;
-//! 7. [`report`] draws reconstructions and curves; `cli` is the only place that prints, `wasm` the only
-//!    one that knows JavaScript.
+//! let device = block_on(DeviceOptions::default().open())?.device; // a GPU, else the processor
+//! let mut recipe = Recipe::pretrain(ModelConfig::preset("tiny")?, "synthetic");
+//! recipe.length = Length::Steps(2);
+//! recipe.batch_size = 4;
+//! recipe.data.held_out_images = 8;
+//! let (start, stop) = (Start::New(run, TensorMap::new()), AtomicBool::new(false));
+//! let outcome = train(&device, &recipe, start, &stop, &mut |event| {
+//!     if let Event::Step(step) = event {
+//!         println!("step {}: loss {:.4}", step.step, step.loss);
+//!     }
+//! })?;
+//! println!("held-out loss {:.4}", outcome.held_out_loss);
+//! # assert!(outcome.complete && outcome.held_out_loss < 3.0);
+//! # Ok::<(), webmae::Error>(())
+//! ```
 //!
-//! Dependencies point one way: `kernels ← gpu | cpu ← program ← ops ← model ← train ← cli | wasm`.
+//! A trained model is used by a [`Reconstructor`], [`model::features`] or [`model::predict`], on parameters that
+//! [`weights`] reads into a [`ParamStore`]. The data's way: [`data`] makes batches; [`model`] records the network
+//! from [`ops`]; [`program`] turns that into a list of launches, of [`kernels`] or of their twins in [`cpu`];
+//! [`mod@train`] drives the steps; [`report`] draws. Only `cli` prints, only `wasm` knows JavaScript.
 
 // In a browser nothing crosses threads; natively the same types do.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
@@ -44,7 +57,20 @@ pub mod wasm;
 pub mod weights;
 
 pub use config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
+pub use data::{ImageSource, Normalization};
 pub use error::{Error, Result};
+pub use model::{objective::MaskSource, reconstruct::Reconstructor, store::ParamStore};
+#[cfg(feature = "native")]
+pub use pollster::block_on;
+pub use program::Device;
+#[cfg(feature = "native")]
+pub use program::DeviceOptions;
+pub use tensor::TensorMap;
+#[cfg(feature = "native")]
+pub use train::event::{Event, Outcome};
+pub use train::recipe::{Length, Recipe};
+#[cfg(feature = "native")]
+pub use train::run::{Start, train};
 #[cfg(feature = "cpu")]
 pub use webmae_kernels::cpu;
-pub use webmae_kernels::{self as kernels, philox};
+pub use webmae_kernels::{self as kernels, Precision, philox};

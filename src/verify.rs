@@ -15,9 +15,10 @@ use crate::model::objective::{MaskSource, masked_objective, predicted_pixels};
 use crate::model::params::{ParamSpec, mae_params};
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops;
-use crate::ops::optimizer::{AdamW, Lars, Optimizer, Scalars};
+use crate::ops::optimizer::{AdamW, Optimizer, Scalars};
 use crate::philox::Rng;
 use crate::program::{Comparison, Device, Program, Recorder};
+use crate::train::paper::{PRETRAIN_ADAMW, PROBE_LARS};
 use crate::train::step::{BatchData, StepConfig, Task, TrainStep};
 
 /// What two orders of summation in f32 may differ by, of a tensor's largest value.
@@ -73,8 +74,7 @@ struct Step {
 
 /// The cases for a GPU: small models of all kinds and of awkward sizes, and with `large` a ViT-B.
 pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
-    let adamw = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
-    let lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
+    let adamw = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
     let has_f16 = gpu.check_precision(Precision::F16).is_ok();
     let precisions =
         if has_f16 { &[Precision::F32, Precision::F16][..] } else { &[Precision::F32] };
@@ -112,7 +112,7 @@ pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
             drop_path: if pool == Pool::Mean { 0.2 } else { 0.0 },
         };
         let optimizer =
-            if head == Head::Probe { Optimizer::Lars(lars) } else { Optimizer::AdamW(adamw) };
+            if head == Head::Probe { Optimizer::Lars(PROBE_LARS) } else { Optimizer::AdamW(adamw) };
         let task = Task::Classify { classifier, input: Input::Images };
         let step = Step { task, batch_size: 5, precision: Precision::F32, optimizer };
         cases.push(Case { name: name.to_owned(), part: Part::Step(Box::new(step)) });

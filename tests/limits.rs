@@ -17,6 +17,7 @@ use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
 use webmae::program::{Device, Plan, Recorder};
 use webmae::tensor::TensorMap;
+use webmae::train::paper::PRETRAIN_ADAMW;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 
 /// Memory is the process's: nothing else may run while it is measured.
@@ -27,8 +28,7 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 }
 
 fn step_config(model: &ModelConfig, batch_size: usize) -> StepConfig {
-    let optimizer =
-        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+    let optimizer = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
     StepConfig {
         task: Task::Masked { model: model.clone(), masks: MaskSource::Generated },
         batch_size,

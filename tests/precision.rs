@@ -15,6 +15,7 @@ use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars, State};
 use webmae::philox::Rng;
 use webmae::program::Device;
 use webmae::tensor::TensorMap;
+use webmae::train::paper::PRETRAIN_ADAMW;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 use webmae::{Error, ModelConfig, StackConfig};
 
@@ -59,8 +60,7 @@ fn specs(task: &Task) -> Vec<ParamSpec> {
 }
 
 fn step_config(task: Task, batch_size: usize, precision: Precision) -> StepConfig {
-    let optimizer =
-        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+    let optimizer = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
     StepConfig {
         task,
         batch_size,

@@ -18,13 +18,13 @@ use webmae::tensor::TensorMap;
 use webmae::train::checkpoint::Checkpoint;
 use webmae::train::checkpoints;
 use webmae::train::event::{Event, Outcome};
-use webmae::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
+use webmae::train::paper::{PRETRAIN_ADAMW, PROBE_LARS};
+use webmae::train::recipe::{DataRecipe, Length, Recipe};
 use webmae::train::run::{self, Start};
 use webmae::train::run_folder::read_config;
 use webmae::{Error, ModelConfig, Result, StackConfig};
 
-const OPTIMIZER: AdamW =
-    AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+const OPTIMIZER: AdamW = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
 
 /// Ten steps an epoch, a checkpoint after each epoch.
 fn recipe(steps: u64) -> Recipe {
@@ -32,39 +32,26 @@ fn recipe(steps: u64) -> Recipe {
     model.image_size = [16, 16];
     model.encoder = StackConfig::new(32, 2, 2);
     model.decoder = StackConfig::new(16, 1, 2);
+    let recipe = Recipe::pretrain(model, "synthetic");
     Recipe {
-        model,
         data: DataRecipe {
-            data: "synthetic".to_owned(),
-            held_out: None,
-            class_prefix: None,
-            apply_exif: true,
-            strict: false,
             synthetic_len: 84,
             augment: Augment::pretrain(),
-            normalization: NormalizationChoice::Imagenet,
             held_out_images: 4,
             pictures: 2,
-            threads: 0,
-            tokens: None,
+            ..recipe.data
         },
         batch_size: 8,
-        grad_accum: 1,
         length: Length::Steps(steps),
         warmup: Length::Steps(3),
-        blr: 4e-3,
         lr: None,
-        min_lr: 0.0,
-        recompute: false,
-        precision: Precision::F32,
         optimizer: Optimizer::AdamW(OPTIMIZER),
         seed: 7,
         eval_every: 1.0,
         pictures_every: 0.0,
         checkpoint_every: 1.0,
         keep_checkpoints: 3,
-        classify: None,
-        probe: None,
+        ..recipe
     }
 }
 
@@ -218,7 +205,7 @@ fn mixed_precision_stops_when_nothing_is_left_to_halve() {
 
 #[test]
 fn lars_is_refused_in_mixed_precision() {
-    let optimizer = Optimizer::Lars(webmae::train::recipe::PROBE_LARS);
+    let optimizer = Optimizer::Lars(PROBE_LARS);
     let recipe = Recipe { precision: Precision::F16, optimizer, ..recipe(1) };
     let error = recipe.validate().unwrap_err().to_string();
     assert!(error.starts_with("precision: f16 is for training with AdamW"), "{error}");

@@ -14,10 +14,11 @@ use webmae::model::objective::{masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
 use webmae::ops::optimizer::{
-    AdamW, Lars, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, halve, lars_param,
+    AdamW, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, halve, lars_param,
 };
 use webmae::ops::{self, BatchNorm, Target};
 use webmae::program::Recorder;
+use webmae::train::paper::{PRETRAIN_ADAMW, PROBE_LARS};
 use webmae::train::step::{MaskSource, StepConfig, Task};
 use webmae::{MaskStrategy, ModelConfig, PatchTarget, Variant};
 
@@ -58,8 +59,7 @@ fn models() -> Vec<ModelConfig> {
 }
 
 fn record_models(variants: &mut Variants, target: KernelTarget, precision: Precision) {
-    let optimizer =
-        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+    let optimizer = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
     for model in models() {
         let layout =
             ParamLayout::with_precision(mae_params(&model), DEFAULT_MAX_BINDING, precision);
@@ -84,7 +84,6 @@ fn record_models(variants: &mut Variants, target: KernelTarget, precision: Preci
 }
 
 fn record_classifiers(variants: &mut Variants, target: KernelTarget) {
-    let momentum = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
     for (pool, head) in
         [(Pool::Cls, Head::Full), (Pool::Mean, Head::Full), (Pool::Cls, Head::Probe)]
     {
@@ -104,7 +103,7 @@ fn record_classifiers(variants: &mut Variants, target: KernelTarget) {
             grad_accum: 1,
             recompute: false,
             precision: Precision::F32,
-            optimizer: Optimizer::Lars(momentum),
+            optimizer: Optimizer::Lars(PROBE_LARS),
             layer_decay: 0.75,
         };
         collect(variants, &config.record_batch(target, &layout));
@@ -153,11 +152,10 @@ fn record_rest(variants: &mut Variants, target: KernelTarget) {
         rec.backward();
         let step = rec.external("step", [STEP_WORDS]);
         let state = rec.external("state", [STATE_WORDS]);
-        let config = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
         for shape in [vec![dim], vec![9, dim]] {
             let [grad, value, velocity] = ["grad", "value", "velocity"]
                 .map(|n| rec.external(&format!("{n} {}", shape.len()), shape.clone()));
-            lars_param(&mut rec, config, [step, state], LarsTensors { grad, value, velocity });
+            lars_param(&mut rec, PROBE_LARS, [step, state], LarsTensors { grad, value, velocity });
         }
         collect(variants, &rec);
     }

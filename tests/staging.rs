@@ -14,6 +14,7 @@ use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
 use webmae::program::{Device, Staged, Uploads};
+use webmae::train::paper::PRETRAIN_ADAMW;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 use webmae::{Error, ModelConfig};
 
@@ -34,8 +35,7 @@ fn images(step: u32) -> Vec<f32> {
 }
 
 fn new_step(device: &Device) -> TrainStep {
-    let optimizer =
-        AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+    let optimizer = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
     let config = StepConfig {
         task: Task::Masked { model: model(), masks: MaskSource::Generated },
         batch_size: BATCH,

@@ -4,11 +4,12 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use webmae::kernels::{Processor, ProductLayout};
 use webmae::ops::gemm::{Epilogue, add_product, gemm};
 use webmae::ops::optimizer::{
-    AdamW, METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State,
-    StepTensors, adamw,
+    METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State, StepTensors,
+    adamw,
 };
 use webmae::ops::{Heads, attention, layer_norm};
 use webmae::program::{Device, Recorder, Tensor};
+use webmae::train::paper::PRETRAIN_ADAMW;
 
 use super::program::Timed;
 
@@ -164,8 +165,7 @@ pub fn adamw_update(criterion: &mut Criterion, device: &Device) {
         loss: rec.external("loss", [1]),
         metrics: rec.external("metrics", [METRICS_RING, METRICS_WORDS]),
     };
-    let config = AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
-    adamw(&mut rec, config, &[slab], tensors);
+    adamw(&mut rec, PRETRAIN_ADAMW, &[slab], tensors);
     let timed = Timed::new(device, &rec);
     timed.program.write("moment2", &vec![0.01f32; LEN]);
     timed.program.write("step", &[Scalars { lr: 1e-4, ..Scalars::default() }]);

@@ -18,6 +18,8 @@ mod format;
 mod open;
 mod print;
 mod progress;
+#[cfg(test)]
+mod recipes;
 mod stop;
 mod study;
 mod tiles;

@@ -279,6 +279,16 @@ impl ParamStore {
         Self::with_buffers(device, layout, train, Buffers::new())
     }
 
+    /// The parameters `specs` with the given values, for use without training.
+    ///
+    /// # Errors
+    /// As [`Self::new`] and [`Self::load`].
+    pub fn holding(device: &Device, specs: Vec<ParamSpec>, values: &TensorMap) -> Result<Self> {
+        let store = Self::new(device, ParamLayout::new(specs, device.max_binding()), false)?;
+        store.load(Role::Value, values)?;
+        Ok(store)
+    }
+
     /// A store for training on top of `base`, whose parameters are used as they are at any time and stay
     /// untouched.
     ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::paper::PRETRAIN_ADAMW;
 use super::step::{MaskSource, StepConfig, Task};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use crate::kernels::{BINDING_ALIGNMENT, KernelTarget, Precision, STAGING_BUFFERS
 use crate::model::objective::masked_objective;
 use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
-use crate::ops::optimizer::{AdamW, Optimizer};
+use crate::ops::optimizer::Optimizer;
 use crate::program::{Plan, Recorder};
 use crate::remedy::Remedy;
 use crate::setting::Setting;
@@ -100,14 +101,11 @@ impl Estimate {
         forward.set_precision(precision);
         layout.declare(&mut forward, false);
         masked_objective(&mut forward, config, batch_size, MaskSource::Generated, 1);
-        // Only the counts matter, not the optimiser's constants.
-        let optimizer =
-            AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
         let step = StepConfig {
             task: Task::Masked { model: config.clone(), masks: MaskSource::Generated },
             batch_size,
             grad_accum,
-            optimizer: Optimizer::AdamW(optimizer),
+            optimizer: Optimizer::AdamW(PRETRAIN_ADAMW),
             layer_decay: 1.0,
             recompute,
             precision,

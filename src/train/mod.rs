@@ -25,6 +25,7 @@ pub mod knn;
 pub mod labels;
 #[cfg(feature = "native")]
 mod online_probe;
+pub mod paper;
 #[cfg(feature = "native")]
 mod prepare;
 pub mod recipe;

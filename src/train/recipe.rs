@@ -11,14 +11,16 @@ use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Pool, Trainable};
 use crate::model::classify::Input;
-use crate::ops::optimizer::{Lars, Optimizer};
+use crate::ops::optimizer::Optimizer;
 use crate::remedy::Remedy;
 use crate::setting::Setting;
 
-/// LARS as `main_linprobe.py` of facebookresearch/mae has it.
-pub const PROBE_LARS: Lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
-/// Held-out pictures that an online probe is measured on, at most.
-const MAX_PROBED_IMAGES: usize = 1000;
+/// Puts what was given in the place of a default.
+pub(crate) fn overrule<T>(value: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *value = given;
+    }
+}
 
 /// How long a run takes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -174,22 +176,6 @@ pub struct Recipe {
 }
 
 impl Classify {
-    /// A linear probe of no classes yet.
-    pub fn probe(pool: Pool) -> Self {
-        Self {
-            pool,
-            head: Head::Probe,
-            class_names: Vec::new(),
-            trainable: Trainable::None,
-            learned_positions: false,
-            drop_path: 0.0,
-            layer_decay: 1.0,
-            smoothing: 0.0,
-            mix: Mix::off(),
-            weights: None,
-        }
-    }
-
     /// The classifier on the encoder of `model`.
     pub fn config(&self, model: &ModelConfig) -> ClassifierConfig {
         ClassifierConfig {
@@ -317,33 +303,6 @@ impl Recipe {
                 )
             }
             _ => Ok(()),
-        }
-    }
-
-    /// The recipe of a probe beside this run: the same model and seed, its own pictures and rate, in f32.
-    pub fn probe_recipe(&self, probe: &OnlineProbe) -> Self {
-        Self {
-            data: DataRecipe {
-                data: probe.data.clone(),
-                held_out: None,
-                class_prefix: probe.class_prefix.clone(),
-                augment: Augment::classify(),
-                held_out_images: MAX_PROBED_IMAGES,
-                tokens: None,
-                ..self.data.clone()
-            },
-            batch_size: probe.batch_size,
-            grad_accum: 1,
-            blr: probe.blr,
-            lr: None,
-            precision: Precision::F32,
-            optimizer: Optimizer::Lars(PROBE_LARS),
-            classify: Some(Classify {
-                class_names: probe.class_names.clone(),
-                ..Classify::probe(probe.pool)
-            }),
-            probe: None,
-            ..self.clone()
         }
     }
 

@@ -18,11 +18,11 @@ use crate::error::Error;
 use crate::files::safetensors;
 use crate::kernels::Precision;
 use crate::model::store::Role;
-use crate::ops::optimizer::{AdamW, Optimizer};
+use crate::ops::optimizer::Optimizer;
 use crate::program::{Device, Plan};
 use crate::tensor::TensorMap;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
+use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe, overrule};
 use crate::train::trainer::{Beginning, Trainer as Core, gives_up};
 use crate::weights::describe;
 
@@ -41,50 +41,26 @@ pub struct Trainer {
 }
 
 /// The package's `TrainerOptions`; the types there say what the fields mean.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Options {
-    preset: String,
+    preset: Option<String>,
     config: serde_json::Map<String, serde_json::Value>,
-    batch_size: usize,
-    grad_accum: usize,
-    recompute: bool,
-    precision: Precision,
-    steps: u64,
+    batch_size: Option<usize>,
+    grad_accum: Option<usize>,
+    recompute: Option<bool>,
+    precision: Option<Precision>,
+    steps: Option<u64>,
     warmup_steps: Option<u64>,
-    lr: f64,
-    min_lr: f64,
-    weight_decay: f32,
-    betas: [f32; 2],
-    clip_grad: f32,
-    crop: CropChoice,
-    flip: bool,
+    lr: Option<f64>,
+    min_lr: Option<f64>,
+    weight_decay: Option<f32>,
+    betas: Option<[f32; 2]>,
+    clip_grad: Option<f32>,
+    crop: Option<CropChoice>,
+    flip: Option<bool>,
     color_jitter: bool,
-    seed: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            preset: "tiny".to_owned(),
-            config: serde_json::Map::new(),
-            batch_size: 16,
-            grad_accum: 1,
-            recompute: false,
-            precision: Precision::F32,
-            steps: 1000,
-            warmup_steps: None,
-            lr: 1.5e-3,
-            min_lr: 0.0,
-            weight_decay: 0.05,
-            betas: [0.9, 0.95],
-            clip_grad: 0.0,
-            crop: CropChoice::Random,
-            flip: true,
-            color_jitter: false,
-            seed: 0,
-        }
-    }
+    seed: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -96,70 +72,69 @@ enum CropChoice {
     None,
 }
 
+impl CropChoice {
+    fn crop(self) -> Crop {
+        match self {
+            Self::Random => Augment::pretrain().crop,
+            Self::Fixed => Crop::RandomFixed,
+            Self::Center => Augment::center().crop,
+            Self::None => Crop::None,
+        }
+    }
+}
+
 impl Options {
     fn model(&self) -> JsResult<ModelConfig> {
-        let preset = ModelConfig::preset(&self.preset)?;
+        let preset = ModelConfig::preset(self.preset.as_deref().unwrap_or("tiny"))?;
         let mut fields: serde_json::Map<_, _> = options(&json(&preset))?;
         fields.extend(self.config.clone());
         options(&json(&fields))
     }
 
     fn recipe(&self) -> JsResult<Recipe> {
-        let crop = match self.crop {
-            CropChoice::Random => Augment::pretrain().crop,
-            CropChoice::Fixed => Crop::RandomFixed,
-            CropChoice::Center => Augment::center().crop,
-            CropChoice::None => Crop::None,
-        };
-        let jitter = self.color_jitter.then(ColorJitter::paper);
-        let model = self.model()?;
-        let normalization = match model.channels {
-            3 => NormalizationChoice::Imagenet,
-            n => NormalizationChoice::Given(Normalization::new(vec![GREY.0; n], vec![GREY.1; n])?),
-        };
-        let recipe = Recipe {
-            model,
-            data: DataRecipe {
-                data: "pictures in a browser".to_owned(),
-                held_out: None,
-                class_prefix: None,
-                apply_exif: true,
-                strict: false,
-                synthetic_len: 0,
-                augment: Augment { crop, flip: self.flip, jitter, ..Augment::none() },
-                normalization,
-                held_out_images: 256,
-                pictures: 8,
-                threads: 0,
-                tokens: None,
-            },
-            batch_size: self.batch_size,
-            grad_accum: self.grad_accum,
-            length: Length::Steps(self.steps),
-            warmup: Length::Steps(self.warmup_steps.unwrap_or(self.steps / 10)),
-            blr: 0.0,
-            lr: Some(self.lr),
-            min_lr: self.min_lr,
-            recompute: self.recompute,
-            precision: self.precision,
-            optimizer: Optimizer::AdamW(AdamW {
-                beta1: self.betas[0],
-                beta2: self.betas[1],
-                eps: 1e-8,
-                weight_decay: self.weight_decay,
-                clip_norm: self.clip_grad,
-            }),
-            seed: self.seed,
-            // As the command line has them, should it go on with this run.
-            eval_every: 1.0,
-            pictures_every: 5.0,
-            checkpoint_every: 1.0,
-            keep_checkpoints: 2,
-            classify: None,
-            probe: None,
-        };
+        let mut recipe = Recipe::first_look(self.model()?, "pictures in a browser");
+        if let Some(steps) = self.steps {
+            recipe.length = Length::Steps(steps);
+            recipe.warmup = recipe.length.warmup();
+        }
+        overrule(&mut recipe.warmup, self.warmup_steps.map(Length::Steps));
+        overrule(&mut recipe.batch_size, self.batch_size);
+        overrule(&mut recipe.grad_accum, self.grad_accum);
+        overrule(&mut recipe.recompute, self.recompute);
+        overrule(&mut recipe.precision, self.precision);
+        recipe.lr = self.lr.or(recipe.lr);
+        overrule(&mut recipe.min_lr, self.min_lr);
+        overrule(&mut recipe.seed, self.seed);
+        self.change_optimizer(&mut recipe.optimizer)?;
+        self.change_pictures(&mut recipe.data, recipe.model.channels)?;
         recipe.validate()?;
         Ok(recipe)
+    }
+
+    fn change_optimizer(&self, optimizer: &mut Optimizer) -> JsResult<()> {
+        let Optimizer::AdamW(adamw) = optimizer else { return Ok(()) };
+        if let Some(betas) = self.betas {
+            if !betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
+                let message = format!("betas: each must be at least 0 and below 1, got {betas:?}.");
+                return Err(named("InvalidOption", &message));
+            }
+            [adamw.beta1, adamw.beta2] = betas;
+        }
+        overrule(&mut adamw.weight_decay, self.weight_decay);
+        overrule(&mut adamw.clip_norm, self.clip_grad);
+        Ok(())
+    }
+
+    fn change_pictures(&self, data: &mut DataRecipe, channels: usize) -> JsResult<()> {
+        overrule(&mut data.augment.crop, self.crop.map(CropChoice::crop));
+        overrule(&mut data.augment.flip, self.flip);
+        data.augment.jitter = self.color_jitter.then(ColorJitter::paper);
+        // The pictures are not there yet, to be measured.
+        if data.normalization == NormalizationChoice::Measured {
+            let grey = Normalization::new(vec![GREY.0; channels], vec![GREY.1; channels])?;
+            data.normalization = NormalizationChoice::Given(grey);
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use webmae::model::store::{ParamStore, Role};
 use webmae::ops::optimizer::AdamW;
 use webmae::philox::Rng;
 use webmae::tensor::{HostTensor, TensorMap};
+use webmae::train::paper::PRETRAIN_ADAMW;
 
 use crate::common::within;
 
@@ -20,8 +21,7 @@ const LOSS_ROUNDING: f64 = 1e-6;
 const RELATIVE: f64 = 2e-3;
 const DIRECTIONS: u32 = 3;
 
-pub const OPTIMIZER: AdamW =
-    AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
+pub const OPTIMIZER: AdamW = PRETRAIN_ADAMW;
 
 pub fn normal(stream: u32, count: usize) -> Vec<f32> {
     let mut rng = Rng::new(0x96ad, [stream, 0, 0]);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Pool, Trainable};
 use crate::model::classify::Input;
 use crate::model::predict::Predictor;
-use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::model::store::ParamStore;
 use crate::program::DeviceOptions;
 use crate::weights::{FileKind, Format, hugging_face};
 
@@ -67,9 +67,7 @@ impl ClassifierArgs {
             drop_path: 0.0,
         };
         let device = open_device(options)?;
-        let layout = ParamLayout::new(config.params(), device.max_binding());
-        let store = ParamStore::new(&device, layout, false)?;
-        store.load(Role::Value, &weights.tensors)?;
+        let store = ParamStore::holding(&device, config.params(), &weights.tensors)?;
         let batch = (self.batch_size as usize).min(most.max(1));
         let predictor = Predictor::new(&device, &config, Input::Images, batch, &store)?;
         note(quiet, || {

@@ -9,7 +9,7 @@ use crate::data::{Normalization, SourceOptions};
 use crate::error::Result;
 use crate::model::classifier::Pool;
 use crate::model::params::{encoder_or_mae_params, is_decoder};
-use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::model::store::ParamStore;
 use crate::program::Device;
 use crate::train::features::Encoder;
 use crate::weights::FileKind;
@@ -60,9 +60,8 @@ impl EncoderArgs {
         let device = device()?;
         // Features need no decoder.
         let has = |name: &str| !is_decoder(name) && weights.tensors.contains_key(name);
-        let layout = ParamLayout::new(encoder_or_mae_params(&config, has), device.max_binding());
-        let store = ParamStore::new(&device, layout, false)?;
-        store.load(Role::Value, &weights.tensors)?;
+        let specs = encoder_or_mae_params(&config, has);
+        let store = ParamStore::holding(&device, specs, &weights.tensors)?;
         note(quiet, || {
             let (file, adapter) = (weights.file.display(), device.summary().name);
             format!("{file} on {adapter}, pixels normalised with {whose}")

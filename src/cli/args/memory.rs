@@ -1,6 +1,7 @@
 //! What a training step keeps on the device, shared by the commands that record one.
 
 use crate::kernels::Precision;
+use crate::train::recipe::Recipe;
 
 /// What a step keeps on the device.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -27,17 +28,23 @@ enum PrecisionArg {
 }
 
 impl MemoryArgs {
-    /// Whether to recompute, where a run of the past says `before`.
-    pub(crate) fn recompute(&self, before: bool) -> bool {
-        self.recompute.unwrap_or(before)
+    /// Changes `recipe` as they say.
+    pub(crate) fn apply(&self, recipe: &mut Recipe) {
+        recipe.recompute = self.recompute(recipe.recompute);
+        recipe.precision = self.precision(recipe.precision);
     }
 
-    /// The precision, where a run of the past says `before`.
-    pub(crate) fn precision(&self, before: Precision) -> Precision {
+    /// Whether to recompute; `usual` where it is not said.
+    pub(crate) fn recompute(&self, usual: bool) -> bool {
+        self.recompute.unwrap_or(usual)
+    }
+
+    /// The precision; `usual` where it is not said.
+    pub(crate) fn precision(&self, usual: Precision) -> Precision {
         match self.precision {
             Some(PrecisionArg::F32) => Precision::F32,
             Some(PrecisionArg::F16) => Precision::F16,
-            None => before,
+            None => usual,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Groups of options that several commands share, and what they stand for.
 
+pub(crate) mod adamw;
 pub(crate) mod classifier;
+pub(crate) mod defaults;
 pub(crate) mod encoder;
 pub(crate) mod memory;
 pub(crate) mod model;

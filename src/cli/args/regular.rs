@@ -1,15 +1,11 @@
-//! Options that regularise training with labels: AdamW's, augmentation, mixing, drop-path.
+//! Options that regularise training with labels: augmentation, mixing, drop-path, AdamW's.
 
-use super::run::DataArgs;
-use crate::data::Augment;
+use super::adamw::AdamWArgs;
 use crate::data::erasing::RandomErasing;
-use crate::data::mix::Mix;
 use crate::data::rand_augment::RandAugment;
-use crate::model::classifier::{Head, Pool, Trainable};
-use crate::ops::optimizer::{AdamW, Optimizer};
-use crate::train::recipe::Classify;
+use crate::train::recipe::{Recipe, overrule};
 
-/// AdamW, augmentation and regularisation; each switch overrides the recipe's.
+/// Augmentation, regularisation and AdamW; each switch overrules the recipe's.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Regularisation")]
 #[group(conflicts_with = "resume")]
@@ -37,19 +33,9 @@ pub(crate) struct RegularArgs {
     drop_path: Option<f32>,
     /// Factor on the learning rate from each block to the one before it
     #[arg(long, value_name = "X")]
-    pub layer_decay: Option<f32>,
-    /// Decoupled decay of matrices
-    #[arg(long, value_name = "X")]
-    weight_decay: Option<f32>,
-    /// Decay of AdamW's first moment
-    #[arg(long, value_name = "X", default_value_t = 0.9)]
-    beta1: f32,
-    /// Decay of AdamW's second moment
-    #[arg(long, value_name = "X")]
-    beta2: Option<f32>,
-    /// Largest global gradient norm; 0 does not clip
-    #[arg(long, value_name = "NORM", default_value_t = 0.0)]
-    clip_grad: f32,
+    layer_decay: Option<f32>,
+    #[command(flatten)]
+    adamw: AdamWArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -65,59 +51,27 @@ enum RegularRecipe {
 struct RandAugmentArg(Option<RandAugment>);
 
 impl RegularArgs {
-    /// Whether defaults are the paper's.
-    pub(crate) fn is_strong(&self) -> bool {
-        self.recipe == RegularRecipe::Strong
+    /// Whether only crops and flips are wanted besides what is given.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.recipe == RegularRecipe::Plain
     }
 
-    /// `given`, or the recipe's value: `strong`, or off.
-    fn or(&self, given: Option<f32>, strong: f32) -> f32 {
-        given.unwrap_or(if self.is_strong() { strong } else { 0.0 })
-    }
-
-    /// The full classifier with this regularisation, of no classes yet, trained whole.
-    pub(crate) fn classify(&self, pool: Pool, drop_path: f32) -> Classify {
-        let paper = Mix::paper();
-        Classify {
-            pool,
-            head: Head::Full,
-            class_names: Vec::new(),
-            trainable: Trainable::All,
-            learned_positions: true,
-            drop_path: self.or(self.drop_path, drop_path),
-            layer_decay: 1.0,
-            smoothing: self.or(self.smoothing, 0.1),
-            mix: Mix {
-                mixup: self.or(self.mixup, paper.mixup),
-                cutmix: self.or(self.cutmix, paper.cutmix),
-                ..paper
-            },
-            weights: None,
+    /// Changes `recipe`, which has labels, as they say.
+    pub(crate) fn apply(&self, recipe: &mut Recipe) {
+        if let Some(classify) = &mut recipe.classify {
+            overrule(&mut classify.mix.mixup, self.mixup);
+            overrule(&mut classify.mix.cutmix, self.cutmix);
+            overrule(&mut classify.smoothing, self.smoothing);
+            overrule(&mut classify.drop_path, self.drop_path);
+            overrule(&mut classify.layer_decay, self.layer_decay);
         }
-    }
-
-    /// What is done to each picture.
-    pub(crate) fn augment(&self, data: &DataArgs) -> Augment {
-        let random = Augment::classify().crop;
-        let paper = RandomErasing::paper();
-        let probability = self.or(self.erasing, paper.probability);
-        let strong = RandAugmentArg(self.is_strong().then(RandAugment::paper));
-        Augment {
-            rand_augment: self.rand_augment.unwrap_or(strong).0,
-            erasing: (probability != 0.0).then_some(RandomErasing { probability, ..paper }),
-            ..data.augment(random, random)
+        let augment = &mut recipe.data.augment;
+        overrule(&mut augment.rand_augment, self.rand_augment.map(|RandAugmentArg(given)| given));
+        if let Some(probability) = self.erasing {
+            let erasing = RandomErasing { probability, ..RandomErasing::paper() };
+            augment.erasing = (probability != 0.0).then_some(erasing);
         }
-    }
-
-    /// AdamW, with the decay and second beta of the command's recipe.
-    pub(crate) fn optimizer(&self, weight_decay: f32, beta2: f32) -> Optimizer {
-        Optimizer::AdamW(AdamW {
-            beta1: self.beta1,
-            beta2: self.beta2.unwrap_or(beta2),
-            eps: 1e-8,
-            weight_decay: self.weight_decay.unwrap_or(weight_decay),
-            clip_norm: self.clip_grad,
-        })
+        self.adamw.apply(recipe);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::data::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
 use crate::train::checkpoints;
-use crate::train::recipe::{Length, Recipe};
+use crate::train::recipe::{Length, Recipe, overrule};
 use crate::train::run::Start;
 use crate::train::run_folder::{next_free, read_config};
 
@@ -59,13 +59,13 @@ pub(crate) struct DataArgs {
     pub held_out: Option<String>,
     /// Held-out pictures that are measured, at most
     #[arg(long, value_name = "N")]
-    pub held_out_images: Option<usize>,
+    held_out_images: Option<usize>,
     /// Of class folders, use only those whose name starts so
     #[arg(long, value_name = "PREFIX")]
     pub class_prefix: Option<String>,
     /// Stop at an unreadable file instead of naming and skipping it
     #[arg(long)]
-    pub strict: bool,
+    strict: bool,
     /// Ignore the orientation that cameras store (as torchvision does)
     #[arg(long)]
     pub ignore_exif: bool,
@@ -100,10 +100,10 @@ enum CropChoice {
 pub(crate) struct RateArgs {
     /// Images per batch
     #[arg(long, value_name = "N")]
-    pub batch_size: Option<usize>,
+    batch_size: Option<usize>,
     /// Batches per optimiser step
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub grad_accum: usize,
+    #[arg(long, value_name = "N")]
+    grad_accum: Option<usize>,
     /// Warm-up in epochs [default: a tenth of the run]
     #[arg(long, value_name = "N", conflicts_with = "warmup_steps")]
     warmup_epochs: Option<f64>,
@@ -112,16 +112,16 @@ pub(crate) struct RateArgs {
     warmup_steps: Option<u64>,
     /// Base learning rate: the rate is blr · effective batch / 256
     #[arg(long, value_name = "RATE", conflicts_with = "lr")]
-    pub blr: Option<f64>,
+    blr: Option<f64>,
     /// Learning rate itself
     #[arg(long, value_name = "RATE")]
-    pub lr: Option<f64>,
+    lr: Option<f64>,
     /// Learning rate in the end
-    #[arg(long, value_name = "RATE", default_value_t = 0.0)]
-    pub min_lr: f64,
+    #[arg(long, value_name = "RATE")]
+    min_lr: Option<f64>,
     /// Seed of parameters, order, augmentation and masks
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 /// What a run leaves behind, and how often.
@@ -129,21 +129,35 @@ pub(crate) struct RateArgs {
 #[command(next_help_heading = "Output")]
 #[group(conflicts_with = "resume")]
 pub(crate) struct OutputArgs {
-    /// Epochs between measurements on held-out pictures; 0 measures in the end only [default: 1, for
-    /// synthetic 0.1]
+    /// Epochs between measurements on held-out pictures; 0 measures in the end only
     #[arg(long, value_name = "N")]
-    pub eval_every: Option<f64>,
-    /// Epochs between checkpoints; 0 saves in the end only [default: 1, for synthetic 0.1]
+    eval_every: Option<f64>,
+    /// Epochs between checkpoints; 0 saves in the end only
     #[arg(long, value_name = "N")]
-    pub checkpoint_every: Option<f64>,
+    checkpoint_every: Option<f64>,
     /// Newest checkpoints that are kept
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub keep_checkpoints: usize,
+    #[arg(long, value_name = "N")]
+    keep_checkpoints: Option<usize>,
+}
+
+impl CommonArgs {
+    /// Changes `recipe` as they say.
+    pub(crate) fn apply(&self, recipe: &mut Recipe) {
+        let Self { run, data, rate, output } = self;
+        if let Some(length) = run.length() {
+            recipe.length = length;
+            recipe.warmup = length.warmup();
+        }
+        overrule(&mut recipe.data.threads, run.threads);
+        data.apply(recipe);
+        rate.apply(recipe);
+        output.apply(recipe);
+    }
 }
 
 impl RunArgs {
     /// The length that was asked for.
-    pub(crate) fn length(&self) -> Option<Length> {
+    fn length(&self) -> Option<Length> {
         self.steps.map(Length::Steps).or(self.epochs.map(Length::Epochs))
     }
 
@@ -178,45 +192,61 @@ impl RunArgs {
             let problem = format!("is no such run; go on with: webmae {command} --resume");
             return Err(Error::bad_file(folder, problem));
         }
-        if let Some(data) = &self.data {
-            recipe.data.data.clone_from(data);
-        }
-        if let Some(threads) = self.threads {
-            recipe.data.threads = threads;
-        }
-        if let Some(length) = self.length() {
-            recipe.length = length;
-        }
-        recipe.recompute = memory.recompute(recipe.recompute);
-        recipe.precision = memory.precision(recipe.precision);
+        overrule(&mut recipe.data.data, self.data.clone());
+        overrule(&mut recipe.data.threads, self.threads);
+        overrule(&mut recipe.length, self.length());
+        memory.apply(&mut recipe);
         say!("going on from {} (step {})", path.display(), checkpoint.meta.step);
         Ok((recipe, Start::Resume(folder.to_path_buf(), Box::new(checkpoint))))
     }
 }
 
 impl DataArgs {
-    /// What is done to each picture, where `random` is the random crop and `usual` that which nobody asked for.
-    pub(crate) fn augment(&self, random: Crop, usual: Crop) -> Augment {
-        let crop = match self.crop {
-            None => usual,
-            Some(CropChoice::Random) => random,
-            Some(CropChoice::Fixed) => Crop::RandomFixed,
-            Some(CropChoice::Center) => Augment::center().crop,
-            Some(CropChoice::None) => Crop::None,
+    fn apply(&self, recipe: &mut Recipe) {
+        let usual = match recipe.classify {
+            None => Augment::pretrain(),
+            Some(_) => Augment::classify(),
         };
-        let jitter = self.color_jitter.then(ColorJitter::paper);
-        Augment { crop, flip: !self.no_flip, jitter, ..Augment::none() }
+        let crop = self.crop.map(|crop| match crop {
+            CropChoice::Random => usual.crop,
+            CropChoice::Fixed => Crop::RandomFixed,
+            CropChoice::Center => Augment::center().crop,
+            CropChoice::None => Crop::None,
+        });
+        let data = &mut recipe.data;
+        overrule(&mut data.augment.crop, crop);
+        data.augment.flip &= !self.no_flip;
+        if self.color_jitter {
+            data.augment.jitter = Some(ColorJitter::paper());
+        }
+        data.held_out.clone_from(&self.held_out);
+        overrule(&mut data.held_out_images, self.held_out_images);
+        data.class_prefix.clone_from(&self.class_prefix);
+        data.strict = self.strict;
+        data.apply_exif = !self.ignore_exif;
     }
 }
 
 impl RateArgs {
-    /// The warm-up of a run of `length`.
-    pub(crate) fn warmup(&self, length: Length) -> Length {
-        match (self.warmup_steps, self.warmup_epochs, length) {
-            (Some(steps), ..) => Length::Steps(steps),
-            (None, Some(epochs), _) => Length::Epochs(epochs),
-            (None, None, Length::Steps(steps)) => Length::Steps(steps / 10),
-            (None, None, Length::Epochs(epochs)) => Length::Epochs(epochs / 10.0),
+    fn apply(&self, recipe: &mut Recipe) {
+        overrule(&mut recipe.batch_size, self.batch_size);
+        overrule(&mut recipe.grad_accum, self.grad_accum);
+        overrule(&mut recipe.warmup, self.warmup_epochs.map(Length::Epochs));
+        overrule(&mut recipe.warmup, self.warmup_steps.map(Length::Steps));
+        if let Some(blr) = self.blr {
+            // A rate itself would go before it.
+            (recipe.blr, recipe.lr) = (blr, None);
         }
+        recipe.lr = self.lr.or(recipe.lr);
+        overrule(&mut recipe.min_lr, self.min_lr);
+        overrule(&mut recipe.seed, self.seed);
+    }
+}
+
+impl OutputArgs {
+    fn apply(&self, recipe: &mut Recipe) {
+        overrule(&mut recipe.eval_every, self.eval_every);
+        overrule(&mut recipe.checkpoint_every, self.checkpoint_every);
+        overrule(&mut recipe.keep_checkpoints, self.keep_checkpoints);
     }
 }

@@ -12,9 +12,10 @@ use crate::kernels::Precision;
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
-use crate::ops::optimizer::{AdamW, Optimizer, Scalars};
+use crate::ops::optimizer::{Optimizer, Scalars};
 use crate::philox::Rng;
 use crate::program::{Device, Program, Staged, Uploads};
+use crate::train::paper::PRETRAIN_ADAMW;
 use crate::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
 
 /// Which step.
@@ -73,13 +74,7 @@ impl BenchStep {
                 Recorded::Forward(Box::new(step))
             }
             Mode::Train => {
-                let optimizer = Optimizer::AdamW(AdamW {
-                    beta1: 0.9,
-                    beta2: 0.95,
-                    eps: 1e-8,
-                    weight_decay: 0.05,
-                    clip_norm: 0.0,
-                });
+                let optimizer = Optimizer::AdamW(PRETRAIN_ADAMW);
                 let task = Task::Masked { model, masks };
                 let config = StepConfig {
                     task,

@@ -14,7 +14,7 @@ use crate::geometry::Geometry;
 use crate::model::objective::MaskSource;
 use crate::model::params::mae_params;
 use crate::model::reconstruct::{Reconstructor, with_mask};
-use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::model::store::ParamStore;
 use crate::ops::optimizer::Scalars;
 use crate::program::DeviceOptions;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
@@ -100,9 +100,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let images = load(&args.images, &config, &normalization)?;
 
     let device = open_device(options)?;
-    let layout = ParamLayout::new(mae_params(&config), device.max_binding());
-    let store = ParamStore::new(&device, layout, false)?;
-    store.load(Role::Value, &weights.tensors)?;
+    let store = ParamStore::holding(&device, mae_params(&config), &weights.tensors)?;
     let batch = args.images.len().min(BATCH);
     let source = if noise.is_some() { MaskSource::Given } else { MaskSource::Generated };
     let reconstructor = Reconstructor::new(&device, &config, batch, &store, source)?;

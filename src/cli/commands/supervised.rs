@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::args::defaults::show;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::regular::RegularArgs;
@@ -9,30 +10,27 @@ use crate::cli::args::run::CommonArgs;
 use crate::cli::args::weights::OverrideArgs;
 use crate::cli::execute::execute;
 use crate::config::ModelConfig;
-use crate::data::{Augment, SourceOptions, open_split};
+use crate::data::{Normalization, SourceOptions, open_split};
 use crate::error::{Error, Result};
-use crate::kernels::Precision;
 use crate::model::classifier::{Pool, Trainable};
 use crate::model::params::is_decoder;
-use crate::ops::optimizer::Optimizer;
 use crate::program::DeviceOptions;
 use crate::setting::Setting;
 use crate::tensor::TensorMap;
 use crate::train::labels::labelled;
-use crate::train::recipe::{Classify, DataRecipe, Length, NormalizationChoice, PROBE_LARS, Recipe};
+use crate::train::paper::IMAGENET_IMAGES;
+use crate::train::recipe::{NormalizationChoice, Recipe, overrule};
 use crate::train::run::Start;
 use crate::weights::FileKind;
 
-/// More pictures than a data set can have; fits where numbers have 32 bits, too.
-const EVERY_PICTURE: usize = u32::MAX as usize;
-
 /// Options of `webmae linprobe`.
 #[derive(Debug, clap::Args)]
+#[command(mut_args(show(&linprobe_defaults())))]
 #[command(after_help = "\
-The encoder stays as it is; BatchNorm without affine and a linear layer are trained on its features, with
-LARS (momentum 0.9, no decay, trust coefficient 0.001), for 90 epochs of batches of 256, as in the paper. Its
-base learning rate of 0.1 is for ImageNet's 1.28 million pictures; LARS moves the weights by a share of
-themselves a step, so with fewer pictures, and steps, the default is larger in proportion, up to 10.
+The encoder stays as it is; BatchNorm without affine and a linear layer are trained on its
+features, with LARS as in the paper. The paper's base learning rate is for ImageNet's 1.28 million
+pictures; LARS moves the weights by a share of themselves a step, so with fewer pictures, and
+steps, the default is larger in proportion.
 
 With --crop center (or none) and --no-flip a picture always has the same feature: the features are then
 extracted once, and training takes seconds.
@@ -52,11 +50,9 @@ pub(crate) struct LinprobeArgs {
 
 /// Options of `webmae finetune`.
 #[derive(Debug, clap::Args)]
+#[command(mut_args(show(&finetune_defaults())))]
 #[command(after_help = "\
-The defaults are the paper's recipe: AdamW (betas 0.9, 0.999, decay 0.05), a base learning rate of 5e-4 that
-is multiplied by 0.65 (0.75 from 24 blocks on) from block to block towards the input, drop-path 0.1 (0.2 from
-24 blocks on, 0.3 from 32), label smoothing 0.1, MixUp 0.8, CutMix 1.0, RandAugment (9, 0.5), random erasing
-0.25; 100 epochs (50 from 24 blocks on), batches of 64.
+The defaults are the paper's recipe; --recipe plain has crops and flips only.
 
 --trainable-blocks freezes the rest: no gradients are computed for it, and no memory is taken.
 
@@ -70,12 +66,12 @@ pub(crate) struct FinetuneArgs {
     #[command(flatten)]
     common: CommonArgs,
     /// How tokens become one feature
-    #[arg(long, default_value = "mean", conflicts_with = "resume")]
-    pool: Pool,
+    #[arg(long, conflicts_with = "resume")]
+    pool: Option<Pool>,
     /// What is trained: all, the last N blocks, half (the MLP of the last block), or none (the head alone)
-    #[arg(long, value_name = "N|half|all|none", default_value = "all", conflicts_with = "resume")]
+    #[arg(long, value_name = "N|half|all|none", conflicts_with = "resume")]
     #[arg(value_parser = parse_trainable)]
-    trainable_blocks: Trainable,
+    trainable_blocks: Option<Trainable>,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -85,11 +81,11 @@ pub(crate) struct FinetuneArgs {
 /// Options of `webmae train`.
 #[derive(Debug, clap::Args)]
 #[command(mut_group("ModelArgs", |group| group.conflicts_with("resume")))]
+#[command(mut_args(show(&train_defaults())))]
 #[command(after_help = "\
-The supervised baseline: the same classifier as `finetune`, from random values. --recipe strong is the paper's
-(appendix A.2: base learning rate 1e-4, betas 0.9 and 0.95, decay 0.3, drop-path 0.1, and the augmentation of
-fine-tuning); --recipe plain has crops and flips only (base learning rate 5e-4, betas 0.9 and 0.999, decay
-0.05). 100 epochs, batches of 64.
+The supervised baseline: the same classifier as `finetune`, from random values. --recipe strong
+is the paper's (appendix A.2); --recipe plain has crops and flips only, and AdamW as in
+fine-tuning.
 
 Examples:
   webmae train --data CIFAR --preset tiny
@@ -99,8 +95,8 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     common: CommonArgs,
     /// How tokens become one feature
-    #[arg(long, default_value = "mean", conflicts_with = "resume")]
-    pool: Pool,
+    #[arg(long, conflicts_with = "resume")]
+    pool: Option<Pool>,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -127,24 +123,18 @@ struct WeightsArgs {
 /// Which encoder a run begins with.
 pub(crate) struct GivenEncoder {
     model: ModelConfig,
-    normalization: NormalizationChoice,
+    /// Pixel statistics that the weights come with.
+    normalization: Option<Normalization>,
     tensors: TensorMap,
     origin: Option<String>,
 }
 
-/// What differs between the three commands.
-struct Plan {
-    kind: &'static str,
-    encoder: GivenEncoder,
-    classify: Classify,
-    augment: Augment,
-    optimizer: Optimizer,
-    recompute: bool,
-    precision: Precision,
-    batch_size: usize,
-    epochs: f64,
-    /// By the number of training pictures.
-    blr: fn(usize) -> f64,
+/// Pictures with labels to learn from.
+struct Pictures<'a> {
+    data: &'a str,
+    class_names: Vec<String>,
+    /// Number of them.
+    count: usize,
 }
 
 /// Trains a linear layer on frozen features.
@@ -189,22 +179,12 @@ impl LinprobeArgs {
     /// # Errors
     /// Names the file or option that cannot be used.
     pub(crate) fn begin_on(&self, encoder: GivenEncoder) -> Result<(Recipe, Start)> {
-        let pool = self.pool.unwrap_or(Pool::usual(&encoder.model));
-        let classify = Classify { weights: encoder.origin.clone(), ..Classify::probe(pool) };
-        let random = Augment::classify().crop;
-        let plan = Plan {
-            kind: "linprobe",
-            encoder,
-            classify,
-            augment: self.common.data.augment(random, random),
-            optimizer: Optimizer::Lars(PROBE_LARS),
-            recompute: false,
-            precision: Precision::F32,
-            batch_size: 256,
-            epochs: 90.0,
-            blr: probe_blr,
-        };
-        plan.begin(&self.common)
+        let model = encoder.model.clone();
+        let Pictures { data, class_names, count } = Pictures::open(&self.common, &model)?;
+        let mut recipe = Recipe::linprobe(model, data, class_names, count);
+        self.common.apply(&mut recipe);
+        overrule_pool(&mut recipe, self.pool);
+        Ok(encoder.start(recipe, &self.common, "linprobe"))
     }
 }
 
@@ -222,33 +202,20 @@ impl FinetuneArgs {
     /// # Errors
     /// Names the file or option that cannot be used.
     pub(crate) fn begin_on(&self, encoder: GivenEncoder) -> Result<(Recipe, Start)> {
-        let depth = encoder.model.encoder.depth;
-        let regular = &self.regular;
-        let drop_path = match depth {
-            ..24 => 0.1,
-            24..32 => 0.2,
-            _ => 0.3,
+        let model = encoder.model.clone();
+        let Pictures { data, class_names, .. } = Pictures::open(&self.common, &model)?;
+        let mut recipe = match self.trainable_blocks {
+            None => Recipe::finetune(model, data, class_names),
+            Some(trainable) => Recipe::partial(model, data, class_names, trainable),
         };
-        let layer_decay = if depth < 24 { 0.65 } else { 0.75 };
-        let classify = Classify {
-            trainable: self.trainable_blocks,
-            layer_decay: regular.layer_decay.unwrap_or(layer_decay),
-            weights: encoder.origin.clone(),
-            ..regular.classify(self.pool, drop_path)
-        };
-        let plan = Plan {
-            kind: "finetune",
-            encoder,
-            classify,
-            augment: regular.augment(&self.common.data),
-            optimizer: regular.optimizer(0.05, 0.999),
-            recompute: self.memory.recompute(false),
-            precision: self.memory.precision(Precision::F32),
-            batch_size: 64,
-            epochs: if depth < 24 { 100.0 } else { 50.0 },
-            blr: |_| 5e-4,
-        };
-        plan.begin(&self.common)
+        if self.regular.is_plain() {
+            recipe = recipe.crops_and_flips_only();
+        }
+        self.common.apply(&mut recipe);
+        overrule_pool(&mut recipe, self.pool);
+        self.regular.apply(&mut recipe);
+        self.memory.apply(&mut recipe);
+        Ok(encoder.start(recipe, &self.common, "finetune"))
     }
 }
 
@@ -259,41 +226,17 @@ impl TrainArgs {
     /// Names the file or option that cannot be used.
     pub(crate) fn begin(&self) -> Result<(Recipe, Start)> {
         let model = self.model.config("tiny")?;
-        let regular = &self.regular;
-        let strong = regular.is_strong();
-        let drop_path = if model.encoder.depth < 24 { 0.1 } else { 0.2 };
-        let classify = Classify {
-            layer_decay: regular.layer_decay.unwrap_or(1.0),
-            ..regular.classify(self.pool, drop_path)
+        let encoder = GivenEncoder::fresh(model.clone());
+        let Pictures { data, class_names, .. } = Pictures::open(&self.common, &model)?;
+        let mut recipe = match self.regular.is_plain() {
+            false => Recipe::train_from_scratch(model, data, class_names),
+            true => Recipe::train_plainly(model, data, class_names),
         };
-        let plan = Plan {
-            kind: "train",
-            encoder: GivenEncoder::fresh(model),
-            classify,
-            augment: regular.augment(&self.common.data),
-            optimizer: if strong {
-                regular.optimizer(0.3, 0.95)
-            } else {
-                regular.optimizer(0.05, 0.999)
-            },
-            recompute: self.memory.recompute(false),
-            precision: self.memory.precision(Precision::F32),
-            batch_size: 64,
-            epochs: 100.0,
-            blr: if strong { |_| 1e-4 } else { |_| 5e-4 },
-        };
-        plan.begin(&self.common)
-    }
-}
-
-impl GivenEncoder {
-    /// One with random values.
-    pub(crate) fn fresh(model: ModelConfig) -> Self {
-        let normalization = match model.channels {
-            3 => NormalizationChoice::Imagenet,
-            _ => NormalizationChoice::Measured,
-        };
-        Self { model, normalization, tensors: TensorMap::new(), origin: None }
+        self.common.apply(&mut recipe);
+        overrule_pool(&mut recipe, self.pool);
+        self.regular.apply(&mut recipe);
+        self.memory.apply(&mut recipe);
+        Ok(encoder.start(recipe, &self.common, "train"))
     }
 }
 
@@ -309,7 +252,7 @@ impl WeightsArgs {
         let tensors = weights.tensors.into_iter();
         Ok(GivenEncoder {
             model: weights.config,
-            normalization: NormalizationChoice::Given(normalization),
+            normalization: Some(normalization),
             tensors: tensors
                 .filter(|(name, _)| !is_decoder(name) && !name.starts_with("head"))
                 .collect(),
@@ -318,68 +261,81 @@ impl WeightsArgs {
     }
 }
 
-impl Plan {
-    /// The run that it and the common options make.
-    fn begin(self, common: &CommonArgs) -> Result<(Recipe, Start)> {
-        let CommonArgs { run, data: pictures, rate, output } = common;
-        let data = run.data.clone().ok_or_else(|| {
-            let problem = "is missing: class folders or CIFAR-10 batches, see --help";
-            Error::config(Setting::Data, problem)
-        })?;
-        let Self { encoder, mut classify, .. } = self;
-        let options = SourceOptions {
-            apply_exif: !pictures.ignore_exif,
-            seed: rate.seed,
-            ..SourceOptions::for_model(&encoder.model, pictures.class_prefix.as_deref())
-        };
-        let split = open_split(&data, pictures.held_out.as_deref(), &options)?;
-        let train = labelled(split, Setting::Data)?.split.train;
-        classify.class_names = train.class_names().to_vec();
-        let length = run.length().unwrap_or(Length::Epochs(self.epochs));
-        let out = run.folder(&data, self.kind);
-        let recipe = Recipe {
-            model: encoder.model,
-            data: DataRecipe {
-                data,
-                held_out: pictures.held_out.clone(),
-                class_prefix: pictures.class_prefix.clone(),
-                apply_exif: !pictures.ignore_exif,
-                strict: pictures.strict,
-                synthetic_len: 0,
-                augment: self.augment,
-                normalization: encoder.normalization,
-                held_out_images: pictures.held_out_images.unwrap_or(EVERY_PICTURE),
-                pictures: 0,
-                threads: run.threads.unwrap_or(0),
-                tokens: None,
-            },
-            batch_size: rate.batch_size.unwrap_or(self.batch_size),
-            grad_accum: rate.grad_accum,
-            length,
-            warmup: rate.warmup(length),
-            blr: rate.blr.unwrap_or_else(|| (self.blr)(train.len())),
-            lr: rate.lr,
-            min_lr: rate.min_lr,
-            recompute: self.recompute,
-            precision: self.precision,
-            optimizer: self.optimizer,
-            seed: rate.seed,
-            eval_every: output.eval_every.unwrap_or(1.0),
-            pictures_every: 0.0,
-            checkpoint_every: output.checkpoint_every.unwrap_or(1.0),
-            keep_checkpoints: output.keep_checkpoints,
-            classify: Some(classify),
-            probe: None,
-        };
-        Ok((recipe, Start::New(out, encoder.tensors)))
+impl GivenEncoder {
+    /// One with random values.
+    pub(crate) fn fresh(model: ModelConfig) -> Self {
+        Self { model, normalization: None, tensors: TensorMap::new(), origin: None }
+    }
+
+    /// A run of `recipe` that begins with this encoder; `kind` is for the folder's name.
+    fn start(self, mut recipe: Recipe, common: &CommonArgs, kind: &str) -> (Recipe, Start) {
+        let normalization = self.normalization.map(NormalizationChoice::Given);
+        overrule(&mut recipe.data.normalization, normalization);
+        if let Some(classify) = &mut recipe.classify {
+            classify.weights = self.origin;
+        }
+        let folder = common.run.folder(&recipe.data.data, kind);
+        (recipe, Start::New(folder, self.tensors))
     }
 }
 
-/// The paper's 0.1 for ImageNet, such that the sum of the learning rate over all steps stays the same: LARS
-/// moves weights by a share of themselves, and few steps would not leave the beginning.
-fn probe_blr(images: usize) -> f64 {
-    const IMAGENET: f64 = 1_281_167.0;
-    (0.1 * IMAGENET / images as f64).clamp(0.1, 10.0)
+impl<'a> Pictures<'a> {
+    /// Those that the options name, as `model` takes them.
+    fn open(common: &'a CommonArgs, model: &ModelConfig) -> Result<Self> {
+        let CommonArgs { run, data: pictures, rate, .. } = common;
+        let data = run.data.as_deref().ok_or_else(|| {
+            let problem = "is missing: class folders or CIFAR-10 batches, see --help";
+            Error::config(Setting::Data, problem)
+        })?;
+        let options = SourceOptions {
+            apply_exif: !pictures.ignore_exif,
+            seed: rate.seed.unwrap_or_default(),
+            ..SourceOptions::for_model(model, pictures.class_prefix.as_deref())
+        };
+        let split = open_split(data, pictures.held_out.as_deref(), &options)?;
+        let train = labelled(split, Setting::Data)?.split.train;
+        Ok(Self { data, class_names: train.class_names().to_vec(), count: train.len() })
+    }
+}
+
+fn overrule_pool(recipe: &mut Recipe, given: Option<Pool>) {
+    if let Some(classify) = &mut recipe.classify {
+        overrule(&mut classify.pool, given);
+    }
+}
+
+/// A recipe as `--help` shows it, of a preset.
+fn shown(recipe: fn(ModelConfig, &str, Vec<String>) -> Recipe, preset: &str) -> Recipe {
+    recipe(ModelConfig::preset(preset).expect("a preset"), "pictures", Vec::new())
+}
+
+/// What `webmae linprobe --help` says of options that are not given.
+fn linprobe_defaults() -> Vec<(&'static str, Recipe)> {
+    let probe = |images| {
+        let model = ModelConfig::preset("vit-b").expect("a preset");
+        Recipe::linprobe(model, "pictures", Vec::new(), images)
+    };
+    vec![("", probe(IMAGENET_IMAGES)), ("with few pictures", probe(1))]
+}
+
+/// What `webmae finetune --help` says of options that are not given.
+fn finetune_defaults() -> Vec<(&'static str, Recipe)> {
+    let base = shown(Recipe::finetune, "vit-b");
+    vec![
+        ("", base.clone()),
+        ("from 24 blocks on", shown(Recipe::finetune, "vit-l")),
+        ("from 32 on", shown(Recipe::finetune, "vit-h")),
+        ("with --recipe plain", base.crops_and_flips_only()),
+    ]
+}
+
+/// What `webmae train --help` says of options that are not given.
+fn train_defaults() -> Vec<(&'static str, Recipe)> {
+    vec![
+        ("", shown(Recipe::train_from_scratch, "vit-b")),
+        ("from 24 blocks on", shown(Recipe::train_from_scratch, "vit-l")),
+        ("with --recipe plain", shown(Recipe::train_plainly, "vit-b")),
+    ]
 }
 
 fn parse_trainable(text: &str) -> std::result::Result<Trainable, String> {
@@ -399,11 +355,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_have_names_and_probes_a_rate() {
+    fn parts_have_names() {
         assert_eq!(parse_trainable("half"), Ok(Trainable::Half));
         assert_eq!(parse_trainable("3"), Ok(Trainable::Blocks(3)));
         assert_eq!(parse_trainable("0"), Ok(Trainable::None));
         assert!(parse_trainable("most").is_err());
-        assert_eq!((probe_blr(1_281_167), probe_blr(600)), (0.1, 10.0));
     }
 }
