@@ -1,11 +1,10 @@
-//! Options that regularise training with labels: augmentation, mixing, drop-path, AdamW's.
+//! Options that regularise training with labels: augmentation, mixing, drop-path.
 
-use super::adamw::AdamWArgs;
 use crate::data::erasing::RandomErasing;
 use crate::data::rand_augment::RandAugment;
 use crate::train::recipe::{Recipe, overrule};
 
-/// Augmentation, regularisation and AdamW; each switch overrules the recipe's.
+/// Augmentation and regularisation; each switch overrules the recipe's.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Regularisation")]
 #[group(conflicts_with = "resume")]
@@ -34,8 +33,6 @@ pub(crate) struct RegularArgs {
     /// Factor on the learning rate from each block to the one before it
     #[arg(long, value_name = "X")]
     layer_decay: Option<f32>,
-    #[command(flatten)]
-    adamw: AdamWArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -71,7 +68,6 @@ impl RegularArgs {
             let erasing = RandomErasing { probability, ..RandomErasing::paper() };
             augment.erasing = (probability != 0.0).then_some(erasing);
         }
-        self.adamw.apply(recipe);
     }
 }
 

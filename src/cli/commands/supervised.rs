@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::args::adamw::AdamWArgs;
 use crate::cli::args::defaults::show;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::ModelArgs;
@@ -75,6 +76,8 @@ pub(crate) struct FinetuneArgs {
     memory: MemoryArgs,
     #[command(flatten)]
     regular: RegularArgs,
+    #[command(flatten)]
+    adamw: AdamWArgs,
 }
 
 /// Options of `webmae train`.
@@ -100,6 +103,8 @@ pub(crate) struct TrainArgs {
     memory: MemoryArgs,
     #[command(flatten)]
     regular: RegularArgs,
+    #[command(flatten)]
+    adamw: AdamWArgs,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -213,6 +218,7 @@ impl FinetuneArgs {
         self.common.apply(&mut recipe);
         overrule_pool(&mut recipe, self.pool);
         self.regular.apply(&mut recipe);
+        self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);
         Ok(encoder.start(recipe, &self.common, "finetune"))
     }
@@ -234,6 +240,7 @@ impl TrainArgs {
         self.common.apply(&mut recipe);
         overrule_pool(&mut recipe, self.pool);
         self.regular.apply(&mut recipe);
+        self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);
         Ok(encoder.start(recipe, &self.common, "train"))
     }
