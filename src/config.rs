@@ -181,7 +181,7 @@ pub struct ModelConfig {
 }
 
 /// Names of the presets, smallest first.
-pub const PRESETS: [&str; 6] = ["tiny", "small", "vit-b", "vit-l", "vit-h", "plain"];
+pub const PRESETS: [&str; 7] = ["nano", "tiny", "small", "vit-b", "vit-l", "vit-h", "plain"];
 
 impl ModelConfig {
     /// A preset of the paper variant by name: `tiny` (32², p4), `small` (96², p8), `vit-b`,
@@ -192,6 +192,7 @@ impl ModelConfig {
     pub fn preset(name: &str) -> Result<Self> {
         let published = StackConfig::new(512, 8, 16);
         let (image, patch, encoder, decoder) = match name {
+            "nano" => (32, 4, StackConfig::new(96, 4, 3), StackConfig::new(96, 2, 3)),
             "tiny" => (32, 4, StackConfig::new(192, 6, 3), StackConfig::new(96, 2, 3)),
             "small" => (96, 8, StackConfig::new(384, 12, 6), StackConfig::new(192, 4, 6)),
             "vit-b" => (224, 16, StackConfig::new(768, 12, 12), published),

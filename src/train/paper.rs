@@ -349,8 +349,8 @@ mod tests {
     #[test]
     fn rates_go_by_width_and_by_pictures() {
         let blr = |name| Recipe::pretrain(preset(name), "pictures").blr;
-        let rates = ["tiny", "small", "vit-b", "vit-l", "vit-h", "plain"].map(blr);
-        assert_eq!(rates, [4e-3, 1e-3, 1.5e-4, 1.5e-4, 1.5e-4, 1.5e-4]);
+        let rates = ["nano", "tiny", "small", "vit-b", "vit-l", "vit-h", "plain"].map(blr);
+        assert_eq!(rates, [4e-3, 4e-3, 1e-3, 1.5e-4, 1.5e-4, 1.5e-4, 1.5e-4]);
         assert_eq!((probe_blr(IMAGENET_IMAGES), probe_blr(600)), (0.1, 10.0));
         assert_eq!(probe_blr(2 * IMAGENET_IMAGES), 0.1);
     }

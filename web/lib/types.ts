@@ -193,7 +193,7 @@ export interface TrainerOptions extends CallOptions {
   /** What to run on; `auto` by default. */
   device?: DeviceChoice;
   /** `tiny` by default. Not with `config`. */
-  preset?: 'tiny' | 'small' | 'vit-b' | 'vit-l' | 'vit-h' | 'plain';
+  preset?: 'nano' | 'tiny' | 'small' | 'vit-b' | 'vit-l' | 'vit-h' | 'plain';
   /** Fields that differ from the preset, or a whole architecture. */
   config?: Partial<ModelConfig>;
   /** Pictures to learn from; more can be added later. */

@@ -14,8 +14,9 @@ const MAX_SIZE: i64 = 65_536;
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
-    /// Sizes to begin with: tiny (32², patch 4), small (96², patch 8), vit-b, vit-l (224², patch
-    /// 16), vit-h (224², patch 14), plain (256², patch 32) [default: tiny]
+    /// Sizes to begin with: nano and tiny (32², patch 4), small (96², patch 8), vit-b, vit-l (224²,
+    /// patch 16), vit-h (224², patch 14), plain (256², patch 32) [default: tiny; nano in pre-training
+    /// on synthetic]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Published form of the masked autoencoder [default: the preset's]
@@ -276,7 +277,7 @@ mod tests {
         assert!(message("--image-size 33").contains("--image-size: image height 33"));
         assert!(message("--mask-ratio 1.0").contains("--mask-ratio: must be in [0, 1)"));
         assert!(message("--mask-ratio nan").contains("--mask-ratio"));
-        assert!(message("--preset huge").contains("--preset: no preset \"huge\"; one of tiny"));
+        assert!(message("--preset huge").contains("--preset: no preset \"huge\"; one of nano, tiny"));
         assert!(message("--encoder-mask-tokens --variant plain").contains("--encoder-mask-tokens"));
     }
 

@@ -130,10 +130,12 @@ impl Args {
     pub(crate) fn begin(&self) -> Result<(Recipe, Start)> {
         let run = &self.common.run;
         let data = run.data.as_deref().unwrap_or("synthetic");
-        let preset = self.model.preset_name("tiny");
+        // Drawn pictures are for a first look, which should not take long.
+        let usual = if data.starts_with("synthetic") { "nano" } else { "tiny" };
+        let preset = self.model.preset_name(usual);
         // Options of the model overrule the preset's recipe, as all others do.
         let mut recipe = Recipe::pretrain(ModelConfig::preset(preset)?, data);
-        recipe.model = self.model.config("tiny")?;
+        recipe.model = self.model.config(usual)?;
         self.common.apply(&mut recipe);
         self.masked.apply(&mut recipe)?;
         self.adamw.apply(&mut recipe);
@@ -194,6 +196,6 @@ fn defaults() -> Vec<(&'static str, Recipe)> {
         ("", recipe("tiny", "pictures")),
         ("for small", recipe("small", "pictures")),
         ("for larger ones", recipe("vit-b", "pictures")),
-        ("for synthetic", recipe("tiny", "synthetic")),
+        ("for synthetic", recipe("nano", "synthetic")),
     ]
 }
