@@ -277,7 +277,9 @@ mod tests {
         assert!(message("--image-size 33").contains("--image-size: image height 33"));
         assert!(message("--mask-ratio 1.0").contains("--mask-ratio: must be in [0, 1)"));
         assert!(message("--mask-ratio nan").contains("--mask-ratio"));
-        assert!(message("--preset huge").contains("--preset: no preset \"huge\"; one of nano, tiny"));
+        assert!(
+            message("--preset huge").contains("--preset: no preset \"huge\"; one of nano, tiny")
+        );
         assert!(message("--encoder-mask-tokens --variant plain").contains("--encoder-mask-tokens"));
     }
 
