@@ -78,16 +78,29 @@ smoke() {
     return "$status"
 }
 
+# Waits for the build that was started beside the tests.
+browser_build() {
+    local status=0
+    wait "$browser_build" || status=$?
+    cat "$browser_log"
+    rm -f "$browser_log"
+    return "$status"
+}
+
 check "format" cargo fmt --all --check
 # The build validates every shader.
 check "build, shader validation" cargo build --workspace --quiet
 check "lints" cargo clippy --workspace --all-targets --quiet -- -D warnings
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+# The browser's build keeps one core busy, the tests seldom two: side by side.
+browser_log=$(mktemp)
+npm run --silent build >"$browser_log" 2>&1 &
+browser_build=$!
 cargo_tests --workspace
 # The same models, gradients and fixtures by the shaders; the tests of kernels run on both.
 WEBMAE_TEST_DEVICE=gpu cargo_tests --test golden --test gradients --test features --test resume
 check "commands" smoke
-check "browser build" npm run --silent build
+check "browser build" browser_build
 for device in gpu cpu; do
     check "lints for the browser, $device" cargo clippy --lib --no-default-features --features "$device" \
         --target wasm32-unknown-unknown --quiet -- -D warnings

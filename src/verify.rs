@@ -75,9 +75,8 @@ struct Step {
 /// The cases for a GPU: small models of all kinds and of awkward sizes, and with `large` a ViT-B.
 pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
     let adamw = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
-    let has_f16 = gpu.check_precision(Precision::F16).is_ok();
     let precisions =
-        if has_f16 { &[Precision::F32, Precision::F16][..] } else { &[Precision::F32] };
+        if has_f16(&gpu.clone().into()) { &[Precision::F32, Precision::F16][..] } else { &[Precision::F32] };
     let mut cases = Vec::new();
     for &precision in precisions {
         let mut masked = |name: &str, model: ModelConfig, batch_size| {
@@ -169,6 +168,12 @@ impl Case {
     }
 }
 
+/// Whether a device and the twins keep values in f16; in a browser the twins do not.
+fn has_f16(device: &Device) -> bool {
+    let devices = [device.clone(), Cpu::default().into()];
+    devices.iter().all(|device| device.check_precision(Precision::F16).is_ok())
+}
+
 /// A recording on the processor.
 fn twin(recorder: &Recorder) -> Result<Program> {
     Program::build(&Cpu::default().into(), recorder, &Default::default())
@@ -203,7 +208,7 @@ async fn compare_rest(device: &Device) -> Result<Vec<Comparison>> {
     rec.set_grad(a, d_a);
     rec.set_grad(sum, d_sum);
     rec.backward();
-    if device.check_precision(Precision::F16).is_ok() {
+    if has_f16(device) {
         let values = rec.external("values", [1000]);
         let halves = rec.external_of(Precision::F16, "halves", [1000]);
         ops::optimizer::halve(&mut rec, values, halves);

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "gpu")]
 mod adapter;
+#[cfg(all(feature = "gpu", feature = "cpu"))]
+mod check;
 mod device;
 mod error;
 mod feed;
@@ -17,6 +19,8 @@ mod weights;
 mod wording;
 mod workload;
 
+#[cfg(all(feature = "gpu", feature = "cpu"))]
+pub use check::Check;
 pub use device::WebDevice;
 pub use model::{Attention, Model};
 pub use objective::Objective;

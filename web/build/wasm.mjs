@@ -1,7 +1,7 @@
 // Builds the crate for browsers into web/wasm: cargo, wasm-bindgen, wasm-opt. Two modules with the same interface, of
-// which a visitor loads one: for WebGPU, and for the processor; the latter also as relaxed SIMD, for browsers
-// that have it. Does nothing if no source is newer than the result. Fails if what a visitor downloads has grown
-// beyond its budget.
+// which a visitor loads one: for WebGPU, and for the processor; the latter also as relaxed SIMD, for browsers that have
+// it. A third one has both, to check a GPU. Does nothing if no source is newer than the result. Fails if what a visitor
+// downloads has grown beyond its budget.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
@@ -60,6 +60,14 @@ const modules = [
     profile: 'wasm-cpu',
     simd: ['simd', 'relaxed-simd'],
     budget: 330 * 1024,
+  },
+  {
+    // Shaders beside their twins, for those who check their GPU.
+    name: 'webmae_check',
+    feature: 'gpu,cpu',
+    profile: 'wasm-cpu',
+    simd: ['simd'],
+    budget: 450 * 1024,
   },
 ];
 

@@ -1,5 +1,6 @@
 import { type DeviceChoice, init, support } from 'webmae';
 import { showAbout } from './about/section.ts';
+import { CheckSection } from './check/section.ts';
 import { byId } from './dom.ts';
 import { takeFiles } from './intake.ts';
 import { ReconstructSection } from './reconstruct/section.ts';
@@ -40,6 +41,7 @@ reconstruct.start(able);
 const train = new TrainSection(able);
 const weights = new WeightsSection(able);
 void showAbout();
+new CheckSection(able);
 
 takeFiles((files) => {
   const { route } = readAddress();
