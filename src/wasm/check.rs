@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{JsResult, json};
 use crate::gpu::{Gpu, GpuOptions};
-use crate::program::{Comparison, Device};
+use crate::program::Comparison;
 use crate::verify::{Case, cases, verdicts};
 
 /// A check under way.
@@ -28,12 +28,6 @@ impl Check {
         let gpu = Gpu::new(&GpuOptions::default()).await?;
         let cases = cases(&gpu, false);
         Ok(Self { gpu, cases, done: 0, comparisons: Vec::new() })
-    }
-
-    /// JSON of `DeviceSummary`.
-    #[wasm_bindgen(getter)]
-    pub fn adapter(&self) -> String {
-        json(&Device::from(self.gpu.clone()).summary())
     }
 
     /// Names of the cases, in order.

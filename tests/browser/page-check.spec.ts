@@ -15,6 +15,7 @@ test('a GPU is checked case by case, and the check can be stopped', async ({ pag
   await expect(page.locator('#check-state')).toContainText(/^3 of \d+: /, { timeout: 2 * SLOW });
   await button.click();
   await expect(button).toHaveText('Check this GPU');
+  await expect(page.locator('#check-state')).toContainText(/agree with their twins on .+\./);
   const verdicts = await page.locator('#check-table tbody td:last-child').allTextContents();
   expect(verdicts.length).toBeGreaterThan(20);
   expect(new Set(verdicts)).toEqual(new Set(['agrees']));

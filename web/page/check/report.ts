@@ -13,9 +13,7 @@ export interface Verdict {
   worst: string;
 }
 
-export type Report =
-  | { adapter: string; cases: string[]; done: number; verdicts: Verdict[] }
-  | { failure: string };
+export type Report = { cases: string[]; done: number; verdicts: Verdict[] } | { failure: string };
 
 export function holds({ error, tolerance }: Verdict): boolean {
   return error !== null && error <= tolerance;

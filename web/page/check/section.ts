@@ -9,9 +9,11 @@ export class CheckSection {
   readonly #state = byId('check-state');
   readonly #table = byId<HTMLTableElement>('check-table');
   readonly #failure = new FailureLine(byId('check-failure'));
+  readonly #adapter: string | undefined;
   #worker: Worker | undefined;
 
   constructor({ adapter, why }: Support) {
+    this.#adapter = adapter?.name;
     this.#button.disabled = !adapter;
     if (!adapter) this.#state.textContent = why;
     this.#button.addEventListener('click', () => (this.#worker ? this.#stop() : this.#start()));
@@ -39,9 +41,9 @@ export class CheckSection {
       this.#stop();
       return;
     }
-    const { adapter, cases, done, verdicts } = report;
+    const { cases, done, verdicts } = report;
     const right = verdicts.filter(holds).length;
-    const found = `${right} of ${verdicts.length} variants agree with their twins on ${adapter}.`;
+    const found = `${right} of ${verdicts.length} variants agree with their twins on ${this.#adapter}.`;
     const now = cases[done];
     this.#state.textContent = now ? `${done + 1} of ${cases.length}: ${now}. ${found}` : found;
     if (verdicts.length > 0) this.#list(verdicts);

@@ -9,9 +9,8 @@ async function check(): Promise<void> {
   await open({ module_or_path: new URL('../../wasm/webmae_check_bg.wasm', import.meta.url) });
   const check = await Check.open();
   const { cases } = check;
-  const { name: adapter } = JSON.parse(check.adapter) as { name: string };
   for (let done = 0; ; done++) {
-    tell({ adapter, cases, done, verdicts: JSON.parse(check.verdicts) as Verdict[] });
+    tell({ cases, done, verdicts: JSON.parse(check.verdicts) as Verdict[] });
     if (done === cases.length) return;
     await check.next();
   }
