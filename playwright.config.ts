@@ -1,6 +1,6 @@
 import { defineConfig } from '@playwright/test';
 import { args, executablePath } from './web/build/chromium.mjs';
-import type { DeviceChoice } from './web/lib/types.ts';
+import type { DeviceChoice } from './web/package/types.ts';
 
 /** Of WebGPU alone. */
 const SHADERS = ['kernels.spec.ts', 'lost.spec.ts', 'page-precision.spec.ts'];

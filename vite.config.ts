@@ -5,7 +5,7 @@ export default defineConfig({
   // Any folder of any static host.
   base: './',
   publicDir: 'web/public',
-  resolve: { alias: { webmae: fileURLToPath(new URL('web/lib/index.ts', import.meta.url)) } },
+  resolve: { alias: { webmae: fileURLToPath(new URL('web/package/index.ts', import.meta.url)) } },
   worker: { format: 'es' },
   build: { target: 'es2022', assetsInlineLimit: 0 },
 });

@@ -106,7 +106,7 @@ fn only_the_command_line_knows_its_options() {
 fn options_in_errors_of_the_package_exist() {
     let texts = texts(LIBRARY);
     let wording = &texts[Path::new("wasm/wording.rs")];
-    let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/lib/types.ts");
+    let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/package/types.ts");
     let types = fs::read_to_string(types).unwrap();
     let options =
         wording.lines().filter_map(|line| line.trim().split_once("=> \"")?.1.split_once('"'));

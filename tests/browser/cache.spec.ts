@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test';
-import type { CachedWeights, LoadOptions } from '../../web/lib/types.ts';
+import type { CachedWeights, LoadOptions } from '../../web/package/types.ts';
 import { expect, expectFailure, type Failure, openBlank, test } from './support/fixture.ts';
 import { SHIPPED, sha256 } from './support/models.ts';
 import type { Server } from './support/server.ts';

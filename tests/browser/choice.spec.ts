@@ -1,6 +1,6 @@
 import { expect, test } from '@playwright/test';
-import { choose } from '../../web/lib/choice.ts';
-import type { Graphics } from '../../web/lib/graphics.ts';
+import { choose } from '../../web/package/choice.ts';
+import type { Graphics } from '../../web/package/graphics.ts';
 
 const limits = { maxBinding: 1, maxBuffer: 1, features: [] };
 const card: Graphics = { adapter: { name: 'a card', kind: 'GPU', ...limits }, software: false };

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Page } from '@playwright/test';
-import type { ModelConfig, StackConfig } from '../../web/lib/types.ts';
+import type { ModelConfig, StackConfig } from '../../web/package/types.ts';
 import { webmae } from './support/command.ts';
 import { expect, test } from './support/fixture.ts';
 import { readTensors, type TensorFile, writeTensors } from './support/safetensors.ts';

@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test';
-import type { Progress } from '../../web/lib/index.ts';
+import type { Progress } from '../../web/package/index.ts';
 import { expect, test } from './support/fixture.ts';
 
 declare global {

@@ -1,4 +1,4 @@
-import type { TrainerOptions } from '../../web/lib/index.ts';
+import type { TrainerOptions } from '../../web/package/index.ts';
 import { expect, expectFailure, test } from './support/fixture.ts';
 
 const SMALL: TrainerOptions = {

@@ -1,5 +1,5 @@
 import { test as base, expect, type Locator, type Page } from '@playwright/test';
-import type { DeviceChoice } from '../../web/lib/types.ts';
+import type { DeviceChoice } from '../../web/package/types.ts';
 import { withoutErrors } from './support/console.ts';
 
 /** Generous: the adapter of a machine without a GPU is its processor. */

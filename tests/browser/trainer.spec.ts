@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Trainer as TrainerOfPage, TrainerOptions } from '../../web/lib/index.ts';
+import type { Trainer as TrainerOfPage, TrainerOptions } from '../../web/package/index.ts';
 import { webmae } from './support/command.ts';
 import { expect, expectFailure, test } from './support/fixture.ts';
 import { tensorDigests } from './support/safetensors.ts';

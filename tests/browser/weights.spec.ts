@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test';
-import type { LoadOptions } from '../../web/lib/types.ts';
+import type { LoadOptions } from '../../web/package/types.ts';
 import { expect, expectFailure, type Failure, test } from './support/fixture.ts';
 import { huggingFace, large, SHIPPED, sha256 } from './support/models.ts';
 import { headerLength, readTensors, writeTensors } from './support/safetensors.ts';

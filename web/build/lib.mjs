@@ -14,7 +14,7 @@ rmSync(lib, { recursive: true, force: true });
 
 await build({
   absWorkingDir: root,
-  entryPoints: ['web/lib/index.ts', 'web/lib/worker.ts'],
+  entryPoints: ['web/package/index.ts', 'web/package/worker.ts'],
   outdir: 'lib/js',
   bundle: true,
   format: 'esm',
@@ -40,7 +40,7 @@ for (const name of modules) {
 
 const tsc = spawnSync(
   process.execPath,
-  ['node_modules/typescript/bin/tsc', '-p', 'web/lib/tsconfig.json'],
+  ['node_modules/typescript/bin/tsc', '-p', 'web/package/tsconfig.json'],
   { cwd: root, stdio: 'inherit' },
 );
 if (tsc.status !== 0) process.exit(tsc.status ?? 1);

@@ -1,5 +1,5 @@
 import { test as base, expect, type Page } from '@playwright/test';
-import type { DeviceChoice } from '../../../web/lib/types.ts';
+import type { DeviceChoice } from '../../../web/package/types.ts';
 import { withoutErrors } from './console.ts';
 import { Server } from './server.ts';
 
@@ -14,7 +14,7 @@ export interface Failure {
 declare global {
   /** The blank page's helpers, see `harness.js`. */
   interface Window {
-    webmae: typeof import('../../../web/lib/index.ts');
+    webmae: typeof import('../../../web/package/index.ts');
     picture(width: number, height: number): ImageData;
     failure(promise: Promise<unknown>): Promise<Failure | undefined>;
     digest(array: ArrayBufferView): Promise<string>;

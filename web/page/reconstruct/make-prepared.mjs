@@ -36,7 +36,7 @@ try {
 
 /** In the browser: the original and a reconstruction for each ratio, side by side. */
 async function reconstructAll({ file, RATIOS, SEED }) {
-  const { MAE } = await import('/web/lib/index.ts');
+  const { MAE } = await import('/web/package/index.ts');
   const { encodeMask } = await import('/web/page/mask-code.ts');
   globalThis.mae ??= await MAE.load('tiny');
   const photograph = await (await fetch(`/photographs/${file}`)).blob();
