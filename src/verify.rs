@@ -75,8 +75,11 @@ struct Step {
 /// The cases for a GPU: small models of all kinds and of awkward sizes, and with `large` a ViT-B.
 pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
     let adamw = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
-    let precisions =
-        if has_f16(&gpu.clone().into()) { &[Precision::F32, Precision::F16][..] } else { &[Precision::F32] };
+    let precisions = if has_f16(&gpu.clone().into()) {
+        &[Precision::F32, Precision::F16][..]
+    } else {
+        &[Precision::F32]
+    };
     let mut cases = Vec::new();
     for &precision in precisions {
         let mut masked = |name: &str, model: ModelConfig, batch_size| {
