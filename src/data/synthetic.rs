@@ -12,6 +12,11 @@ use crate::setting::Setting;
 /// First word of the generators' streams.
 const PURPOSE: u32 = 0x5EED_0001;
 
+/// Whether `spec`, as [`crate::data::open`] takes it, asks for drawn pictures, by how it begins.
+pub fn is_synthetic(spec: &str) -> bool {
+    spec.starts_with("synthetic")
+}
+
 /// Pictures drawn from (seed, index). The class is the kind of the foremost shape.
 pub struct Synthetic {
     len: usize,

@@ -12,6 +12,7 @@ use crate::data::Augment;
 use crate::data::erasing::RandomErasing;
 use crate::data::mix::Mix;
 use crate::data::rand_augment::RandAugment;
+use crate::data::synthetic::is_synthetic;
 use crate::data::transform::Crop;
 use crate::kernels::Precision;
 use crate::model::classifier::{Head, Pool, Trainable};
@@ -32,8 +33,6 @@ pub const IMAGENET_IMAGES: usize = 1_281_167;
 
 /// Held-out pictures that an online probe is measured on, at most.
 const MAX_PROBED_IMAGES: usize = 1000;
-/// How names of drawn pictures begin, see [`crate::data::open`].
-const SYNTHETIC: &str = "synthetic";
 /// More pictures than a data set can have; fits where numbers have 32 bits, too.
 const EVERY_PICTURE: usize = u32::MAX as usize;
 
@@ -44,7 +43,7 @@ impl Recipe {
     ///
     /// On drawn pictures (`synthetic`) it is a first look of 2200 steps: a minute or two on two cores.
     pub fn pretrain(model: ModelConfig, data: &str) -> Self {
-        if !data.starts_with(SYNTHETIC) {
+        if !is_synthetic(data) {
             return Self::masked(model, data, Length::Epochs(100.0));
         }
         let look = Self::small_batches(model, data, Length::Steps(2200));

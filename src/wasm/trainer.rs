@@ -105,24 +105,19 @@ impl Options {
         recipe.lr = self.lr.or(recipe.lr);
         overrule(&mut recipe.min_lr, self.min_lr);
         overrule(&mut recipe.seed, self.seed);
-        self.change_optimizer(&mut recipe.optimizer)?;
+        self.change_optimizer(&mut recipe.optimizer);
         self.change_pictures(&mut recipe.data, recipe.model.channels)?;
         recipe.validate()?;
         Ok(recipe)
     }
 
-    fn change_optimizer(&self, optimizer: &mut Optimizer) -> JsResult<()> {
-        let Optimizer::AdamW(adamw) = optimizer else { return Ok(()) };
+    fn change_optimizer(&self, optimizer: &mut Optimizer) {
+        let Optimizer::AdamW(adamw) = optimizer else { return };
         if let Some(betas) = self.betas {
-            if !betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
-                let message = format!("betas: each must be at least 0 and below 1, got {betas:?}.");
-                return Err(named("InvalidOption", &message));
-            }
             [adamw.beta1, adamw.beta2] = betas;
         }
         overrule(&mut adamw.weight_decay, self.weight_decay);
         overrule(&mut adamw.clip_norm, self.clip_grad);
-        Ok(())
     }
 
     fn change_pictures(&self, data: &mut DataRecipe, channels: usize) -> JsResult<()> {

@@ -57,7 +57,6 @@ const scripts = packed('js/index.js') + packed('js/worker.js');
 // A visitor downloads one of the modules.
 for (const name of modules) {
   const total = scripts + packed(`wasm/${name}.wasm`);
-  // The processor's is compiled for speed.
   const budget = name.startsWith('webmae_cpu') ? 360 : 400;
   console.log(`with the scripts ${(total / 1024).toFixed(0)} KiB gzip of ${budget}`);
   if (total > budget * 1024) {

@@ -9,6 +9,7 @@ use crate::cli::args::model::ModelArgs;
 use crate::cli::args::run::CommonArgs;
 use crate::cli::execute::execute;
 use crate::config::ModelConfig;
+use crate::data::synthetic::is_synthetic;
 use crate::data::{Normalization, SourceOptions, open_split};
 use crate::error::Result;
 use crate::model::classifier::Pool;
@@ -131,7 +132,7 @@ impl Args {
         let run = &self.common.run;
         let data = run.data.as_deref().unwrap_or("synthetic");
         // Drawn pictures are for a first look, which should not take long.
-        let usual = if data.starts_with("synthetic") { "nano" } else { "tiny" };
+        let usual = if is_synthetic(data) { "nano" } else { "tiny" };
         let preset = self.model.preset_name(usual);
         // Options of the model overrule the preset's recipe, as all others do.
         let mut recipe = Recipe::pretrain(ModelConfig::preset(preset)?, data);
