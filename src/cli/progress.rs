@@ -109,6 +109,9 @@ impl Progress {
                 }
                 self.line(&format!("{} unreadable files skipped; --strict stops", files.len()));
             }
+            Event::Undisplayed { problem } => {
+                self.line(&format!("warning: not written, training goes on: {problem}"));
+            }
             Event::Extracting { done, total } => {
                 let counter =
                     self.extracting.get_or_insert_with(|| Counter::new(*total, "features"));

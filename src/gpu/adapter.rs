@@ -129,6 +129,25 @@ fn place(_: &[wgpu::Adapter], _: Option<&str>) -> Result<usize> {
     Ok(0)
 }
 
+/// What `WGPU_BACKEND` limits the search to, if it is set.
+///
+/// # Errors
+/// [`Error::NoAdapter`] if a word of it is no backend: nothing would be found, and nobody knew why.
+#[cfg(not(target_family = "wasm"))]
+pub fn backend_from_env() -> Result<Option<String>> {
+    let Some(value) = std::env::var_os("WGPU_BACKEND") else { return Ok(None) };
+    let value = value.to_string_lossy().into_owned();
+    match value.split(',').find(|word| wgpu::Backends::from_comma_list(word).is_empty()) {
+        None => Ok(Some(value)),
+        Some(word) => Err(Error::NoAdapter {
+            problem: format!(
+                "the environment variable WGPU_BACKEND has {word:?}, which is no backend; unset it, or set it to \
+                 vulkan, metal, dx12 or gl"
+            ),
+        }),
+    }
+}
+
 /// The adapter that `WGPU_ADAPTER_NAME` names.
 #[cfg(not(target_family = "wasm"))]
 pub fn adapter_from_env() -> Option<String> {

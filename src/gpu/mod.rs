@@ -23,9 +23,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-#[cfg(not(target_family = "wasm"))]
-pub use adapter::adapter_from_env;
 pub use adapter::{AdapterSummary, list_adapters};
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::{adapter_from_env, backend_from_env};
 use pipeline::Pipeline;
 pub use readback::ReadBack;
 pub use run::{CommandList, Dispatch};

@@ -3,7 +3,9 @@
 use super::device::Device;
 use crate::cpu::Cpu;
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterSummary, Gpu, GpuOptions, adapter_from_env, list_adapters};
+use crate::gpu::{
+    AdapterSummary, Gpu, GpuOptions, adapter_from_env, backend_from_env, list_adapters,
+};
 
 /// What to run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -56,6 +58,7 @@ impl DeviceOptions {
         if self.choice == DeviceChoice::Cpu {
             return Ok(cpu("asked for"));
         }
+        let backend = backend_from_env()?;
         let named = self.gpu.adapter.clone().or_else(adapter_from_env);
         if let Some(name) = named {
             let why = format!("the adapter that is called {name:?}");
@@ -63,9 +66,10 @@ impl DeviceOptions {
         }
         let adapters = list_adapters().await;
         let hardware = adapters.iter().filter(|adapter| !adapter.is_software()).count();
+        let missing = || missing(&adapters, backend.as_deref());
         match (hardware, self.choice) {
-            (0, DeviceChoice::Gpu) => Err(Error::NoAdapter { problem: missing(&adapters) }),
-            (0, _) => Ok(cpu(&format!("{}, so the kernels' twins run on it", missing(&adapters)))),
+            (0, DeviceChoice::Gpu) => Err(Error::NoAdapter { problem: missing() }),
+            (0, _) => Ok(cpu(&format!("{}, so the kernels' twins run on it", missing()))),
             _ => {
                 let why = match (self.choice, hardware) {
                     (DeviceChoice::Gpu, _) => "asked for".to_owned(),
@@ -79,9 +83,12 @@ impl DeviceOptions {
 }
 
 /// Why there is no hardware GPU.
-fn missing(adapters: &[AdapterSummary]) -> String {
+fn missing(adapters: &[AdapterSummary], backend: Option<&str>) -> String {
+    let limit = backend.map_or(String::new(), |backend| format!(" with WGPU_BACKEND={backend}"));
     match adapters.first() {
-        None => "no GPU was found".to_owned(),
-        Some(software) => format!("no GPU was found but a software driver ({})", software.name),
+        None => format!("no GPU was found{limit}"),
+        Some(software) => {
+            format!("no GPU was found{limit} but a software driver ({})", software.name)
+        }
     }
 }

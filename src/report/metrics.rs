@@ -79,12 +79,13 @@ impl MetricsLog {
     pub fn resume(path: impl AsRef<Path>, step: u64) -> Result<Self> {
         let path = path.as_ref();
         if path.exists() {
-            let kept = read(path)?.into_iter().filter(|record| record.step <= step);
-            let mut lines = Vec::new();
-            for record in kept {
-                lines.extend(line(&record).map_err(Error::io(path))?);
-            }
-            atomic_write(path, |w| w.write_all(&lines))?;
+            let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+            let records = parse(path, &text)?;
+            // As they are: numbers read and written anew would lose their last digits.
+            let lines = text.split_inclusive('\n').zip(records);
+            let kept: String =
+                lines.filter(|(_, record)| record.step <= step).map(|(line, _)| line).collect();
+            atomic_write(path, |w| w.write_all(kept.as_bytes()))?;
         }
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(Error::io(path))?;
@@ -98,6 +99,14 @@ impl MetricsLog {
     pub fn append(&mut self, record: &Record) -> Result<()> {
         line(record).and_then(|line| self.file.write_all(&line)).map_err(Error::io(&self.path))
     }
+
+    /// Has every line on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk is full.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io(&self.path))
+    }
 }
 
 /// Reads a log. A last line without an end, as a crash leaves it, is skipped.
@@ -108,14 +117,19 @@ impl MetricsLog {
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<Record>> {
     let path = path.as_ref();
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    parse(path, &text)
+}
+
+/// The records of a log's whole lines.
+fn parse(path: &Path, text: &str) -> Result<Vec<Record>> {
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let parse = |(i, line): (usize, &str)| {
+    let record = |(i, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|e| {
             let problem = format!("line {} is no record of a training step: {e}", i + 1);
             Error::bad_file(path, problem)
         })
     };
-    whole.lines().enumerate().map(parse).collect()
+    whole.lines().enumerate().map(record).collect()
 }
 
 fn line(record: &Record) -> std::io::Result<Vec<u8>> {
@@ -129,7 +143,7 @@ mod tests {
     use super::*;
 
     fn record(step: u64) -> Record {
-        Record { step, loss: Some(1.0 / step as f64), ..Record::default() }
+        Record { step, loss: Some((step as f64).sqrt() / 3.0), ..Record::default() }
     }
 
     #[test]
@@ -142,10 +156,13 @@ mod tests {
         }
         log.file.write_all(b"{\"step\": 6, \"lo").unwrap();
         assert_eq!(read(&path).unwrap().len(), 5);
+        let before = std::fs::read_to_string(&path).unwrap();
         let mut log = MetricsLog::resume(&path, 3).unwrap();
         log.append(&record(4)).unwrap();
         let expected: Vec<Record> = (1..=4).map(record).collect();
         assert_eq!(read(&path).unwrap(), expected);
+        let after = std::fs::read_to_string(&path).unwrap();
+        assert!(before.starts_with(&after), "{after}");
         MetricsLog::resume(folder.path().join("new.jsonl"), 3).unwrap();
     }
 

@@ -96,7 +96,7 @@ impl EventWriter {
         if let Some(step) = resumed_step {
             writer.write(step, What::SessionLog(SessionLog { status: SESSION_START }))?;
         }
-        writer.flush()?;
+        writer.sync()?;
         Ok(writer)
     }
 
@@ -124,12 +124,13 @@ impl EventWriter {
         self.summary(tag, step, Payload::Image(image))
     }
 
-    /// Hands everything recorded so far to the operating system.
+    /// Has everything recorded so far on the disk.
     ///
     /// # Errors
     /// [`Error::Io`] when the disk is full.
-    pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(Error::io(&self.path))
+    pub fn sync(&mut self) -> Result<()> {
+        let flushed = self.file.flush().and_then(|()| self.file.get_ref().sync_data());
+        flushed.map_err(Error::io(&self.path))
     }
 
     fn summary(&mut self, tag: &str, step: u64, payload: Payload) -> Result<()> {
@@ -200,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut first = EventWriter::create(folder.path(), None).unwrap();
         first.scalar("loss/train", 3, 0.5).unwrap();
-        first.flush().unwrap();
+        first.sync().unwrap();
         let second = EventWriter::create(folder.path(), Some(3)).unwrap();
         assert_ne!(first.path, second.path);
         let events = events(&first.path);

@@ -46,6 +46,11 @@ pub fn latest(run: &Path) -> Result<(PathBuf, Checkpoint, Vec<Error>)> {
         }
     }
     let reasons: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    if reasons.is_empty() && run.join("config.json").exists() {
+        let problem = "this run ended before its first checkpoint, so there is nothing to go on from; delete the \
+                       folder and begin anew";
+        return Err(Error::bad_file(run, problem));
+    }
     let problem = if reasons.is_empty() {
         "holds no checkpoint (step-*.safetensors)".to_owned()
     } else {

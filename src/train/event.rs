@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::recipe::Derived;
+use super::derived::Derived;
 use crate::report::fidelity::Fidelity;
 
 /// What happens during a run, in the order of happening.
@@ -39,6 +39,11 @@ pub enum Event<'a> {
     Unreadable {
         /// What was wrong with each, by name.
         files: Vec<String>,
+    },
+    /// A plot, a picture or TensorBoard events could not be written; training goes on. Said once of each.
+    Undisplayed {
+        /// Which, and what was wrong.
+        problem: String,
     },
     /// The held-out loss was measured.
     HeldOut {

@@ -5,6 +5,8 @@ mod assessment;
 pub mod checkpoint;
 #[cfg(feature = "native")]
 pub mod checkpoints;
+#[cfg(feature = "native")]
+pub mod derived;
 mod drop_path;
 pub mod estimate;
 #[cfg(feature = "native")]
@@ -32,7 +34,11 @@ pub mod recipe;
 #[cfg(feature = "native")]
 pub mod run;
 #[cfg(feature = "native")]
+mod run_display;
+#[cfg(feature = "native")]
 pub mod run_folder;
+#[cfg(feature = "native")]
+mod run_lock;
 pub mod schedule;
 #[cfg(feature = "native")]
 mod staged_feed;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::assessment::{Assessment, ClassifierAssessment, MaskedAssessment};
 use super::checkpoint::Checkpoint;
+use super::derived::Derived;
 use super::evaluate::LabelledData;
 use super::event::Event;
 use super::features::{Encoder, Features, extract};
@@ -12,7 +13,7 @@ use super::inputs::{
     loader_options, measured_pictures, normalization, open_data, open_labelled, open_loader,
 };
 use super::labels::Labelled;
-use super::recipe::{Classify, Derived, Recipe};
+use super::recipe::{Classify, Recipe};
 use super::target_params::target_params;
 use super::trainer::{Beginning, Trainer};
 use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};

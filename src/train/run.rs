@@ -10,11 +10,13 @@ use pollster::block_on;
 use super::assessment::{Assessment, Measured};
 use super::checkpoint::Checkpoint;
 use super::checkpoints;
+use super::derived::Derived;
 use super::event::{Event, Outcome, StepReport};
 use super::online_probe::OnlineProbe;
 use super::prepare::{Prepared, prepare};
-use super::recipe::{Derived, Recipe};
+use super::recipe::Recipe;
 use super::run_folder::{RunConfig, RunFolder, read_config};
+use super::run_lock::RunLock;
 use super::schedule::Schedule;
 use super::staged_feed::StagedFeed;
 use super::trainer::{Trainer, gives_up};
@@ -61,16 +63,21 @@ pub fn train(
         run.collect_metrics(run.lag(), observe)?;
         run.report_unreadable(observe)?;
         run.periodic_work(observe)?;
+        run.report_undisplayed(observe);
     }
     run.finish(observe)
 }
 
-/// What is said of a run that goes on elsewhere.
-fn other_device(before: &Derived, now: &Derived) -> Option<String> {
+/// What is said of a run that goes on elsewhere, or with other numbers.
+fn changes(before: &Derived, now: &Derived) -> Vec<String> {
     let (old, new) = (&before.adapter, &now.adapter);
-    (old != new).then(|| {
-        format!("began on {old}, goes on on {new}: the same run, but no longer the same bits")
-    })
+    let elsewhere = (old != new).then(|| {
+        format!("was on {old}, goes on on {new}: the same run, but no longer the same bits")
+    });
+    let differences = before.differences(now);
+    let other =
+        (!differences.is_empty()).then(|| format!("since before: {}", differences.join("; ")));
+    elsewhere.into_iter().chain(other).collect()
 }
 
 /// Everything that a running loop holds.
@@ -105,12 +112,15 @@ impl<'a> Run<'a> {
         start: Start,
         observe: &mut dyn FnMut(Event<'_>),
     ) -> Result<Self> {
-        let (path, given, resumed) = match start {
+        let (path, given, resumed, lock) = match start {
             Start::New(path, given) => {
                 RunFolder::check_new(&path)?;
-                (path, given, None)
+                (path, given, None, None)
             }
-            Start::Resume(path, checkpoint) => (path, TensorMap::new(), Some(checkpoint)),
+            Start::Resume(path, checkpoint) => {
+                let lock = RunLock::take(&path)?;
+                (path, TensorMap::new(), Some(checkpoint), Some(lock))
+            }
         };
         let Prepared { trainer, feed, assessment, normalization, mut derived, skipped } =
             prepare(device, recipe, given, resumed.as_deref(), observe)?;
@@ -121,15 +131,21 @@ impl<'a> Run<'a> {
         });
         let probe = probe.transpose()?;
         derived.notes.extend(probe.iter().flat_map(OnlineProbe::notes).cloned());
-        // Only now, so that what is refused leaves nothing behind.
-        let folder = match &resumed {
-            Some(checkpoint) => RunFolder::resume(&path, checkpoint.meta.step)?,
-            None => RunFolder::create(&path)?,
-        };
         // A folder without a readable one is older than the file, or was begun by hand.
         let before = resumed.as_ref().and_then(|_| read_config(&path).ok());
-        derived.notes.extend(before.and_then(|before| other_device(&before.derived, &derived)));
-        folder.write_config(&RunConfig { recipe: recipe.clone(), derived: derived.clone() })?;
+        let changes = before.iter().flat_map(|before| changes(before.latest(), &derived));
+        let changes: Vec<String> = changes.collect();
+        derived.notes.extend(changes);
+        // Only now, so that what is refused leaves nothing behind.
+        let folder = match lock {
+            Some(lock) => RunFolder::resume(&path, lock, trainer.step())?,
+            None => RunFolder::create(&path)?,
+        };
+        let (asked, now) = (recipe.clone(), derived.clone());
+        folder.write_config(&match before {
+            Some(before) => before.go_on(asked, trainer.step(), now),
+            None => RunConfig::new(asked, now),
+        })?;
         let state = block_on(trainer.store().state())?;
         let feed = StagedFeed::start(device, feed, trainer.train_step().image_bytes())?;
         Ok(Self {
@@ -275,6 +291,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Names plots, pictures and events that could not be written and were not named before.
+    fn report_undisplayed(&mut self, observe: &mut dyn FnMut(Event<'_>)) {
+        for problem in self.folder.take_problems() {
+            observe(Event::Undisplayed { problem });
+        }
+    }
+
     fn is_due(&self, every_epochs: f64) -> bool {
         let steps = (every_epochs * self.derived.steps_per_epoch as f64).round() as u64;
         every_epochs > 0.0 && self.trainer.step().is_multiple_of(steps.max(1))
@@ -318,7 +341,7 @@ impl<'a> Run<'a> {
             seconds: Some(self.seconds()),
             ..Default::default()
         })?;
-        self.folder.plot(&self.derived.train_data)?;
+        self.folder.plot(&self.derived.train_data);
         let Measured { loss, accuracy, fidelity } = measured;
         observe(Event::HeldOut { step, loss, accuracy, fidelity });
         Ok(measured)
@@ -333,7 +356,8 @@ impl<'a> Run<'a> {
             return Ok(Some(path.clone()));
         }
         let Some(picture) = self.assessment.picture()? else { return Ok(None) };
-        let path = self.folder.picture(self.assessment.picture_name(), step, &picture)?;
+        let name = self.assessment.picture_name();
+        let Some(path) = self.folder.picture(name, step, &picture) else { return Ok(None) };
         self.last_picture = Some((step, path.clone()));
         observe(Event::Picture { path: path.clone() });
         Ok(Some(path))
@@ -354,6 +378,7 @@ impl<'a> Run<'a> {
         if let Some(probe) = &self.probe {
             checkpoint.probe = Some(Box::new(block_on(probe.checkpoint(self.seconds()))?));
         }
+        self.folder.sync()?;
         let folder = checkpoints::folder_of(self.folder.path());
         let path = checkpoints::write(checkpoint, &folder, self.recipe.keep_checkpoints)?;
         self.last_saved = Some((self.trainer.step(), path.clone()));
@@ -368,7 +393,8 @@ impl<'a> Run<'a> {
         let training = self.began.elapsed();
         let measured = self.evaluate(observe)?;
         let picture = self.draw_picture(observe)?;
-        self.folder.plot(&self.derived.train_data)?;
+        self.folder.plot(&self.derived.train_data);
+        self.report_undisplayed(observe);
         Ok(Outcome {
             step: self.trainer.step(),
             complete: self.trainer.step() >= self.schedule.total_steps,

@@ -7,30 +7,65 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoints;
-use super::recipe::{Derived, Recipe};
+use super::derived::Derived;
+use super::recipe::Recipe;
+use super::run_display::RunDisplay;
+use super::run_lock::RunLock;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::remedy::Remedy;
 use crate::report::Picture;
-use crate::report::metrics::{self, MetricsLog, Record};
-use crate::report::plot::loss_curves;
-use crate::report::tensorboard::EventWriter;
+use crate::report::metrics::{MetricsLog, Record};
 use crate::setting::Setting;
 
 /// Content of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunConfig {
-    /// What was asked for.
+    /// What was asked for; of a run that went on, last.
     pub recipe: Recipe,
-    /// What follows from it.
+    /// What followed from it when the run began.
     pub derived: Derived,
+    /// The same where it went on, if it was no longer the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumed: Vec<Resumption>,
+}
+
+/// How a run went on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// Steps done before.
+    pub step: u64,
+    /// What followed from the recipe then.
+    pub derived: Derived,
+}
+
+impl RunConfig {
+    /// Of a new run.
+    pub fn new(recipe: Recipe, derived: Derived) -> Self {
+        Self { recipe, derived, resumed: Vec::new() }
+    }
+
+    /// What follows from the recipe now.
+    pub fn latest(&self) -> &Derived {
+        self.resumed.last().map_or(&self.derived, |resumption| &resumption.derived)
+    }
+
+    /// The same run, gone on with `recipe` after `step`.
+    pub fn go_on(self, recipe: Recipe, step: u64, derived: Derived) -> Self {
+        let before = self.latest();
+        let same = *before == Derived { notes: before.notes.clone(), ..derived.clone() };
+        let added = (!same).then_some(Resumption { step, derived });
+        let resumed = self.resumed.into_iter().chain(added).collect();
+        Self { recipe, derived: self.derived, resumed }
+    }
 }
 
 /// A run's folder, open for writing.
 pub struct RunFolder {
     path: PathBuf,
     log: MetricsLog,
-    events: EventWriter,
+    display: RunDisplay,
+    _lock: RunLock,
 }
 
 impl RunFolder {
@@ -53,13 +88,15 @@ impl RunFolder {
     /// Begins a folder for a new run.
     ///
     /// # Errors
-    /// [`Error::Config`] if it already holds a run, [`Error::Io`] if it cannot be written.
+    /// [`Error::Config`] if it already holds a run, [`Error::BadFile`] if another process has begun one,
+    /// [`Error::Io`] if it cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        Self::check_new(path)?;
         fs::create_dir_all(path).map_err(Error::io(path))?;
+        let lock = RunLock::take(path)?;
+        Self::check_new(path)?;
         let log = MetricsLog::create(path.join("metrics.jsonl"))?;
-        let events = EventWriter::create(path.join("tensorboard"), None)?;
-        Ok(Self { path: path.to_path_buf(), log, events })
+        let display = RunDisplay::begin(path, None);
+        Ok(Self { path: path.to_path_buf(), log, display, _lock: lock })
     }
 
     /// Goes on in the folder of an earlier run after `step`; lines of later steps are dropped, and
@@ -67,12 +104,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::BadFile`] if its files cannot be read or written.
-    pub fn resume(path: &Path, step: u64) -> Result<Self> {
+    pub fn resume(path: &Path, lock: RunLock, step: u64) -> Result<Self> {
         remove_temporary_files(path)?;
         remove_temporary_files(&checkpoints::folder_of(path))?;
         let log = MetricsLog::resume(path.join("metrics.jsonl"), step)?;
-        let events = EventWriter::create(path.join("tensorboard"), Some(step + 1))?;
-        Ok(Self { path: path.to_path_buf(), log, events })
+        let display = RunDisplay::begin(path, Some(step + 1));
+        Ok(Self { path: path.to_path_buf(), log, display, _lock: lock })
     }
 
     /// The folder.
@@ -94,49 +131,34 @@ impl RunFolder {
     /// Appends a line of metrics and its TensorBoard scalars.
     ///
     /// # Errors
-    /// [`Error::Io`] if the disk is full.
+    /// [`Error::Io`] if the line cannot be written.
     pub fn record(&mut self, record: &Record) -> Result<()> {
-        let scalars = [
-            ("loss/train", record.loss),
-            ("loss/held_out", record.held_out_loss),
-            ("learning_rate", record.learning_rate),
-            ("accuracy/held_out", record.accuracy),
-            ("psnr/held_out", record.held_out_psnr),
-            ("psnr/harmonic", record.harmonic_psnr),
-            ("psnr/mean_color", record.mean_color_psnr),
-            ("grad_norm", record.grad_norm),
-            ("loss_scale", record.loss_scale),
-            ("images_per_second", record.images_per_second),
-        ];
-        for (tag, value) in scalars {
-            if let Some(value) = value {
-                self.events.scalar(tag, record.step, value)?;
-            }
-        }
+        self.display.record(record);
         self.log.append(record)
     }
 
-    /// Draws `loss.png` from the metrics so far.
+    /// Has every line and every event on the disk: a checkpoint that comes after them finds them there.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be written.
-    pub fn plot(&mut self, title: &str) -> Result<()> {
-        let records = metrics::read(self.path.join("metrics.jsonl"))?;
-        if records.iter().any(|r| r.loss.is_some_and(f64::is_finite)) {
-            loss_curves(title, &records)?.write_png(self.path.join("loss.png"))?;
-        }
-        self.events.flush()
+    /// [`Error::Io`] if lines cannot be written.
+    pub fn sync(&mut self) -> Result<()> {
+        self.display.flush();
+        self.log.sync()
     }
 
-    /// Writes `NAME.png`, and keeps the picture in the TensorBoard events.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be written.
-    pub fn picture(&mut self, name: &str, step: u64, picture: &Picture) -> Result<PathBuf> {
-        let path = self.path.join(name).with_extension("png");
-        picture.write_png(&path)?;
-        self.events.image(name, step, picture.size(), picture.to_png()?)?;
-        Ok(path)
+    /// Draws `loss.png` from the metrics so far.
+    pub fn plot(&mut self, title: &str) {
+        self.display.plot(title);
+    }
+
+    /// Writes `NAME.png`, and keeps the picture in the TensorBoard events. Returns the file, if it is written.
+    pub fn picture(&mut self, name: &str, step: u64, picture: &Picture) -> Option<PathBuf> {
+        self.display.picture(name, step, picture)
+    }
+
+    /// Plots, pictures and events that could not be written and were not named before.
+    pub fn take_problems(&mut self) -> Vec<String> {
+        self.display.take_problems()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::cli::format;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::report::study::{Case, Study};
-use crate::train::recipe::Derived;
+use crate::train::derived::Derived;
 use crate::train::run_folder::read_config;
 
 /// Writes `report.html` and `results.csv` to `out`, and returns the page. `command` is how the study
@@ -76,8 +76,9 @@ fn notes(
 ) -> Vec<(String, String)> {
     let done = || grid.runs.iter().zip(finished).filter(|(_, finished)| finished.is_some());
     // Nearest neighbours leave no such file.
-    let derived: Vec<Derived> =
-        done().filter_map(|(run, _)| Some(read_config(&run.folder).ok()?.derived)).collect();
+    let derived: Vec<Derived> = done()
+        .filter_map(|(run, _)| Some(read_config(&run.folder).ok()?.latest().clone()))
+        .collect();
     let distinct = |of: &dyn Fn(&Derived) -> String| -> String {
         let texts: BTreeSet<String> = derived.iter().map(of).collect();
         texts.into_iter().collect::<Vec<_>>().join("; ")
@@ -85,7 +86,7 @@ fn notes(
     let pretrained: BTreeSet<usize> = grid.cells.iter().filter_map(|cell| cell.pretrain).collect();
     let sizes = pretrained.into_iter().filter(|&run| finished[run].is_some());
     let sizes: Vec<usize> = sizes
-        .filter_map(|run| Some(read_config(&grid.runs[run].folder).ok()?.derived.parameters))
+        .filter_map(|run| Some(read_config(&grid.runs[run].folder).ok()?.latest().parameters))
         .collect();
     let parameters = match (sizes.iter().min(), sizes.iter().max()) {
         (Some(least), Some(most)) if least < most => {
