@@ -211,8 +211,8 @@ fn products<const MR: usize, const NR: usize, const FUSED: bool>(
     }
 }
 
-/// Adds to each panel's tile the weights of a block, `[MR, panels]` vectors of which `tokens` values count, times
-/// rows of the block.
+/// Adds to each panel's tile the weights of a block, `[MR, panels]` vectors, times rows of the block; the first block
+/// replaces what was in the tiles.
 #[inline(always)]
 fn accumulate<const MR: usize, const NR: usize, const FUSED: bool>(
     sums: &mut [Tile<MR, NR>],
@@ -225,7 +225,12 @@ fn accumulate<const MR: usize, const NR: usize, const FUSED: bool>(
     let rows: [&[f32]; MR] = std::array::from_fn(|i| &weights[i * width..][..width]);
     let tokens = panels.len() / sums.len();
     for (sum, panel) in sums.iter_mut().zip(panels.chunks_exact(tokens)) {
-        add(sum, &multiply::<MR, NR, FUSED>(Left::Rows(rows), &panel[block.clone()]));
+        let tile = multiply::<MR, NR, FUSED>(Left::Rows(rows), &panel[block.clone()]);
+        if block.start == 0 {
+            *sum = tile;
+        } else {
+            add(sum, &tile);
+        }
     }
 }
 
@@ -301,7 +306,6 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
         let rows = rows_of::<MR>(queries, dim, first);
         let mut maximum = [-3.0e38_f32; MR];
         let mut total = [0.0; MR];
-        sums.fill([[0.0; NR]; MR]);
         for (block, panels) in blocks::<NR>(tokens) {
             let scores = &mut scores[..MR * panels.len()];
             let keys = &keys[panels.start * dim..panels.end * dim];
@@ -322,14 +326,19 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
                         *weights += *score;
                     }
                 }
-                let shrink = exp::<FUSED>(maximum[i] - highest);
-                maximum[i] = highest;
-                total[i] = total[i] * shrink + fold(weights, |a, b| a + b);
-                for sum in sums.iter_mut() {
-                    for value in &mut sum[i] {
-                        *value *= shrink;
+                let weights = fold(weights, |a, b| a + b);
+                if block.start == 0 {
+                    total[i] = weights;
+                } else {
+                    let shrink = exp::<FUSED>(maximum[i] - highest);
+                    total[i] = total[i] * shrink + weights;
+                    for sum in sums.iter_mut() {
+                        for value in &mut sum[i] {
+                            *value *= shrink;
+                        }
                     }
                 }
+                maximum[i] = highest;
             }
             accumulate::<MR, NR, FUSED>(sums, scores, values, block);
         }
@@ -419,7 +428,6 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
             // SAFETY: a token of a head belongs to one task.
             unsafe { row_stats.part(2 * row, 2) }.copy_from_slice(&[lse[i], delta[i]]);
         }
-        sums.fill([[0.0; NR]; MR]);
         for (block, panels) in blocks::<NR>(tokens) {
             let scores = &mut scores[..MR * panels.len()];
             let d_p = &mut d_p[..MR * panels.len()];
@@ -506,8 +514,6 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
     for first in (0..own.len()).step_by(MR) {
         let key_rows = rows_of::<MR>(keys, dim, first);
         let value_rows = rows_of::<MR>(values, dim, first);
-        d_k.fill([[0.0; NR]; MR]);
-        d_v.fill([[0.0; NR]; MR]);
         for (block, panels) in blocks::<NR>(tokens) {
             let p = &mut p[..MR * panels.len()];
             let d_s = &mut d_s[..MR * panels.len()];

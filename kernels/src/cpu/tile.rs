@@ -132,19 +132,24 @@ pub fn add<const MR: usize, const NR: usize>(to: &mut Tile<MR, NR>, tile: &Tile<
     }
 }
 
-/// The values of `from`, zero behind them.
+/// Values that are loaded or stored together where a row does not fill a tile: a vector of many machines.
+const PART: usize = 8;
+
+/// The values of `from`, at most `NR`, zero behind them.
 #[inline(always)]
 pub fn load<const NR: usize, A: Value>(from: &[A]) -> [f32; NR] {
     let mut values = [0.0; NR];
+    // As these lengths are constants, loops over them are unrolled.
     if let Some(from) = from.first_chunk::<NR>() {
-        // As the length is a constant here, the loop is unrolled.
-        for (value, from) in values.iter_mut().zip(from) {
-            *value = from.get();
-        }
+        A::widen(from, &mut values);
         return values;
     }
-    for (value, from) in values.iter_mut().zip(from) {
-        *value = from.get();
+    let (parts, rest) = from.as_chunks::<PART>();
+    for (to, from) in values.chunks_exact_mut(PART).zip(parts) {
+        A::widen(from, to);
+    }
+    for (to, from) in values[parts.len() * PART..].iter_mut().zip(rest) {
+        *to = from.get();
     }
     values
 }
@@ -158,7 +163,14 @@ pub fn store<const NR: usize, A: Value>(values: &[f32; NR], to: &mut [A]) {
         }
         return;
     }
-    for (to, &value) in to.iter_mut().zip(values) {
+    let (parts, rest) = to.as_chunks_mut::<PART>();
+    let stored = parts.len() * PART;
+    for (to, from) in parts.iter_mut().zip(values.as_chunks::<PART>().0) {
+        for (to, &value) in to.iter_mut().zip(from) {
+            *to = A::of(value);
+        }
+    }
+    for (to, &value) in rest.iter_mut().zip(&values[stored..]) {
         *to = A::of(value);
     }
 }
@@ -208,7 +220,7 @@ pub fn pack_rows<const WIDTH: usize, A: Value>(
     }
     let len = panel.len();
     let row = |i: usize| &matrix[(first + i) * stride..][..len];
-    let squared = if rows == WIDTH { WIDTH / SQUARE * SQUARE } else { 0 };
+    let squared = rows / SQUARE * SQUARE;
     let whole = len / SQUARE * SQUARE;
     for at in (0..squared).step_by(SQUARE) {
         let from = [row(at), row(at + 1), row(at + 2), row(at + 3)];
