@@ -6,7 +6,7 @@
 //! learning rate follows ([`Recipe::blr`]), 100 epochs of pre-training instead of 800, and a tenth of each run for
 //! warm-up. Augmentations have their numbers with them: [`Augment`], [`RandAugment`], [`RandomErasing`], [`Mix`].
 
-use super::recipe::{Classify, DataRecipe, Length, NormalizationChoice, OnlineProbe, Recipe};
+use super::recipe::{Classify, DataRecipe, Length, NormalizationChoice, ProbeRecipe, Recipe};
 use crate::config::ModelConfig;
 use crate::data::Augment;
 use crate::data::erasing::RandomErasing;
@@ -149,7 +149,7 @@ impl Recipe {
     }
 
     /// The recipe of a probe beside this run: the same model and seed, its own pictures and rate, in f32.
-    pub fn probe_recipe(&self, probe: &OnlineProbe) -> Self {
+    pub fn probe_recipe(&self, probe: &ProbeRecipe) -> Self {
         Self {
             data: DataRecipe {
                 data: probe.data.clone(),
@@ -297,7 +297,7 @@ impl Classify {
     }
 }
 
-impl OnlineProbe {
+impl ProbeRecipe {
     /// A probe beside the pre-training of `recipe`, on the labelled pictures of `data`.
     pub fn new(recipe: &Recipe, data: &str, class_names: Vec<String>) -> Self {
         Self {

@@ -111,7 +111,7 @@ pub struct Classify {
 
 /// A linear probe that learns beside pre-training, without a gradient into the encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OnlineProbe {
+pub struct ProbeRecipe {
     /// Labelled pictures.
     pub data: String,
     /// Of class folders, only those whose name starts so.
@@ -172,7 +172,7 @@ pub struct Recipe {
     pub classify: Option<Classify>,
     /// A probe beside pre-training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<OnlineProbe>,
+    pub probe: Option<ProbeRecipe>,
 }
 
 impl Classify {
