@@ -175,6 +175,11 @@ impl Recipe {
         }
     }
 
+    /// Makes it `length` long, a tenth of that for warm-up.
+    pub fn set_length(&mut self, length: Length) {
+        (self.length, self.warmup) = (length, length.warmup());
+    }
+
     /// Small batches make many updates in little time, which a first look needs.
     fn small_batches(model: ModelConfig, data: &str, length: Length) -> Self {
         Self { batch_size: 16, lr: Some(1.5e-3), ..Self::masked(model, data, length) }
@@ -228,7 +233,7 @@ impl Recipe {
 
 impl Length {
     /// The warm-up of a run of this length: a tenth.
-    pub fn warmup(self) -> Self {
+    fn warmup(self) -> Self {
         match self {
             Self::Epochs(epochs) => Self::Epochs(epochs / 10.0),
             Self::Steps(steps) => Self::Steps(steps / 10),
