@@ -246,6 +246,8 @@ impl Recipe {
             return classify.validate(&self.model);
         }
         if let Some(probe) = &self.probe {
+            at_least_one(&[(Setting::ProbeBatchSize, probe.batch_size)])?;
+            below(Setting::ProbeBlr, probe.blr, f64::INFINITY)?;
             self.probe_recipe(probe).validate()?;
         }
         self.validate_tokens()?;
