@@ -371,6 +371,13 @@ mod tests {
     }
 
     #[test]
+    fn only_drawn_pictures_have_a_recipe_of_their_own() {
+        let length = |data| Recipe::pretrain(preset("tiny"), data).length;
+        assert_eq!(["synthetic", "synthetic:500"].map(length), [Length::Steps(2200); 2]);
+        assert_eq!(["synthetic-shapes", "pictures"].map(length), [Length::Epochs(100.0); 2]);
+    }
+
+    #[test]
     fn a_first_look_takes_small_batches_for_a_thousand_steps() {
         let look = Recipe::first_look(preset("tiny"), "pictures");
         assert_eq!((look.batch_size, look.peak_lr()), (16, 1.5e-3));
