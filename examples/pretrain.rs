@@ -18,8 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = args.get(2).map_or("runs/example", String::as_str);
     let mut recipe = Recipe::pretrain(ModelConfig::preset("tiny")?, data);
     if let Some(steps) = args.get(3) {
-        recipe.length = Length::Steps(steps.parse()?);
-        recipe.warmup = recipe.length.warmup();
+        recipe.set_length(Length::Steps(steps.parse()?));
     }
     let outcome = run(&recipe, Path::new(folder))?;
     println!("held-out loss {:.4}", outcome.held_out_loss);

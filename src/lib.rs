@@ -42,6 +42,7 @@ pub mod geometry;
 pub mod gpu;
 pub mod model;
 pub mod ops;
+mod order;
 pub mod program;
 pub mod remedy;
 pub mod report;

@@ -76,6 +76,10 @@ settings! {
     HeldOutImages = "held_out_images",
     /// The labelled pictures of a probe beside pre-training.
     ProbeData = "probe.data",
+    /// Pictures per step of that probe.
+    ProbeBatchSize = "probe.batch_size",
+    /// Base learning rate of that probe.
+    ProbeBlr = "probe.blr",
     /// The file of every picture's tokens.
     Tokens = "tokens",
     /// Whether an unreadable picture ends the run.

@@ -87,6 +87,9 @@ fn unknown_words_are_usage_errors() {
     refuses(2, &["plan", "--batch-size", "0"], &["--batch-size", "1.."]);
     refuses(2, &["plan", "--image-size", "large"], &["--image-size", "HxW"]);
     refuses(2, &["plan", "--vram", "8 apples"], &["--vram", "8GiB"]);
+    let probe = ["--device", "cpu", "pretrain", "--steps", "1", "--probe-data", "synthetic:40"];
+    refuses(2, &[&probe[..], &["--probe-batch-size", "0"]].concat(), &["--probe-batch-size"]);
+    refuses(2, &[&probe[..], &["--probe-blr=-1"]].concat(), &["--probe-blr"]);
     refuses(2, &["plan", "--mask-strategy", "stripes"], &["random", "block", "grid"]);
 }
 

@@ -12,9 +12,9 @@ use crate::setting::Setting;
 /// First word of the generators' streams.
 const PURPOSE: u32 = 0x5EED_0001;
 
-/// Whether `spec`, as [`crate::data::open`] takes it, asks for drawn pictures, by how it begins.
+/// Whether [`crate::data::open`] draws pictures for `spec`: for `synthetic` and `synthetic:COUNT` alone.
 pub fn is_synthetic(spec: &str) -> bool {
-    spec.starts_with("synthetic")
+    spec == "synthetic" || spec.starts_with("synthetic:")
 }
 
 /// Pictures drawn from (seed, index). The class is the kind of the foremost shape.

@@ -96,9 +96,11 @@ impl Header {
         let Some(text) = rest.get(..len as usize) else {
             return Err(bad(format!("its header of {len} bytes is cut short")));
         };
+        // All that is read in the browser is read from text: a reader of bytes would be a second one.
+        let text = str::from_utf8(text).map_err(|e| bad(format!("its header is no text: {e}")))?;
         // Checks that the tensors' bytes follow one another and fit their shapes.
         let header: SafetensorsHeader =
-            serde_json::from_slice(text).map_err(|e| bad(e.to_string()))?;
+            serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
         let start = 8 + len;
         let mut entries: Vec<Entry> = header
             .tensors()

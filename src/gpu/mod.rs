@@ -6,9 +6,9 @@ mod adapter;
 mod browser;
 mod compile;
 mod cooperative;
-mod mapping;
 #[cfg(not(target_family = "wasm"))]
 mod parallel;
+mod pending_map;
 mod pipeline;
 mod readback;
 mod run;

@@ -1,6 +1,6 @@
 //! Reading results back without stopping the device.
 
-use super::mapping::Mapping;
+use super::pending_map::PendingMap;
 use super::{Buffer, Gpu};
 use crate::error::{Error, Result};
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 pub struct ReadBack {
     gpu: Gpu,
     staging: Buffer,
-    pending: Option<(u64, Mapping)>,
+    pending: Option<(u64, PendingMap)>,
 }
 
 impl ReadBack {
@@ -33,7 +33,8 @@ impl ReadBack {
         let mut encoder = inner.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&buffer.raw, offset, &self.staging.raw, 0, bytes);
         let submission = Some(inner.queue.submit([encoder.finish()]));
-        let mapping = Mapping::request(&self.staging.raw, wgpu::MapMode::Read, bytes, submission);
+        let mapping =
+            PendingMap::request(&self.staging.raw, wgpu::MapMode::Read, bytes, submission);
         self.pending = Some((bytes, mapping));
     }
 

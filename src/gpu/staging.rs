@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use pollster::block_on;
 
-use super::mapping::Mapping;
+use super::pending_map::PendingMap;
 use super::{Buffer, Gpu};
 use crate::error::{Error, Result};
 use crate::kernels::STAGING_BUFFERS;
@@ -73,7 +73,7 @@ impl Staging {
         }
         let Used { index, submission } = self.used.recv().expect("the ring itself keeps a sender");
         let Buffer { raw, bytes, .. } = &*self.buffers[index];
-        let mapping = Mapping::request(raw, wgpu::MapMode::Write, *bytes, submission);
+        let mapping = PendingMap::request(raw, wgpu::MapMode::Write, *bytes, submission);
         block_on(mapping.finish(&self.gpu)).map_err(|e| self.failure(e))?;
         Ok(index)
     }

@@ -8,6 +8,7 @@ use super::params::ParamSpec;
 use crate::error::{Error, Result};
 use crate::kernels::{BINDING_ALIGNMENT, KernelTarget, Precision};
 use crate::ops::optimizer::{LarsTensors, STATE, SlabTensors, State, halve};
+use crate::order::sort_indices;
 use crate::program::{Buffers, Device, Program, Recorder, Tensor};
 use crate::tensor::{HostTensor, TensorMap};
 
@@ -65,7 +66,8 @@ impl ParamLayout {
         // Places begin where bindings may, those of the copy as well.
         let alignment = (BINDING_ALIGNMENT / precision.bytes()) as usize;
         let mut order: Vec<usize> = (0..specs.len()).filter(|&i| specs[i].trainable).collect();
-        order.sort_unstable_by_key(|&i| (specs[i].group, !specs[i].decayed, i));
+        let key = |i: usize| (specs[i].group, !specs[i].decayed);
+        sort_indices(&mut order, &|a, b| key(a).cmp(&key(b)));
         let limit = max_binding as usize / 4;
         let mut places = vec![None; specs.len()];
         let mut slabs: Vec<Slab> = Vec::new();

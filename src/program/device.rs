@@ -186,6 +186,16 @@ impl Device {
         }
     }
 
+    /// Whether what is submitted runs later, so that reading its results at once waits for it.
+    pub fn runs_behind(&self) -> bool {
+        match self {
+            #[cfg(feature = "gpu")]
+            Self::Gpu(_) => true,
+            #[cfg(feature = "cpu")]
+            Self::Cpu(_) => false,
+        }
+    }
+
     /// Largest range that a kernel can bind, in bytes.
     pub fn max_binding(&self) -> u64 {
         match self {

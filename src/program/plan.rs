@@ -1,10 +1,9 @@
 //! The memory plan: transient tensors share buffers by liveness.
 
-use std::cmp::Reverse;
-
 use super::recorder::{Place, Recorder};
 use crate::error::{Error, Result};
 use crate::kernels::BINDING_ALIGNMENT;
+use crate::order::sort_indices;
 use crate::remedy::Remedy;
 use crate::setting::Setting;
 use crate::tensor::by_name;
@@ -101,13 +100,14 @@ impl Life {
 /// that is free all its life. So no slot grows, and none is held by a small tensor that outlives others
 /// while there is a smaller one (Pisarchyk and Lee 2020, greedy by size).
 fn assign_slots(lives: &[Option<Life>]) -> (Vec<u64>, Vec<Option<usize>>) {
-    let mut order: Vec<(usize, Life)> =
-        lives.iter().enumerate().filter_map(|(i, life)| Some((i, (*life)?))).collect();
-    order.sort_unstable_by_key(|&(i, life)| (Reverse(life.bytes), i));
+    let bytes = |i: usize| lives[i].map(|life| life.bytes);
+    let mut order: Vec<usize> = (0..lives.len()).collect();
+    sort_indices(&mut order, &|a, b| bytes(b).cmp(&bytes(a)));
     let mut slots: Vec<u64> = Vec::new();
     let mut tenants: Vec<Vec<Life>> = Vec::new();
     let mut slot_of = vec![None; lives.len()];
-    for (i, life) in order {
+    for i in order {
+        let Some(life) = lives[i] else { continue };
         // Slots are made in order of size.
         let free = |tenants: &Vec<Life>| tenants.iter().all(|&other| !life.overlaps(other));
         let slot = tenants.iter().rposition(free).unwrap_or_else(|| {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, statistics};
+use crate::order::sort_indices;
 
 /// Visible patches that a hidden patch's statistics are estimated from.
 const NEIGHBOURS: usize = 4;
@@ -90,7 +91,7 @@ fn neighbourhood(
         dy * dy + dx * dx
     };
     let mut visible: Vec<usize> = (0..mask.len()).filter(|i| !mask[*i]).collect();
-    visible.sort_unstable_by_key(|&i| (square_distance(i), i));
+    sort_indices(&mut visible, &|a, b| square_distance(a).cmp(&square_distance(b)));
     let (mut mean, mut std, mut total) = (0.0, 0.0, 0.0);
     for i in visible.into_iter().take(NEIGHBOURS) {
         let weight = 1.0 / (square_distance(i) as f32).sqrt();

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::files::safetensors;
 use crate::kernels::Precision;
 use crate::ops::optimizer::{STATE_WORDS, State};
-use crate::tensor::TensorMap;
+use crate::tensor::{TensorMap, by_name};
 use crate::weights::checkpoint::{CHECKPOINT_ENTRY, PARAM};
 
 /// Prefixes of the tensors' names by role.
@@ -115,7 +115,7 @@ impl Checkpoint {
     fn from_tensors(mut meta: Meta, mut tensors: TensorMap) -> Result<Self> {
         let probe = meta.probe.take().map(|meta| {
             let own = tensors.extract_if(.., |name, _| name.starts_with(PROBE));
-            let own = own.map(|(name, tensor)| (name[PROBE.len()..].to_owned(), tensor)).collect();
+            let own = by_name(own.map(|(name, tensor)| (name[PROBE.len()..].to_owned(), tensor)));
             Self::from_tensors(*meta, own).map(Box::new)
         });
         let probe = probe.transpose()?;

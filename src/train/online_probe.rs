@@ -6,7 +6,7 @@ use super::checkpoint::Checkpoint;
 use super::evaluate::LabelledData;
 use super::feed::Feed;
 use super::inputs::{measured_pictures, open_labelled, open_loader};
-use super::recipe::{OnlineProbe as ProbeRecipe, Recipe};
+use super::recipe::{ProbeRecipe, Recipe};
 use super::schedule::Schedule;
 use super::staged_feed::StagedFeed;
 use super::trainer::{Beginning, Trainer};

@@ -6,7 +6,7 @@
 //! learning rate follows ([`Recipe::blr`]), 100 epochs of pre-training instead of 800, and a tenth of each run for
 //! warm-up. Augmentations have their numbers with them: [`Augment`], [`RandAugment`], [`RandomErasing`], [`Mix`].
 
-use super::recipe::{Classify, DataRecipe, Length, NormalizationChoice, OnlineProbe, Recipe};
+use super::recipe::{Classify, DataRecipe, Length, NormalizationChoice, ProbeRecipe, Recipe};
 use crate::config::ModelConfig;
 use crate::data::Augment;
 use crate::data::erasing::RandomErasing;
@@ -149,7 +149,7 @@ impl Recipe {
     }
 
     /// The recipe of a probe beside this run: the same model and seed, its own pictures and rate, in f32.
-    pub fn probe_recipe(&self, probe: &OnlineProbe) -> Self {
+    pub fn probe_recipe(&self, probe: &ProbeRecipe) -> Self {
         Self {
             data: DataRecipe {
                 data: probe.data.clone(),
@@ -173,6 +173,11 @@ impl Recipe {
             probe: None,
             ..self.clone()
         }
+    }
+
+    /// Makes it `length` long, a tenth of that for warm-up.
+    pub fn set_length(&mut self, length: Length) {
+        (self.length, self.warmup) = (length, length.warmup());
     }
 
     /// Small batches make many updates in little time, which a first look needs.
@@ -228,7 +233,7 @@ impl Recipe {
 
 impl Length {
     /// The warm-up of a run of this length: a tenth.
-    pub fn warmup(self) -> Self {
+    fn warmup(self) -> Self {
         match self {
             Self::Epochs(epochs) => Self::Epochs(epochs / 10.0),
             Self::Steps(steps) => Self::Steps(steps / 10),
@@ -297,7 +302,7 @@ impl Classify {
     }
 }
 
-impl OnlineProbe {
+impl ProbeRecipe {
     /// A probe beside the pre-training of `recipe`, on the labelled pictures of `data`.
     pub fn new(recipe: &Recipe, data: &str, class_names: Vec<String>) -> Self {
         Self {
@@ -363,6 +368,13 @@ mod tests {
         assert_eq!(classify.trainable, Trainable::Blocks(2));
         classify.trainable = Trainable::All;
         assert_eq!(part, whole);
+    }
+
+    #[test]
+    fn only_drawn_pictures_have_a_recipe_of_their_own() {
+        let length = |data| Recipe::pretrain(preset("tiny"), data).length;
+        assert_eq!(["synthetic", "synthetic:500"].map(length), [Length::Steps(2200); 2]);
+        assert_eq!(["synthetic-shapes", "pictures"].map(length), [Length::Epochs(100.0); 2]);
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub struct Classify {
 
 /// A linear probe that learns beside pre-training, without a gradient into the encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OnlineProbe {
+pub struct ProbeRecipe {
     /// Labelled pictures.
     pub data: String,
     /// Of class folders, only those whose name starts so.
@@ -172,7 +172,7 @@ pub struct Recipe {
     pub classify: Option<Classify>,
     /// A probe beside pre-training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub probe: Option<OnlineProbe>,
+    pub probe: Option<ProbeRecipe>,
 }
 
 impl Classify {
@@ -246,6 +246,8 @@ impl Recipe {
             return classify.validate(&self.model);
         }
         if let Some(probe) = &self.probe {
+            at_least_one(&[(Setting::ProbeBatchSize, probe.batch_size)])?;
+            below(Setting::ProbeBlr, probe.blr, f64::INFINITY)?;
             self.probe_recipe(probe).validate()?;
         }
         self.validate_tokens()?;

@@ -22,7 +22,7 @@ use super::staged_feed::StagedFeed;
 use super::trainer::{Trainer, gives_up};
 use crate::data::Skipped;
 use crate::error::{Error, Result};
-use crate::kernels::{Precision, Processor};
+use crate::kernels::Precision;
 use crate::ops::optimizer::{METRICS_RING, Metrics};
 use crate::program::Device;
 use crate::report::metrics::Record;
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
 
     /// Steps between two readings of the metrics: the device runs ahead by at most twice as many.
     fn lag(&self) -> u64 {
-        if self.device.target().processor == Processor::Cpu { 1 } else { METRICS_RING as u64 / 4 }
+        if self.device.runs_behind() { METRICS_RING as u64 / 4 } else { 1 }
     }
 
     /// Once `lag` steps are done, takes in the metrics asked for last time and asks for newer ones.

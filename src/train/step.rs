@@ -12,6 +12,7 @@ use crate::ops::optimizer::{
     METRICS_RING, METRICS_WORDS, Metrics, Optimizer, STATE, STATE_WORDS, STEP_WORDS, Scalars,
     StepTensors, adamw, lars,
 };
+use crate::order::sort_indices;
 #[cfg(feature = "native")]
 use crate::program::Staged;
 use crate::program::{Device, Plan, Program, ReadBack, Recorder};
@@ -321,10 +322,11 @@ impl TrainStep {
     /// [`crate::Error::Device`] if the device failed.
     pub async fn metrics(&mut self, first: u32) -> Result<Vec<Metrics>> {
         let bytes = self.metrics.finish().await?;
-        let mut all: Vec<Metrics> = bytemuck::pod_collect_to_vec(&bytes);
+        let lines: Vec<Metrics> = bytemuck::pod_collect_to_vec(&bytes);
         // A line never written has made no update and skipped none.
-        all.retain(|line| line.step >= first && line.updates + line.skipped > 0);
-        all.sort_by_key(|line| line.step);
-        Ok(all)
+        let is_asked = |line: &Metrics| line.step >= first && line.updates + line.skipped > 0;
+        let mut order: Vec<usize> = (0..lines.len()).filter(|&i| is_asked(&lines[i])).collect();
+        sort_indices(&mut order, &|a, b| lines[a].step.cmp(&lines[b].step));
+        Ok(order.into_iter().map(|i| lines[i]).collect())
     }
 }

@@ -94,8 +94,7 @@ impl Options {
     fn recipe(&self) -> JsResult<Recipe> {
         let mut recipe = Recipe::first_look(self.model()?, "pictures in a browser");
         if let Some(steps) = self.steps {
-            recipe.length = Length::Steps(steps);
-            recipe.warmup = recipe.length.warmup();
+            recipe.set_length(Length::Steps(steps));
         }
         overrule(&mut recipe.warmup, self.warmup_steps.map(Length::Steps));
         overrule(&mut recipe.batch_size, self.batch_size);

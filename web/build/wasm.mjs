@@ -34,8 +34,14 @@ const common = [
   'sign-ext',
 ];
 
-// Small first of all; what merges are copies of generic code for different types.
-const optimize = ['--merge-similar-functions', '-Oz'];
+// Small when packed: copies of generic code for different types stay functions of their own, and lie side by side by
+// their names, where gzip finds them. Rust puts its stack lowest, so that no data is in the first 1024 bytes.
+const optimize = [
+  '--low-memory-unused',
+  '-Oz',
+  '--one-caller-inline-max-function-size=0',
+  '--reorder-functions-by-name',
+];
 
 const modules = [
   {
@@ -50,7 +56,7 @@ const modules = [
     feature: 'cpu',
     profile: 'wasm-cpu',
     simd: ['simd'],
-    budget: 330 * 1024,
+    budget: 315 * 1024,
   },
   {
     name: 'webmae_cpu_relaxed',
@@ -59,7 +65,7 @@ const modules = [
     feature: 'cpu',
     profile: 'wasm-cpu',
     simd: ['simd', 'relaxed-simd'],
-    budget: 330 * 1024,
+    budget: 315 * 1024,
   },
   {
     // Shaders beside their twins, for those who check their GPU.

@@ -5,7 +5,7 @@ use clap::{Arg, ValueEnum};
 
 use crate::model::classifier::Trainable;
 use crate::ops::optimizer::Optimizer;
-use crate::train::recipe::{Classify, Length, OnlineProbe, Recipe};
+use crate::train::recipe::{Classify, Length, ProbeRecipe, Recipe};
 
 /// Options by name, with what a recipe has where they are not given.
 type Values = Vec<(&'static str, String)>;
@@ -67,7 +67,7 @@ fn values(recipe: &Recipe) -> Values {
         values.push(("beta2", adamw.beta2.to_string()));
         values.push(("clip-grad", adamw.clip_norm.to_string()));
     }
-    if let Some(OnlineProbe { every, blr, .. }) = recipe.probe {
+    if let Some(ProbeRecipe { every, blr, .. }) = recipe.probe {
         values.push(("probe-every", every.to_string()));
         values.push(("probe-blr", rate(blr)));
     }

@@ -145,8 +145,7 @@ impl CommonArgs {
     pub(crate) fn apply(&self, recipe: &mut Recipe) {
         let Self { run, data, rate, output } = self;
         if let Some(length) = run.length() {
-            recipe.length = length;
-            recipe.warmup = length.warmup();
+            recipe.set_length(length);
         }
         overrule(&mut recipe.data.threads, run.threads);
         data.apply(recipe);

@@ -17,7 +17,7 @@ use crate::program::DeviceOptions;
 use crate::setting::Setting;
 use crate::tensor::TensorMap;
 use crate::train::labels::labelled;
-use crate::train::recipe::{NormalizationChoice, OnlineProbe, Recipe, overrule};
+use crate::train::recipe::{NormalizationChoice, ProbeRecipe, Recipe, overrule};
 use crate::train::run::Start;
 
 /// Options of `webmae pretrain`.
@@ -148,7 +148,7 @@ impl Args {
 
 impl ProbeArgs {
     /// The probe that they ask for, beside the pre-training of `recipe`.
-    fn beside(&self, recipe: &Recipe) -> Result<Option<OnlineProbe>> {
+    fn beside(&self, recipe: &Recipe) -> Result<Option<ProbeRecipe>> {
         let Some(data) = &self.probe_data else { return Ok(None) };
         let options = SourceOptions {
             seed: recipe.seed,
@@ -156,7 +156,7 @@ impl ProbeArgs {
         };
         let labelled = labelled(open_split(data, None, &options)?, Setting::ProbeData)?;
         let class_names = labelled.split.train.class_names().to_vec();
-        let mut probe = OnlineProbe::new(recipe, data, class_names);
+        let mut probe = ProbeRecipe::new(recipe, data, class_names);
         probe.class_prefix.clone_from(&self.probe_class_prefix);
         overrule(&mut probe.every, self.probe_every);
         overrule(&mut probe.batch_size, self.probe_batch_size);
@@ -190,7 +190,7 @@ impl MaskedArgs {
 fn defaults() -> Vec<(&'static str, Recipe)> {
     let recipe = |preset, data| {
         let mut recipe = Recipe::pretrain(ModelConfig::preset(preset).expect("a preset"), data);
-        recipe.probe = Some(OnlineProbe::new(&recipe, data, Vec::new()));
+        recipe.probe = Some(ProbeRecipe::new(&recipe, data, Vec::new()));
         recipe
     };
     vec![

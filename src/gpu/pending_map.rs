@@ -6,12 +6,12 @@ use super::Gpu;
 use crate::error::{Error, Result};
 
 /// A buffer that is being mapped.
-pub(super) struct Mapping {
+pub(super) struct PendingMap {
     submission: Option<wgpu::SubmissionIndex>,
     mapped: Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
-impl Mapping {
+impl PendingMap {
     /// Asks for the first `bytes` bytes of `buffer`, whose last use is in `submission`, or in any if that is not
     /// known; returns at once.
     pub fn request(
