@@ -96,6 +96,10 @@ fn unknown_words_are_usage_errors() {
 #[test]
 fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     let table = succeeds(&["plan", "--preset", "vit-b", "--batch-size", "64"]);
+    let large = succeeds(&["plan", "--preset", "vit-l", "--batch-size", "1"]);
+    for words in ["50 tokens × ", "197 tokens × ", "(8.9 % of the encoder's)", "3.24 times"] {
+        assert!(large.contains(words), "{words} is missing in:\n{large}");
+    }
     refuses(2, &["plan", "--precision", "f8"], &["--precision", "f32", "f16"]);
     for word in [
         "--precision f16",

@@ -18,6 +18,8 @@ pub mod features;
 #[cfg(feature = "native")]
 mod feed;
 #[cfg(feature = "native")]
+pub mod forward_costs;
+#[cfg(feature = "native")]
 mod held_out;
 #[cfg(feature = "native")]
 mod inputs;

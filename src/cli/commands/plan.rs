@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::kernels::{DEFAULT_MAX_BINDING, Precision, Processor};
 use crate::program::{DeviceChoice, DeviceOptions};
 use crate::train::estimate::{Estimate, Limits, Request, fitting_estimate};
+use crate::train::forward_costs::{ForwardCosts, StackCosts};
 
 /// Options of `webmae plan`.
 #[derive(Debug, clap::Args)]
@@ -66,11 +67,13 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let estimate = fitting_estimate(&config, request, limits)?;
     if args.json {
         let json = serde_json::json!({
-            "model": config, "estimate": estimate, "max_binding": limits.max_binding,
+            "model": config, "estimate": estimate, "forward": ForwardCosts::new(&config)?,
+            "max_binding": limits.max_binding,
         });
         print_json(&json)?;
     } else {
         print_table(&config, &estimate, limits);
+        print_forward(&config, ForwardCosts::new(&config)?);
         if request.precision == Precision::F32 {
             let other = Request { precision: Precision::F16, ..request };
             let other = Estimate::new(&config, other, limits)?;
@@ -115,8 +118,7 @@ fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
             count(estimate.trainable_parameters),
         ),
     );
-    let per_image = estimate.forward_flops / estimate.batch_size as u64;
-    line("forward", format!("{} ({} an image)", flops(estimate.forward_flops), flops(per_image)));
+    line("forward", flops(estimate.forward_flops));
     line("step", format!("{} in {} dispatches", flops(estimate.step_flops), estimate.dispatches));
     let precision = match estimate.precision {
         Precision::F32 => "",
@@ -142,6 +144,26 @@ fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
             estimate.largest_binding_tensor
         ),
     );
+}
+
+/// What one image costs, by parts.
+fn print_forward(config: &ModelConfig, costs: ForwardCosts) {
+    let ForwardCosts { encoder, decoder, encoder_on_all } = costs;
+    let share = 100.0 * decoder.per_token() as f64 / encoder.per_token() as f64;
+    let of = |part: StackCosts| {
+        format!("{} = {} tokens × {}", flops(part.flops), part.tokens, flops(part.per_token()))
+    };
+    line("an image", format!("{} forward", flops(costs.total())));
+    line("", format!("encoder     {}", of(encoder)));
+    line("", format!("decoder     {} ({share:.1} % of the encoder's)", of(decoder)));
+    line("", format!("all tokens  {} (features, evaluation)", of(encoder_on_all)));
+    if !config.encoder_mask_tokens {
+        let saving = costs.saving();
+        line(
+            "",
+            format!("with mask tokens in the encoder it would cost {saving:.2} times as much"),
+        );
+    }
 }
 
 fn stack(stack: &StackConfig, tokens: usize) -> String {
