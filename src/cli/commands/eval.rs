@@ -60,6 +60,15 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     };
     let result = data.evaluate(&opened.predictor, &class_names, progress)?;
     counter.finish();
+    if result.meaningless > 0 {
+        let problem = format!(
+            "weights: the model's logits are not finite for {} of {} pictures: numbers inside the network grow beyond \
+             f32; the weights are damaged, or meant for pixels with another mean and deviation",
+            result.meaningless,
+            data.len()
+        );
+        return Err(Error::bad_file(&opened.file, problem));
+    }
     for skipped in &result.skipped {
         note(args.json, || format!("skipped {}: {}", skipped.name, skipped.problem));
     }
