@@ -218,6 +218,10 @@ fn tensors_without_use_are_left_out() {
     let error = refused(&file(&folder, "int8.pth", &Saved::Dict(entries)));
     assert!(error.contains("norm.bias holds CharStorage values"), "{error}");
 
+    let heads =
+        ["head.weight", "head.1.weight"].map(|name| (name, Saved::floats(&[2, 16], &[0.5; 32])));
+    let error = refused(&file(&folder, "heads.pth", &with(heads.into())));
+    assert!(error.contains("head.1.weight and head.weight are both head.weight"), "{error}");
     let twice = with(vec![("norm.bias", Saved::floats(&[16], &[1.0; 16]))]);
     let error = refused(&file(&folder, "twice.pth", &twice));
     assert!(error.contains("norm.bias: two tensors have this name"), "{error}");

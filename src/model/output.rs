@@ -8,11 +8,20 @@ use crate::tensor::not_finite;
 /// # Errors
 /// [`Error::BadWeights`] says how many are.
 pub fn require_meaningful(what: &str, values: &[f32]) -> Result<()> {
-    let Some((count, first)) = not_finite(values) else { return Ok(()) };
+    match not_finite(values) {
+        Some((count, first)) => {
+            let found = format!("{count} values of {} (the first is {first})", values.len());
+            Err(meaningless(what, &found))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The error of what a network yields, of which `found` is not finite.
+pub fn meaningless(what: &str, found: &str) -> Error {
     let problem = format!(
-        "the model's {what} have {count} values of {} that are not finite (the first is {first}): numbers inside the \
-         network grow beyond f32; the weights are damaged, or meant for pixels with another mean and deviation",
-        values.len(),
+        "the model's {what} are not finite, {found}: numbers inside the network grow beyond f32; the weights are \
+         damaged, or meant for pixels with another mean and deviation"
     );
-    Err(Error::BadWeights { problem })
+    Error::BadWeights { problem }
 }

@@ -306,10 +306,16 @@ impl Names {
         for (name, key) in unwrapped(shapes) {
             match format.table().meaning(&name) {
                 Some(Meaning::Whole(internal)) => {
-                    names.tensors.insert(internal, Assembled::whole(key, &shapes[key]));
+                    let whole = Assembled::whole(key, &shapes[key]);
+                    if let Some(other) = names.tensors.insert(internal.clone(), whole) {
+                        names.problems.push(twice(&internal, other.key(), key));
+                    }
                 }
                 Some(Meaning::Third(internal, i)) => {
-                    thirds.entry(internal).or_default()[i] = Some(key);
+                    let third = &mut thirds.entry(internal.clone()).or_default()[i];
+                    if let Some(other) = third.replace(key) {
+                        names.problems.push(twice(&internal, other, key));
+                    }
                 }
                 Some(Meaning::Alias(internal)) => aliases.push((internal, key)),
                 Some(Meaning::Unused) => names.ignored.push(key.to_owned()),
@@ -513,6 +519,11 @@ impl Names {
         }
         expected
     }
+}
+
+/// The problem of two names for one tensor, of which only one can be meant.
+fn twice(internal: &str, one: &str, other: &str) -> String {
+    format!("{one} and {other} are both {internal}")
 }
 
 fn is_head(name: &str) -> bool {
