@@ -332,6 +332,12 @@ impl ModelConfig {
             (Setting::Channels, self.channels),
         ];
         at_least_one(&positive)?;
+        let ([height, width], channels) = (self.image_size, self.channels);
+        if product(&[height, width, channels, size_of::<f32>()]).is_none() {
+            let problem =
+                format!("{height}×{width} × {channels} channels are more than memory can have");
+            return Err(Error::config(Setting::ImageSize, problem));
+        }
         for (axis, name) in ["height", "width"].into_iter().enumerate() {
             let (image, patch) = (self.image_size[axis], self.patch_size[axis]);
             if image % patch != 0 {
@@ -399,6 +405,23 @@ impl ModelConfig {
             (settings.dim_head, dim_head),
             (settings.mlp_dim, mlp_dim),
         ])?;
+        if depth > MAX_DEPTH {
+            let problem = format!("must be at most {MAX_DEPTH}, got {depth}");
+            return Err(Error::config(settings.depth, problem));
+        }
+        let matrices = [
+            (settings.heads, &[dim, 3, heads, dim_head][..]),
+            (settings.mlp_dim, &[dim, mlp_dim]),
+            (settings.dim, &[dim, self.patch_dim()]),
+            (settings.dim, &[dim, self.position_rows()]),
+        ];
+        for (setting, extents) in matrices {
+            if product(extents).and_then(|values| values.checked_mul(size_of::<f32>())).is_none() {
+                let problem =
+                    format!("a matrix of {extents:?} values is more than memory can have");
+                return Err(Error::config(setting, problem));
+            }
+        }
         if dim_head > MAX_DIM_HEAD {
             return Err(Error::Config {
                 setting: settings.dim_head,
@@ -427,6 +450,14 @@ pub(crate) fn at_least_one(numbers: &[(Setting, usize)]) -> Result<()> {
         None => Ok(()),
     }
 }
+
+/// The product, if it can be counted.
+fn product(extents: &[usize]) -> Option<usize> {
+    extents.iter().try_fold(1_usize, |product, extent| product.checked_mul(*extent))
+}
+
+/// The most blocks of a stack: each has a dozen parameters, and the deepest published ViT has 48.
+const MAX_DEPTH: usize = 1024;
 
 /// The widest attention head that the attention kernels hold in registers.
 pub const MAX_DIM_HEAD: usize = 128;
@@ -467,5 +498,17 @@ mod tests {
         assert!(config.validate().unwrap_err().to_string().contains("leaves none visible"));
         config.mask_ratio = 1.0;
         assert!(config.validate().is_err());
+        let refused = |change: fn(&mut ModelConfig)| {
+            let mut config = ModelConfig::preset("tiny").unwrap();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(refused(|c| c.encoder.depth = 1_000_000_000_000).contains("encoder.depth"));
+        assert!(refused(|c| c.decoder.heads = 0).contains("decoder.heads"));
+        assert!(refused(|c| c.patch_size = [0, 4]).contains("patch_size"));
+        assert!(refused(|c| c.image_size = [1 << 40, 1 << 40]).contains("image_size"));
+        assert!(refused(|c| c.channels = usize::MAX).contains("image_size"));
+        assert!(refused(|c| c.encoder.mlp_dim = usize::MAX).contains("encoder.mlp_dim"));
+        assert!(refused(|c| c.encoder.dim = usize::MAX).contains("encoder"));
     }
 }

@@ -30,6 +30,12 @@ impl HostTensor {
     }
 }
 
+/// How many of `values` are NaN or infinite, and the first of them; none if all are finite.
+pub fn not_finite(values: &[f32]) -> Option<(usize, f32)> {
+    let mut wrong = values.iter().filter(|value| !value.is_finite());
+    wrong.next().map(|first| (1 + wrong.count(), *first))
+}
+
 /// Tensors by name, in the names' order.
 pub type TensorMap = BTreeMap<String, HostTensor>;
 

@@ -282,7 +282,9 @@ fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
         let before = bad.params.clone();
         let mut skipped = Vec::new();
         let start = Start::Resume(run.clone(), Box::new(bad));
-        let error = train(&recipe(30), start, &mut |event| {
+        // Every step's checkpoint would push out the one before.
+        let eager = Recipe { checkpoint_every: 0.1, keep_checkpoints: 1, ..recipe(30) };
+        let error = train(&eager, start, &mut |event| {
             if let Event::Skipped { in_a_row, .. } = event {
                 skipped.push(in_a_row);
             }
@@ -293,9 +295,43 @@ fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
         assert!(message.contains(first), "{message}");
         assert_eq!(skipped, [1, 2, 3, 4, 5]);
         assert!(before.contains_key("blocks.1.mlp.fc1.weight"));
-        // The last good checkpoint is as it was.
+        // The last good checkpoint is as it was, and nothing came after it.
         assert!(checkpoints::read(&step_file(&run, 10)).unwrap() == good);
+        assert_eq!(fs::read_dir(checkpoints::folder_of(&run)).unwrap().count(), 1);
     }
+}
+
+/// A checkpoint whose moments are no numbers would go on without a word: its square root takes the step away.
+#[test]
+fn damaged_moments_are_named_and_an_earlier_checkpoint_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&recipe(10), new(&run), &mut |_| ()).unwrap();
+    let good = checkpoints::read(&step_file(&run, 10)).unwrap();
+    let name = "blocks.1.mlp.fc1.weight";
+    let mut last = good.clone();
+    last.meta.step = 20;
+    let damaged = |change: &dyn Fn(&mut Checkpoint)| {
+        let mut bad = last.clone();
+        change(&mut bad);
+        checkpoints::write(bad, &checkpoints::folder_of(&run), 9).unwrap();
+        let (path, found, broken) = checkpoints::latest(&run).unwrap();
+        assert!(found == good && path == step_file(&run, 10));
+        broken[0].to_string()
+    };
+    let value = |map: &mut TensorMap, value| map.get_mut(name).unwrap().data[7] = value;
+    let infinite = damaged(&|bad| value(&mut bad.moment2, f32::INFINITY));
+    assert!(infinite.contains("moment2/blocks.1.mlp.fc1.weight holds 1 values"), "{infinite}");
+    let nan = damaged(&|bad| value(&mut bad.moment1, f32::NAN));
+    assert!(nan.contains("moment1/blocks.1.mlp.fc1.weight holds 1 values"), "{nan}");
+    let negative = damaged(&|bad| value(&mut bad.moment2, -1.0));
+    assert!(negative.contains("below 0"), "{negative}");
+
+    // One that lacks a moment is read, but not gone on from.
+    last.moment2.remove(name);
+    let start = Start::Resume(run.clone(), Box::new(last));
+    let error = train(&recipe(30), start, &mut |_| ()).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains("missing"), "{error}");
 }
 
 /// The command on a run that would take very long, with a checkpoint every other step.

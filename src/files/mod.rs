@@ -2,9 +2,14 @@
 
 #[cfg(feature = "native")]
 mod atomic;
+pub mod listing;
 #[cfg(feature = "native")]
 pub mod pth;
 pub mod safetensors;
+#[cfg(feature = "native")]
+mod tensor_file;
 
 #[cfg(feature = "native")]
 pub use atomic::atomic_write;
+#[cfg(feature = "native")]
+pub use tensor_file::TensorFile;

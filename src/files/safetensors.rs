@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use half::{bf16, f16};
 use safetensors::tensor::Metadata as SafetensorsHeader;
 use safetensors::{Dtype, View};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::listing::{Elements, Listed, Listing};
 use crate::error::{Error, Result};
 use crate::tensor::{HostTensor, TensorMap, by_name};
 
@@ -28,7 +30,7 @@ pub enum FloatType {
     /// 4 bytes a value, exact.
     #[default]
     F32,
-    /// 2 bytes a value, rounded to nearest even; beyond ±65,504 it becomes infinite.
+    /// 2 bytes a value, rounded to nearest even; none may be beyond ±65,504.
     F16,
 }
 
@@ -49,7 +51,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Contents> {
 }
 
 /// The longest header that the format allows, in bytes.
-const MAX_HEADER: u64 = 100_000_000;
+pub(super) const MAX_HEADER: u64 = 100_000_000;
 
 /// What a file's header says.
 #[derive(Debug, Clone)]
@@ -79,7 +81,8 @@ impl Header {
     /// not looked at) of a file of `file_bytes` bytes.
     ///
     /// # Errors
-    /// [`Error::BadWeights`] when it is no header, or the file is shorter or longer than it says.
+    /// [`Error::BadWeights`] when it is no header, has a name twice or metadata that is no text, or the file is
+    /// shorter or longer than it says.
     pub fn read(bytes: &[u8], file_bytes: u64) -> Result<Self> {
         let bad = |problem: String| Error::BadWeights {
             problem: format!(
@@ -98,6 +101,7 @@ impl Header {
         };
         // All that is read in the browser is read from text: a reader of bytes would be a second one.
         let text = str::from_utf8(text).map_err(|e| bad(format!("its header is no text: {e}")))?;
+        check_names(text)?;
         // Checks that the tensors' bytes follow one another and fit their shapes.
         let header: SafetensorsHeader =
             serde_json::from_str(text).map_err(|e| bad(e.to_string()))?;
@@ -122,9 +126,84 @@ impl Header {
         let metadata = by_name(metadata.map(|(key, value)| (key.clone(), value.clone())));
         Ok(Self { entries, metadata })
     }
+
+    /// What the tensors are.
+    pub fn listing(&self) -> Listing {
+        by_name(self.entries.iter().map(|entry| {
+            let listed = Listed { shape: entry.shape.clone(), elements: entry.elements() };
+            (entry.name.clone(), listed)
+        }))
+    }
+}
+
+/// Refuses what the parsed header no longer shows: a name that occurs twice, of which the last would win, and metadata
+/// that is no text. What is no JSON is left to the parser.
+fn check_names(text: &str) -> Result<()> {
+    let mut names = Names::default();
+    let read = names.deserialize(&mut serde_json::Deserializer::from_str(text));
+    if names.metadata_is_other {
+        let problem = "the header's __metadata__ holds a value that is no text; the format has text alone: write \
+                       numbers and lists as text";
+        return Err(Error::BadWeights { problem: problem.to_owned() });
+    }
+    drop(read);
+    names.seen.sort_unstable();
+    match names.seen.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => {
+            let problem = format!("two tensors are named {:?}; remove one", pair[0]);
+            Err(Error::BadWeights { problem })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The names in a header.
+#[derive(Default)]
+struct Names {
+    seen: Vec<String>,
+    metadata_is_other: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Names {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Names {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("tensors by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                let texts = map.next_value::<Option<HashMap<String, String>>>();
+                self.metadata_is_other |= texts.is_err();
+                texts?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+            self.seen.push(name);
+        }
+        Ok(())
+    }
 }
 
 impl Entry {
+    /// The kind of the tensor's elements.
+    pub fn elements(&self) -> Elements {
+        match self.dtype {
+            Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16 => Elements::Float,
+            Dtype::I64 | Dtype::I32 | Dtype::U8 | Dtype::BOOL => Elements::Integer,
+            other => Elements::Unreadable(format!("{other:?}")),
+        }
+    }
+
     /// The tensor's `bytes` as f32; see [`from_bytes`].
     ///
     /// # Errors
@@ -143,12 +222,16 @@ impl Entry {
 /// Serialises `tensors` with `metadata` as the header's text entries.
 ///
 /// # Errors
-/// [`Error::BadWeights`] when the format cannot express them (a header beyond its size limit).
+/// [`Error::BadWeights`] when the format cannot express them: a header beyond its size limit, or in f16 a value beyond
+/// its range.
 pub fn to_bytes(
     tensors: &TensorMap,
     metadata: &BTreeMap<String, String>,
     precision: FloatType,
 ) -> Result<Vec<u8>> {
+    if precision == FloatType::F16 {
+        tensors.iter().try_for_each(|(name, tensor)| fits_f16(name, &tensor.data))?;
+    }
     let entries: HashMap<String, String> = metadata.clone().into_iter().collect();
     let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, precision }));
     safetensors::serialize(views, Some(entries))
@@ -169,7 +252,7 @@ pub fn read(path: impl AsRef<std::path::Path>) -> Result<Contents> {
 /// [`to_bytes`] into a file, atomically.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be written.
+/// [`Error::Io`] when it cannot be written; as [`to_bytes`].
 #[cfg(feature = "native")]
 pub fn write(
     path: impl AsRef<std::path::Path>,
@@ -179,6 +262,15 @@ pub fn write(
 ) -> Result<()> {
     let bytes = to_bytes(tensors, metadata, precision)?;
     super::atomic::atomic_write(path, |w| w.write_all(&bytes))
+}
+
+fn fits_f16(name: &str, values: &[f32]) -> Result<()> {
+    let beyond = values.iter().find(|value| !f16::from_f32(**value).is_finite());
+    let Some(value) = beyond else { return Ok(()) };
+    let problem = format!(
+        "{name} holds {value:?}, and f16 ends at ±65504: keep four bytes a value, or train so that weights stay smaller"
+    );
+    Err(Error::BadWeights { problem })
 }
 
 /// A tensor on its way into a file.
@@ -262,6 +354,45 @@ mod tests {
         assert_eq!(back.metadata, metadata);
         let half = to_bytes(&sample(), &metadata, FloatType::F16).unwrap();
         assert_eq!(from_bytes(&half).unwrap().tensors["a"].data, [1.0, -0.5, 3.25, 0.0]);
+    }
+
+    #[test]
+    fn what_f16_cannot_hold_is_refused() {
+        let with =
+            |value| TensorMap::from([("w".to_owned(), HostTensor::new([2], vec![1.0, value]))]);
+        for value in [65_519.9, -65_504.0, 1e-9] {
+            to_bytes(&with(value), &BTreeMap::new(), FloatType::F16).unwrap();
+        }
+        for value in [65_520.0, -1e5, f32::INFINITY, f32::NAN] {
+            let error = to_bytes(&with(value), &BTreeMap::new(), FloatType::F16).unwrap_err();
+            let error = error.to_string();
+            assert!(error.contains("w holds") && error.contains(&format!("{value:?}")), "{error}");
+            to_bytes(&with(value), &BTreeMap::new(), FloatType::F32).unwrap();
+        }
+    }
+
+    /// A file of one f32 with this header.
+    fn with_header(header: &str) -> Result<Contents> {
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        from_bytes(&bytes)
+    }
+
+    #[test]
+    fn names_that_occur_twice_and_metadata_that_is_no_text_have_sentences() {
+        let x = r#""x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+        let error = |header: &str| with_header(header).unwrap_err().to_string();
+        assert!(error(&format!("{{{x},{x}}}")).contains("two tensors are named \"x\""));
+        let twice = error(&format!(
+            "{{{x},\"\\u0078\":{{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}}}"
+        ));
+        assert!(twice.contains("two tensors are named \"x\""), "{twice}");
+        for value in ["1", "[\"a\"]", "{\"a\":\"b\"}", "null"] {
+            let error = error(&format!("{{\"__metadata__\":{{\"epoch\":{value}}},{x}}}"));
+            assert!(error.contains("__metadata__ holds a value that is no text"), "{error}");
+        }
+        with_header(&format!("{{\"__metadata__\":{{\"epoch\":\"1\"}},{x}}}")).unwrap();
     }
 
     #[test]

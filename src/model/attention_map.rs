@@ -2,6 +2,7 @@
 
 use super::features::check_images;
 use super::mae::encode_to_qkv;
+use super::output::require_meaningful;
 use super::store::ParamStore;
 use crate::config::{ModelConfig, StackConfig};
 use crate::error::{Error, Result};
@@ -44,12 +45,15 @@ impl AttentionMap {
     /// network's own attention never holds these weights.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `image` is not one image, [`Error::Device`] if the device failed.
+    /// [`Error::Argument`] if `image` is not one image, [`Error::Device`] if the device failed,
+    /// [`Error::BadWeights`] if a weight is not finite.
     pub async fn run(&self, image: &[f32]) -> Result<Vec<f32>> {
         check_images(&self.program, &self.config, image)?;
         self.program.write("images", image);
         self.program.submit();
-        Ok(weights(&self.program.read::<f32>("qkv").await?, &self.config.encoder))
+        let weights = weights(&self.program.read::<f32>("qkv").await?, &self.config.encoder);
+        require_meaningful("attention weights", &weights)?;
+        Ok(weights)
     }
 }
 

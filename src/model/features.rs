@@ -3,6 +3,7 @@
 use super::block::norm;
 use super::classifier::{Pool, no_cls_token};
 use super::mae::encode_all;
+use super::output::require_meaningful;
 use super::store::ParamStore;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -47,12 +48,15 @@ impl Embedder {
     /// The features `[B, D]` of `images`, `C·H·W` normalised pixels each.
     ///
     /// # Errors
-    /// [`Error::Argument`] if it is another number of pixels, [`Error::Device`] if the device failed.
+    /// [`Error::Argument`] if it is another number of pixels, [`Error::Device`] if the device failed,
+    /// [`Error::BadWeights`] if a feature is not finite.
     pub async fn run(&self, images: &[f32]) -> Result<Vec<f32>> {
         check_images(&self.program, &self.config, images)?;
         self.program.write("images", images);
         self.program.submit();
-        self.program.read("feature").await
+        let features: Vec<f32> = self.program.read("feature").await?;
+        require_meaningful("features", &features)?;
+        Ok(features)
     }
 }
 

@@ -8,6 +8,7 @@ pub mod features;
 pub mod init;
 pub mod mae;
 pub mod objective;
+pub mod output;
 pub mod params;
 pub mod position;
 pub mod predict;

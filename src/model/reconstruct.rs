@@ -1,6 +1,7 @@
 //! What the model makes of images: masks drawn or given, predictions in patch order, errors.
 
 use super::objective::{MaskSource, masked_objective, predicted_pixels};
+use super::output::require_meaningful;
 use super::store::ParamStore;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::{Error, Result};
@@ -21,6 +22,16 @@ pub struct Reconstruction {
     pub loss: f32,
     /// Error of each patch `[L]` against its target, as in training; 0 where it was visible.
     pub patch_error: Vec<f32>,
+}
+
+impl Reconstruction {
+    /// Checks that there is a picture to show. The loss alone does not tell: a visible patch has none.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] if a predicted value is not finite.
+    pub fn require_meaningful(&self) -> Result<()> {
+        require_meaningful("predictions", &self.predicted)
+    }
 }
 
 /// A forward pass for a fixed number of images that keeps what it predicts.

@@ -255,6 +255,23 @@ impl ParamLayout {
     }
 }
 
+/// Checks that every parameter of `specs` has values.
+///
+/// # Errors
+/// [`Error::BadWeights`] names the first that has none.
+pub fn require_all<'a>(
+    specs: impl IntoIterator<Item = &'a ParamSpec>,
+    values: &TensorMap,
+) -> Result<()> {
+    match specs.into_iter().find(|spec| !values.contains_key(&spec.name)) {
+        Some(ParamSpec { name, shape, .. }) => {
+            let problem = format!("{name} {shape:?} is missing, which this model needs");
+            Err(Error::BadWeights { problem })
+        }
+        None => Ok(()),
+    }
+}
+
 fn fixed_label(name: &str) -> String {
     format!("fixed {name}")
 }
@@ -284,8 +301,9 @@ impl ParamStore {
     /// The parameters `specs` with the given values, for use without training.
     ///
     /// # Errors
-    /// As [`Self::new`] and [`Self::load`].
+    /// As [`Self::new`] and [`Self::load`]; [`Error::BadWeights`] if a value is missing.
     pub fn holding(device: &Device, specs: Vec<ParamSpec>, values: &TensorMap) -> Result<Self> {
+        require_all(&specs, values)?;
         let store = Self::new(device, ParamLayout::new(specs, device.max_binding()), false)?;
         store.load(Role::Value, values)?;
         Ok(store)

@@ -14,9 +14,11 @@ use crate::kernels::Precision;
 use crate::ops::optimizer::{STATE_WORDS, State};
 use crate::tensor::{TensorMap, by_name};
 use crate::weights::checkpoint::{CHECKPOINT_ENTRY, PARAM};
+use crate::weights::require_finite;
 
 /// Prefixes of the tensors' names by role.
-const ROLES: [&str; 3] = [PARAM, "moment1/", "moment2/"];
+const ROLES: [&str; 3] = [PARAM, "moment1/", SECOND_MOMENT];
+const SECOND_MOMENT: &str = "moment2/";
 /// Prefix of everything that belongs to the probe beside a run.
 const PROBE: &str = "probe/";
 
@@ -132,12 +134,20 @@ impl Checkpoint {
     /// Reads a file's content.
     ///
     /// # Errors
-    /// [`Error::BadWeights`] if it is broken or no checkpoint.
+    /// [`Error::BadWeights`] if it is broken or no checkpoint, or a parameter or a moment is no number to go on with.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let contents = safetensors::from_bytes(bytes)?;
         let meta = Meta::read(&contents.metadata)?.ok_or_else(|| {
             bad("these are weights, but no checkpoint of a training run".to_owned())
         })?;
+        for (name, tensor) in &contents.tensors {
+            require_finite(name, &tensor.data)?;
+            if name.contains(SECOND_MOMENT) && tensor.data.iter().any(|value| *value < 0.0) {
+                return Err(bad(format!(
+                    "{name} holds a mean of squares below 0: the file is damaged"
+                )));
+            }
+        }
         Self::from_tensors(meta, contents.tensors)
     }
 }

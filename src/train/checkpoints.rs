@@ -37,11 +37,22 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
 /// # Errors
 /// [`Error::BadFile`] if there is none.
 pub fn latest(run: &Path) -> Result<(PathBuf, Checkpoint, Vec<Error>)> {
+    newest(run, read)
+}
+
+/// The newest checkpoint of a run folder that `read` can read, with the files that were newer but broken.
+///
+/// # Errors
+/// [`Error::BadFile`] if there is none.
+pub fn newest<T>(
+    run: &Path,
+    read: impl Fn(&Path) -> Result<T>,
+) -> Result<(PathBuf, T, Vec<Error>)> {
     let folder = folder_of(run);
     let mut broken = Vec::new();
     for path in list(&folder)? {
         match read(&path) {
-            Ok(checkpoint) => return Ok((path, checkpoint, broken)),
+            Ok(found) => return Ok((path, found, broken)),
             Err(error) => broken.push(error),
         }
     }

@@ -9,6 +9,7 @@ use crate::data::{Cursor, ImageSource, Loader, LoaderOptions, Normalization, Ski
 use crate::error::Result;
 use crate::model::predict::{Predictor, ranked, softmax};
 use crate::report::confusion::Confusion;
+use crate::tensor::not_finite;
 
 /// Ranks within which a class counts as found in [`Evaluation::top5`].
 const TOP: usize = 5;
@@ -36,7 +37,7 @@ pub enum LabelledData {
 /// What was measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// Mean cross entropy.
+    /// Mean cross entropy; NaN if a logit is not finite.
     pub loss: f64,
     /// Share of pictures whose class has the largest logit.
     pub top1: f64,
@@ -46,6 +47,8 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// Pictures that could not be read and were left out.
     pub skipped: Vec<Skipped>,
+    /// Pictures with a logit that is not finite: accuracy and confusion mean nothing then.
+    pub meaningless: usize,
 }
 
 /// Sums over batches.
@@ -53,11 +56,16 @@ struct Sums {
     loss: f64,
     hits: [usize; 2],
     count: usize,
+    meaningless: usize,
     confusion: Confusion,
 }
 
 impl Sums {
     fn add(&mut self, logits: &[f32], label: usize) {
+        if not_finite(logits).is_some() {
+            self.meaningless += 1;
+            self.loss = f64::NAN;
+        }
         let order = ranked(logits);
         let rank = order.iter().position(|&class| class == label).expect("a known class");
         self.loss -= f64::from(softmax(logits)[label].max(f32::MIN_POSITIVE)).ln();
@@ -97,7 +105,7 @@ impl LabelledData {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Evaluation> {
         let confusion = Confusion::new(class_names.to_vec());
-        let mut sums = Sums { loss: 0.0, hits: [0; 2], count: 0, confusion };
+        let mut sums = Sums { loss: 0.0, hits: [0; 2], count: 0, meaningless: 0, confusion };
         let mut skipped = Vec::new();
         match self {
             Self::Pictures { source, normalization, image_size } => {
@@ -143,6 +151,7 @@ impl LabelledData {
             top5: sums.hits[1] as f64 / count,
             confusion: sums.confusion,
             skipped,
+            meaningless: sums.meaningless,
         })
     }
 }

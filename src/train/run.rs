@@ -94,6 +94,10 @@ struct Run<'a> {
     /// First step whose metrics have not been collected.
     uncollected: u64,
     skipped: u32,
+    /// Steps skipped in a row up to the last one whose metrics were collected.
+    skipped_in_a_row: u32,
+    /// Whether a checkpoint waits for a step that is not skipped.
+    save_waits: bool,
     seconds_before: f64,
     began: Instant,
     reported: Instant,
@@ -160,6 +164,8 @@ impl<'a> Run<'a> {
             uncollected: trainer.step(),
             trainer,
             skipped: state.skipped,
+            skipped_in_a_row: state.skipped_in_a_row,
+            save_waits: false,
             seconds_before: resumed.as_ref().map_or(0.0, |c| c.meta.seconds),
             began: Instant::now(),
             reported: Instant::now(),
@@ -233,6 +239,7 @@ impl<'a> Run<'a> {
         self.uncollected = step;
         let epoch = step as f64 / self.derived.steps_per_epoch as f64;
         self.skipped = line.skipped;
+        self.skipped_in_a_row = line.skipped_in_a_row;
         let loss_scale =
             (self.recipe.precision == Precision::F16).then_some(f64::from(line.loss_scale));
         self.folder.record(&Record {
@@ -311,8 +318,14 @@ impl<'a> Run<'a> {
         if self.is_due(recipe.pictures_every) {
             self.draw_picture(observe)?;
         }
-        if self.is_due(recipe.checkpoint_every) {
-            self.save(observe)?;
+        self.save_waits |= self.is_due(recipe.checkpoint_every);
+        if self.save_waits {
+            self.flush_metrics(observe)?;
+            // What only leads to steps that are skipped must not push out a checkpoint that can be gone on from.
+            if self.skipped_in_a_row == 0 {
+                self.save(recipe.keep_checkpoints, observe)?;
+                self.save_waits = false;
+            }
         }
         Ok(())
     }
@@ -363,7 +376,8 @@ impl<'a> Run<'a> {
         Ok(Some(path))
     }
 
-    fn save(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
+    /// Writes a checkpoint and keeps the newest `keep`.
+    fn save(&mut self, keep: usize, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
         self.flush_metrics(observe)?;
         if let Some((step, path)) = &self.last_saved
             && *step == self.trainer.step()
@@ -380,7 +394,7 @@ impl<'a> Run<'a> {
         }
         self.folder.sync()?;
         let folder = checkpoints::folder_of(self.folder.path());
-        let path = checkpoints::write(checkpoint, &folder, self.recipe.keep_checkpoints)?;
+        let path = checkpoints::write(checkpoint, &folder, keep)?;
         self.last_saved = Some((self.trainer.step(), path.clone()));
         observe(Event::Saved { step: self.trainer.step(), path: path.clone() });
         Ok(path)
@@ -388,8 +402,13 @@ impl<'a> Run<'a> {
 
     fn finish(mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
         self.flush_metrics(observe)?;
-        // The work first, then what shows it: a second interruption loses pictures only.
-        let checkpoint = self.save(observe)?;
+        // The work first, then what shows it: a second interruption loses pictures only. After skipped steps earlier
+        // checkpoints may be better: all stay.
+        let keep = match self.skipped_in_a_row {
+            0 => self.recipe.keep_checkpoints,
+            _ => usize::MAX,
+        };
+        let checkpoint = self.save(keep, observe)?;
         let training = self.began.elapsed();
         let measured = self.evaluate(observe)?;
         let picture = self.draw_picture(observe)?;

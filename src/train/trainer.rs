@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::model::init::init_params;
 use crate::model::params::{ParamSpec, mae_params};
-use crate::model::store::{ParamLayout, ParamStore, Role};
+use crate::model::store::{ParamLayout, ParamStore, Role, require_all};
 use crate::ops::optimizer::{Metrics, Scalars};
 use crate::program::Device;
 use crate::remedy::Remedy;
@@ -97,6 +97,10 @@ impl Trainer {
     ) -> Result<Self> {
         let step = match beginning {
             Beginning::Resumed(checkpoint) => {
+                let trained = || store.layout().specs().iter().filter(|spec| spec.trainable);
+                require_all(store.layout().specs(), &checkpoint.params)?;
+                require_all(trained(), &checkpoint.moment1)?;
+                require_all(trained(), &checkpoint.moment2)?;
                 store.load(Role::Value, &checkpoint.params)?;
                 store.load(Role::Moment1, &checkpoint.moment1)?;
                 store.load(Role::Moment2, &checkpoint.moment2)?;

@@ -168,6 +168,7 @@ impl Reconstructors {
         let mut results =
             reconstructor.run(&image, Scalars::seeded(chosen.seed), &[0], &noise).await?;
         let result = results.remove(0);
+        result.require_meaningful()?;
         let view = match chosen.view {
             _ if !config.norm_pix_loss => View::Raw,
             Some(ViewChoice::Raw) => View::Raw,

@@ -96,12 +96,12 @@ impl WeightsLoader {
     /// Brings the bytes of wanted tensor `index` to the device.
     ///
     /// # Errors
-    /// `BadWeights` for another number of bytes or an element type that is not read.
+    /// `BadWeights` for another number of bytes, an element type that is not read, or a value that is not finite.
     pub fn write(&mut self, index: usize, bytes: &[u8]) -> JsResult<()> {
         let Some(wanted) = self.stream.wanted.get(index) else {
             return Err(named("InvalidOption", &format!("There is no tensor {index}.")));
         };
-        let values = wanted.entry.values(bytes)?;
+        let values = wanted.values(bytes)?;
         // Heads and other parts without use here have no place.
         if self.store.layout().specs().iter().any(|spec| spec.name == wanted.internal) {
             self.store.write(&wanted.internal, wanted.first, &values);

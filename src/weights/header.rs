@@ -47,8 +47,8 @@ pub fn describe(
 /// shapes with `overrides`.
 ///
 /// # Errors
-/// [`Error::BadWeights`] if the code base is unknown or sizes stay unknown, [`Error::Config`] if they do
-/// not fit together; whatever `hugging_face` returns.
+/// [`Error::BadWeights`] if the code base is unknown, sizes stay unknown, or those that are stored do not fit together;
+/// [`Error::Config`] if those that are read off do not; whatever `hugging_face` returns.
 pub fn identify(
     shapes: &Shapes,
     metadata: &Metadata,
@@ -56,8 +56,7 @@ pub fn identify(
     overrides: &Overrides,
 ) -> Result<(Format, ModelConfig)> {
     if let Some(config) = entry::<ModelConfig>(metadata, CONFIG_ENTRY)? {
-        config.validate()?;
-        return Ok((Format::Webmae, config));
+        return Ok((Format::Webmae, possible(config)?));
     }
     let format = detect(shapes)?;
     let stated = match format {
@@ -66,6 +65,19 @@ pub fn identify(
     };
     let config = stated.map_or_else(|| infer_config(format, shapes, overrides), Ok)?;
     Ok((format, config))
+}
+
+/// A configuration that a file states, if there can be such a model.
+///
+/// # Errors
+/// [`Error::BadWeights`] says why not: no option of the user's is at fault.
+pub(super) fn possible(config: ModelConfig) -> Result<ModelConfig> {
+    match config.validate() {
+        Ok(()) => Ok(config),
+        Err(why) => {
+            Err(Error::BadWeights { problem: format!("there can be no model as it says: {why}") })
+        }
+    }
 }
 
 /// Mean and standard deviation of the pixels, if the header names them.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::header::possible;
 use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use crate::error::{Error, Result};
 
@@ -130,7 +131,7 @@ impl HfConfig {
     ///
     /// # Errors
     /// [`Error::BadWeights`] for what is not supported (another model type, another activation, no
-    /// qkv bias); [`Error::Config`] when the sizes do not fit together.
+    /// qkv bias), and when the sizes do not fit together.
     pub fn to_model(&self) -> Result<ModelConfig> {
         let unsupported = |problem: String| Err(Error::BadWeights { problem });
         if !matches!(self.model_type.as_str(), "vit_mae" | "vit") {
@@ -176,8 +177,7 @@ impl HfConfig {
             encoder_mask_tokens: false,
             layer_norm_eps: self.layer_norm_eps as f32,
         };
-        config.validate()?;
-        Ok(config)
+        possible(config)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A model as a folder that `transformers` loads with `ViTMAEForPreTraining.from_pretrained`, and
-//! such folders back.
+//! A model as a folder that `transformers` loads with `ViTMAEForPreTraining.from_pretrained`. [`super::open()`] reads
+//! such folders.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,17 +7,17 @@ use std::path::Path;
 use serde_json::json;
 
 use super::hf_config::{HfConfig, decimal};
-use super::names::{Converted, Format, Missing, detect, to_hugging_face, to_internal};
+use super::names::{Format, Missing, to_hugging_face, to_internal};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::files::safetensors::{self, FloatType};
 use crate::model::params::{Init, mae_params};
 use crate::model::position::sin_cos_2d;
-use crate::tensor::{HostTensor, TensorMap, shapes};
+use crate::tensor::{HostTensor, TensorMap};
 
-/// The weights' file name.
-pub const WEIGHTS: &str = "model.safetensors";
+/// The weights' file name, and the one from before safetensors.
+pub const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 /// The configuration's file name.
 pub const CONFIG: &str = "config.json";
 /// The image processor's file name.
@@ -66,26 +66,9 @@ pub fn write(
     let foreign = to_hugging_face(config, &tensors)?;
     let (key, value) = safetensors::PYTHON_FORMAT;
     let metadata = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-    safetensors::write(folder.join(WEIGHTS), &foreign, &metadata, precision)?;
+    safetensors::write(folder.join(WEIGHTS[0]), &foreign, &metadata, precision)?;
     write_json(&folder.join(CONFIG), &hf_config)?;
     write_json(&folder.join(PREPROCESSOR), &preprocessor(config, mean, std))
-}
-
-/// Reads a folder with `config.json` and `model.safetensors` of `ViTMAEForPreTraining`,
-/// `ViTMAEModel`, `ViTForImageClassification` or `ViTModel`.
-///
-/// # Errors
-/// [`Error::Io`] when a file cannot be read (weights in several shards are not supported),
-/// [`Error::BadFile`] when one is broken or does not fit the configuration.
-pub fn read(folder: impl AsRef<Path>) -> Result<(ModelConfig, Converted)> {
-    let folder = folder.as_ref();
-    let config = read_config(folder)?;
-    let path = folder.join(WEIGHTS);
-    let tensors = safetensors::read(&path)?.tensors;
-    let convert =
-        |tensors| to_internal(detect(&shapes(tensors))?, &config, tensors, Missing::Refused);
-    let converted = convert(&tensors).map_err(|e| e.in_file(&path))?;
-    Ok((config, converted))
 }
 
 /// The model that a folder's `config.json` describes.

@@ -1,6 +1,7 @@
-//! Weights in and out, under the names of this crate, Hugging Face, FAIR, timm and vit-pytorch.
+//! Weights in and out, under the names of this crate, Hugging Face, FAIR, timm, mmpretrain and vit-pytorch.
 
 pub mod checkpoint;
+mod finite;
 mod header;
 pub mod hf_config;
 #[cfg(feature = "native")]
@@ -11,13 +12,15 @@ pub mod names;
 mod open;
 mod resize;
 pub mod stream;
+mod understand;
 
+pub use finite::require_finite;
 pub use header::{Metadata, describe, identify, stored_head, stored_normalization};
 pub use infer::{Overrides, infer_config};
 pub use names::{
-    Assembled, Converted, FileKind, Format, Mapping, Missing, Piece, detect, map_names,
-    to_hugging_face, to_internal,
+    Assembled, Converted, FileKind, Format, Mapping, Missing, Piece, VitPytorchModel, detect,
+    map_names, to_hugging_face, to_internal, to_vit_pytorch,
 };
 #[cfg(feature = "native")]
-pub use open::{OpenedWeights, open};
+pub use open::{OpenedWeights, Sets, open, open_set};
 pub use resize::{resize_model, resize_positions};

@@ -1,64 +1,97 @@
 //! One way in for every kind of weights file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::header::{Metadata, identify};
+use super::finite::require_finite;
+use super::header::Metadata;
 use super::hugging_face;
 use super::infer::Overrides;
-use super::names::{Converted, Format, Missing, to_internal};
+use super::names::{Converted, Format};
+use super::understand::{Understood, understand};
 use crate::config::ModelConfig;
+use crate::data::Normalization;
 use crate::error::{Error, Result};
-use crate::files::pth;
-use crate::files::safetensors::{self, Contents};
-use crate::tensor::shapes;
+use crate::files::TensorFile;
+use crate::tensor::by_name;
 
 /// A weights file, read and translated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenedWeights {
-    /// Whose names the file has.
+    /// Whose names the file has; this crate's own for a checkpoint of a run.
     pub format: Format,
     /// The model: as stored beside or in the file, else inferred from its tensors.
     pub config: ModelConfig,
     /// Internal tensors.
     pub weights: Converted,
+    /// Mean and standard deviation of the pixels, if the file names them.
+    pub normalization: Option<Normalization>,
     /// Text entries of the file's header.
     pub metadata: Metadata,
+    /// Steps done, if it is a checkpoint of a training run.
+    pub step: Option<u64>,
+    /// Which of the file's sets of weights these are.
+    pub sets: Sets,
 }
 
-/// Opens a `.safetensors` file, a `.pth` / `.pt` / `.bin` checkpoint of PyTorch, or a Hugging Face
-/// folder. The configuration comes from the file's own header, from a `config.json` in the folder
-/// (Hugging Face formats), or from the tensors and `overrides`.
+/// The sets of weights in a checkpoint of PyTorch, such as a model and its moving average.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sets {
+    /// Key of the one that was read; empty where the file is one set.
+    pub chosen: String,
+    /// Keys of the others.
+    pub others: Vec<String>,
+}
+
+/// [`open_set`] of the usual set of weights.
+///
+/// # Errors
+/// As [`open_set`].
+pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<OpenedWeights> {
+    open_set(path, overrides, None)
+}
+
+/// Opens a `.safetensors` file, a `.pth` / `.pt` / `.ckpt` / `.bin` checkpoint of PyTorch, of which `key` names one of
+/// several sets of weights, or a Hugging Face folder. The configuration comes from the file's own header, from a
+/// `config.json` in the folder (Hugging Face formats), or from the tensors and `overrides`. Of a run's checkpoint the
+/// parameters alone are read.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when it is broken, of an unknown code
-/// base, or its sizes cannot be known.
-pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<OpenedWeights> {
+/// base, holds a value that is not finite, or its sizes cannot be known.
+pub fn open_set(
+    path: impl AsRef<Path>,
+    overrides: &Overrides,
+    key: Option<&str>,
+) -> Result<OpenedWeights> {
     let path = path.as_ref();
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
-    let file = if path.is_dir() { path.join(hugging_face::WEIGHTS) } else { path.to_owned() };
-    let Contents { tensors, metadata } = read(&file)?;
-    let shapes = shapes(&tensors);
+    let (file, folder) = match path.is_dir() {
+        true => (hugging_face_weights(path), Some(path)),
+        false => (path.to_owned(), path.parent()),
+    };
+    let mut source = TensorFile::open(&file, key)?;
+    let (listing, metadata) = (source.listing()?, source.metadata());
     let beside = || -> Result<Option<ModelConfig>> {
         let folder = folder.filter(|folder| folder.join(hugging_face::CONFIG).is_file());
         folder.map(hugging_face::read_config).transpose()
     };
+    let sets = source.sets();
+    let sets = Sets { chosen: sets.0.to_owned(), others: sets.1.to_vec() };
     let open = || {
-        let (format, config) = identify(&shapes, &metadata, beside, overrides)?;
-        let weights = to_internal(format, &config, &tensors, Missing::Refused)?;
-        Ok(OpenedWeights { format, config, weights, metadata: metadata.clone() })
+        let Understood { format, config, normalization, step, prefix, mapping } =
+            understand(listing, &metadata, beside, overrides)?;
+        let needed = mapping.needs();
+        let own = |name: &str| name.strip_prefix(prefix).is_some_and(|name| needed.contains(name));
+        let tensors = source.read(own)?;
+        tensors.iter().try_for_each(|(name, tensor)| require_finite(name, &tensor.data))?;
+        let tensors = tensors.into_iter().map(|(name, t)| (name[prefix.len()..].to_owned(), t));
+        let weights = mapping.convert(by_name(tensors))?;
+        Ok(OpenedWeights { format, config, weights, normalization, metadata, step, sets })
     };
     open().map_err(|e: Error| e.in_file(&file))
 }
 
-fn read(path: &Path) -> Result<Contents> {
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("safetensors") => safetensors::read(path),
-        Some("pth" | "pt" | "bin") => {
-            Ok(Contents { tensors: pth::read(path)?, ..Contents::default() })
-        }
-        _ => Err(Error::bad_file(
-            path,
-            "weights end in .safetensors, .pth, .pt or .bin, or are a Hugging Face folder",
-        )),
-    }
+/// A folder's weights: as `transformers` writes them now, or as it once did.
+fn hugging_face_weights(folder: &Path) -> PathBuf {
+    let [now, once] = hugging_face::WEIGHTS.map(|name| folder.join(name));
+    if !now.is_file() && once.is_file() { once } else { now }
 }

@@ -1,15 +1,15 @@
 //! A safetensors file read tensor by tensor, so that large weights are never in memory as a whole.
 
-use super::checkpoint::{CheckpointHead, PARAM};
-use super::header::{Metadata, identify, stored_normalization};
+use super::finite::require_finite;
+use super::header::Metadata;
 use super::hf_config::HfConfig;
 use super::infer::Overrides;
-use super::names::{FileKind, Format, Mapping, Missing, map_names};
+use super::names::{FileKind, Format, Mapping};
+use super::understand::{Understood, understand};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
 use crate::files::safetensors::{Entry, Header};
-use crate::tensor::by_name;
 
 /// What a file's header tells, and which of its tensors are wanted.
 #[derive(Debug)]
@@ -41,6 +41,18 @@ pub struct Wanted {
     pub first: usize,
 }
 
+impl Wanted {
+    /// The tensor's `bytes` as f32.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] for another number of bytes, and for values that are not finite.
+    pub fn values(&self, bytes: &[u8]) -> Result<Vec<f32>> {
+        let values = self.entry.values(bytes)?;
+        require_finite(&self.entry.name, &values)?;
+        Ok(values)
+    }
+}
+
 impl Stream {
     /// Understands the beginning of a file of `file_bytes` bytes, which must hold its whole header.
     /// `hf_config` is the text of Hugging Face's `config.json` beside it.
@@ -54,40 +66,18 @@ impl Stream {
         hf_config: Option<&str>,
         overrides: &Overrides,
     ) -> Result<Self> {
-        let Header { entries, metadata } = Header::read(beginning, file_bytes)?;
-        let checkpoint = CheckpointHead::read(&metadata)?;
-        // A checkpoint's moments are not wanted.
-        let prefix = if checkpoint.is_some() { PARAM } else { "" };
-        let named: Vec<(&str, &Entry)> = entries
-            .iter()
-            .filter_map(|entry| Some((entry.name.strip_prefix(prefix)?, entry)))
-            .collect();
-        let shapes =
-            by_name(named.iter().map(|&(name, entry)| (name.to_owned(), entry.shape.clone())));
-        let step = checkpoint.as_ref().map(|checkpoint| checkpoint.step);
-        let (format, config, normalization) = match checkpoint {
-            Some(head) => (Format::Webmae, head.model, Some(head.normalization)),
-            None => {
-                let beside = || {
-                    hf_config.map(HfConfig::parse).transpose()?.map(|c| c.to_model()).transpose()
-                };
-                let (format, config) = identify(&shapes, &metadata, beside, overrides)?;
-                (format, config, stored_normalization(&metadata)?)
-            }
-        };
-        if let Some(normalization) = &normalization {
-            normalization.validate(config.channels)?;
-        }
-        let mapping = map_names(format, &config, &shapes, Missing::Refused)?;
+        let header = Header::read(beginning, file_bytes)?;
+        let beside =
+            || hf_config.map(HfConfig::parse).transpose()?.map(|c| c.to_model()).transpose();
+        let Understood { format, config, normalization, step, prefix, mapping } =
+            understand(header.listing(), &header.metadata, beside, overrides)?;
         let destinations = mapping.destinations();
-        let wanted = named
-            .iter()
-            .filter_map(|&(name, entry)| {
-                let &(internal, first) = destinations.get(name)?;
-                Some(Wanted { entry: entry.clone(), internal: internal.to_owned(), first })
-            })
-            .collect();
-        Ok(Self { format, config, normalization, metadata, step, mapping, wanted })
+        let wanted = header.entries.iter().filter_map(|entry| {
+            let &(internal, first) = destinations.get(entry.name.strip_prefix(prefix)?)?;
+            Some(Wanted { entry: entry.clone(), internal: internal.to_owned(), first })
+        });
+        let wanted = wanted.collect();
+        Ok(Self { format, config, normalization, metadata: header.metadata, step, mapping, wanted })
     }
 
     /// Which parts of a model the file holds.

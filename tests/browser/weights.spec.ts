@@ -141,6 +141,10 @@ test('says what is wrong with a file', async ({ page, server }) => {
   const { tensors, metadata } = readTensors(file);
   const lacking = new Map([...tensors].slice(0, 20));
   const others = new Map([['some.weight', { shape: [2], values: new Float32Array(2) }]]);
+  const notFinite = new Map(tensors);
+  const shape = tensors.get('vit.layernorm.weight')?.shape ?? [];
+  const values = new Float32Array(shape[0] ?? 0).fill(1).fill(Number.NaN, 3, 5);
+  notFinite.set('vit.layernorm.weight', { shape, values });
   const header = headerLength(SHIPPED);
   const nonsense = Buffer.from(SHIPPED.subarray(0, header));
   nonsense.fill('?', 8);
@@ -153,6 +157,11 @@ test('says what is wrong with a file', async ({ page, server }) => {
     headerCut: [SHIPPED.subarray(0, header - 10), undefined, /whole|ends|safetensors/],
     nonsense: [nonsense, undefined, /safetensors/],
     lacking: [writeTensors({ tensors: lacking, metadata }), undefined, /./],
+    notFinite: [
+      writeTensors({ tensors: notFinite, metadata }),
+      undefined,
+      /notFinite\.bin: vit\.layernorm\.weight holds 2 values of 64 that are not finite/,
+    ],
     others: [writeTensors({ tensors: others, metadata: {} }), undefined, /./],
   } as const;
   for (const [name, [body, type, message]] of Object.entries(bodies)) {

@@ -1,19 +1,20 @@
 //! A trained classifier, for the commands that use one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::weights::{Origin, OverrideArgs, Weights};
+use super::head::{KnownHead, PoolArg};
+use super::weights::OverrideArgs;
 use crate::cli::open::open_device;
 use crate::cli::print::note;
-use crate::config::{ModelConfig, Variant};
+use crate::config::ModelConfig;
 use crate::data::Normalization;
-use crate::error::{Error, Result};
-use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Pool, Trainable};
+use crate::error::Result;
+use crate::model::classifier::{ClassifierConfig, Trainable};
 use crate::model::classify::Input;
 use crate::model::predict::Predictor;
 use crate::model::store::ParamStore;
 use crate::program::DeviceOptions;
-use crate::weights::{FileKind, Format, hugging_face};
+use crate::weights::FileKind;
 
 /// Which classifier.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,11 +27,15 @@ pub(crate) struct ClassifierArgs {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch_size: u32,
     #[command(flatten)]
+    pool: PoolArg,
+    #[command(flatten)]
     overrides: OverrideArgs,
 }
 
 /// A classifier on a device.
 pub(crate) struct OpenClassifier {
+    /// The file of its weights.
+    pub file: PathBuf,
     /// The network.
     pub predictor: Predictor,
     /// Its model.
@@ -55,7 +60,7 @@ impl ClassifierArgs {
     ) -> Result<OpenClassifier> {
         let (weights, normalization, whose) =
             self.overrides.open_for(&self.weights, FileKind::Classifier, quiet)?;
-        let head = head_of(&weights)?;
+        let KnownHead { info: head, choice } = weights.head(self.pool.pool)?;
         let classes = weights.tensors["head.weight"].shape[0];
         let config = ClassifierConfig {
             model: weights.config.clone(),
@@ -67,15 +72,20 @@ impl ClassifierArgs {
             drop_path: 0.0,
         };
         let device = open_device(options)?;
-        let store = ParamStore::holding(&device, config.params(), &weights.tensors)?;
+        let store = ParamStore::holding(&device, config.params(), &weights.tensors)
+            .map_err(|e| e.in_file(&weights.file))?;
         let batch = (self.batch_size as usize).min(most.max(1));
         let predictor = Predictor::new(&device, &config, Input::Images, batch, &store)?;
         note(quiet, || {
             let (file, adapter) = (weights.file.display(), device.summary().name);
             format!("{file} on {adapter}, {classes} classes, pixels normalised with {whose}")
         });
+        if let Some(choice) = choice {
+            note(quiet, || choice);
+        }
         let class_names = (head.class_names.len() == classes).then_some(head.class_names);
-        Ok(OpenClassifier { predictor, config: weights.config, normalization, class_names })
+        let (file, config) = (weights.file, weights.config);
+        Ok(OpenClassifier { file, predictor, config, normalization, class_names })
     }
 }
 
@@ -87,36 +97,4 @@ impl OpenClassifier {
             None => format!("class {class}"),
         }
     }
-}
-
-/// The head as the weights say, or as their code base has it.
-fn head_of(weights: &Weights) -> Result<HeadInfo> {
-    if let Some(head) = &weights.head {
-        return Ok(head.clone());
-    }
-    let pools =
-        weights.config.variant == Variant::Paper && weights.tensors.contains_key("fc_norm.weight");
-    let class_names = match weights.origin {
-        Origin::File(Format::HuggingFaceVit) => {
-            let folder =
-                if weights.file.is_dir() { Some(&*weights.file) } else { weights.file.parent() };
-            hugging_face_names(&folder.unwrap_or(Path::new(".")).join(hugging_face::CONFIG))?
-        }
-        _ => Vec::new(),
-    };
-    let pool = if pools { Pool::Mean } else { Pool::Cls };
-    Ok(HeadInfo { pool, head: Head::Full, class_names })
-}
-
-/// The classes in `id2label` of a Hugging Face configuration; none if it has none.
-fn hugging_face_names(path: &Path) -> Result<Vec<String>> {
-    if !path.is_file() {
-        return Ok(Vec::new());
-    }
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| Error::bad_file(path, e.to_string()))?;
-    let labels = &json["id2label"];
-    let names = (0..).map_while(|id: usize| labels[id.to_string()].as_str().map(str::to_owned));
-    Ok(names.collect())
 }

@@ -1,7 +1,5 @@
 //! `--weights`: one way to name trained weights, whatever they are.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -14,13 +12,11 @@ use crate::data::Normalization;
 use crate::error::{Error, Result};
 use crate::model::classifier::HeadInfo;
 use crate::tensor::TensorMap;
-use crate::train::checkpoint::Checkpoint;
+use crate::train::checkpoint::Meta;
 use crate::train::checkpoints;
 use crate::train::recipe::Classify;
-use crate::weights::checkpoint::CHECKPOINT_ENTRY;
 use crate::weights::{
-    FileKind, Format, Overrides, hugging_face, open as open_weights, resize_model, stored_head,
-    stored_normalization,
+    FileKind, Format, Overrides, Sets, hugging_face, open_set, resize_model, stored_head,
 };
 
 /// What a weights file may leave open.
@@ -44,6 +40,10 @@ pub(crate) struct OverrideArgs {
     /// Channels of the image
     #[arg(long, value_name = "N", value_parser = size())]
     channels: Option<u32>,
+    /// Which of a checkpoint's sets of weights to take, e.g. model_ema, or a.b for b in a [default: model, state_dict and
+    /// such, then their moving average]
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// The model predicts pixels normalised by each patch's mean and variance
     #[arg(long)]
     norm_pix_loss: bool,
@@ -75,6 +75,8 @@ pub(crate) struct Weights {
     pub broken: Vec<Error>,
     /// What the head of a classifier of this crate is, and its classes.
     pub head: Option<HeadInfo>,
+    /// Which of the file's sets of weights these are.
+    pub sets: Sets,
 }
 
 /// Where weights come from.
@@ -98,20 +100,20 @@ impl OverrideArgs {
     pub(crate) fn open(&self, path: &Path) -> Result<Weights> {
         if !path.exists() {
             let problem = "does not exist; give a run folder, a checkpoint, a weights file \
-                           (.safetensors, .pth) or a Hugging Face folder";
+                           (.safetensors, .pth, .ckpt, .bin) or a Hugging Face folder";
             return Err(Error::bad_file(path, problem));
         }
         let mut weights = if checkpoints::folder_of(path).is_dir() {
-            let (file, found, broken) = checkpoints::latest(path)?;
-            from_checkpoint(file, found, broken)
-        } else if path.is_dir() && !path.join(hugging_face::WEIGHTS).is_file() {
+            let (_, weights, broken) = checkpoints::newest(path, |file| self.weights_file(file))?;
+            Weights { broken, ..weights }
+        } else if path.is_dir()
+            && !hugging_face::WEIGHTS.iter().any(|name| path.join(name).is_file())
+        {
             let problem = format!(
                 "is neither a run folder (no checkpoints/ in it) nor a Hugging Face folder (no {})",
-                hugging_face::WEIGHTS
+                hugging_face::WEIGHTS.join(" or "),
             );
             return Err(Error::bad_file(path, problem));
-        } else if is_checkpoint(path) {
-            from_checkpoint(path.to_owned(), checkpoints::read(path)?, Vec::new())
         } else {
             self.weights_file(path)?
         };
@@ -143,6 +145,9 @@ impl OverrideArgs {
         for error in &weights.broken {
             note(quiet, || format!("skipped a newer checkpoint: {}", message(error)));
         }
+        if let Some(choice) = weights.set_choice() {
+            note(quiet, || choice);
+        }
         let (normalization, whose) = weights.normalization()?;
         Ok((weights, normalization, whose))
     }
@@ -160,25 +165,33 @@ impl OverrideArgs {
         };
         // A file's own size is mostly known; what is asked for may be another one.
         let own_size = Overrides { image_size: None, ..overrides.clone() };
-        let opened = match open_weights(path, &own_size) {
-            Err(_) if self.image_size.is_some() => open_weights(path, &overrides)?,
+        let key = self.weights_key.as_deref();
+        let opened = match open_set(path, &own_size, key) {
+            Err(_) if self.image_size.is_some() => open_set(path, &overrides, key)?,
             opened => opened?,
         };
         let mut config = opened.config;
-        config.norm_pix_loss |= self.norm_pix_loss;
+        config.norm_pix_loss |= self.norm_pix_loss && opened.step.is_none();
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
-        let stored = stored_normalization(&opened.metadata).map_err(|e| e.in_file(path))?;
-        let normalization = match stored {
+        let normalization = match opened.normalization {
             Some(normalization) => Some(normalization),
             None if matches!(opened.format, Format::HuggingFaceMae | Format::HuggingFaceVit) => {
                 preprocessor(&folder.join(hugging_face::PREPROCESSOR))?
             }
             None => None,
         };
-        let head = stored_head(&opened.metadata).map_err(|e| e.in_file(path))?;
+        let head = || match Meta::read(&opened.metadata)? {
+            Some(meta) => Ok(meta.recipe.classify.as_ref().map(Classify::head_info)),
+            None => stored_head(&opened.metadata),
+        };
+        let head = head().map_err(|e| e.in_file(path))?;
+        let origin = match opened.step {
+            Some(step) => Origin::Checkpoint { step },
+            None => Origin::File(opened.format),
+        };
         Ok(Weights {
             file: path.to_owned(),
-            origin: Origin::File(opened.format),
+            origin,
             config,
             tensors: opened.weights.tensors,
             kind: opened.weights.kind,
@@ -186,6 +199,7 @@ impl OverrideArgs {
             normalization,
             broken: Vec::new(),
             head,
+            sets: opened.sets,
         })
     }
 }
@@ -201,6 +215,18 @@ impl Weights {
         resize_model(&mut self.tensors, &self.config, &resized);
         self.config = resized;
         Ok(())
+    }
+
+    /// Which of a file's sets of weights was taken, where there are several.
+    pub(crate) fn set_choice(&self) -> Option<String> {
+        let Sets { chosen, others } = &self.sets;
+        let all = || std::iter::once(chosen).chain(others).map(String::as_str).collect::<Vec<_>>();
+        (!others.is_empty()).then(|| {
+            format!(
+                "the file holds {}: {chosen} is taken (--weights-key takes another)",
+                all().join(", ")
+            )
+        })
     }
 
     /// Checks that there are an encoder and a decoder.
@@ -230,37 +256,6 @@ impl Weights {
             }
         }
     }
-}
-
-fn from_checkpoint(file: PathBuf, found: Checkpoint, broken: Vec<Error>) -> Weights {
-    let head = found.meta.recipe.classify.as_ref().map(Classify::head_info);
-    Weights {
-        file,
-        origin: Origin::Checkpoint { step: found.meta.step },
-        config: found.meta.model,
-        tensors: found.params,
-        kind: if head.is_some() { FileKind::Classifier } else { FileKind::Mae },
-        ignored: Vec::new(),
-        normalization: Some(found.meta.normalization),
-        broken,
-        head,
-    }
-}
-
-/// Whether the header of a safetensors file is that of a checkpoint. What cannot be read is none:
-/// opening it as weights says why.
-fn is_checkpoint(path: &Path) -> bool {
-    /// Longer headers are not allowed by the format.
-    const MAX_HEADER: u64 = 100_000_000;
-    let read = || -> std::io::Result<Value> {
-        let mut file = File::open(path)?;
-        let mut len = [0; 8];
-        file.read_exact(&mut len)?;
-        let mut header = Vec::new();
-        file.take(u64::from_le_bytes(len).min(MAX_HEADER)).read_to_end(&mut header)?;
-        Ok(serde_json::from_slice(&header)?)
-    };
-    read().is_ok_and(|header| header["__metadata__"][CHECKPOINT_ENTRY].is_string())
 }
 
 /// Mean and deviation of a Hugging Face image processor's file, if it is there and has them.

@@ -11,6 +11,7 @@ use crate::cli::print::note;
 use crate::data::split::{Subset, open_held_out, with_classes};
 use crate::data::{ImageSource, SourceOptions};
 use crate::error::{Error, Result};
+use crate::model::output::meaningless;
 use crate::program::DeviceOptions;
 use crate::setting::Setting;
 use crate::train::evaluate::{Evaluation, LabelledData};
@@ -60,6 +61,10 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     };
     let result = data.evaluate(&opened.predictor, &class_names, progress)?;
     counter.finish();
+    if result.meaningless > 0 {
+        let found = format!("those of {} pictures of {}", result.meaningless, data.len());
+        return Err(meaningless("logits", &found).in_file(&opened.file));
+    }
     for skipped in &result.skipped {
         note(args.json, || format!("skipped {}: {}", skipped.name, skipped.problem));
     }

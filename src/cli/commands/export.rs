@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::cli::args::head::{KnownHead, PoolArg};
 use crate::cli::args::weights::OverrideArgs;
 use crate::error::{Error, Result};
 use crate::files::safetensors::{self, FloatType};
+use crate::model::classifier::{Head, HeadInfo};
 use crate::setting::Setting;
-use crate::weights::{describe, hugging_face};
+use crate::weights::{FileKind, Metadata, VitPytorchModel, describe, hugging_face, to_vit_pytorch};
 
 /// Options of `webmae export`.
 #[derive(Debug, clap::Args)]
@@ -14,12 +16,14 @@ use crate::weights::{describe, hugging_face};
 Examples:
   webmae export --weights runs/pretrain-1 --out my-vit-mae
       then in Python: ViTMAEForPreTraining.from_pretrained(\"my-vit-mae\")
-  webmae export --weights runs/pretrain-1 --format webmae --f16 --out model.safetensors")]
+  webmae export --weights runs/pretrain-1 --format webmae --f16 --out model.safetensors
+  webmae export --weights runs/plain-1 --format vit-pytorch --out mae.safetensors
+      then in Python: mae.load_state_dict(safetensors.torch.load_file(\"mae.safetensors\"))")]
 pub(crate) struct Args {
     /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
-    /// Folder (hugging-face) or file (webmae) to write
+    /// Folder (hugging-face) or .safetensors file (the others) to write
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// What to write
@@ -28,6 +32,11 @@ pub(crate) struct Args {
     /// Two bytes a value instead of four
     #[arg(long)]
     f16: bool,
+    /// Classes of the `ViT` in vit-pytorch's `MAE`, whose head pre-training does not use
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    classes: u32,
+    #[command(flatten)]
+    pool: PoolArg,
     #[command(flatten)]
     overrides: OverrideArgs,
 }
@@ -38,13 +47,32 @@ enum FormatArg {
     HuggingFace,
     /// One .safetensors file with the configuration in its header (every variant)
     Webmae,
+    /// One .safetensors file with the state dict of vit-pytorch's `MAE` or `ViT`, for `load_state_dict` (plain variant:
+    /// up to 0.25; vit-pytorch variant: 1.x)
+    VitPytorch,
 }
 
 /// Writes the weights.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let weights = args.overrides.open(&args.weights)?;
-    if args.format == FormatArg::HuggingFace || weights.head.is_none() {
-        weights.require_decoder()?;
+    let classifier = match weights.kind {
+        FileKind::Classifier if args.format != FormatArg::HuggingFace => {
+            let KnownHead { info, choice } = weights.head(args.pool.pool)?;
+            if let Some(choice) = choice {
+                say!("{choice}");
+            }
+            Some(info)
+        }
+        _ => {
+            weights.require_decoder()?;
+            None
+        }
+    };
+    if args.format != FormatArg::HuggingFace
+        && args.out.extension().is_none_or(|ending| ending != "safetensors")
+    {
+        let problem = format!("{} must end in .safetensors", args.out.display());
+        return Err(Error::config(Setting::Out, problem));
     }
     let (normalization, whose) = weights.normalization()?;
     let precision = if args.f16 { FloatType::F16 } else { FloatType::F32 };
@@ -60,12 +88,23 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             hugging_face::write(&args.out, config, tensors, mean, std, precision)?;
         }
         FormatArg::Webmae => {
-            if args.out.extension().is_none_or(|ending| ending != "safetensors") {
-                let problem = format!("{} must end in .safetensors", args.out.display());
-                return Err(Error::config(Setting::Out, problem));
-            }
-            let metadata = describe(config, &normalization, weights.head.as_ref())?;
+            let metadata = describe(config, &normalization, classifier.as_ref())?;
             safetensors::write(&args.out, tensors, &metadata, precision)?;
+        }
+        FormatArg::VitPytorch => {
+            let model = match classifier {
+                None => VitPytorchModel::Mae { classes: args.classes as usize },
+                Some(HeadInfo { head: Head::Full, pool, .. }) => VitPytorchModel::Vit { pool },
+                Some(HeadInfo { head: Head::Probe, .. }) => {
+                    let problem = "holds a linear probe, whose BatchNorm vit-pytorch's ViT has not; take a fine-tuned \
+                                   classifier, or --format webmae";
+                    return Err(Error::bad_file(&weights.file, problem));
+                }
+            };
+            let state = to_vit_pytorch(config, tensors, model)?;
+            let (key, value) = safetensors::PYTHON_FORMAT;
+            let metadata = Metadata::from([(key.to_owned(), value.to_owned())]);
+            safetensors::write(&args.out, &state, &metadata, precision)?;
         }
     }
     say!("from {}, pixel mean and deviation {whose}", weights.file.display());

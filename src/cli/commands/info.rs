@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::cli::args::head::{KnownHead, name};
 use crate::cli::args::weights::{Origin, OverrideArgs, Weights};
 use crate::cli::format::{bytes, count};
 use crate::cli::print::print_json;
 use crate::cli::wording::message;
-use crate::config::PatchTarget;
+use crate::config::{PatchTarget, Variant};
 use crate::error::Result;
 use crate::gpu::{AdapterSummary, list_adapters};
 use crate::program::{DeviceOptions, Opened};
@@ -80,41 +81,64 @@ fn print_adapter(number: usize, adapter: &AdapterSummary) {
     say!("   cooperative matrices: {}", adapter.cooperative.describe());
 }
 
-/// What weights of a kind can and cannot be used for.
-fn uses(weights: &Weights) -> Vec<(&'static str, bool, &'static str)> {
+/// Channels that picture files give.
+const PICTURE_CHANNELS: [usize; 3] = [1, 3, 4];
+
+/// One use of weights: how it is had, or why not.
+type Use = (&'static str, Result<&'static str, String>);
+
+/// What weights can and cannot be used for.
+fn uses(weights: &Weights) -> [Use; 5] {
     let resume = matches!(weights.origin, Origin::Checkpoint { .. });
-    let decoder = weights.kind == FileKind::Mae;
-    let encoder = weights.kind != FileKind::DecoderOnly;
     let classifier = weights.kind == FileKind::Classifier;
+    let channels = weights.config.channels;
+    // Whatever the weights are good for, it is pictures that they are used on.
+    let fed = |how: &'static str| match PICTURE_CHANNELS.contains(&channels) {
+        true => Ok(how),
+        false => Err(format!("picture files have 1, 3 or 4 channels, this model takes {channels}")),
+    };
+    let no = |why: &str| Err(why.to_owned());
     let whole = "needs encoder and decoder, as in vit-mae-* folders and mae_visualize_vit_*.pth";
-    vec![
+    [
         (
             "go on training",
-            resume,
             match (resume, classifier) {
-                (true, false) => "webmae pretrain --resume RUN",
-                (true, true) => "webmae finetune --resume RUN",
-                (false, _) => "needs a checkpoint of webmae with its optimiser's state",
+                (true, false) => fed("webmae pretrain --resume RUN"),
+                (true, true) => fed("webmae finetune --resume RUN"),
+                (false, _) => no("needs a checkpoint of webmae with its optimiser's state"),
             },
         ),
-        ("reconstruct", decoder, if decoder { "webmae reconstruct" } else { whole }),
+        (
+            "reconstruct",
+            match (weights.kind, weights.config.target) {
+                (FileKind::Mae, PatchTarget::Tokens { .. }) => {
+                    no("it predicts tokens of another model, which have no pixels to show")
+                }
+                (FileKind::Mae, _) => fed("webmae reconstruct"),
+                _ => no(whole),
+            },
+        ),
         (
             "export",
-            decoder,
-            if decoder { "webmae export, for transformers in Python" } else { whole },
+            match (weights.kind, weights.config.variant) {
+                (FileKind::Mae, Variant::Paper) => Ok("webmae export, for transformers in Python"),
+                (FileKind::Mae, _) => Ok("webmae export --format vit-pytorch or webmae"),
+                (FileKind::Classifier, _) => Ok("webmae export --format webmae"),
+                _ => no(whole),
+            },
         ),
         (
             "features, probing, fine-tuning",
-            encoder,
-            if encoder { "webmae embed, knn, linprobe, finetune" } else { "needs an encoder" },
+            match weights.kind {
+                FileKind::DecoderOnly => no("needs an encoder"),
+                _ => fed("webmae embed, knn, linprobe, finetune"),
+            },
         ),
         (
             "classification",
-            classifier,
-            if classifier {
-                "webmae predict, eval"
-            } else {
-                "needs a head: webmae linprobe or finetune"
+            match classifier {
+                true => fed("webmae predict, eval"),
+                false => no("needs a head: webmae linprobe or finetune"),
             },
         ),
     ]
@@ -126,10 +150,18 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         Origin::Checkpoint { step } => ("webmae checkpoint".to_owned(), Some(step)),
         Origin::File(format) => (format.to_string(), None),
     };
+    let head = match weights.kind {
+        FileKind::Classifier => Some(weights.head(None)?),
+        _ => None,
+    };
+    let pool = head.as_ref().map(|head| name(head.info.pool));
     if as_json {
         let uses: Vec<Value> = uses(weights)
             .into_iter()
-            .map(|(use_, possible, how)| json!({ "use": use_, "possible": possible, "how": how }))
+            .map(|(use_, how)| {
+                let possible = how.is_ok();
+                json!({ "use": use_, "possible": possible, "how": how.map_or_else(|why| why, str::to_owned) })
+            })
             .collect();
         return print_json(&json!({
             "file": weights.file,
@@ -141,19 +173,25 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
             "parameters": values,
             "normalization": weights.normalization,
             "ignored_tensors": weights.ignored,
+            "weights_key": weights.sets.chosen,
+            "other_weights_keys": weights.sets.others,
+            "pool": pool,
             "uses": uses,
         }));
     }
     for error in &weights.broken {
         say!("skipped a newer checkpoint: {}", message(error));
     }
-    let line = |name: &str, text: String| say!("{name:<14}{text}");
+    let line = |what: &str, text: String| say!("{what:<14}{text}");
     let config = &weights.config;
     let ([h, w], [p, q]) = (config.image_size, config.patch_size);
     line("file", weights.file.display().to_string());
     line("format", format);
     if let Some(step) = step {
         line("step", step.to_string());
+    }
+    if let Some(choice) = weights.set_choice() {
+        line("sets", choice);
     }
     line("holds", format!("{}; {} tensors", weights.kind, weights.tensors.len()));
     line("parameters", format!("{} ({values})", count(values)));
@@ -163,9 +201,9 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
     if weights.kind == FileKind::Mae {
         stacks.push(("decoder", config.decoder));
     }
-    for (name, stack) in stacks {
+    for (part, stack) in stacks {
         let widths = format!("{} heads × {}, mlp {}", stack.heads, stack.dim_head, stack.mlp_dim);
-        line(name, format!("{} × {} blocks, {widths}", stack.dim, stack.depth));
+        line(part, format!("{} × {} blocks, {widths}", stack.dim, stack.depth));
     }
     if weights.kind == FileKind::Mae {
         let target = match config.target {
@@ -176,6 +214,10 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
             PatchTarget::Tokens { vocabulary } => format!("{vocabulary} given tokens"),
         };
         line("target", format!("{target}, mask ratio {}", config.mask_ratio));
+    }
+    if let Some(KnownHead { info, choice }) = &head {
+        let pooling = choice.clone().unwrap_or_else(|| name(info.pool).to_owned());
+        line("pooling", pooling);
     }
     line(
         "pixel mean",
@@ -188,8 +230,11 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         line("not used", weights.ignored.join(", "));
     }
     say!("good for");
-    for (use_, possible, how) in uses(weights) {
-        say!("  {:<4}{use_}: {how}", if possible { "yes" } else { "no" });
+    for (use_, how) in uses(weights) {
+        match how {
+            Ok(how) => say!("  yes {use_}: {how}"),
+            Err(why) => say!("  no  {use_}: {why}"),
+        }
     }
     Ok(())
 }

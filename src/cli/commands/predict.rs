@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
 use crate::data::{Augment, SourceOptions, open};
 use crate::error::Result;
+use crate::model::output::require_meaningful;
 use crate::model::predict::{ranked, softmax};
 use crate::program::DeviceOptions;
 
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
             pixels.extend(load(&opened, &image.to_string_lossy())?);
         }
         let logits = block_on(opened.predictor.run(&pixels))?;
+        require_meaningful("logits", &logits).map_err(|e| e.in_file(&opened.file))?;
         for (image, logits) in images.iter().zip(logits.chunks_exact(opened.predictor.classes())) {
             print(args, &opened, &image.display().to_string(), logits);
         }

@@ -117,6 +117,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
             block_on(reconstructor.run(images, Scalars::seeded(args.seed), &ids, &noise))?;
         let each = images.chunks_exact(config.image_len()).zip(&results);
         for (path, (image, result)) in paths.iter().zip(each) {
+            result.require_meaningful().map_err(|e| e.in_file(&weights.file))?;
             let Normalization { mean, std } = &normalization;
             let geometry = Geometry::from(&config);
             let picture = MaskedPicture::new(geometry, image, &result.mask, mean, std)?;

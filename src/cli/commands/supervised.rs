@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::args::adamw::AdamWArgs;
 use crate::cli::args::defaults::show;
+use crate::cli::args::head;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::regular::RegularArgs;
@@ -13,7 +14,7 @@ use crate::cli::execute::execute;
 use crate::config::ModelConfig;
 use crate::data::{Normalization, SourceOptions, open_split};
 use crate::error::{Error, Result};
-use crate::model::classifier::{Pool, Trainable};
+use crate::model::classifier::{Head, Pool, Trainable};
 use crate::model::params::is_decoder;
 use crate::program::DeviceOptions;
 use crate::setting::Setting;
@@ -132,6 +133,8 @@ pub(crate) struct GivenEncoder {
     normalization: Option<Normalization>,
     tensors: TensorMap,
     origin: Option<String>,
+    /// How it was pooled, if it comes from a classifier that says so.
+    pool: Option<Pool>,
 }
 
 /// Pictures with labels to learn from.
@@ -217,7 +220,10 @@ impl FinetuneArgs {
             recipe = recipe.crops_and_flips_only();
         }
         self.common.apply(&mut recipe);
-        overrule_pool(&mut recipe, self.pool);
+        overrule_pool(&mut recipe, self.pool.or(encoder.pool));
+        if let (None, Some(classify)) = (self.pool, &recipe.classify) {
+            say!("tokens become one feature by {} (--pool)", head::name(classify.pool));
+        }
         self.regular.apply(&mut recipe);
         self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);
@@ -253,8 +259,11 @@ impl WeightsArgs {
         let (weights, normalization, whose) =
             self.overrides.open_for(path, FileKind::EncoderOnly, false)?;
         say!("{}, pixels normalised with {whose}", weights.file.display());
+        let mut pool = None;
         if weights.kind == FileKind::Classifier {
             say!("its head is not used: training makes its own");
+            let full = weights.head.as_ref().filter(|head| head.head == Head::Full);
+            pool = full.map(|head| head.pool);
         }
         let tensors = weights.tensors.into_iter();
         Ok(GivenEncoder {
@@ -264,6 +273,7 @@ impl WeightsArgs {
                 .filter(|(name, _)| !is_decoder(name) && !name.starts_with("head"))
                 .collect(),
             origin: Some(weights.file.display().to_string()),
+            pool,
         })
     }
 }
@@ -271,7 +281,7 @@ impl WeightsArgs {
 impl GivenEncoder {
     /// One with random values.
     pub(crate) fn fresh(model: ModelConfig) -> Self {
-        Self { model, normalization: None, tensors: TensorMap::new(), origin: None }
+        Self { model, normalization: None, tensors: TensorMap::new(), origin: None, pool: None }
     }
 
     /// A run of `recipe` that begins with this encoder; `kind` is for the folder's name.

@@ -1,11 +1,11 @@
 //! Foreign state dict → internal tensors, checked against the configuration; and back. What goes where
 //! is decided from names and shapes alone, so that values can be streamed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::Meaning;
 use super::{FileKind, Format, some_of, unwrapped};
-use crate::config::{ModelConfig, Variant};
+use crate::config::{ModelConfig, StackConfig, Variant};
 use crate::error::{Error, Result};
 use crate::model::params::{is_decoder, mae_params};
 use crate::tensor::{HostTensor, Shapes, TensorMap, by_name, shapes};
@@ -95,28 +95,44 @@ impl Mapping {
         destinations
     }
 
+    /// The file's tensors whose values are needed: those of the model, and second names to compare.
+    pub fn needs(&self) -> BTreeSet<&str> {
+        let pieces = self.tensors.values().flat_map(|assembled| &assembled.pieces);
+        let names = pieces.filter_map(|piece| match piece {
+            Piece::Tensor(key, _) => Some(key.as_str()),
+            Piece::Zeros(_) => None,
+        });
+        names.chain(self.aliases.iter().map(|(key, _)| key.as_str())).collect()
+    }
+
     /// Takes the values out of `tensors`.
     ///
     /// # Errors
     /// [`Error::BadWeights`] if two names of one tensor hold different values.
-    fn convert(self, tensors: &TensorMap) -> Result<Converted> {
-        let values = |assembled: &Assembled| -> Vec<f32> {
+    pub(crate) fn convert(self, mut tensors: TensorMap) -> Result<Converted> {
+        let mut values = |assembled: &Assembled| -> Vec<f32> {
+            let mut take = |key: &String| tensors.remove(key).expect("each is needed once").data;
+            if let [Piece::Tensor(key, _)] = &*assembled.pieces {
+                return take(key);
+            }
             let mut data = Vec::with_capacity(assembled.len());
             for piece in &assembled.pieces {
                 match piece {
-                    Piece::Tensor(key, _) => data.extend_from_slice(&tensors[key].data),
+                    Piece::Tensor(key, _) => data.extend(take(key)),
                     Piece::Zeros(len) => data.resize(data.len() + len, 0.0),
                 }
             }
             data
         };
-        let tensor = |a: &Assembled| HostTensor::new(a.shape.clone(), values(a));
+        let mut tensor = |a: &Assembled| HostTensor::new(a.shape.clone(), values(a));
         let converted = by_name(self.tensors.iter().map(|(name, a)| (name.clone(), tensor(a))));
-        let bits = |t: &HostTensor| t.data.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let alike = |a: &HostTensor, b: &HostTensor| {
+            a.data.iter().map(|v| v.to_bits()).eq(b.data.iter().map(|v| v.to_bits()))
+        };
         for (key, internal) in &self.aliases {
             // A dropped tensor has no other name left to disagree with.
             let Some(canonical) = converted.get(internal) else { continue };
-            if bits(canonical) != bits(&tensors[key]) {
+            if !alike(canonical, &tensors[key]) {
                 return Err(disagreement(key, self.tensors[internal].key()));
             }
         }
@@ -185,10 +201,11 @@ pub fn to_internal(
     tensors: &TensorMap,
     missing: Missing,
 ) -> Result<Converted> {
-    map_names(format, config, &shapes(tensors), missing)?.convert(tensors)
+    map_names(format, config, &shapes(tensors), missing)?.convert(tensors.clone())
 }
 
-/// [`to_internal`] without values: what goes where, by the names and shapes of a file.
+/// [`to_internal`] without values: what goes where, by the names and shapes of a file. Sizes that `config` claims and
+/// the file has not take no memory.
 ///
 /// # Errors
 /// [`Error::BadWeights`] lists the first tensors that are missing, unexpected or of another shape.
@@ -205,6 +222,18 @@ pub fn map_names(
             config.variant,
         );
         return Err(Error::BadWeights { problem });
+    }
+    for (stack, StackConfig { depth, .. }) in
+        [("encoder", &config.encoder), ("decoder", &config.decoder)]
+    {
+        // Every block has several tensors, and a file without a decoder has more than the usual decoder has blocks.
+        if *depth > shapes.len() {
+            let problem = format!(
+                "the configuration has {depth} {stack} blocks, the file only {} tensors",
+                shapes.len()
+            );
+            return Err(Error::BadWeights { problem });
+        }
     }
     let mut names = Names::gather(format, shapes)?;
     let kind = names.kind();
@@ -277,10 +306,16 @@ impl Names {
         for (name, key) in unwrapped(shapes) {
             match format.table().meaning(&name) {
                 Some(Meaning::Whole(internal)) => {
-                    names.tensors.insert(internal, Assembled::whole(key, &shapes[key]));
+                    let whole = Assembled::whole(key, &shapes[key]);
+                    if let Some(other) = names.tensors.insert(internal.clone(), whole) {
+                        names.problems.push(twice(&internal, other.key(), key));
+                    }
                 }
                 Some(Meaning::Third(internal, i)) => {
-                    thirds.entry(internal).or_default()[i] = Some(key);
+                    let third = &mut thirds.entry(internal.clone()).or_default()[i];
+                    if let Some(other) = third.replace(key) {
+                        names.problems.push(twice(&internal, other, key));
+                    }
                 }
                 Some(Meaning::Alias(internal)) => aliases.push((internal, key)),
                 Some(Meaning::Unused) => names.ignored.push(key.to_owned()),
@@ -486,6 +521,11 @@ impl Names {
     }
 }
 
+/// The problem of two names for one tensor, of which only one can be meant.
+fn twice(internal: &str, one: &str, other: &str) -> String {
+    format!("{one} and {other} are both {internal}")
+}
+
 fn is_head(name: &str) -> bool {
-    name.starts_with("head.") || name.starts_with("fc_norm.")
+    ["head.", "head_norm.", "fc_norm."].iter().any(|part| name.starts_with(part))
 }

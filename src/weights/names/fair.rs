@@ -4,7 +4,7 @@
 
 use super::table::{Row, Table, row};
 
-/// Every name means itself.
+/// Every name means itself, but for a linear probe's.
 pub(super) const TABLE: Table = Table {
     encoder_prefix: "",
     stacks: &[("blocks.", "blocks."), ("decoder_blocks.", "decoder_blocks.")],
@@ -28,6 +28,10 @@ pub(super) const TABLE: Table = Table {
         same("head_norm.running_mean"),
         same("head_norm.running_var"),
         same("head."),
+        // `main_linprobe.py`: BatchNorm and the linear layer as one `Sequential`.
+        row("head.0.running_mean", "head_norm.running_mean"),
+        row("head.0.running_var", "head_norm.running_var"),
+        row("head.1.", "head."),
         same("mask_token"),
         same("decoder_embed."),
         same("decoder_pos_embed"),
@@ -39,7 +43,7 @@ pub(super) const TABLE: Table = Table {
         same("target.mean"),
     ],
     aliases: &[],
-    unused: &[],
+    unused: &["head.0.num_batches_tracked"],
 };
 
 const fn same(name: &'static str) -> Row {

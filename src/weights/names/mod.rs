@@ -4,7 +4,9 @@
 mod convert;
 mod fair;
 mod hugging_face;
+mod mmpretrain;
 mod table;
+mod to_vit_pytorch;
 mod vit_pytorch;
 
 use std::collections::BTreeMap;
@@ -13,9 +15,11 @@ use std::fmt;
 pub use convert::{
     Assembled, Converted, Mapping, Missing, Piece, map_names, to_hugging_face, to_internal,
 };
+pub use to_vit_pytorch::{VitPytorchModel, to_vit_pytorch};
 
 use crate::config::Variant;
 use crate::error::{Error, Result};
+use crate::files::listing::{Elements, Listing};
 use crate::tensor::{Shapes, by_name};
 use table::{Meaning, Table};
 
@@ -28,6 +32,8 @@ pub enum Format {
     HuggingFaceVit,
     /// `facebookresearch/mae` and timm.
     Fair,
+    /// OpenMMLab's `mmpretrain`.
+    MmPretrain,
     /// vit-pytorch up to 0.25 (the plain variant).
     VitPytorchOld,
     /// vit-pytorch 1.x (checked against 1.26).
@@ -42,6 +48,7 @@ impl fmt::Display for Format {
             Self::HuggingFaceMae => "Hugging Face ViTMAE",
             Self::HuggingFaceVit => "Hugging Face ViT",
             Self::Fair => "facebookresearch/mae or timm",
+            Self::MmPretrain => "mmpretrain",
             Self::VitPytorchOld => "vit-pytorch ≤ 0.25",
             Self::VitPytorch => "vit-pytorch 1.x",
             Self::Webmae => "webmae",
@@ -53,7 +60,9 @@ impl Format {
     /// The variant that the code base computes; `None` for this crate's own files.
     pub fn variant(self) -> Option<Variant> {
         match self {
-            Self::HuggingFaceMae | Self::HuggingFaceVit | Self::Fair => Some(Variant::Paper),
+            Self::HuggingFaceMae | Self::HuggingFaceVit | Self::Fair | Self::MmPretrain => {
+                Some(Variant::Paper)
+            }
             Self::VitPytorchOld => Some(Variant::Plain),
             Self::VitPytorch => Some(Variant::VitPytorch),
             Self::Webmae => None,
@@ -64,6 +73,7 @@ impl Format {
         match self {
             Self::HuggingFaceMae | Self::HuggingFaceVit => &hugging_face::TABLE,
             Self::Fair | Self::Webmae => &fair::TABLE,
+            Self::MmPretrain => &mmpretrain::TABLE,
             Self::VitPytorchOld => &vit_pytorch::OLD,
             Self::VitPytorch => &vit_pytorch::NEW,
         }
@@ -109,6 +119,8 @@ pub fn detect(shapes: &Shapes) -> Result<Format> {
     {
         let vit = any("classifier.") || any("pooler.");
         Ok(if vit { Format::HuggingFaceVit } else { Format::HuggingFaceMae })
+    } else if any(".ffn.layers.0.0.") {
+        Ok(Format::MmPretrain)
     } else if any("to_patch_embedding.") || any("transformer.layers.") || any("decoder.layers.") {
         let old = any(".fn.") || any("mlp_head.1.");
         Ok(if old { Format::VitPytorchOld } else { Format::VitPytorch })
@@ -119,11 +131,38 @@ pub fn detect(shapes: &Shapes) -> Result<Format> {
     } else {
         let problem = format!(
             "tensor names of no known code base: {}; known are transformers, facebookresearch/mae, \
-             timm and vit-pytorch",
+             timm, mmpretrain and vit-pytorch",
             some_of(shapes.keys().map(|name| format!("{name:?}"))),
         );
         Err(Error::BadWeights { problem })
     }
+}
+
+/// The shapes of what may be parameters, and the names of what cannot: counters, indices and quantised or complex
+/// values, under names that the code base does not have. Nothing of a model is computed with those.
+///
+/// # Errors
+/// [`Error::BadWeights`] if a parameter is of a type that is not read.
+pub(super) fn parameters(format: Format, listing: &Listing) -> Result<(Shapes, Vec<String>)> {
+    let all = by_name(listing.iter().map(|(name, listed)| (name.clone(), listed.shape.clone())));
+    let mut others = Vec::new();
+    for (name, key) in unwrapped(&all) {
+        match (&listing[key].elements, format.table().meaning(&name)) {
+            (Elements::Float, _) | (Elements::Integer, Some(_)) => {}
+            (Elements::Unreadable(_), Some(Meaning::Unused)) | (_, None) => {
+                others.push(key.to_owned());
+            }
+            (Elements::Unreadable(of), Some(_)) => {
+                let problem = format!(
+                    "{key} holds {of} values, which are not read: convert it to floats first"
+                );
+                return Err(Error::BadWeights { problem });
+            }
+        }
+    }
+    let mut shapes = all;
+    others.iter().for_each(|name| drop(shapes.remove(name)));
+    Ok((shapes, others))
 }
 
 /// Shapes under the internal names, for reading a model's sizes off its weights. Names without a meaning

@@ -75,6 +75,12 @@ impl Table {
         self.unused.iter().any(|unused| name.starts_with(unused)).then_some(Meaning::Unused)
     }
 
+    /// Second names of an internal tensor.
+    pub fn second_names(&self, internal: &str) -> Vec<String> {
+        let name = |row: &Row| Some(format!("{}{}", row.foreign, matches(row.internal, internal)?));
+        self.aliases.iter().filter_map(name).collect()
+    }
+
     /// The foreign names of an internal tensor: one, or three (query, key, value); empty if the
     /// code base has no such tensor.
     pub fn foreign_names(&self, internal: &str) -> Vec<String> {

@@ -153,11 +153,18 @@ async function withSourceOnce<T>(
     const known = typed(error);
     const damaged = known instanceof BadWeights && !download?.isChecked;
     if (damaged || error instanceof CorruptCache) download?.discard();
-    throw error;
+    throw named(known, reader.name) ?? error;
   } finally {
     await reader.cancel();
     await download?.close();
   }
+}
+
+/** What the module says of weights, with the file's name: it knows bytes alone. */
+function named(error: Error, file: string): BadWeights | undefined {
+  const [, problem] = /^weights: (.*)$/s.exec(error.message) ?? [];
+  if (!(error instanceof BadWeights) || problem === undefined) return undefined;
+  return new BadWeights(`${file}: ${problem}`, { cause: error });
 }
 
 async function open(weights: Weights, { options, signal, meter }: ReadContext): Promise<Source> {

@@ -1,0 +1,116 @@
+//! A file of tensors of any kind: first what is in it, then the values that are asked for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::listing::Listing;
+use super::pth::Checkpoint;
+use super::safetensors::{Header, MAX_HEADER};
+use crate::error::{Error, Result};
+use crate::tensor::{HostTensor, TensorMap};
+
+/// A file whose values are not read yet.
+pub struct TensorFile {
+    path: PathBuf,
+    kind: Kind,
+}
+
+enum Kind {
+    Safetensors { file: File, header: Header },
+    Torch(Box<Checkpoint>),
+}
+
+impl TensorFile {
+    /// Opens a `.safetensors` file or a `.pth`, `.pt`, `.ckpt` or `.bin` checkpoint of PyTorch, of which `key` says
+    /// where the state dict is, see [`Checkpoint::open`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when it is broken or of another kind.
+    pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
+        let kind = match path.extension().and_then(|e| e.to_str()) {
+            Some("safetensors") if key.is_some() => {
+                let problem = "is one set of weights; only a checkpoint of PyTorch has several to choose from";
+                return Err(Error::bad_file(path, problem));
+            }
+            Some("safetensors") => {
+                let (file, header) = safetensors_header(path)?;
+                Kind::Safetensors { file, header }
+            }
+            Some("pth" | "pt" | "ckpt" | "bin") => {
+                Kind::Torch(Box::new(Checkpoint::open(path, key)?))
+            }
+            _ => {
+                let problem = "weights end in .safetensors, .pth, .pt, .ckpt or .bin, or are a Hugging Face folder";
+                return Err(Error::bad_file(path, problem));
+            }
+        };
+        Ok(Self { path: path.to_owned(), kind })
+    }
+
+    /// The tensors.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] when two have one name, or one has no sizes.
+    pub fn listing(&self) -> Result<Listing> {
+        match &self.kind {
+            Kind::Safetensors { header, .. } => Ok(header.listing()),
+            Kind::Torch(checkpoint) => checkpoint.listing(),
+        }
+    }
+
+    /// Text entries of the header; none in a checkpoint of PyTorch.
+    pub fn metadata(&self) -> BTreeMap<String, String> {
+        match &self.kind {
+            Kind::Safetensors { header, .. } => header.metadata.clone(),
+            Kind::Torch(_) => BTreeMap::new(),
+        }
+    }
+
+    /// Key of the state dict that was chosen (empty for the outermost), and those of others in the file.
+    pub fn sets(&self) -> (&str, &[String]) {
+        match &self.kind {
+            Kind::Safetensors { .. } => ("", &[]),
+            Kind::Torch(checkpoint) => checkpoint.sets(),
+        }
+    }
+
+    /// Reads the tensors that are `wanted`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the file cannot be read, [`Error::BadFile`] when a wanted tensor is damaged or of a type
+    /// that is not read.
+    pub fn read(&mut self, wanted: impl Fn(&str) -> bool) -> Result<TensorMap> {
+        let Self { path, kind } = self;
+        let (file, header) = match kind {
+            Kind::Torch(checkpoint) => return checkpoint.read(wanted),
+            Kind::Safetensors { file, header } => (file, header),
+        };
+        let mut tensors = TensorMap::new();
+        for entry in header.entries.iter().filter(|entry| wanted(&entry.name)) {
+            // The header's sum is the file's length, so that no entry is larger than the file.
+            let mut bytes = vec![0; (entry.end - entry.begin) as usize];
+            file.seek(SeekFrom::Start(entry.begin)).map_err(Error::io(&*path))?;
+            file.read_exact(&mut bytes).map_err(Error::io(&*path))?;
+            let values = entry.values(&bytes).map_err(|e| e.in_file(&*path))?;
+            tensors.insert(entry.name.clone(), HostTensor::new(entry.shape.clone(), values));
+        }
+        Ok(tensors)
+    }
+}
+
+fn safetensors_header(path: &Path) -> Result<(File, Header)> {
+    let mut file = File::open(path).map_err(Error::io(path))?;
+    let file_bytes = file.metadata().map_err(Error::io(path))?.len();
+    let mut beginning = Vec::new();
+    file.by_ref().take(8).read_to_end(&mut beginning).map_err(Error::io(path))?;
+    if let Ok(len) = beginning.as_slice().try_into().map(u64::from_le_bytes) {
+        file.by_ref()
+            .take(len.min(MAX_HEADER))
+            .read_to_end(&mut beginning)
+            .map_err(Error::io(path))?;
+    }
+    let header = Header::read(&beginning, file_bytes).map_err(|e| e.in_file(path))?;
+    Ok((file, header))
+}
