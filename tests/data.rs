@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
-use webmae::data::color::ColorJitter;
+use webmae::data::augment::color::ColorJitter;
 use webmae::data::decode::{DecodeOptions, decode_file};
 use webmae::data::{
     Augment, Batch, Cursor, ImageSource, Loader, LoaderOptions, Normalization, Pixels,

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::mix::{Mix, soft_targets};
+use super::augment::mix::{Mix, soft_targets};
+use super::augment::transform::Augment;
 use super::normalize::Normalization;
-use super::source::ImageSource;
-use super::transform::Augment;
+use super::sources::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;

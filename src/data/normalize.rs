@@ -4,10 +4,10 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::augment::transform::Augment;
 use super::indices::fixed_indices;
 use super::pixels::Pixels;
-use super::source::ImageSource;
-use super::transform::Augment;
+use super::sources::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;

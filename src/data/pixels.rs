@@ -85,7 +85,7 @@ impl Pixels {
 }
 
 /// ITU-R 601 luma in the 16-bit fixed point of PIL's mode `L`.
-pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
+pub(crate) fn luma([r, g, b]: [u8; 3]) -> u8 {
     let sum = u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471;
     ((sum + 0x8000) >> 16) as u8
 }

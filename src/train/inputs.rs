@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::labels::{Labelled, labelled};
 use super::recipe::{Classify, NormalizationChoice, Recipe};
 use crate::config::PatchTarget;
-use crate::data::split::Subset;
-use crate::data::tokens::TokenFile;
+use crate::data::sources::split::Subset;
+use crate::data::targets::tokens::TokenFile;
 use crate::data::{
     Cursor, ImageSource, Loader, LoaderOptions, Normalization, SourceOptions, Split, fixed_indices,
     open_split,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::split::Subset;
+use crate::data::sources::split::Subset;
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 use crate::setting::Setting;

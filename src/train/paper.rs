@@ -9,11 +9,11 @@
 use super::recipe::{Classify, DataRecipe, Length, NormalizationChoice, OnlineProbe, Recipe};
 use crate::config::ModelConfig;
 use crate::data::Augment;
-use crate::data::erasing::RandomErasing;
-use crate::data::mix::Mix;
-use crate::data::rand_augment::RandAugment;
-use crate::data::synthetic::is_synthetic;
-use crate::data::transform::Crop;
+use crate::data::augment::erasing::RandomErasing;
+use crate::data::augment::mix::Mix;
+use crate::data::augment::rand_augment::RandAugment;
+use crate::data::augment::transform::Crop;
+use crate::data::sources::synthetic::is_synthetic;
 use crate::kernels::Precision;
 use crate::model::classifier::{Head, Pool, Trainable};
 use crate::ops::optimizer::{AdamW, Lars, Optimizer};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::Schedule;
 use super::step::{MaskSource, StepConfig, Task};
 use crate::config::{ModelConfig, PatchTarget, at_least_one};
-use crate::data::mix::Mix;
+use crate::data::augment::mix::Mix;
 use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;

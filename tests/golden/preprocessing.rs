@@ -4,9 +4,9 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+use webmae::data::augment::resize::{resize, shorter_side_to};
+use webmae::data::augment::transform::center_crop;
 use webmae::data::decode::{DecodeOptions, decode_file};
-use webmae::data::resize::{resize, shorter_side_to};
-use webmae::data::transform::center_crop;
 use webmae::data::{Normalization, Pixels};
 
 /// Checks every picture of a case of kind `preprocessing` of the manifest in `dir`: the decoded

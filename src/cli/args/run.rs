@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::memory::MemoryArgs;
 use crate::cli::wording::message;
-use crate::data::color::ColorJitter;
+use crate::data::augment::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
 use crate::train::checkpoints;

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
 use crate::cli::counter::Counter;
 use crate::cli::print::note;
-use crate::data::split::{Subset, open_held_out, with_classes};
+use crate::data::sources::split::{Subset, open_held_out, with_classes};
 use crate::data::{ImageSource, SourceOptions};
 use crate::error::{Error, Result};
 use crate::program::DeviceOptions;

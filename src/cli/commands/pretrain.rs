@@ -9,7 +9,7 @@ use crate::cli::args::model::ModelArgs;
 use crate::cli::args::run::CommonArgs;
 use crate::cli::execute::execute;
 use crate::config::ModelConfig;
-use crate::data::synthetic::is_synthetic;
+use crate::data::sources::synthetic::is_synthetic;
 use crate::data::{Normalization, SourceOptions, open_split};
 use crate::error::Result;
 use crate::model::classifier::Pool;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::pixels::Pixels;
+use crate::data::pixels::Pixels;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::pixels::Pixels;
 use super::source::ImageSource;
+use crate::data::pixels::Pixels;
 use crate::error::{Error, Result};
 
 const SIDE: usize = 32;

@@ -1,6 +1,6 @@
 //! Affine maps of 8-bit pictures, with the bilinear interpolation of PIL's `Image.transform`.
 
-use super::pixels::Pixels;
+use crate::data::pixels::Pixels;
 
 /// The level that is seen beyond the picture's edges: timm's grey.
 const FILL: u8 = 128;

@@ -3,7 +3,7 @@
 
 use super::affine::{rotation, transform};
 use super::color::{blend, blend_all, mean_luma, saturate};
-use super::pixels::Pixels;
+use crate::data::pixels::Pixels;
 
 /// What can be done to a picture. Each channel is changed on its own; saturation changes RGB
 /// pictures only.

@@ -12,8 +12,8 @@
 use multiversion::multiversion;
 
 use super::bicubic::{Axis, HALF, level};
-use super::pixels::Pixels;
 use super::rectangle::Rectangle;
+use crate::data::pixels::Pixels;
 
 /// Rows that are turned at once: enough for long lines, few enough to stay in the nearest cache.
 const TURNED_ROWS: usize = 32;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Pixel};
 
-use super::pixels::Pixels;
+use crate::data::pixels::Pixels;
 use crate::error::{Error, Result};
 use crate::setting::Setting;
 
@@ -58,7 +58,7 @@ pub fn decode_file(path: &Path, options: &DecodeOptions) -> Result<Pixels> {
 }
 
 /// Why files cannot be read as `channels` channels.
-pub(super) fn files_have_channels(channels: usize) -> String {
+pub(crate) fn files_have_channels(channels: usize) -> String {
     format!(
         "picture files give 1 (luma), 3 (RGB) or 4 (RGBA) channels, not {channels}; \
          only `synthetic` has any number"

@@ -1,7 +1,7 @@
 //! Pictures that are decoded already.
 
-use super::pixels::Pixels;
 use super::source::ImageSource;
+use crate::data::pixels::Pixels;
 use crate::error::Result;
 
 /// Pictures in memory, all of the same number of channels; without classes.

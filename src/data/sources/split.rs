@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::held_out::held_out_path;
-use super::indices::fixed_indices;
 use super::open::{open, open_path};
-use super::pixels::Pixels;
+use super::options::SourceOptions;
 use super::source::ImageSource;
-use super::source_options::SourceOptions;
+use crate::data::indices::fixed_indices;
+use crate::data::pixels::Pixels;
 use crate::error::{Error, Result};
 
 /// One in so many pictures is set aside where the data has no held-out part …

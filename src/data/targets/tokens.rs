@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::pixels::Pixels;
-use super::source::ImageSource;
+use crate::data::pixels::Pixels;
+use crate::data::sources::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::files::safetensors;
 

@@ -1,7 +1,7 @@
 //! How sources of pictures are opened.
 
-use super::decode::{DecodeOptions, MAX_PIXELS};
 use crate::config::ModelConfig;
+use crate::data::decode::{DecodeOptions, MAX_PIXELS};
 
 /// How a source is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

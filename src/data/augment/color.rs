@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pixels::{Pixels, luma};
+use crate::data::pixels::{Pixels, luma};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::decode::{DecodeOptions, EXTENSIONS, decode_file, has_picture_extension};
-use super::pixels::Pixels;
+use super::options::SourceOptions;
 use super::source::ImageSource;
-use super::source_options::SourceOptions;
+use crate::data::decode::{DecodeOptions, EXTENSIONS, decode_file, has_picture_extension};
+use crate::data::pixels::Pixels;
 use crate::error::{Error, Result};
 
 /// Picture files, sorted by path (within their class).

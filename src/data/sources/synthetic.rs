@@ -3,8 +3,8 @@
 //! blur of what is near. Only additions, multiplications, divisions, square roots and integer hashes are used,
 //! which every platform rounds alike, so the same seed gives the same bytes everywhere.
 
-use super::pixels::Pixels;
 use super::source::ImageSource;
+use crate::data::pixels::Pixels;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;

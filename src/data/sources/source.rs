@@ -1,6 +1,6 @@
 //! Where pictures come from.
 
-use super::pixels::Pixels;
+use crate::data::pixels::Pixels;
 use crate::error::Result;
 
 /// A fixed list of pictures, each decoded on demand by any thread.

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::color::ColorJitter;
 use super::erasing::RandomErasing;
-use super::pixels::Pixels;
 use super::rand_augment::RandAugment;
 use super::rectangle::Rectangle;
 use super::resize::{resize, resize_part, shorter_side_to};
+use crate::data::pixels::Pixels;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
