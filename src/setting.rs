@@ -76,6 +76,8 @@ settings! {
     HeldOutImages = "held_out_images",
     /// The labelled pictures of a probe beside pre-training.
     ProbeData = "probe.data",
+    /// Patterns of folders and files to leave out.
+    Exclude = "exclude",
     /// The file of every picture's tokens.
     Tokens = "tokens",
     /// Whether an unreadable picture ends the run.

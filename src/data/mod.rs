@@ -23,7 +23,7 @@ pub use indices::fixed_indices;
 #[cfg(feature = "native")]
 pub use loader::Loader;
 pub use normalize::Normalization;
-pub use pixels::Pixels;
+pub use pixels::{Decoded, Pixels};
 pub use sources::memory::Memory;
 #[cfg(feature = "native")]
 pub use sources::open::open;

@@ -24,7 +24,11 @@ pub fn open_data(recipe: &Recipe) -> Result<Split> {
         apply_exif: recipe.data.apply_exif,
         synthetic_len: recipe.data.synthetic_len,
         seed: recipe.seed,
-        ..SourceOptions::for_model(&recipe.model, recipe.data.class_prefix.as_deref())
+        ..SourceOptions::for_model(
+            &recipe.model,
+            recipe.data.class_prefix.as_deref(),
+            &recipe.data.exclude,
+        )
     };
     let mut split = open_split(&recipe.data.data, recipe.data.held_out.as_deref(), &options)?;
     if let (Some(file), PatchTarget::Tokens { vocabulary }) =

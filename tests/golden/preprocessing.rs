@@ -60,8 +60,10 @@ fn check_image(
     let name = text(&image["name"])?;
     let path = dir.join(text(&image["file"])?);
     let coding = coding(&std::fs::read(&path)?);
-    let decode =
-        |apply_exif| decode_file(&path, &DecodeOptions { apply_exif, ..DecodeOptions::default() });
+    let decode = |apply_exif| {
+        let options = DecodeOptions { apply_exif, ..DecodeOptions::default() };
+        decode_file(&path, &options).map(|picture| picture.eight().expect("8 bits"))
+    };
     let reference = picture(tensors, &format!("{name}.decoded_rgb"))?;
     let decoded = decode(false)?;
     failures.extend(compare_decoded(name, coding, &decoded, &reference));

@@ -152,7 +152,11 @@ impl ProbeArgs {
         let Some(data) = &self.probe_data else { return Ok(None) };
         let options = SourceOptions {
             seed: recipe.seed,
-            ..SourceOptions::for_model(&recipe.model, self.probe_class_prefix.as_deref())
+            ..SourceOptions::for_model(
+                &recipe.model,
+                self.probe_class_prefix.as_deref(),
+                &recipe.data.exclude,
+            )
         };
         let labelled = labelled(open_split(data, None, &options)?, Setting::ProbeData)?;
         let class_names = labelled.split.train.class_names().to_vec();

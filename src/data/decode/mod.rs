@@ -1,6 +1,9 @@
 //! Picture files into pixels.
 
 mod file;
+mod gif;
 
 pub(crate) use file::files_have_channels;
-pub use file::{DecodeOptions, EXTENSIONS, MAX_PIXELS, decode_file, has_picture_extension};
+pub use file::{
+    DecodeOptions, EXTENSIONS, MAX_PIXELS, decode_file, has_picture_extension, little_range,
+};

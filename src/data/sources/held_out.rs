@@ -3,18 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use super::cifar::Cifar;
+use super::names::{HELD_OUT, TRAIN};
+use super::walk::name_of;
 
-/// Names of folders with held-out data, beside `train`, in order of preference.
-const HELD_OUT_FOLDERS: [&str; 4] = ["val", "valid", "validation", "test"];
-
-/// `folder/train`, if held-out data lies beside it.
+/// The folder of training data in `folder`, if held-out data lies beside it.
 pub(super) fn train_folder(folder: &Path) -> Option<PathBuf> {
-    let train = folder.join("train");
-    (train.is_dir() && held_out_in(folder).is_some()).then_some(train)
+    held_out_in(folder).and_then(|_| named(folder, &TRAIN))
 }
 
 fn held_out_in(folder: &Path) -> Option<PathBuf> {
-    HELD_OUT_FOLDERS.iter().map(|name| folder.join(name)).find(|path| path.is_dir())
+    named(folder, &HELD_OUT)
+}
+
+/// The folder in `folder` that has the first of `names` that one has, in any case.
+fn named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut folders: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    let has = |name: &str| folders.iter().find(|path| name_of(path).to_lowercase() == name);
+    names.iter().find_map(|name| has(name)).cloned()
 }
 
 /// The held-out data that belongs to `data` by its layout.
@@ -22,7 +30,7 @@ pub(super) fn held_out_path(data: &Path) -> Option<PathBuf> {
     if train_folder(data).is_some() {
         return held_out_in(data);
     }
-    if data.file_name().is_some_and(|name| name == "train") {
+    if TRAIN.contains(&name_of(data).to_lowercase().as_str()) {
         return data.parent().and_then(held_out_in);
     }
     let has_training_batches = Cifar::files_in(data)

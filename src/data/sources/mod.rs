@@ -8,6 +8,8 @@ pub mod folder;
 mod held_out;
 pub mod memory;
 #[cfg(feature = "native")]
+mod names;
+#[cfg(feature = "native")]
 pub mod open;
 #[cfg(feature = "native")]
 pub mod options;
@@ -15,3 +17,5 @@ pub mod source;
 #[cfg(feature = "native")]
 pub mod split;
 pub mod synthetic;
+#[cfg(feature = "native")]
+mod walk;

@@ -17,9 +17,9 @@ use crate::setting::Setting;
 ///
 /// - `synthetic` or `synthetic:COUNT`: drawn pictures, see [`Synthetic`];
 /// - a folder with `data_batch_*.bin` (or else `test_batch.bin`), or one `.bin` file: CIFAR-10;
-/// - a folder with pictures directly in it: these and all below it, without classes;
-/// - a folder with pictures in subfolders only: each subfolder is a class;
-/// - a folder with a `train` subfolder beside `val`, `valid`, `validation` or `test`: that;
+/// - a folder of pictures, or a tree with a subfolder for each class, see [`Folder::open`];
+/// - a folder with a `train` or `training` subfolder beside `val`, `valid`, `validation`, `test` or `testing`, in
+///   any case: that;
 /// - one picture file.
 ///
 /// # Errors
