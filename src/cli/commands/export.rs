@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::args::weights::OverrideArgs;
+use crate::cli::output::{check_file, check_folder};
 use crate::error::{Error, Result};
 use crate::files::safetensors::{self, FloatType};
 use crate::setting::Setting;
@@ -42,6 +43,15 @@ enum FormatArg {
 
 /// Writes the weights.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    match args.format {
+        FormatArg::HuggingFace if args.out.is_file() => {
+            let problem = "is a file; a Hugging Face model is a folder (a single file is \
+                           --format webmae)";
+            return Err(Error::bad_file(&args.out, problem));
+        }
+        FormatArg::HuggingFace => check_folder(&args.out)?,
+        FormatArg::Webmae => check_file(&args.out)?,
+    }
     let weights = args.overrides.open(&args.weights)?;
     if args.format == FormatArg::HuggingFace || weights.head.is_none() {
         weights.require_decoder()?;
@@ -51,11 +61,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (config, tensors) = (&weights.config, &weights.tensors);
     match args.format {
         FormatArg::HuggingFace => {
-            if args.out.is_file() {
-                let problem = "is a file; a Hugging Face model is a folder (a single file is \
-                               --format webmae)";
-                return Err(Error::bad_file(&args.out, problem));
-            }
             let (mean, std) = (&normalization.mean, &normalization.std);
             hugging_face::write(&args.out, config, tensors, mean, std, precision)?;
         }
