@@ -590,11 +590,7 @@ fn outputs_are_checked_before_the_work() {
     );
     refuses(1, &["eval", "--weights", &none, "--data", &none, "--out", &below], &["is a file"]);
     refuses(1, &["pretrain", "--steps", "1", "--out", &below], &["is a file"]);
-    refuses(
-        1,
-        &["bench", "--workloads", "W1", "--save", &picture("json")],
-        &["none does not exist"],
-    );
+    refuses(1, &["bench", "--save", &picture("json")], &["none does not exist"]);
 }
 
 #[test]

@@ -17,7 +17,10 @@ pub(super) fn check_file(path: &Path) -> Result<()> {
         _ => Path::new("."),
     };
     if !folder.exists() {
-        let problem = format!("the folder {} does not exist; make it first", folder.display());
+        let problem = format!(
+            "cannot be written: the folder {} does not exist; make it first, or give a folder that does",
+            folder.display()
+        );
         return Err(Error::bad_file(path, problem));
     }
     takes_files(folder)

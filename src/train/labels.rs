@@ -77,7 +77,7 @@ pub fn require_classes(source: &dyn ImageSource, setting: Setting) -> Result<()>
         return Ok(());
     }
     let problem = format!(
-        "{} has {classes} classes; give a folder for each class, or CIFAR-10 batches{}",
+        "{} has {classes} classes; give class folders (a folder for each class), or CIFAR-10 batches{}",
         source.describe(),
         source.notes().iter().map(|note| format!("; {note}")).collect::<String>()
     );

@@ -50,7 +50,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             return Err(Error::bad_file(&args.out, problem));
         }
         FormatArg::HuggingFace => check_folder(&args.out)?,
-        FormatArg::Webmae => check_file(&args.out)?,
+        FormatArg::Webmae => {
+            if args.out.extension().is_none_or(|ending| ending != "safetensors") {
+                let problem = format!("{} must end in .safetensors", args.out.display());
+                return Err(Error::config(Setting::Out, problem));
+            }
+            check_file(&args.out)?;
+        }
     }
     let weights = args.overrides.open(&args.weights)?;
     if args.format == FormatArg::HuggingFace || weights.head.is_none() {
@@ -65,10 +71,6 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             hugging_face::write(&args.out, config, tensors, mean, std, precision)?;
         }
         FormatArg::Webmae => {
-            if args.out.extension().is_none_or(|ending| ending != "safetensors") {
-                let problem = format!("{} must end in .safetensors", args.out.display());
-                return Err(Error::config(Setting::Out, problem));
-            }
             let metadata = describe(config, &normalization, weights.head.as_ref())?;
             safetensors::write(&args.out, tensors, &metadata, precision)?;
         }

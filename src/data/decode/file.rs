@@ -7,6 +7,7 @@ use std::path::Path;
 use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel};
 
 use super::gif;
+use super::size::check_size;
 use crate::data::pixels::{Decoded, Pixels, Sample};
 use crate::error::{Error, Result};
 use crate::setting::Setting;
@@ -160,29 +161,6 @@ fn is_cut_off_jpeg(bytes: &[u8]) -> bool {
         let Some(after) = rest.get(place + 2 + length..) else { return true };
         rest = after;
     }
-}
-
-/// Why a picture of that size is not decoded.
-pub(super) fn check_size(
-    width: u32,
-    height: u32,
-    max_pixels: u64,
-) -> std::result::Result<(), String> {
-    match u64::from(width) * u64::from(height) {
-        0 => Err(format!("has no pixels ({width} × {height})")),
-        pixels if pixels > max_pixels => Err(too_large(width, height, max_pixels)),
-        _ => Ok(()),
-    }
-}
-
-fn too_large(width: u32, height: u32, max_pixels: u64) -> String {
-    let mega = |pixels: u64| pixels as f64 / 1e6;
-    format!(
-        "says it is {width} × {height} = {:.1} megapixels; at most {:.1} are decoded (a guard \
-         against decompression bombs): shrink it, or raise the limit `max_pixels`",
-        mega(u64::from(width) * u64::from(height)),
-        mega(max_pixels),
-    )
 }
 
 /// `image` as 1, 3 or 4 channels.

@@ -3,7 +3,7 @@
 use gif::{ColorOutput, DecodeOptions, MemoryLimit};
 use image::{Rgba, RgbaImage};
 
-use super::file::check_size;
+use super::size::check_size;
 
 /// What shows where nothing is drawn: nothing, on a white page.
 const GROUND: Rgba<u8> = Rgba([255, 255, 255, 0]);

@@ -2,6 +2,7 @@
 
 mod file;
 mod gif;
+mod size;
 
 pub(crate) use file::files_have_channels;
 pub use file::{

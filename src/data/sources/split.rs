@@ -82,7 +82,10 @@ fn stratified(source: &dyn ImageSource, count: usize, seed: u64) -> Vec<u32> {
     for index in 0..source.len() {
         classes.entry(source.label(index)).or_default().push(index as u32);
     }
-    let sizes: Vec<usize> = classes.values().map(Vec::len).collect();
+    // Each keeps one to learn from, if there are enough others.
+    let spare: Vec<usize> = classes.values().map(|members| members.len() - 1).collect();
+    let whole = || classes.values().map(Vec::len).collect();
+    let sizes = if spare.iter().sum::<usize>() < count { whole() } else { spare };
     let mut chosen = Vec::new();
     for ((members, share), stratum) in classes.values().zip(shares(&sizes, count)).zip(0..) {
         let drawn = fixed_indices(members.len(), share, seed.wrapping_add(stratum));
