@@ -284,8 +284,8 @@ mod tests {
         let eight = Decoded::from(Pixels::<u8>::new(4, 1, 1, levels.to_vec()));
         let wide = levels.map(|level| u16::from(level) * 257).to_vec();
         let sixteen = Decoded::from(Pixels::<u16>::new(4, 1, 1, wide));
-        let alone = figures(&[eight.clone()]);
-        assert_eq!(alone, figures(&[sixteen.clone()]));
+        let alone = figures(std::slice::from_ref(&eight));
+        assert_eq!(alone, figures(std::slice::from_ref(&sixteen)));
         assert_eq!(alone, figures(&[eight, sixteen]));
         assert!((alone.mean[0] - 383.0 / 1020.0).abs() < 1e-6, "{alone:?}");
         let flat = Decoded::from(Pixels::<u16>::new(2, 1, 1, vec![77, 77]));

@@ -147,13 +147,17 @@ fn smoothed<S: Sample>(picture: &Pixels<S>) -> Vec<S> {
     let (data, channels) = (&picture.data, picture.channels);
     let line = picture.width * channels;
     let mut smooth = data.clone();
+    if picture.width < 3 {
+        return smooth;
+    }
     for y in 1..picture.height.saturating_sub(1) {
-        for at in y * line + channels..(y + 1) * line - channels {
+        let inner = y * line + channels..(y + 1) * line - channels;
+        for (at, to) in inner.clone().zip(&mut smooth[inner]) {
             let level = |at: usize| -> u32 { data[at].into() };
             let three = |at: usize| [at - channels, at, at + channels].map(level);
             let nine = [at - line, at, at + line].map(three);
             let sum = nine.as_flattened().iter().sum::<u32>() + 4 * level(at);
-            smooth[at] = S::low((sum + 6) / 13);
+            *to = S::low((sum + 6) / 13);
         }
     }
     smooth
