@@ -9,7 +9,7 @@ use std::path::Path;
 
 use webmae::data::Augment;
 use webmae::data::decode::{DecodeOptions, decode_file};
-use webmae::data::synthetic::Synthetic;
+use webmae::data::sources::synthetic::Synthetic;
 use webmae::geometry::Geometry;
 use webmae::model::params::mae_params;
 use webmae::ops::optimizer::Scalars;

@@ -80,6 +80,8 @@ settings! {
     ProbeBatchSize = "probe.batch_size",
     /// Base learning rate of that probe.
     ProbeBlr = "probe.blr",
+    /// Patterns of folders and files to leave out.
+    Exclude = "exclude",
     /// The file of every picture's tokens.
     Tokens = "tokens",
     /// Whether an unreadable picture ends the run.

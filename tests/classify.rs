@@ -271,7 +271,18 @@ fn other_targets_are_learned_and_shown() {
     let path = write(&names, &tokens);
     let args = ["--target", "tokens", "--target-vocabulary", "3", "--tokens", &path];
     let whole = ["--crop", "none", "--no-flip"];
-    let run = bench.pretrain("tokens", "4", &[&args[..], &whole].concat());
+    let run = bench.text("tokens");
+    let begin = ["pretrain", "--data", &bench.data, "--batch-size", "4", "--steps", "4"];
+    let said = succeeds(&[&begin[..], &MODEL, &["--out", &run], &args, &whole].concat());
+    // What is advised in the end works.
+    let advice = said.lines().find_map(|line| line.strip_prefix("try it       webmae ")).unwrap();
+    let features = bench.text("features.npy");
+    let advice: Vec<&str> = advice
+        .split(' ')
+        .map(|word| if word == "features.npy" { features.as_str() } else { word })
+        .collect();
+    assert_eq!(advice[0], "embed");
+    succeeds(&advice);
     let loss = metrics(&run)[0]["loss"].as_f64().unwrap();
     assert!((0.5..2.5).contains(&loss), "{loss}");
     let picture = bench.text("picture.png");

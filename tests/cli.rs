@@ -560,3 +560,89 @@ fn knn_finds_classes_and_names_what_is_missing() {
     let flat = text(&dir.join("pictures/train/dark"));
     refuses(2, &["knn", "--weights", &weights, "--data", &flat], &["--data", "class folders"]);
 }
+
+/// What would be found out after the work is found out before: the weights are not even looked for.
+#[test]
+fn outputs_are_checked_before_the_work() {
+    let (_kept, dir) = folder();
+    let at = |name: &str| text(&dir.join(name));
+    std::fs::write(dir.join("file"), b"").unwrap();
+    let (missing, below, none) = (at("none/out"), at("file/below"), at("no-weights"));
+    let picture = |ending: &str| format!("{missing}.{ending}");
+    refuses(
+        1,
+        &["reconstruct", "--weights", &none, "a.png", "--out", &picture("png")],
+        &["none does not exist"],
+    );
+    refuses(
+        1,
+        &["reconstruct", "--weights", &none, "a.png", "--out", &picture("gif")],
+        &[".png, .jpg, .jpeg"],
+    );
+    refuses(
+        1,
+        &["reconstruct", "--weights", &none, "a.png", "--out", &at("")],
+        &["pictures are written as"],
+    );
+    refuses(
+        1,
+        &["embed", "--weights", &none, "--data", &none, "--out", &picture("npy")],
+        &["none does not exist"],
+    );
+    refuses(1, &["export", "--weights", &none, "--out", &below], &["is a file"]);
+    refuses(
+        1,
+        &["export", "--weights", &none, "--format", "webmae", "--out", &picture("safetensors")],
+        &["make it first"],
+    );
+    refuses(1, &["eval", "--weights", &none, "--data", &none, "--out", &below], &["is a file"]);
+    refuses(1, &["pretrain", "--steps", "1", "--out", &below], &["is a file"]);
+    refuses(1, &["bench", "--save", &picture("json")], &["none does not exist"]);
+}
+
+#[test]
+fn pictures_are_what_their_ending_says_and_one_view_is_said_to_be_one() {
+    let (_kept, dir) = folder();
+    let weights = save(&dir, &model(Variant::Plain));
+    let picture = dir.join("in.png");
+    image::RgbImage::from_pixel(24, 16, image::Rgb([90, 160, 40])).save(&picture).unwrap();
+    for (name, begins) in [("out.jpg", &b"\xFF\xD8\xFF"[..]), ("out.PNG", &b"\x89PNG"[..])] {
+        let out = dir.join(name);
+        let args = [
+            "--device",
+            "cpu",
+            "reconstruct",
+            "--weights",
+            &weights,
+            &text(&picture),
+            "--out",
+            &text(&out),
+        ];
+        let plain = succeeds(&args);
+        assert!(!plain.contains("--view all"), "{plain}");
+        let all = succeeds(&[&args[..], &["--view", "all"]].concat());
+        assert!(all.contains("--view all: this model predicts pixels"), "{all}");
+        assert!(std::fs::read(&out).unwrap().starts_with(begins), "{name}");
+    }
+}
+
+/// Scripts that keep what a command prints know when nothing was kept.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error() {
+    for args in
+        [&["plan", "--preset", "nano"][..], &["--help"], &["--version"], &["plan", "--json"]]
+    {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_webmae"));
+        let output = command.args(args).stdout(full).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {error}");
+        assert!(error.contains("error: standard output cannot be written"), "{args:?}: {error}");
+        // A reader that goes away is none, and neither is nobody to complain to.
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_webmae"));
+        let status = command.arg("no-such-command").stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(2));
+    }
+}

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use tempfile::TempDir;
-use webmae::data::color::ColorJitter;
+use webmae::data::augment::color::ColorJitter;
 use webmae::data::decode::{DecodeOptions, decode_file};
 use webmae::data::{
-    Augment, Batch, Cursor, ImageSource, Loader, LoaderOptions, Normalization, Pixels,
+    Augment, Batch, Cursor, Decoded, ImageSource, Loader, LoaderOptions, Normalization, Pixels,
     SourceOptions, fixed_batch, fixed_indices, open, open_split,
 };
 use webmae::philox::Rng;
 use webmae::report::baseline;
 use webmae::report::fidelity::HiddenError;
+use webmae::setting::Setting;
+use webmae::train::labels::labelled;
 use webmae::{Error, Result};
 
 fn folder() -> TempDir {
@@ -40,7 +42,13 @@ fn write(path: impl AsRef<Path>, bytes: &[u8]) {
 }
 
 fn decode(path: &Path, channels: usize) -> Result<Pixels> {
-    decode_file(path, &DecodeOptions { channels, ..DecodeOptions::default() })
+    let picture = decode_file(path, &DecodeOptions { channels, ..DecodeOptions::default() })?;
+    Ok(picture.eight().expect("8 bits"))
+}
+
+fn decode16(path: &Path, channels: usize) -> Pixels<u16> {
+    let options = DecodeOptions { channels, ..DecodeOptions::default() };
+    decode_file(path, &options).unwrap().sixteen().expect("16 bits")
 }
 
 fn open_at(path: &Path) -> Result<Arc<dyn ImageSource>> {
@@ -102,17 +110,106 @@ fn a_gif_gives_its_first_frame() {
     assert_eq!(decoded.data, [255, 0, 0].repeat(12));
 }
 
+/// A GIF of one frame of 2 × 2 pixels at `place` on a screen of that size; colours are red, green and, if it is
+/// transparent, blue.
+fn gif(screen: [u16; 2], place: [u16; 2], transparent: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let palette = [255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9];
+    let mut encoder = gif::Encoder::new(&mut bytes, screen[0], screen[1], &palette).unwrap();
+    let frame = gif::Frame {
+        left: place[0],
+        top: place[1],
+        width: 2,
+        height: 2,
+        transparent: transparent.then_some(2),
+        buffer: vec![0, 1, 2, 0].into(),
+        ..gif::Frame::default()
+    };
+    encoder.write_frame(&frame).unwrap();
+    drop(encoder);
+    bytes
+}
+
+/// As browsers show them: the canvas holds the whole first frame, and what it leaves open is a white page.
+#[test]
+fn gifs_are_shown_as_browsers_show_them() {
+    let dir = folder();
+    let path = dir.path().join("one.gif");
+    let shown = |bytes: &[u8], channels| {
+        write(&path, bytes);
+        decode(&path, channels).unwrap()
+    };
+    let white = [255; 3];
+    let open = shown(&gif([3, 2], [1, 0], true), 3);
+    assert_eq!((open.width, open.height), (3, 2));
+    assert_eq!(
+        (open.at(0, 0), open.at(1, 0), open.at(1, 1)),
+        (&white[..], &[255, 0, 0][..], &white[..])
+    );
+    let clear = shown(&gif([3, 2], [1, 0], true), 4);
+    assert_eq!((clear.at(0, 1)[3], clear.at(1, 1)[3], clear.at(2, 1)[3]), (0, 0, 255));
+    // Beyond the screen, and on a screen of no size.
+    for screen in [[1, 1], [0, 0], [2, 4]] {
+        let beyond = shown(&gif(screen, [1, 2], false), 3);
+        assert_eq!((beyond.width, beyond.height), (3, 4), "{screen:?}");
+        assert_eq!((beyond.at(1, 3), beyond.at(2, 3)), (&[0, 0, 255][..], &[255, 0, 0][..]));
+        assert_eq!(beyond.at(0, 0), white);
+    }
+    // The canvas counts, not the screen.
+    write(&path, &gif([1, 1], [9000, 9000], false));
+    let strict = DecodeOptions { max_pixels: 1 << 20, ..DecodeOptions::default() };
+    assert!(message(decode_file(&path, &strict)).contains("9002 × 9002"));
+}
+
+/// A scan of 12 bits, 0 to 4095 in 16, has all its levels in a batch.
+#[test]
+fn deep_pictures_keep_their_levels_through_the_loader() {
+    let dir = folder();
+    let scan = image::ImageBuffer::from_fn(64, 64, |x, y| image::Luma([(x + 64 * y) as u16]));
+    save(dir.path().join("scan.png"), scan);
+    let options = SourceOptions { channels: 1, ..SourceOptions::default() };
+    let source = open(dir.path().to_str().unwrap(), &options).unwrap();
+    let figures = Normalization::measure(source.as_ref(), 10, 0).unwrap();
+    let (batch, _) = fixed_batch(&source, &figures, [64, 64], &[0]).unwrap();
+    let mut levels: Vec<u32> = batch.images.iter().map(|value| value.to_bits()).collect();
+    levels.sort_unstable();
+    levels.dedup();
+    assert_eq!(levels.len(), 4096);
+    let mean = batch.images.iter().sum::<f32>() / 4096.0;
+    assert!(mean.abs() < 1e-3, "{mean}");
+    let [note] = source.notes() else { panic!("{:?}", source.notes()) };
+    assert!(note.contains("scan.png uses levels 0 to 4095 of 0 to 65535"), "{note}");
+    // Smaller and coloured, it is still deep.
+    let augment = Augment { jitter: Some(ColorJitter::paper()), ..Augment::pretrain() };
+    let options = LoaderOptions { augment, ..LoaderOptions::train(1, [48, 48], 0) };
+    let mut loader = Loader::new(source, figures, options, Cursor::default()).unwrap();
+    let mut levels: Vec<u32> =
+        loader.next_batch().unwrap().images.iter().map(|value| value.to_bits()).collect();
+    levels.sort_unstable();
+    levels.dedup();
+    assert!(levels.len() > 500, "{}", levels.len());
+    // All of the range: nothing to say.
+    let wide = image::ImageBuffer::from_fn(64, 64, |x, y| image::Luma([(x * 1000 + y) as u16]));
+    save(dir.path().join("scan.png"), wide);
+    assert!(open_at(dir.path()).unwrap().notes().is_empty());
+}
+
 #[test]
 fn depths_and_alpha_become_the_channels_asked_for() {
     let dir = folder();
     let at = |name: &str| dir.path().join(name);
     let grey16 = image::ImageBuffer::from_pixel(2, 1, image::Luma([0x12F0_u16]));
     save(at("grey16.png"), grey16);
-    assert_eq!(decode(&at("grey16.png"), 3).unwrap().data, [0x12; 6]);
-    assert_eq!(decode(&at("grey16.png"), 1).unwrap().data, [0x12; 2]);
+    assert_eq!(decode16(&at("grey16.png"), 3).data, [0x12F0; 6]);
+    assert_eq!(decode16(&at("grey16.png"), 1).data, [0x12F0; 2]);
+    assert_eq!(decode16(&at("grey16.png"), 4).data, [0x12F0, 0x12F0, 0x12F0, 0xFFFF].repeat(2));
     let rgb16 = image::ImageBuffer::from_pixel(1, 1, Rgb([0xFFFF_u16, 0x8000, 0x00FF]));
     save(at("rgb16.png"), rgb16);
-    assert_eq!(decode(&at("rgb16.png"), 3).unwrap().data, [255, 128, 0]);
+    assert_eq!(decode16(&at("rgb16.png"), 3).data, [0xFFFF, 0x8000, 0x00FF]);
+    let rgba16 = image::ImageBuffer::from_pixel(1, 1, image::Rgba([1_u16, 2, 3, 400]));
+    save(at("rgba16.png"), rgba16);
+    assert_eq!(decode16(&at("rgba16.png"), 4).data, [1, 2, 3, 400]);
+    assert_eq!(decode16(&at("rgba16.png"), 3).data, [1, 2, 3]);
     let rgba = image::RgbaImage::from_pixel(1, 1, image::Rgba([10, 20, 30, 0]));
     save(at("rgba.png"), rgba);
     assert_eq!(decode(&at("rgba.png"), 3).unwrap().data, [10, 20, 30]);
@@ -145,7 +242,7 @@ fn exif_turns_pictures_unless_ignored() {
     for orientation in 1..=8 {
         write(&path, &jpeg_with_orientation(&picture, orientation));
         let stored = DecodeOptions { apply_exif: false, ..DecodeOptions::default() };
-        let stored = decode_file(&path, &stored).unwrap();
+        let stored = decode_file(&path, &stored).unwrap().eight().unwrap();
         let upright = decode(&path, 3).unwrap();
         assert_eq!((stored.width, stored.height), (24, 16));
         // Where the stored top left corner lies when upright.
@@ -251,7 +348,7 @@ fn a_flat_folder_has_no_classes() {
     assert_eq!((source.len(), source.label(0), source.class_names().len()), (4, None, 0));
     assert!(source.name(3).ends_with("x.JPG") && source.describe().contains("4 pictures"));
     let one = open_at(&dir.path().join("001.png")).unwrap();
-    assert_eq!((one.len(), one.decode(0).unwrap().width), (1, 21));
+    assert_eq!((one.len(), one.decode(0).unwrap().size()[0]), (1, 21));
 }
 
 #[test]
@@ -272,6 +369,172 @@ fn a_tree_has_a_class_per_folder() {
     assert_eq!((some.class_names(), some.len()), (&["ant".into(), "ape".into()][..], 4));
 }
 
+/// What archives, network drives and notebooks leave behind.
+#[test]
+fn what_systems_leave_behind_is_no_data() {
+    let dir = folder();
+    for path in [
+        "cat/1.png",
+        "dog/1.png",
+        "dog/._1.png",
+        "__MACOSX/dog/._1.png",
+        "cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.png",
+        "$RECYCLE.BIN/1.png",
+        "#recycle/1.png",
+        "lost+found/1.png",
+        "dog/.ipynb_checkpoints/1-checkpoint.png",
+        ".cache/1.png",
+    ] {
+        save(dir.path().join(path), drawn(8, 8, 0));
+    }
+    write(dir.path().join(".DS_Store"), b"no picture either");
+    let source = open_at(dir.path()).unwrap();
+    assert_eq!((source.class_names(), source.len()), (&["cat".into(), "dog".into()][..], 2));
+    let [note] = source.notes() else { panic!("{:?}", source.notes()) };
+    assert!(note.contains("#recycle and 7 more (as no data)"), "{note}");
+    // The same in a flat folder.
+    let flat = open_at(&dir.path().join("dog")).unwrap();
+    assert_eq!((flat.len(), flat.class_names().len()), (1, 0));
+    assert!(flat.notes()[0].contains("._1.png and 1 more"), "{:?}", flat.notes());
+}
+
+#[test]
+fn patterns_exclude_names_and_paths() {
+    let dir = folder();
+    for path in ["cat/1.png", "cat/1.gif", "cat/old/2.png", "dog/1.png", "old/1.png", "ox/1.png"] {
+        save(dir.path().join(path), drawn(8, 8, 0));
+    }
+    let opened = |patterns: &[&str]| {
+        let exclude = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        open(dir.path().to_str().unwrap(), &SourceOptions { exclude, ..SourceOptions::default() })
+    };
+    let seen = |patterns: &[&str]| {
+        let source = opened(patterns).unwrap();
+        (source.class_names().len(), source.len())
+    };
+    assert_eq!(seen(&[]), (4, 6));
+    assert_eq!(seen(&["*.gif"]), (4, 5));
+    assert_eq!(seen(&["old"]), (3, 4));
+    assert_eq!(seen(&["cat/old"]), (4, 5));
+    assert_eq!(seen(&["cat/*.png", "o?"]), (3, 4));
+    assert_eq!(seen(&["**/old/**", "{dog,ox}"]), (2, 2));
+    let source = opened(&["old"]).unwrap();
+    assert!(source.notes()[0].contains("old and 1 more (as excluded)"), "{:?}", source.notes());
+    assert!(message(opened(&["*.png", "*.gif"])).contains("as excluded"));
+    assert!(message(opened(&["[a"])).starts_with("exclude: "), "{}", message(opened(&["[a"])));
+}
+
+#[test]
+fn splits_have_any_case_and_are_no_classes() {
+    for names in [["Train", "Val"], ["training", "testing"], ["TRAIN", "valid"], ["train", "Test"]]
+    {
+        let dir = folder();
+        for path in
+            names.iter().flat_map(|name| [format!("{name}/a/1.png"), format!("{name}/b/1.png")])
+        {
+            save(dir.path().join(path), drawn(8, 8, 0));
+        }
+        let [whole, part] = [dir.path().to_owned(), dir.path().join(names[0])].map(|path| {
+            open_split(path.to_str().unwrap(), None, &SourceOptions::default()).unwrap()
+        });
+        for split in [whole, part] {
+            assert_eq!(split.train.class_names(), ["a", "b"], "{names:?}");
+            assert_eq!((split.train.len(), split.held_out.len()), (2, 2), "{names:?}");
+            assert!(split.how.contains(names[1]), "{}", split.how);
+        }
+    }
+    // Without training data beside them they are no classes either.
+    let dir = folder();
+    for path in ["Val/a/1.png", "Val/b/1.png", "test/a/1.png", "test/b/1.png"] {
+        save(dir.path().join(path), drawn(8, 8, 0));
+    }
+    let source = open_at(dir.path()).unwrap();
+    assert_eq!((source.len(), source.class_names().len()), (4, 0));
+    assert!(source.notes()[0].contains("Val and test are parts"), "{:?}", source.notes());
+    assert_eq!(source.tree_below(), Some(dir.path().join("Val")));
+}
+
+#[test]
+fn a_folder_within_the_folder_is_suggested() {
+    let dir = folder();
+    for path in ["train/a/1.png", "train/b/1.png"] {
+        save(dir.path().join(path), drawn(8, 8, 0));
+    }
+    let split =
+        || open_split(dir.path().to_str().unwrap(), None, &SourceOptions::default()).unwrap();
+    assert_eq!(split().train.class_names(), ["train"]);
+    let problem = message(labelled(split(), Setting::Data));
+    let mend = format!("try data {}", dir.path().join("train").display());
+    assert!(problem.contains("has 1 classes") && problem.contains(&mend), "{problem}");
+    assert_eq!(open_at(&dir.path().join("train")).unwrap().tree_below(), None);
+}
+
+#[test]
+fn pictures_beside_class_folders_have_no_class() {
+    let dir = folder();
+    for i in 0..30 {
+        save(dir.path().join(format!("cat/{i}.png")), drawn(8, 8, i));
+        save(dir.path().join(format!("dog/{i}.png")), drawn(8, 8, i));
+    }
+    save(dir.path().join("folder.jpg"), drawn(8, 8, 0));
+    let source = open_at(dir.path()).unwrap();
+    assert_eq!((source.len(), source.class_names().len()), (61, 2));
+    assert_eq!([0, 1, 31].map(|i| source.label(i)), [None, Some(0), Some(1)]);
+    assert!(source.describe().contains("60 pictures in 2 class folders, and 1 beside"));
+    let split = open_split(dir.path().to_str().unwrap(), None, &SourceOptions::default()).unwrap();
+    let found = labelled(split, Setting::Data).unwrap();
+    let kept = [&found.split.train, &found.split.held_out];
+    assert_eq!(kept.map(|source| source.len()).iter().sum::<usize>(), 60);
+    assert!(kept.iter().all(|source| (0..source.len()).all(|i| source.label(i).is_some())));
+    assert!(found.notes.iter().any(|note| note.contains("folder.jpg")), "{:?}", found.notes);
+}
+
+#[test]
+fn class_names_that_differ_by_case_are_hinted_at() {
+    let dir = folder();
+    for path in ["train/Cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dog/1.png"] {
+        save(dir.path().join(path), drawn(8, 8, 0));
+    }
+    let found = |dir: &Path| {
+        let split = open_split(dir.to_str().unwrap(), None, &SourceOptions::default()).unwrap();
+        labelled(split, Setting::Data).unwrap().notes
+    };
+    let notes = found(dir.path());
+    assert!(notes[0].contains("class cat is not known, but Cat is"), "{notes:?}");
+    save(dir.path().join("train/cat/2.png"), drawn(8, 8, 0));
+    let notes = found(dir.path());
+    assert!(notes[0].contains("Cat and cat differ by case"), "{notes:?}");
+}
+
+/// Ten classes of very different sizes each give their share.
+#[test]
+fn what_is_set_aside_is_stratified() {
+    let dir = folder();
+    for class in 0..10_u32 {
+        for i in 0..(class + 1) * 4 {
+            save(dir.path().join(format!("{class}/{i:02}.png")), drawn(4, 4, i));
+        }
+    }
+    for seed in 0..3 {
+        let options = SourceOptions { seed, ..SourceOptions::default() };
+        let split = open_split(dir.path().to_str().unwrap(), None, &options).unwrap();
+        let mut counts = [0; 10];
+        (0..split.held_out.len()).for_each(|i| counts[split.held_out.label(i).unwrap()] += 1);
+        // A twentieth is 0.2, 0.4, … 2.0; eleven are set aside.
+        assert_eq!(counts, [0, 0, 1, 1, 1, 1, 1, 2, 2, 2], "seed {seed}");
+        assert_eq!(split.train.len(), 220 - 11);
+    }
+}
+
+#[test]
+fn no_class_loses_its_only_picture() {
+    let dir = folder();
+    save(dir.path().join("cat/1.png"), drawn(4, 4, 0));
+    (0..3).for_each(|i| save(dir.path().join(format!("dog/{i}.png")), drawn(4, 4, i)));
+    let split = open_split(dir.path().to_str().unwrap(), None, &SourceOptions::default()).unwrap();
+    assert_eq!((split.held_out.len(), split.held_out.label(0)), (1, Some(1)));
+}
+
 #[test]
 fn what_cannot_be_opened_is_told_what_can() {
     let dir = folder();
@@ -286,7 +549,7 @@ fn what_cannot_be_opened_is_told_what_can() {
     let bands = SourceOptions { channels: 7, ..SourceOptions::default() };
     assert!(message(open(dir.path().to_str().unwrap(), &bands)).contains("not 7"));
     assert!(message(open("synthetic:many", &bands)).contains("many"));
-    assert_eq!(open("synthetic:12", &bands).unwrap().decode(11).unwrap().channels, 7);
+    assert_eq!(open("synthetic:12", &bands).unwrap().decode(11).unwrap().channels(), 7);
 }
 
 /// CIFAR records with `labels`, whose red is the label, green 100 and blue ramps.
@@ -307,7 +570,7 @@ fn cifar_batches_are_read_by_size() {
     let labels: Vec<_> = (0..5).map(|i| source.label(i).unwrap()).collect();
     assert_eq!((source.len(), labels), (5, vec![3, 1, 9, 0, 2]));
     assert_eq!((source.class_names()[9].as_str(), source.label(5)), ("truck", None));
-    let picture = source.decode(2).unwrap();
+    let picture = source.decode(2).unwrap().eight().unwrap();
     assert_eq!((picture.at(0, 0), picture.at(5, 1)), (&[9, 100, 0][..], &[9, 100, 37][..]));
     assert!(source.name(4).ends_with("data_batch_2.bin#2"), "{}", source.name(4));
     assert!(source.describe().contains("CIFAR-10, 5 pictures"));
@@ -318,7 +581,7 @@ fn cifar_batches_are_read_by_size() {
     let file = dir.path().join("test_batch.bin");
     let one = open(file.to_str().unwrap(), &grey).unwrap();
     assert_eq!((one.len(), one.class_names()[5].as_str()), (1, "f"));
-    assert_eq!(one.decode(0).unwrap().data.len(), 1024);
+    assert_eq!(one.decode(0).unwrap().eight().unwrap().data.len(), 1024);
 }
 
 #[test]
@@ -562,10 +825,10 @@ impl ImageSource for Slow {
     fn name(&self, index: usize) -> String {
         index.to_string()
     }
-    fn decode(&self, _: usize) -> Result<Pixels> {
+    fn decode(&self, _: usize) -> Result<Decoded> {
         assert!(!self.panics, "a panic on purpose");
         std::thread::sleep(self.pause);
-        Ok(Pixels::zeros(8, 8, 3))
+        Ok(Pixels::<u8>::zeros(8, 8, 3).into())
     }
     fn describe(&self) -> String {
         "slow".into()
@@ -635,7 +898,7 @@ fn drawn_pictures_hold_more_than_smoothness() {
     let decibels = |fill: fn(&[f32], &[bool]) -> Vec<f32>, mirrored: bool| {
         let mut rng = Rng::new(0, [0; 3]);
         let error = |index: usize| {
-            let picture = source.decode(index).unwrap();
+            let picture = source.decode(index).unwrap().eight().unwrap();
             let image: Vec<f32> = (0..3 * 1024)
                 .map(|i| f32::from(picture.data[i % 1024 * 3 + i / 1024]) / 255.0)
                 .collect();

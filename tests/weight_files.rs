@@ -512,6 +512,8 @@ fn what_overflows_inside_is_refused() {
     let mae = written("mae.safetensors", whole(1));
     let out = folder.path().join("out.npy");
     let out = as_text(&out);
+    let drawn = folder.path().join("out.png");
+    let drawn = as_text(&drawn);
     let args = |command: &[&str]| {
         let more = ["--device", "cpu", "--heads", "2"];
         command.iter().chain(&more).map(|s| (*s).to_owned()).collect::<Vec<_>>()
@@ -533,7 +535,7 @@ fn what_overflows_inside_is_refused() {
                 "--decoder-heads",
                 "4",
                 "--out",
-                out,
+                drawn,
                 &picture,
             ]),
             "predictions",

@@ -14,14 +14,14 @@ pub fn preparation(criterion: &mut Criterion) {
     let mut rng = Rng::new(0, [0; 3]);
     for (width, height) in [(170, 128), (500, 375)] {
         let data = (0..width * height * 3).map(|_| (rng.next_u32() & 255) as u8).collect();
-        let picture = Pixels::new(width, height, 3, data);
+        let picture = Pixels::<u8>::new(width, height, 3, data);
         let augment = Augment::pretrain();
         let id = BenchmarkId::new("random resized crop", format!("{width}x{height}"));
         group.bench_function(id, |b| {
             b.iter(|| augment.apply(black_box(&picture), [224, 224], &mut rng).expect("a sample"));
         });
     }
-    let sample = Pixels::zeros(224, 224, 3);
+    let sample = Pixels::<u8>::zeros(224, 224, 3);
     let (normalization, mut values) = (Normalization::imagenet(), vec![0.0; 224 * 224 * 3]);
     group.bench_function("normalise/224x224", |b| {
         b.iter(|| normalization.normalise(black_box(&sample), &mut values));

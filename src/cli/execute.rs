@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::format;
 use super::open::open;
+use super::output::check_folder;
 use super::progress::Progress;
 use super::stop::{self, stop_on_interrupt};
+use crate::config::PatchTarget;
 use crate::error::Result;
 use crate::program::{DeviceOptions, Opened};
 use crate::report::fidelity::Fidelity;
@@ -21,6 +23,9 @@ pub(super) fn execute(recipe: &Recipe, start: Start, options: &DeviceOptions) ->
     let folder = match &start {
         Start::New(path, _) | Start::Resume(path, _) => path.clone(),
     };
+    if let Start::New(..) = start {
+        check_folder(&folder)?;
+    }
     let opened = open(options)?;
     let outcome = execute_on(&opened, recipe, start)?;
     report(recipe, &folder, &outcome);
@@ -31,6 +36,12 @@ pub(super) fn execute(recipe: &Recipe, start: Start, options: &DeviceOptions) ->
         std::process::exit(stop::INTERRUPTED);
     }
     match &recipe.classify {
+        // Tokens are no pixels that could be drawn; the encoder is what was learned.
+        None if matches!(recipe.model.target, PatchTarget::Tokens { .. }) => say!(
+            "try it       webmae embed --weights {} --data {} --out features.npy",
+            folder.display(),
+            recipe.data.data
+        ),
         None => say!("try it       webmae reconstruct --weights {} IMAGE", folder.display()),
         Some(_) => say!("try it       webmae predict --weights {} IMAGE", folder.display()),
     }
@@ -61,7 +72,7 @@ fn report(recipe: &Recipe, folder: &Path, outcome: &Outcome) {
     }
     if let Some(accuracy) = outcome.accuracy {
         let whose = if recipe.classify.is_some() { "" } else { " of the probe" };
-        say!("held-out accuracy{whose} {:.2} %", 100.0 * accuracy);
+        say!("held-out accuracy{whose} {accuracy}");
     }
     say!(
         "{} of training, {:.1} % of it waiting for data{}",

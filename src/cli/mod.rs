@@ -1,11 +1,13 @@
 //! The command line: the only place that prints.
 
-/// Prints a line. A reader that has gone away (`webmae info | head`) is no error.
+/// Prints a line on standard output, see [`print::line`].
 macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
+    ($($text:tt)*) => { $crate::cli::print::line(format_args!($($text)*)) };
+}
+
+/// Prints a line on standard error, see [`print::complain`].
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::cli::print::complain(format_args!($($text)*)) };
 }
 
 mod args;
@@ -16,6 +18,7 @@ mod counter;
 mod execute;
 mod format;
 mod open;
+mod output;
 mod print;
 mod progress;
 #[cfg(test)]
@@ -116,17 +119,28 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; their exit code is 0.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            print::remember(error.print());
+            return exit(error.exit_code());
         }
     };
     match dispatch(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit(0),
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            complain!("error: {}", message(&error));
             let is_usage = matches!(error, Error::Config { .. } | Error::Argument { .. });
-            ExitCode::from(if is_usage { 2 } else { 1 })
+            exit(if is_usage { 2 } else { 1 })
         }
+    }
+}
+
+/// The exit code `code`; 1 instead of 0 if what was to be printed could not be.
+fn exit(code: i32) -> ExitCode {
+    match print::failure() {
+        Some(reason) if code == 0 => {
+            complain!("error: standard output cannot be written: {reason}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::from(u8::try_from(code).unwrap_or(2)),
     }
 }
 

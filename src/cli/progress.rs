@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::counter::{Counter, LINE_EVERY};
 use super::format;
 use crate::program::Opened;
+use crate::report::accuracy::Accuracy;
 use crate::report::fidelity::Fidelity;
 use crate::train::event::{Event, StepReport};
 
@@ -121,8 +122,8 @@ impl Progress {
                 }
             }
             Event::HeldOut { step, loss, accuracy, fidelity } => {
-                let accuracy =
-                    accuracy.map_or(String::new(), |share| format!(", {:.2} %", 100.0 * share));
+                let share = |accuracy: Accuracy| format!(", {:.2} %", 100.0 * accuracy.share);
+                let accuracy = accuracy.map_or(String::new(), share);
                 let (model, baseline) = fidelity.map_or_else(Default::default, |fidelity| {
                     let Fidelity { model, harmonic, .. } = fidelity;
                     (format!(", {model:.2} dB"), format!(" (harmonic filling {harmonic:.2})"))

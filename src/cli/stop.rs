@@ -17,7 +17,7 @@ pub(super) fn stop_on_interrupt() -> Result<&'static AtomicBool> {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED);
         }
-        eprintln!("\nfinishing this step and saving; Ctrl-C again stops at once");
+        complain!("\nfinishing this step and saving; Ctrl-C again stops at once");
     };
     let problem = HANDLER.get_or_init(|| ctrlc::set_handler(handler).err().map(|e| e.to_string()));
     match problem {

@@ -25,12 +25,12 @@ pub(super) fn apply(gpu: &Gpu) -> Result<()> {
     let products = match known {
         Some(products) => products,
         None => {
-            eprintln!("choosing tiles for {} (once)", gpu.adapter().name);
+            complain!("choosing tiles for {} (once)", gpu.adapter().name);
             let products = block_on(Tuning::measure(gpu))?.products();
             if let Some(path) = path {
                 // Without the file the next command measures again: no reason to stop this one.
                 if let Err(error) = keep(&path, &key, products) {
-                    eprintln!("note: the choice could not be kept: {}", message(&error));
+                    complain!("note: the choice could not be kept: {}", message(&error));
                 }
             }
             products

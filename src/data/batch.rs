@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::mix::{Mix, soft_targets};
+use super::augment::mix::{Mix, soft_targets};
+use super::augment::transform::Augment;
 use super::normalize::Normalization;
-use super::source::ImageSource;
-use super::transform::Augment;
+use super::pixels::{Decoded, Pixels, Sample};
+use super::sources::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
@@ -420,13 +421,27 @@ impl BatchMaker {
         rng: &mut Rng,
         out: &mut [f32],
     ) -> Result<()> {
-        let picture = self.source.decode(index as usize)?;
-        let sample = augment.apply(&picture, self.options.image_size, rng)?;
-        self.normalization.normalise(&sample, out);
+        match self.source.decode(index as usize)? {
+            Decoded::Eight(picture) => self.cut(&picture, augment, rng, out)?,
+            Decoded::Sixteen(picture) => self.cut(&picture, augment, rng, out)?,
+        }
         if let Some(erasing) = &augment.erasing {
             let [height, width] = self.options.image_size;
             erasing.apply(out, [self.source.channels(), height, width], rng);
         }
+        Ok(())
+    }
+
+    /// A part of `picture`, changed and normalised.
+    fn cut<S: Sample>(
+        &self,
+        picture: &Pixels<S>,
+        augment: &Augment,
+        rng: &mut Rng,
+        out: &mut [f32],
+    ) -> Result<()> {
+        let sample = augment.apply(picture, self.options.image_size, rng)?;
+        self.normalization.normalise(&sample, out);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::batch::{Batch, BatchMaker, Cursor, LoaderOptions, Sequence, Skipped};
 use super::normalize::Normalization;
-use super::source::ImageSource;
+use super::sources::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::setting::Setting;
 

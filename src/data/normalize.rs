@@ -1,13 +1,13 @@
-//! From bytes to the numbers the network sees, and back.
+//! From levels to the numbers the network sees, and back.
 
 #[cfg(feature = "native")]
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::augment::transform::Augment;
 use super::indices::fixed_indices;
-use super::pixels::Pixels;
-use super::source::ImageSource;
-use super::transform::Augment;
+use super::pixels::{Decoded, Pixels, Sample};
+use super::sources::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
@@ -72,7 +72,12 @@ impl Normalization {
         #[cfg(not(feature = "native"))]
         let chosen = chosen.iter();
         let sums = chosen
-            .map(|&index| source.decode(index as usize).map(|picture| Sums::of(&picture)))
+            .map(|&index| {
+                source.decode(index as usize).map(|picture| match picture {
+                    Decoded::Eight(picture) => Sums::of(&picture),
+                    Decoded::Sixteen(picture) => Sums::of(&picture),
+                })
+            })
             .collect::<Vec<_>>();
         let mut total = Sums::default();
         let mut problem = None;
@@ -89,24 +94,23 @@ impl Normalization {
         }
     }
 
-    /// `picture` (HWC bytes) as normalised CHW values into `out` of the same length:
-    /// `(byte / 255 − mean) / std`.
+    /// `picture` (HWC) as normalised CHW values into `out` of the same length: `(level / highest − mean) / std`.
     ///
     /// # Panics
     /// If `out` or the number of channels does not fit the picture.
-    pub fn normalise(&self, picture: &Pixels, out: &mut [f32]) {
+    pub fn normalise<S: Sample>(&self, picture: &Pixels<S>, out: &mut [f32]) {
         let (channels, size) = (picture.channels, picture.width * picture.height);
         assert_eq!((out.len(), self.mean.len()), (picture.data.len(), channels), "one value each");
         for (channel, plane) in out.chunks_exact_mut(size).enumerate() {
             let (mean, std) = (self.mean[channel], self.std[channel]);
-            let table: [f32; 256] = std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std);
+            let value = S::normaliser(mean, std);
             match channels {
-                1 => look_up::<1>(&picture.data, channel, &table, plane),
-                3 => look_up::<3>(&picture.data, channel, &table, plane),
-                4 => look_up::<4>(&picture.data, channel, &table, plane),
+                1 => fill::<1, S>(&picture.data, channel, value, plane),
+                3 => fill::<3, S>(&picture.data, channel, value, plane),
+                4 => fill::<4, S>(&picture.data, channel, value, plane),
                 _ => {
-                    let bytes = picture.data.iter().skip(channel).step_by(channels);
-                    plane.iter_mut().zip(bytes).for_each(|(out, &b)| *out = table[usize::from(b)]);
+                    let levels = picture.data.iter().skip(channel).step_by(channels);
+                    plane.iter_mut().zip(levels).for_each(|(out, &level)| *out = value(level));
                 }
             }
         }
@@ -122,13 +126,20 @@ impl Normalization {
     /// If the number of channels does not fit the picture.
     pub fn still(
         &self,
-        picture: &Pixels,
+        picture: &Decoded,
         augment: &Augment,
         size @ [height, width]: [usize; 2],
     ) -> Result<Vec<f32>> {
-        let sized = augment.apply(picture, size, &mut Rng::new(0, [0; 3]))?;
-        let mut values = vec![0.0; picture.channels * height * width];
-        self.normalise(&sized, &mut values);
+        let mut values = vec![0.0; picture.channels() * height * width];
+        let rng = &mut Rng::new(0, [0; 3]);
+        match picture {
+            Decoded::Eight(picture) => {
+                self.normalise(&augment.apply(picture, size, rng)?, &mut values);
+            }
+            Decoded::Sixteen(picture) => {
+                self.normalise(&augment.apply(picture, size, rng)?, &mut values);
+            }
+        }
         Ok(values)
     }
 
@@ -150,10 +161,15 @@ impl Normalization {
     }
 }
 
-/// What `table` says of the byte of one channel of each pixel of `C`.
-fn look_up<const C: usize>(data: &[u8], channel: usize, table: &[f32; 256], out: &mut [f32]) {
+/// What `value` says of the level of one channel of each pixel of `C`.
+fn fill<const C: usize, S: Sample>(
+    data: &[S],
+    channel: usize,
+    value: impl Fn(S) -> f32,
+    out: &mut [f32],
+) {
     for (out, pixel) in out.iter_mut().zip(data.as_chunks::<C>().0) {
-        *out = table[usize::from(pixel[channel])];
+        *out = value(pixel[channel]);
     }
 }
 
@@ -161,20 +177,24 @@ fn look_up<const C: usize>(data: &[u8], channel: usize, table: &[f32; 256], out:
 #[derive(Debug, Default)]
 struct Sums {
     pixels: u64,
-    /// Per channel: sum and sum of squares.
+    /// Per channel: sum and sum of squares of levels of 16 bits.
     channels: Vec<[u128; 2]>,
 }
 
 impl Sums {
-    fn of(picture: &Pixels) -> Self {
+    fn of<S: Sample>(picture: &Pixels<S>) -> Self {
         let channel = |c: usize| {
-            let bytes = picture.data.iter().skip(c).step_by(picture.channels);
-            bytes.fold([0u64; 2], |[sum, squares], &byte| {
-                let value = u64::from(byte);
-                [sum + value, squares + value * value]
+            let levels = picture.data.iter().skip(c).step_by(picture.channels);
+            levels.fold([0u64; 2], |[sum, squares], &level| {
+                let level = u64::from(Into::<u32>::into(level));
+                [sum + level, squares + level * level]
             })
         };
-        let channels = (0..picture.channels).map(|c| channel(c).map(u128::from)).collect();
+        let scale = u128::from(u16::STEP / S::STEP);
+        let scaled = |[sum, squares]: [u64; 2]| {
+            [u128::from(sum) * scale, u128::from(squares) * scale * scale]
+        };
+        let channels = (0..picture.channels).map(|c| scaled(channel(c))).collect();
         Self { pixels: (picture.width * picture.height) as u64, channels }
     }
 
@@ -189,10 +209,12 @@ impl Sums {
     fn normalization(&self) -> Normalization {
         let pixels = self.pixels as f64;
         let figures = self.channels.iter().map(|&[sum, squares]| {
-            let mean = sum as f64 / pixels;
-            let variance = (squares as f64 / pixels - mean * mean).max(0.0);
-            let std = if variance < 1e-6 { 255.0 } else { variance.sqrt() };
-            ((mean / 255.0) as f32, (std / 255.0) as f32)
+            let highest = f64::from(u16::MAX);
+            let mean = sum as f64 / pixels / highest;
+            let variance = (squares as f64 / pixels / (highest * highest) - mean * mean).max(0.0);
+            // Less than a level of 16 bits is rounding.
+            let std = if variance < 1e-11 { 1.0 } else { variance.sqrt() };
+            (mean as f32, std as f32)
         });
         let (mean, std) = figures.unzip();
         Normalization { mean, std }
@@ -201,11 +223,12 @@ impl Sums {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sources::memory::Memory;
     use super::*;
 
     #[test]
     fn normalise_is_what_torch_computes_and_denormalise_undoes_it() {
-        let picture = Pixels::new(2, 1, 3, vec![0, 128, 255, 10, 20, 30]);
+        let picture = Pixels::<u8>::new(2, 1, 3, vec![0, 128, 255, 10, 20, 30]);
         let imagenet = Normalization::imagenet();
         let mut values = [0.0; 6];
         imagenet.normalise(&picture, &mut values);
@@ -225,7 +248,7 @@ mod tests {
     #[test]
     fn channels_become_planes() {
         for channels in 1..=5 {
-            let picture = Pixels::new(2, 2, channels, (0..4 * channels as u8).collect());
+            let picture = Pixels::<u8>::new(2, 2, channels, (0..4 * channels as u8).collect());
             let means = (0..channels).map(|c| c as f32).collect();
             let given = Normalization::new(means, vec![0.5; channels]).unwrap();
             let mut values = vec![0.0; 4 * channels];
@@ -236,6 +259,37 @@ mod tests {
                 assert_eq!(*value, (byte / 255.0 - channel as f32) / 0.5, "{channels} channels");
             }
         }
+    }
+
+    #[test]
+    fn sixteen_bits_keep_every_level() {
+        let picture = Pixels::<u16>::new(4, 1, 1, vec![0, 1, 4095, 65_535]);
+        let half = Normalization::new(vec![0.5], vec![0.25]).unwrap();
+        let mut values = [0.0; 4];
+        half.normalise(&picture, &mut values);
+        let expected = [-2.0, -1.999_939, -1.750_057_3, 2.0];
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{values:?}");
+        assert_eq!(half.still(&picture.into(), &Augment::none(), [1, 4]).unwrap(), values);
+    }
+
+    /// Pictures of 8 and of 16 bits count alike.
+    #[test]
+    fn both_depths_have_the_same_figures() {
+        let levels = [3_u8, 90, 90, 200];
+        let figures = |pictures: &[Decoded]| {
+            let mut memory = Memory::new(1);
+            pictures.iter().for_each(|picture| memory.push(picture.clone()));
+            Normalization::measure(&memory, 10, 0).unwrap()
+        };
+        let eight = Decoded::from(Pixels::<u8>::new(4, 1, 1, levels.to_vec()));
+        let wide = levels.map(|level| u16::from(level) * 257).to_vec();
+        let sixteen = Decoded::from(Pixels::<u16>::new(4, 1, 1, wide));
+        let alone = figures(std::slice::from_ref(&eight));
+        assert_eq!(alone, figures(std::slice::from_ref(&sixteen)));
+        assert_eq!(alone, figures(&[eight, sixteen]));
+        assert!((alone.mean[0] - 383.0 / 1020.0).abs() < 1e-6, "{alone:?}");
+        let flat = Decoded::from(Pixels::<u16>::new(2, 1, 1, vec![77, 77]));
+        assert_eq!(figures(&[flat]).std, [1.0]);
     }
 
     #[test]

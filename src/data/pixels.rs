@@ -1,41 +1,201 @@
-//! An 8-bit picture in host memory, and its conversions between numbers of channels.
+//! A picture in host memory, of 8 or 16 bits a sample, and its conversions between numbers of channels.
 
-/// Interleaved 8-bit pixels: row by row from the top left, `channels` bytes per pixel (HWC).
+use std::fmt::Debug;
+use std::ops::{Add, AddAssign, Mul};
+
+/// A level of one channel of a pixel, from 0 (black) up.
+pub trait Sample:
+    Copy + Default + Ord + Debug + Send + Sync + Into<u32> + Into<f32> + Into<f64> + 'static
+{
+    /// Number of bits.
+    const BITS: u32;
+    /// The highest level.
+    const MAX: Self;
+    /// Levels for each one of an 8-bit sample: 1 or 257.
+    const STEP: u32;
+    /// A sum of levels, weighted in fixed point.
+    type Sum: Copy
+        + From<Self>
+        + From<i32>
+        + Add<Output = Self::Sum>
+        + Mul<Output = Self::Sum>
+        + AddAssign;
+
+    /// The level of a sum with `bits` bits after the point, cut off and clamped.
+    fn of_sum(sum: Self::Sum, bits: u32) -> Self;
+
+    /// `value` cut off and clamped.
+    fn cut(value: f32) -> Self;
+
+    /// The same of more digits.
+    fn cut_f64(value: f64) -> Self;
+
+    /// The lower bits of `level`.
+    fn low(level: u32) -> Self;
+
+    /// What gives the normalised value of a level: `(level / MAX − mean) / std`.
+    fn normaliser(mean: f32, std: f32) -> impl Fn(Self) -> f32;
+
+    /// A picture of such samples.
+    fn decoded(picture: Pixels<Self>) -> Decoded;
+}
+
+impl Sample for u8 {
+    const BITS: u32 = 8;
+    const MAX: Self = Self::MAX;
+    const STEP: u32 = 1;
+    type Sum = i32;
+
+    #[inline(always)]
+    fn of_sum(sum: i32, bits: u32) -> Self {
+        (sum >> bits).clamp(0, 255) as Self
+    }
+
+    #[inline(always)]
+    fn cut(value: f32) -> Self {
+        value as Self
+    }
+
+    #[inline(always)]
+    fn cut_f64(value: f64) -> Self {
+        value as Self
+    }
+
+    #[inline(always)]
+    fn low(level: u32) -> Self {
+        level as Self
+    }
+
+    fn normaliser(mean: f32, std: f32) -> impl Fn(Self) -> f32 {
+        let table: [f32; 256] = std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std);
+        move |byte| table[usize::from(byte)]
+    }
+
+    fn decoded(picture: Pixels) -> Decoded {
+        Decoded::Eight(picture)
+    }
+}
+
+impl Sample for u16 {
+    const BITS: u32 = 16;
+    const MAX: Self = Self::MAX;
+    const STEP: u32 = 257;
+    type Sum = i64;
+
+    #[inline(always)]
+    fn of_sum(sum: i64, bits: u32) -> Self {
+        (sum >> bits).clamp(0, 65_535) as Self
+    }
+
+    #[inline(always)]
+    fn cut(value: f32) -> Self {
+        value as Self
+    }
+
+    #[inline(always)]
+    fn cut_f64(value: f64) -> Self {
+        value as Self
+    }
+
+    #[inline(always)]
+    fn low(level: u32) -> Self {
+        level as Self
+    }
+
+    fn normaliser(mean: f32, std: f32) -> impl Fn(Self) -> f32 {
+        move |level| (f32::from(level) / 65_535.0 - mean) / std
+    }
+
+    fn decoded(picture: Pixels<Self>) -> Decoded {
+        Decoded::Sixteen(picture)
+    }
+}
+
+/// Interleaved pixels: row by row from the top left, `channels` samples per pixel (HWC).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pixels {
+pub struct Pixels<S = u8> {
     /// Pixels per row, at least 1.
     pub width: usize,
     /// Rows, at least 1.
     pub height: usize,
-    /// Bytes per pixel: 1 luma, 3 RGB, 4 RGBA, or any number of bands.
+    /// Samples per pixel: 1 luma, 3 RGB, 4 RGBA, or any number of bands.
     pub channels: usize,
-    /// `height · width · channels` bytes.
-    pub data: Vec<u8>,
+    /// `height · width · channels` samples.
+    pub data: Vec<S>,
 }
 
-impl Pixels {
+/// A picture at the depth that it was stored with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// 8 bits a sample, as nearly all pictures have.
+    Eight(Pixels),
+    /// 16 bits, as scanners and microscopes give.
+    Sixteen(Pixels<u16>),
+}
+
+impl<S: Sample> From<Pixels<S>> for Decoded {
+    fn from(picture: Pixels<S>) -> Self {
+        S::decoded(picture)
+    }
+}
+
+impl Decoded {
+    /// `[width, height]`.
+    pub fn size(&self) -> [usize; 2] {
+        match self {
+            Self::Eight(picture) => [picture.width, picture.height],
+            Self::Sixteen(picture) => [picture.width, picture.height],
+        }
+    }
+
+    /// Samples per pixel.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::Eight(picture) => picture.channels,
+            Self::Sixteen(picture) => picture.channels,
+        }
+    }
+
+    /// The picture, if it has 8 bits a sample.
+    pub fn eight(self) -> Option<Pixels> {
+        match self {
+            Self::Eight(picture) => Some(picture),
+            Self::Sixteen(_) => None,
+        }
+    }
+
+    /// The picture, if it has 16 bits a sample.
+    pub fn sixteen(self) -> Option<Pixels<u16>> {
+        match self {
+            Self::Eight(_) => None,
+            Self::Sixteen(picture) => Some(picture),
+        }
+    }
+}
+
+impl<S: Sample> Pixels<S> {
     /// A picture over `data`.
     ///
     /// # Panics
-    /// If `data` does not hold `height · width · channels` bytes.
-    pub fn new(width: usize, height: usize, channels: usize, data: Vec<u8>) -> Self {
+    /// If `data` does not hold `height · width · channels` samples.
+    pub fn new(width: usize, height: usize, channels: usize, data: Vec<S>) -> Self {
         assert_eq!(data.len(), width * height * channels, "{width}×{height}×{channels} pixels");
         Self { width, height, channels, data }
     }
 
     /// A black picture.
     pub fn zeros(width: usize, height: usize, channels: usize) -> Self {
-        Self::new(width, height, channels, vec![0; width * height * channels])
+        Self::new(width, height, channels, vec![S::default(); width * height * channels])
     }
 
-    /// The bytes of the pixel at column `x`, row `y`.
-    pub fn at(&self, x: usize, y: usize) -> &[u8] {
+    /// The samples of the pixel at column `x`, row `y`.
+    pub fn at(&self, x: usize, y: usize) -> &[S] {
         let start = (y * self.width + x) * self.channels;
         &self.data[start..start + self.channels]
     }
 
-    /// The bytes of the pixel at column `x`, row `y`, to be written.
-    pub fn at_mut(&mut self, x: usize, y: usize) -> &mut [u8] {
+    /// The samples of the pixel at column `x`, row `y`, to be written.
+    pub fn at_mut(&mut self, x: usize, y: usize) -> &mut [S] {
         let start = (y * self.width + x) * self.channels;
         &mut self.data[start..start + self.channels]
     }
@@ -62,22 +222,22 @@ impl Pixels {
                 3 => row.as_chunks_mut::<3>().0.reverse(),
                 4 => row.as_chunks_mut::<4>().0.reverse(),
                 _ => {
-                    // All bytes, then those of each pixel back.
+                    // All samples, then those of each pixel back.
                     row.reverse();
-                    row.chunks_exact_mut(channels).for_each(<[u8]>::reverse);
+                    row.chunks_exact_mut(channels).for_each(<[S]>::reverse);
                 }
             }
         }
     }
 
-    /// An RGB picture as `channels` = 1 (luma), 3 (itself) or 4 (opaque RGBA) bytes per pixel.
+    /// An RGB picture as `channels` = 1 (luma), 3 (itself) or 4 (opaque RGBA) samples per pixel.
     pub(crate) fn rgb_into(self, channels: usize) -> Self {
         debug_assert_eq!(self.channels, 3);
         let (width, height) = (self.width, self.height);
         let pixels = self.data.as_chunks::<3>().0;
         let data = match channels {
             1 => pixels.iter().map(|&rgb| luma(rgb)).collect(),
-            4 => pixels.iter().flat_map(|&[r, g, b]| [r, g, b, 255]).collect(),
+            4 => pixels.iter().flat_map(|&[r, g, b]| [r, g, b, S::MAX]).collect(),
             _ => return self,
         };
         Self::new(width, height, channels, data)
@@ -85,9 +245,9 @@ impl Pixels {
 }
 
 /// ITU-R 601 luma in the 16-bit fixed point of PIL's mode `L`.
-pub(super) fn luma([r, g, b]: [u8; 3]) -> u8 {
-    let sum = u32::from(r) * 19_595 + u32::from(g) * 38_470 + u32::from(b) * 7_471;
-    ((sum + 0x8000) >> 16) as u8
+pub(crate) fn luma<S: Sample>(rgb: [S; 3]) -> S {
+    let [r, g, b]: [u32; 3] = rgb.map(Into::into);
+    S::low((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16)
 }
 
 #[cfg(test)]
@@ -96,7 +256,7 @@ mod tests {
 
     #[test]
     fn crops_and_flips() {
-        let picture = Pixels::new(3, 2, 2, (0..12).collect());
+        let picture = Pixels::<u8>::new(3, 2, 2, (0..12).collect());
         assert_eq!(picture.crop(1, 1, 2, 1).data, [8, 9, 10, 11]);
         assert_eq!(picture.crop(2, 0, 9, 9).data, [4, 5, 10, 11]);
         let mut flipped = picture.clone();
@@ -119,9 +279,10 @@ mod tests {
 
     #[test]
     fn luma_is_that_of_pil() {
-        assert_eq!(luma([255; 3]), 255);
-        assert_eq!([luma([255, 0, 0]), luma([0, 255, 0]), luma([0, 0, 255])], [76, 150, 29]);
-        let grey = Pixels::new(1, 1, 3, vec![10, 20, 30]).rgb_into(1);
+        assert_eq!(luma([255_u8; 3]), 255);
+        assert_eq!(luma([u16::MAX; 3]), u16::MAX);
+        assert_eq!([luma([255_u8, 0, 0]), luma([0, 255, 0]), luma([0, 0, 255])], [76, 150, 29]);
+        let grey = Pixels::<u8>::new(1, 1, 3, vec![10, 20, 30]).rgb_into(1);
         assert_eq!((grey.channels, grey.data), (1, vec![18]));
     }
 }

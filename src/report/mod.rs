@@ -1,6 +1,7 @@
 //! Pictures, curves and logs. [`views`], [`baseline`], [`fidelity`] and [`masked_picture`] are pure arithmetic for
 //! every platform; the rest writes files.
 
+pub mod accuracy;
 pub mod baseline;
 #[cfg(feature = "native")]
 pub mod confusion;

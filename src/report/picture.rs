@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
+use image::codecs::jpeg::JpegEncoder;
 use image::{ImageFormat, RgbImage};
 
 use crate::error::{Error, Result};
@@ -15,6 +16,9 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// Endings of the files that [`Self::write`] writes.
+    pub const ENDINGS: [&'static str; 5] = ["png", "jpg", "jpeg", "webp", "bmp"];
+
     /// A picture of `width × height` pixels over `rgb`, three bytes a pixel, row by row.
     ///
     /// # Errors
@@ -43,16 +47,60 @@ impl Picture {
     /// # Errors
     /// [`Error::DoesNotFit`] when the format cannot hold the picture.
     pub fn to_png(&self) -> Result<Vec<u8>> {
+        self.encoded(ImageFormat::Png)
+    }
+
+    fn encoded(&self, format: ImageFormat) -> Result<Vec<u8>> {
         let mut bytes = Cursor::new(Vec::new());
-        self.image.write_to(&mut bytes, ImageFormat::Png).map_err(|e| Error::DoesNotFit {
+        let written = match format {
+            // The encoder's own default is 75, which shows around edges.
+            ImageFormat::Jpeg => {
+                self.image.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, 95))
+            }
+            _ => self.image.write_to(&mut bytes, format),
+        };
+        written.map_err(|e| Error::DoesNotFit {
             problem: format!(
-                "a picture of {}×{} pixels as PNG ({e}); draw fewer or smaller images",
+                "a picture of {}×{} pixels as {format:?} ({e}); draw fewer or smaller images",
                 self.image.width(),
                 self.image.height(),
             ),
             remedies: Vec::new(),
         })?;
         Ok(bytes.into_inner())
+    }
+
+    /// Writes a file of the format that its ending names, one of [`Self::ENDINGS`], atomically.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] for another ending, [`Error::DoesNotFit`] when the format cannot hold the picture,
+    /// [`Error::Io`] when it cannot be written.
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = self.encoded(Self::format(path)?)?;
+        atomic_write(path, |w| w.write_all(&bytes))
+    }
+
+    /// Checks that the ending of `path` names a format that is written.
+    ///
+    /// # Errors
+    /// [`Error::BadFile`] names those that are.
+    pub fn check_ending(path: &Path) -> Result<()> {
+        Self::format(path).map(|_| ())
+    }
+
+    fn format(path: &Path) -> Result<ImageFormat> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
+        match ending.as_deref() {
+            Some("png") => Ok(ImageFormat::Png),
+            Some("jpg" | "jpeg") => Ok(ImageFormat::Jpeg),
+            Some("webp") => Ok(ImageFormat::WebP),
+            Some("bmp") => Ok(ImageFormat::Bmp),
+            _ => {
+                let endings = Self::ENDINGS.map(|ending| format!(".{ending}")).join(", ");
+                Err(Error::bad_file(path, format!("pictures are written as {endings}")))
+            }
+        }
     }
 
     /// Writes a PNG file, atomically.
@@ -62,5 +110,28 @@ impl Picture {
     pub fn write_png(&self, path: impl AsRef<Path>) -> Result<()> {
         let bytes = self.to_png()?;
         atomic_write(path, |w| w.write_all(&bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_what_their_endings_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = Picture::new(20, 10, [200, 100, 50].repeat(200)).unwrap();
+        for ending in Picture::ENDINGS.iter().map(|e| e.to_string()).chain(["PNG".to_owned()]) {
+            let path = folder.path().join(format!("a.{ending}"));
+            picture.write(&path).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            assert_eq!(image::guess_format(&bytes).unwrap(), Picture::format(&path).unwrap());
+            let read = image::load_from_memory(&bytes).unwrap().into_rgb8();
+            assert!(read.iter().zip(picture.rgb()).all(|(a, b)| a.abs_diff(*b) <= 3), "{ending}");
+        }
+        for bad in ["a", "a.gif", "a.tiff", "a.png.txt"] {
+            let problem = Picture::check_ending(Path::new(bad)).unwrap_err().to_string();
+            assert!(problem.contains(bad) && problem.contains(".png, .jpg"), "{problem}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::model::reconstruct::Reconstruction;
 use crate::model::store::ParamStore;
 use crate::program::Device;
 use crate::report::Picture;
+use crate::report::accuracy::Accuracy;
 use crate::report::confusion::Confusion;
 use crate::report::fidelity::Fidelity;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
@@ -22,8 +23,8 @@ use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
 pub struct Measured {
     /// Loss.
     pub loss: f64,
-    /// Share of pictures classified correctly.
-    pub accuracy: Option<f64>,
+    /// Pictures classified correctly.
+    pub accuracy: Option<Accuracy>,
     /// How close predicted pixels are, where pixels are predicted.
     pub fidelity: Option<Fidelity>,
 }

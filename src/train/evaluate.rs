@@ -8,6 +8,7 @@ use super::features::Features;
 use crate::data::{Cursor, ImageSource, Loader, LoaderOptions, Normalization, Skipped};
 use crate::error::Result;
 use crate::model::predict::{Predictor, ranked, softmax};
+use crate::report::accuracy::Accuracy;
 use crate::report::confusion::Confusion;
 use crate::tensor::not_finite;
 
@@ -39,8 +40,8 @@ pub enum LabelledData {
 pub struct Evaluation {
     /// Mean cross entropy; NaN if a logit is not finite.
     pub loss: f64,
-    /// Share of pictures whose class has the largest logit.
-    pub top1: f64,
+    /// Pictures whose class has the largest logit.
+    pub top1: Accuracy,
     /// Share of pictures whose class is among the five largest.
     pub top5: f64,
     /// True and predicted classes.
@@ -147,7 +148,7 @@ impl LabelledData {
         let count = sums.count.max(1) as f64;
         Ok(Evaluation {
             loss: sums.loss / count,
-            top1: sums.hits[0] as f64 / count,
+            top1: Accuracy { share: sums.hits[0] as f64 / count, pictures: sums.count },
             top5: sums.hits[1] as f64 / count,
             confusion: sums.confusion,
             skipped,

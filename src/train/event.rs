@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::derived::Derived;
+use crate::report::accuracy::Accuracy;
 use crate::report::fidelity::Fidelity;
 
 /// What happens during a run, in the order of happening.
@@ -51,8 +52,8 @@ pub enum Event<'a> {
         step: u64,
         /// The loss.
         loss: f64,
-        /// Share of pictures classified correctly: by the run's classifier, or by the probe beside it.
-        accuracy: Option<f64>,
+        /// Pictures classified correctly: by the run's classifier, or by the probe beside it.
+        accuracy: Option<Accuracy>,
         /// How close predicted pixels are, where pixels are predicted.
         fidelity: Option<Fidelity>,
     },
@@ -100,9 +101,9 @@ pub struct Outcome {
     pub checkpoint: PathBuf,
     /// Held-out loss in the end.
     pub held_out_loss: f64,
-    /// Share of held-out pictures classified correctly in the end, by the run's classifier or by the
+    /// Held-out pictures classified correctly in the end, by the run's classifier or by the
     /// probe beside it.
-    pub accuracy: Option<f64>,
+    pub accuracy: Option<Accuracy>,
     /// How close predicted pixels of held-out pictures are in the end, where pixels are predicted.
     pub fidelity: Option<Fidelity>,
     /// Reconstructions or confusion matrix, if there is something to show.

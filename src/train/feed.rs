@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::features::Features;
-use crate::data::mix::soft_targets;
+use crate::data::augment::mix::soft_targets;
 use crate::data::{
     Batch, Cursor, ImageSource, LabelOptions, Loader, LoaderOptions, Sequence, Skipped,
 };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::labels::{Labelled, labelled};
 use super::recipe::{Classify, NormalizationChoice, Recipe};
 use crate::config::PatchTarget;
-use crate::data::split::Subset;
-use crate::data::tokens::TokenFile;
+use crate::data::sources::split::Subset;
+use crate::data::targets::tokens::TokenFile;
 use crate::data::{
     Cursor, ImageSource, Loader, LoaderOptions, Normalization, SourceOptions, Split, fixed_indices,
     open_split,
@@ -24,7 +24,11 @@ pub fn open_data(recipe: &Recipe) -> Result<Split> {
         apply_exif: recipe.data.apply_exif,
         synthetic_len: recipe.data.synthetic_len,
         seed: recipe.seed,
-        ..SourceOptions::for_model(&recipe.model, recipe.data.class_prefix.as_deref())
+        ..SourceOptions::for_model(
+            &recipe.model,
+            recipe.data.class_prefix.as_deref(),
+            &recipe.data.exclude,
+        )
     };
     let mut split = open_split(&recipe.data.data, recipe.data.held_out.as_deref(), &options)?;
     if let (Some(file), PatchTarget::Tokens { vocabulary }) =

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::data::split::Subset;
+use crate::data::sources::split::Subset;
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
+use crate::remedy::Remedy;
 use crate::setting::Setting;
 
 /// A split all of whose pictures have a class.
@@ -21,29 +22,27 @@ pub struct Labelled {
 /// # Errors
 /// [`Error::Config`] if training pictures have no classes, or no held-out picture has one of theirs.
 pub fn labelled(mut split: Split, setting: Setting) -> Result<Labelled> {
+    require_classes(split.train.as_ref(), setting)?;
     let classes = split.train.class_names().len();
-    let train = split.train.as_ref();
-    if classes < 2 {
-        let problem = format!(
-            "{} has {classes} classes; give a folder for each class, or CIFAR-10 batches",
-            train.describe()
-        );
-        return Err(Error::config(setting, problem));
+    let mut notes = split.notes();
+    let (known, unknown) = by_class(split.train.as_ref());
+    if let Some(&first) = unknown.first() {
+        notes.push(format!(
+            "{} training pictures, for example {}, lie in no class folder and are left out.",
+            unknown.len(),
+            split.train.name(first as usize)
+        ));
+        split.train = Arc::new(Subset::new(split.train, known)?);
     }
-    if let Some(index) = (0..train.len()).find(|&index| train.label(index).is_none()) {
-        let problem = format!("{} has no class", train.name(index));
-        return Err(Error::config(setting, problem));
-    }
-    let mut notes = Vec::new();
     let held_out = &split.held_out;
-    let (known, unknown): (Vec<u32>, Vec<u32>) =
-        (0..held_out.len() as u32).partition(|&index| held_out.label(index as usize).is_some());
+    let (known, unknown) = by_class(held_out.as_ref());
     if let Some(&first) = unknown.first() {
         let example = held_out.name(first as usize);
         if known.is_empty() {
             let problem = format!(
                 "no held-out picture has a class of the training pictures, for example {example}; \
-                 both need class folders of the same names"
+                 both need class folders of the same names{}",
+                held_out.notes().iter().map(|note| format!("; {note}")).collect::<String>()
             );
             return Err(Error::config(Setting::HeldOut, problem));
         }
@@ -66,6 +65,29 @@ pub fn labelled(mut split: Split, setting: Setting) -> Result<Labelled> {
         ));
     }
     Ok(Labelled { split, notes })
+}
+
+/// Checks that pictures have classes, at least two. `setting` is where the data was named.
+///
+/// # Errors
+/// [`Error::Config`] says what there is instead, and where class folders may be.
+pub fn require_classes(source: &dyn ImageSource, setting: Setting) -> Result<()> {
+    let classes = source.class_names().len();
+    if classes > 1 {
+        return Ok(());
+    }
+    let problem = format!(
+        "{} has {classes} classes; give class folders (a folder for each class), or CIFAR-10 batches{}",
+        source.describe(),
+        source.notes().iter().map(|note| format!("; {note}")).collect::<String>()
+    );
+    let below = source.tree_below().map(|folder| Remedy::set(setting, folder.display()));
+    Err(Error::Config { setting, problem, remedies: below.into_iter().collect() })
+}
+
+/// The pictures with a class, and those without.
+pub fn by_class(source: &dyn ImageSource) -> (Vec<u32>, Vec<u32>) {
+    (0..source.len() as u32).partition(|&index| source.label(index as usize).is_some())
 }
 
 fn classes_without_pictures(source: &dyn ImageSource, classes: usize) -> Vec<usize> {

@@ -16,6 +16,7 @@ use crate::model::classify::Input;
 use crate::model::predict::Predictor;
 use crate::model::store::ParamStore;
 use crate::program::Device;
+use crate::report::accuracy::Accuracy;
 use crate::tensor::TensorMap;
 
 /// The probe of a run.
@@ -93,11 +94,11 @@ impl OnlineProbe {
         Ok(())
     }
 
-    /// Share of its held-out pictures that it classifies correctly now.
+    /// How many of its held-out pictures it classifies correctly now.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn accuracy(&mut self) -> Result<Option<f64>> {
+    pub fn accuracy(&mut self) -> Result<Option<Accuracy>> {
         Ok(self.assessment.measure()?.accuracy)
     }
 

@@ -9,11 +9,11 @@
 use super::recipe::{Classify, DataRecipe, Length, NormalizationChoice, ProbeRecipe, Recipe};
 use crate::config::ModelConfig;
 use crate::data::Augment;
-use crate::data::erasing::RandomErasing;
-use crate::data::mix::Mix;
-use crate::data::rand_augment::RandAugment;
-use crate::data::synthetic::is_synthetic;
-use crate::data::transform::Crop;
+use crate::data::augment::erasing::RandomErasing;
+use crate::data::augment::mix::Mix;
+use crate::data::augment::rand_augment::RandAugment;
+use crate::data::augment::transform::Crop;
+use crate::data::sources::synthetic::is_synthetic;
 use crate::kernels::Precision;
 use crate::model::classifier::{Head, Pool, Trainable};
 use crate::ops::optimizer::{AdamW, Lars, Optimizer};
@@ -94,17 +94,20 @@ impl Recipe {
         Self { classify, ..whole }
     }
 
-    /// Training of the same classifier from random values, the supervised baseline (Table 11), for 100 epochs
-    /// instead of 300.
+    /// Training of the same classifier from random values, the supervised baseline (Table 11): without random
+    /// erasing, which fine-tuning has; without the moving average of weights; for 100 epochs instead of 300.
     pub fn train_from_scratch(model: ModelConfig, data: &str, class_names: Vec<String>) -> Self {
         let classify = Classify {
             drop_path: by_depth(&model, [0.1, 0.2, 0.2]),
             ..Classify::regularised(class_names)
         };
+        let labelled = Self::with_labels(model, data, Length::Epochs(100.0), classify);
+        let augment = Augment { erasing: None, ..labelled.data.augment };
         Self {
+            data: DataRecipe { augment, ..labelled.data },
             blr: 1e-4,
             optimizer: Optimizer::AdamW(SCRATCH_ADAMW),
-            ..Self::with_labels(model, data, Length::Epochs(100.0), classify)
+            ..labelled
         }
     }
 
@@ -255,6 +258,7 @@ impl DataRecipe {
             data: data.to_owned(),
             held_out: None,
             class_prefix: None,
+            exclude: Vec::new(),
             apply_exif: true,
             strict: false,
             synthetic_len: 0,
@@ -368,6 +372,26 @@ mod tests {
         assert_eq!(classify.trainable, Trainable::Blocks(2));
         classify.trainable = Trainable::All;
         assert_eq!(part, whole);
+    }
+
+    /// Table 11 of the paper, but for the length and the moving average of weights.
+    #[test]
+    fn training_from_scratch_is_the_papers() {
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        for (name, drop_path) in [("vit-b", 0.1), ("vit-l", 0.2), ("vit-h", 0.2)] {
+            let recipe = Recipe::train_from_scratch(preset(name), "pictures", classes.clone());
+            let classify = recipe.classify.as_ref().unwrap();
+            assert_eq!((classify.drop_path, classify.smoothing), (drop_path, 0.1), "{name}");
+            assert_eq!((classify.mix.mixup, classify.mix.cutmix), (0.8, 1.0));
+            assert_eq!(classify.layer_decay, 1.0);
+            let augment = recipe.data.augment;
+            let rand_augment = augment.rand_augment.unwrap();
+            assert_eq!((rand_augment.magnitude, rand_augment.deviation), (9.0, 0.5));
+            assert_eq!((augment.erasing, augment.jitter), (None, None));
+            let Optimizer::AdamW(adamw) = recipe.optimizer else { panic!("AdamW") };
+            assert_eq!((adamw.beta1, adamw.beta2, adamw.weight_decay), (0.9, 0.95, 0.3));
+            assert_eq!((recipe.blr, recipe.min_lr), (1e-4, 0.0));
+        }
     }
 
     #[test]

@@ -55,7 +55,10 @@ pub fn prepare(
 ) -> Result<Prepared> {
     let Labelled { split, notes } = match &recipe.classify {
         Some(classify) => open_labelled(recipe, classify)?,
-        None => Labelled { split: open_data(recipe)?, notes: Vec::new() },
+        None => {
+            let split = open_data(recipe)?;
+            Labelled { notes: split.notes(), split }
+        }
     };
     let normalization = match resumed {
         Some(checkpoint) => checkpoint.meta.normalization.clone(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::schedule::Schedule;
 use super::step::{MaskSource, StepConfig, Task};
 use crate::config::{ModelConfig, PatchTarget, at_least_one};
-use crate::data::mix::Mix;
+use crate::data::augment::mix::Mix;
 use crate::data::{Augment, LabelOptions, Normalization};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
@@ -63,6 +63,9 @@ pub struct DataRecipe {
     pub held_out: Option<String>,
     /// Of a tree of class folders, only those whose name starts so.
     pub class_prefix: Option<String>,
+    /// Folders and files to leave out, see [`crate::data::SourceOptions::exclude`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
     /// Turn pictures as their EXIF orientation says.
     pub apply_exif: bool,
     /// Stop at the first unreadable file instead of skipping it.

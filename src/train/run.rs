@@ -347,7 +347,7 @@ impl<'a> Run<'a> {
             step,
             epoch: step as f64 / self.derived.steps_per_epoch as f64,
             held_out_loss: Some(measured.loss),
-            accuracy: measured.accuracy,
+            accuracy: measured.accuracy.map(|accuracy| accuracy.share),
             held_out_psnr: measured.fidelity.map(|fidelity| fidelity.model),
             harmonic_psnr: measured.fidelity.map(|fidelity| fidelity.harmonic),
             mean_color_psnr: measured.fidelity.map(|fidelity| fidelity.mean_color),

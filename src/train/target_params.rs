@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::{ModelConfig, PatchTarget};
-use crate::data::kmeans::Codebook;
-use crate::data::pca::Pca;
+use crate::data::targets::kmeans::Codebook;
+use crate::data::targets::pca::Pca;
 use crate::data::{ImageSource, Normalization, fixed_batch, fixed_indices};
 use crate::error::Result;
 use crate::geometry::Geometry;

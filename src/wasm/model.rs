@@ -102,7 +102,7 @@ impl Model {
         let config = &self.info.config;
         let default = if config.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
         let pool = pool.unwrap_or(default);
-        let picture = from_rgba(rgba, width, height, config.channels)?;
+        let picture = from_rgba(rgba, width, height, config.channels)?.into();
         let image = self.info.normalization.still(&picture, &fit.augment(), config.image_size)?;
         let kept = self.embedder.take().filter(|(kept, _)| *kept == pool);
         let embedder = match kept {
@@ -129,7 +129,7 @@ impl Model {
     ) -> JsResult<Attention> {
         let fit: Fit = options(&json(&fit))?;
         let config = &self.info.config;
-        let picture = from_rgba(rgba, width, height, config.channels)?;
+        let picture = from_rgba(rgba, width, height, config.channels)?.into();
         let image = self.info.normalization.still(&picture, &fit.augment(), config.image_size)?;
         let kept = self.attention_map.take().filter(|(kept, _)| *kept == block);
         let map = match kept {

@@ -159,7 +159,7 @@ impl Reconstructors {
         if noise.as_ref().is_some_and(|noise| noise.iter().any(|value| !value.is_finite())) {
             return Err(named("InvalidOption", "The noise holds a value that is not finite."));
         }
-        let picture = from_rgba(rgba, width, height, config.channels)?;
+        let picture = from_rgba(rgba, width, height, config.channels)?.into();
         let image = normalization.still(&picture, &chosen.fit.augment(), config.image_size)?;
         let source = if noise.is_some() { MaskSource::Given } else { MaskSource::Generated };
         let reconstructor = self.find(device, &config, store, source)?;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+use webmae::data::augment::resize::{resize, shorter_side_to};
+use webmae::data::augment::transform::center_crop;
 use webmae::data::decode::{DecodeOptions, decode_file};
-use webmae::data::resize::{resize, shorter_side_to};
-use webmae::data::transform::center_crop;
 use webmae::data::{Normalization, Pixels};
 
 /// Checks every picture of a case of kind `preprocessing` of the manifest in `dir`: the decoded
@@ -60,8 +60,10 @@ fn check_image(
     let name = text(&image["name"])?;
     let path = dir.join(text(&image["file"])?);
     let coding = coding(&std::fs::read(&path)?);
-    let decode =
-        |apply_exif| decode_file(&path, &DecodeOptions { apply_exif, ..DecodeOptions::default() });
+    let decode = |apply_exif| {
+        let options = DecodeOptions { apply_exif, ..DecodeOptions::default() };
+        decode_file(&path, &options).map(|picture| picture.eight().expect("8 bits"))
+    };
     let reference = picture(tensors, &format!("{name}.decoded_rgb"))?;
     let decoded = decode(false)?;
     failures.extend(compare_decoded(name, coding, &decoded, &reference));

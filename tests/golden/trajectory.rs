@@ -1,7 +1,7 @@
 //! Twenty steps of an optimiser: every loss, and the parameters in the end.
 
 use pollster::block_on;
-use webmae::data::mix::soft_targets;
+use webmae::data::augment::mix::soft_targets;
 use webmae::kernels::Precision;
 use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use webmae::model::classify::{Input, classify};

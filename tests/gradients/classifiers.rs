@@ -2,7 +2,7 @@
 
 use pollster::block_on;
 use webmae::Variant;
-use webmae::data::mix::soft_targets;
+use webmae::data::augment::mix::soft_targets;
 use webmae::kernels::Precision;
 use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use webmae::model::classify::Input;

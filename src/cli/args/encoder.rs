@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::files::FilesArgs;
 use super::weights::OverrideArgs;
 use crate::cli::print::note;
 use crate::config::ModelConfig;
@@ -78,8 +79,8 @@ impl OpenEncoder {
         Encoder { device, config, store, normalization }
     }
 
-    /// How its pictures are read, of class folders those whose name starts with `class_prefix`.
-    pub(crate) fn source_options(&self, class_prefix: Option<&str>) -> SourceOptions {
-        SourceOptions::for_model(&self.config, class_prefix)
+    /// How its pictures are read, those of `files`.
+    pub(crate) fn source_options(&self, files: &FilesArgs) -> SourceOptions {
+        files.source_options(&self.config)
     }
 }

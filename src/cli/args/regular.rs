@@ -1,7 +1,7 @@
 //! Options that regularise training with labels: augmentation, mixing, drop-path.
 
-use crate::data::erasing::RandomErasing;
-use crate::data::rand_augment::RandAugment;
+use crate::data::augment::erasing::RandomErasing;
+use crate::data::augment::rand_augment::RandAugment;
 use crate::train::recipe::{Recipe, overrule};
 
 /// Augmentation and regularisation; each switch overrules the recipe's.

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::files::FilesArgs;
 use super::memory::MemoryArgs;
 use crate::cli::wording::message;
-use crate::data::color::ColorJitter;
+use crate::data::augment::color::ColorJitter;
 use crate::data::{Augment, Crop};
 use crate::error::{Error, Result};
 use crate::train::checkpoints;
@@ -52,6 +53,7 @@ pub(crate) struct RunArgs {
 /// Which pictures, and what is done to each.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Data")]
+#[command(mut_group("FilesArgs", |group| group.conflicts_with("resume")))]
 #[group(conflicts_with = "resume")]
 pub(crate) struct DataArgs {
     /// Held-out pictures [default: a val or test folder beside the data, else a part of it]
@@ -60,9 +62,8 @@ pub(crate) struct DataArgs {
     /// Held-out pictures that are measured, at most
     #[arg(long, value_name = "N")]
     held_out_images: Option<usize>,
-    /// Of class folders, use only those whose name starts so
-    #[arg(long, value_name = "PREFIX")]
-    pub class_prefix: Option<String>,
+    #[command(flatten)]
+    pub files: FilesArgs,
     /// Stop at an unreadable file instead of naming and skipping it
     #[arg(long)]
     strict: bool,
@@ -182,7 +183,7 @@ impl RunArgs {
     ) -> Result<(Recipe, Start)> {
         let (path, checkpoint, broken) = checkpoints::latest(folder)?;
         for error in broken {
-            eprintln!("warning: {}; taking an earlier one", message(&error));
+            complain!("warning: {}; taking an earlier one", message(&error));
         }
         let mut recipe =
             read_config(folder).map_or_else(|_| checkpoint.meta.recipe.clone(), |c| c.recipe);
@@ -220,7 +221,8 @@ impl DataArgs {
         }
         data.held_out.clone_from(&self.held_out);
         overrule(&mut data.held_out_images, self.held_out_images);
-        data.class_prefix.clone_from(&self.class_prefix);
+        data.class_prefix.clone_from(&self.files.class_prefix);
+        data.exclude.clone_from(&self.files.exclude);
         data.strict = self.strict;
         data.apply_exif = !self.ignore_exif;
     }

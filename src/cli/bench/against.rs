@@ -15,7 +15,7 @@ impl Against {
     /// Ratios of `now`; warns of whatever else differs.
     pub fn ratios(&self, now: &BenchRecord) -> Vec<Ratio> {
         for difference in differences(&self.saved, now) {
-            eprintln!("warning: {difference}");
+            complain!("warning: {difference}");
         }
         ratios(&self.saved, now)
     }

@@ -7,8 +7,10 @@ use serde::Serialize;
 
 use super::samples::Samples;
 use super::{Repeats, STREAM};
+use crate::data::pixels::Sample;
 use crate::data::{
-    Augment, Cursor, ImageSource, Loader, LoaderOptions, Normalization, fixed_indices,
+    Augment, Cursor, Decoded, ImageSource, Loader, LoaderOptions, Normalization, Pixels,
+    fixed_indices,
 };
 use crate::error::Result;
 use crate::philox::Rng;
@@ -106,13 +108,14 @@ pub fn stage_times(source: &dyn ImageSource, image_size: [usize; 2]) -> Result<S
                 continue;
             }
         };
-        let decoded = Instant::now();
-        let sample = augment.apply(&picture, image_size, &mut rng)?;
-        let augmented = Instant::now();
-        statistics.normalise(&sample, &mut values);
-        sums[0] += decoded - began;
-        sums[1] += augmented - decoded;
-        sums[2] += augmented.elapsed();
+        sums[0] += began.elapsed();
+        let mut stages = Stages { augment, image_size, rng: &mut rng, statistics: &statistics };
+        let [augmenting, normalising] = match &picture {
+            Decoded::Eight(picture) => stages.time(picture, &mut values)?,
+            Decoded::Sixteen(picture) => stages.time(picture, &mut values)?,
+        };
+        sums[1] += augmenting;
+        sums[2] += normalising;
         images += 1;
     }
     if let (0, Some(problem)) = (images, problem) {
@@ -123,15 +126,38 @@ pub fn stage_times(source: &dyn ImageSource, image_size: [usize; 2]) -> Result<S
     Ok(StageTimes { images, decode_ms, augment_ms, normalise_ms })
 }
 
+/// What follows decoding.
+struct Stages<'a> {
+    augment: Augment,
+    image_size: [usize; 2],
+    rng: &'a mut Rng,
+    statistics: &'a Normalization,
+}
+
+impl Stages<'_> {
+    /// The times of augmenting and of normalising `picture` into `values`.
+    fn time<S: Sample>(
+        &mut self,
+        picture: &Pixels<S>,
+        values: &mut [f32],
+    ) -> Result<[Duration; 2]> {
+        let began = Instant::now();
+        let sample = self.augment.apply(picture, self.image_size, self.rng)?;
+        let augmented = Instant::now();
+        self.statistics.normalise(&sample, values);
+        Ok([augmented - began, augmented.elapsed()])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Memory, Pixels};
+    use crate::data::Memory;
 
     #[test]
     fn any_source_is_measured() {
         let mut memory = Memory::new(2);
-        memory.push(Pixels::zeros(9, 7, 2));
+        memory.push(Pixels::<u8>::zeros(9, 7, 2));
         let source: Arc<dyn ImageSource> = Arc::new(memory);
         let repeats = Repeats { warmup: 0, samples: 2 };
         let speed = loader_speed(&source, [4, 4], 3, 1, repeats).unwrap();

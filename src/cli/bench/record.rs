@@ -150,25 +150,6 @@ impl BenchRecord {
         let text = serde_json::to_string_pretty(self).expect("numbers and names are JSON");
         atomic_write(path, |file| writeln!(file, "{text}"))
     }
-
-    /// Checks that [`Self::save`] can write to `path`, before time is spent on a run.
-    ///
-    /// # Errors
-    /// [`Error::BadFile`] names what is in the way.
-    pub fn check_target(path: &Path) -> Result<()> {
-        if path.is_dir() {
-            return Err(Error::bad_file(
-                path,
-                "is a folder; give the file to write, e.g. run.json",
-            ));
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        tempfile::tempfile_in(folder).map(drop).map_err(|e| {
-            let problem = format!("cannot be written into {} ({e})", folder.display());
-            Error::bad_file(path, format!("{problem}; give a folder that can be written to"))
-        })
-    }
 }
 
 impl WorkloadResult {
@@ -241,8 +222,6 @@ pub(super) mod tests {
     fn what_is_saved_is_loaded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.json");
-        BenchRecord::check_target(&path).unwrap();
-        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "the check leaves nothing");
         let mut saved = record(&[(Mode::Forward, 2.5), (Mode::Train, 8.0)]);
         saved.results[1].profile = Some(Profile { kernels: Vec::new(), slowest: Vec::new() });
         saved.save(&path).unwrap();
@@ -273,15 +252,5 @@ pub(super) mod tests {
             record(&results).save(&path).unwrap();
             refused(&path, words);
         }
-    }
-
-    #[test]
-    fn a_target_that_cannot_be_written_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let problem = |path: &Path| BenchRecord::check_target(path).unwrap_err().to_string();
-        assert!(problem(folder.path()).contains("is a folder"));
-        let nowhere = folder.path().join("missing/run.json");
-        let message = problem(&nowhere);
-        assert!(message.contains("missing/run.json: cannot be written into"), "{message}");
     }
 }

@@ -120,7 +120,7 @@ impl Ablation<'_> {
                 Ok(Some(finished)) => say!("{}", found(run, &finished)),
                 Ok(None) => self.interrupted()?,
                 Err(error) => {
-                    eprintln!("error: {}: {}", run.name, message(&error));
+                    complain!("error: {}: {}", run.name, message(&error));
                     self.failed.insert(index);
                     // Nothing works on a lost device.
                     self.opened.take_if(|_| matches!(error, Error::DeviceLost { .. }));

@@ -12,6 +12,7 @@ use crate::cli::bench::record::{BenchRecord, WorkloadResult};
 use crate::cli::bench::step::StepSpec;
 use crate::cli::bench::{batches, print, runs};
 use crate::cli::open::open_device;
+use crate::cli::output::check_file;
 use crate::cli::print::print_json;
 use crate::error::Result;
 use crate::program::{Device, DeviceOptions};
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     }
     let saved = args.compare.as_deref().map(BenchRecord::load).transpose()?;
     if let Some(path) = &args.save {
-        BenchRecord::check_target(path)?;
+        check_file(path)?;
     }
     let runs = runs::choose(args, saved.as_ref())?;
     let against = saved.map(|saved| Against { saved, fail_below: args.fail_below });

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::cli::args::encoder::EncoderArgs;
+use crate::cli::args::files::FilesArgs;
 use crate::cli::counter::Counter;
 use crate::cli::open::open_device;
+use crate::cli::output::check_file;
 use crate::data::{Augment, ImageSource, open};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
@@ -32,9 +34,8 @@ pub(crate) struct Args {
     /// Pictures: a folder (flat, or of class folders), CIFAR-10 batches, or one picture
     #[arg(long, value_name = "PATH")]
     data: String,
-    /// Of class folders, use only those whose name starts so
-    #[arg(long, value_name = "PREFIX")]
-    class_prefix: Option<String>,
+    #[command(flatten)]
+    files: FilesArgs,
     /// File to write: .npy or .safetensors
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -53,9 +54,11 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
             return Err(Error::config(Setting::Out, problem));
         }
     };
+    check_file(&args.out)?;
     let opened = args.encoder.open(|| open_device(options), false)?;
-    let source = open(&args.data, &opened.source_options(args.class_prefix.as_deref()))?;
+    let source = open(&args.data, &opened.source_options(&args.files))?;
     say!("{}", source.describe());
+    source.notes().iter().for_each(|line| say!("{line}"));
     let counter = Counter::new(source.len(), "pictures");
     let (encoder, batch_size) = (opened.encoder(), opened.batch_size);
     let features =

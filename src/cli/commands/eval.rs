@@ -6,15 +6,19 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
+use crate::cli::args::files::FilesArgs;
 use crate::cli::counter::Counter;
+use crate::cli::output::check_folder;
 use crate::cli::print::note;
-use crate::data::split::{Subset, open_held_out, with_classes};
-use crate::data::{ImageSource, SourceOptions};
+use crate::data::ImageSource;
+use crate::data::sources::split::{Subset, open_held_out, with_classes};
 use crate::error::{Error, Result};
 use crate::model::output::meaningless;
 use crate::program::DeviceOptions;
+use crate::remedy::Remedy;
 use crate::setting::Setting;
 use crate::train::evaluate::{Evaluation, LabelledData};
+use crate::train::labels::{by_class, require_classes};
 
 /// Options of `webmae eval`.
 #[derive(Debug, clap::Args)]
@@ -28,9 +32,8 @@ pub(crate) struct Args {
     /// Labelled pictures: class folders, or CIFAR-10 batches; of a data set with a held-out part, that part
     #[arg(long, value_name = "PATH")]
     data: String,
-    /// Of class folders, use only those whose name starts so
-    #[arg(long, value_name = "PREFIX")]
-    class_prefix: Option<String>,
+    #[command(flatten)]
+    files: FilesArgs,
     /// Folder for confusion.png, confusion.csv and classes.csv
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -43,8 +46,9 @@ pub(crate) struct Args {
 
 /// Prints accuracies and writes the confusion matrix.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+    args.out.as_deref().map_or(Ok(()), check_folder)?;
     let opened = args.classifier.open(options, usize::MAX, args.json)?;
-    let source_options = SourceOptions::for_model(&opened.config, args.class_prefix.as_deref());
+    let source_options = args.files.source_options(&opened.config);
     let (source, how) = open_held_out(&args.data, &source_options)?;
     note(args.json, || format!("{} ({how})", source.describe()));
     let (source, class_names) = matched(&opened, source, args.json)?;
@@ -84,14 +88,17 @@ fn matched(
     let classes = opened.predictor.classes();
     let found = source.class_names().to_vec();
     if found.is_empty() {
-        let problem = format!(
-            "{} has no classes; give a folder for each class, or CIFAR-10 batches",
-            source.describe()
-        );
-        return Err(Error::config(Setting::Data, problem));
+        require_classes(source.as_ref(), Setting::Data)?;
     }
-    let Some(names) = &opened.class_names else {
-        if found.len() != classes {
+    let (source, names) = match &opened.class_names {
+        Some(names) => (with_classes(names, source), names.clone()),
+        None if found.len() == classes => {
+            note(quiet, || {
+                "the weights do not name their classes: they are taken in the data's order".into()
+            });
+            (source, found.clone())
+        }
+        None => {
             let problem = format!(
                 "the head has {classes} classes without names, the data has {}; they must be the same \
                  in number and order",
@@ -99,23 +106,22 @@ fn matched(
             );
             return Err(Error::config(Setting::Data, problem));
         }
-        note(quiet, || {
-            "the weights do not name their classes: they are taken in the data's order".into()
-        });
-        return Ok((source, found));
     };
-    let source = with_classes(names, source);
-    let known = |index: &u32| source.label(*index as usize).is_some();
-    let (kept, left): (Vec<u32>, Vec<u32>) = (0..source.len() as u32).partition(known);
+    let (kept, left) = by_class(source.as_ref());
     if kept.is_empty() {
         let problem = format!(
-            "no class of the data ({}, …) is one of the classifier's ({}, …)",
-            found[0], names[0]
+            "no class of the data ({}, …) is one of the classifier's ({}, …){}",
+            found[0],
+            names[0],
+            source.notes().iter().map(|note| format!("; {note}")).collect::<String>()
         );
-        return Err(Error::config(Setting::Data, problem));
+        let below = source.tree_below().map(|folder| Remedy::set(Setting::Data, folder.display()));
+        let remedies = below.into_iter().collect();
+        return Err(Error::Config { setting: Setting::Data, problem, remedies });
     }
+    source.notes().iter().for_each(|line| note(quiet, || line.clone()));
     if left.is_empty() {
-        return Ok((source, names.clone()));
+        return Ok((source, names));
     }
     note(quiet, || {
         let example = source.name(left[0] as usize);
@@ -124,7 +130,7 @@ fn matched(
             left.len()
         )
     });
-    Ok((Arc::new(Subset::new(source, kept)?), names.clone()))
+    Ok((Arc::new(Subset::new(source, kept)?), names))
 }
 
 fn print(args: &Args, class_names: &[String], result: &Evaluation) {
@@ -136,10 +142,13 @@ fn print(args: &Args, class_names: &[String], result: &Evaluation) {
             .zip(&per_class)
             .map(|(name, share)| (name.clone(), json!(share)))
             .collect();
-        say!("{}", json!({ "loss": loss, "top1": top1, "top5": top5, "classes": classes }));
+        say!(
+            "{}",
+            json!({ "loss": loss, "top1": top1.share, "top1_interval": top1.interval(), "top5": top5, "classes": classes })
+        );
         return;
     }
-    say!("top-1 {:.2} %, top-5 {:.2} %, loss {loss:.4}", 100.0 * top1, 100.0 * top5);
+    say!("top-1 {top1}, top-5 {:.2} %, loss {loss:.4}", 100.0 * top5);
     for (name, share) in class_names.iter().zip(&per_class) {
         match share {
             Some(share) => say!("  {:5.1} %  {name}", 100.0 * share),

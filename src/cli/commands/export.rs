@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::args::head::{KnownHead, PoolArg};
 use crate::cli::args::weights::OverrideArgs;
+use crate::cli::output::{check_file, check_folder};
 use crate::error::{Error, Result};
 use crate::files::safetensors::{self, FloatType};
 use crate::model::classifier::{Head, HeadInfo};
@@ -54,6 +55,21 @@ enum FormatArg {
 
 /// Writes the weights.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    match args.format {
+        FormatArg::HuggingFace if args.out.is_file() => {
+            let problem = "is a file; a Hugging Face model is a folder (a single file is \
+                           --format webmae)";
+            return Err(Error::bad_file(&args.out, problem));
+        }
+        FormatArg::HuggingFace => check_folder(&args.out)?,
+        FormatArg::Webmae | FormatArg::VitPytorch => {
+            if args.out.extension().is_none_or(|ending| ending != "safetensors") {
+                let problem = format!("{} must end in .safetensors", args.out.display());
+                return Err(Error::config(Setting::Out, problem));
+            }
+            check_file(&args.out)?;
+        }
+    }
     let weights = args.overrides.open(&args.weights)?;
     let classifier = match weights.kind {
         FileKind::Classifier if args.format != FormatArg::HuggingFace => {
@@ -68,22 +84,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             None
         }
     };
-    if args.format != FormatArg::HuggingFace
-        && args.out.extension().is_none_or(|ending| ending != "safetensors")
-    {
-        let problem = format!("{} must end in .safetensors", args.out.display());
-        return Err(Error::config(Setting::Out, problem));
-    }
     let (normalization, whose) = weights.normalization()?;
     let precision = if args.f16 { FloatType::F16 } else { FloatType::F32 };
     let (config, tensors) = (&weights.config, &weights.tensors);
     match args.format {
         FormatArg::HuggingFace => {
-            if args.out.is_file() {
-                let problem = "is a file; a Hugging Face model is a folder (a single file is \
-                               --format webmae)";
-                return Err(Error::bad_file(&args.out, problem));
-            }
             let (mean, std) = (&normalization.mean, &normalization.std);
             hugging_face::write(&args.out, config, tensors, mean, std, precision)?;
         }

@@ -1,15 +1,18 @@
 //! `webmae knn`: how well features of unseen pictures find their class among labelled ones.
 
 use crate::cli::args::encoder::{EncoderArgs, OpenEncoder};
+use crate::cli::args::files::FilesArgs;
 use crate::cli::counter::Counter;
 use crate::cli::open::open_device;
 use crate::cli::print::note;
 use crate::data::{Augment, open_split};
 use crate::error::{Error, Result};
 use crate::program::{Device, DeviceOptions};
+use crate::report::accuracy::Accuracy;
 use crate::setting::Setting;
 use crate::train::features::{Features, extract};
 use crate::train::knn::{Vote, rank_classes};
+use crate::train::labels::require_classes;
 
 /// Options of `webmae knn`.
 #[derive(Debug, clap::Args)]
@@ -27,9 +30,8 @@ pub(crate) struct Args {
     /// Held-out pictures [default: a val or test folder beside the data, else a part of it]
     #[arg(long, value_name = "PATH")]
     held_out: Option<String>,
-    /// Of class folders, use only those whose name starts so
-    #[arg(long, value_name = "PREFIX")]
-    class_prefix: Option<String>,
+    #[command(flatten)]
+    files: FilesArgs,
     /// Neighbours that vote
     #[arg(short = 'k', long, value_name = "N", default_value_t = 20)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -49,8 +51,8 @@ pub(crate) struct KnnAccuracy {
     classes: usize,
     train_images: usize,
     held_out_images: usize,
-    /// Share of held-out pictures whose class got the most votes.
-    pub top1: f64,
+    /// Held-out pictures whose class got the most votes.
+    pub top1: Accuracy,
     /// Share whose class is among the five with the most votes.
     top5: f64,
 }
@@ -63,17 +65,12 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         let result = serde_json::json!({
             "neighbours": args.neighbours, "temperature": args.temperature, "classes": classes,
             "train_images": train_images, "held_out_images": held_out_images,
-            "top1": top1, "top5": top5,
+            "top1": top1.share, "top1_interval": top1.interval(), "top5": top5,
         });
         say!("{result}");
     } else {
         say!("{train_images} training and {held_out_images} held-out pictures, {classes} classes");
-        say!(
-            "top-1 {:.2} %, top-5 {:.2} % ({} neighbours)",
-            100.0 * top1,
-            100.0 * top5,
-            args.neighbours
-        );
+        say!("top-1 {top1}, top-5 {:.2} % ({} neighbours)", 100.0 * top5, args.neighbours);
     }
     Ok(())
 }
@@ -98,16 +95,11 @@ impl Args {
     pub(crate) fn measure(&self, device: impl FnOnce() -> Result<Device>) -> Result<KnnAccuracy> {
         self.validate()?;
         let opened = self.encoder.open(device, self.json)?;
-        let source_options = opened.source_options(self.class_prefix.as_deref());
+        let source_options = opened.source_options(&self.files);
         let split = open_split(&self.data, self.held_out.as_deref(), &source_options)?;
+        require_classes(split.train.as_ref(), Setting::Data)?;
         let classes = split.train.class_names().len();
-        if classes < 2 {
-            let problem = format!(
-                "{} has {classes} classes; give class folders or CIFAR-10 batches",
-                split.train.describe()
-            );
-            return Err(Error::config(Setting::Data, problem));
-        }
+        split.notes().iter().for_each(|line| note(self.json, || line.clone()));
         let (known, labels) = labelled(&opened, &split.train, "training pictures", self.json)?;
         let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures", self.json)?;
         let vote = Vote { neighbours: self.neighbours as usize, temperature: self.temperature };
@@ -120,7 +112,8 @@ impl Args {
             hits.count() as f64 / truth.len() as f64
         };
         let (train_images, held_out_images) = (labels.len(), truth.len());
-        Ok(KnnAccuracy { classes, train_images, held_out_images, top1: within(1), top5: within(5) })
+        let top1 = Accuracy { share: within(1), pictures: held_out_images };
+        Ok(KnnAccuracy { classes, train_images, held_out_images, top1, top5: within(5) })
     }
 }
 

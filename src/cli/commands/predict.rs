@@ -6,6 +6,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
+use crate::cli::print::note;
 use crate::data::{Augment, SourceOptions, open};
 use crate::error::Result;
 use crate::model::output::require_meaningful;
@@ -40,7 +41,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     for images in args.images.chunks(batch) {
         let mut pixels = Vec::new();
         for image in images {
-            pixels.extend(load(&opened, &image.to_string_lossy())?);
+            pixels.extend(load(&opened, &image.to_string_lossy(), args.json)?);
         }
         let logits = block_on(opened.predictor.run(&pixels))?;
         require_meaningful("logits", &logits).map_err(|e| e.in_file(&opened.file))?;
@@ -51,8 +52,9 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     Ok(())
 }
 
-fn load(opened: &OpenClassifier, image: &str) -> Result<Vec<f32>> {
-    let source = open(image, &SourceOptions::for_model(&opened.config, None))?;
+fn load(opened: &OpenClassifier, image: &str, quiet: bool) -> Result<Vec<f32>> {
+    let source = open(image, &SourceOptions::for_model(&opened.config, None, &[]))?;
+    source.notes().iter().for_each(|line| note(quiet, || line.clone()));
     let picture = source.decode(0)?;
     opened.normalization.still(&picture, &Augment::center(), opened.config.image_size)
 }

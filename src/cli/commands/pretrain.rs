@@ -9,7 +9,7 @@ use crate::cli::args::model::ModelArgs;
 use crate::cli::args::run::CommonArgs;
 use crate::cli::execute::execute;
 use crate::config::ModelConfig;
-use crate::data::synthetic::is_synthetic;
+use crate::data::sources::synthetic::is_synthetic;
 use crate::data::{Normalization, SourceOptions, open_split};
 use crate::error::Result;
 use crate::model::classifier::Pool;
@@ -152,7 +152,11 @@ impl ProbeArgs {
         let Some(data) = &self.probe_data else { return Ok(None) };
         let options = SourceOptions {
             seed: recipe.seed,
-            ..SourceOptions::for_model(&recipe.model, self.probe_class_prefix.as_deref())
+            ..SourceOptions::for_model(
+                &recipe.model,
+                self.probe_class_prefix.as_deref(),
+                &recipe.data.exclude,
+            )
         };
         let labelled = labelled(open_split(data, None, &options)?, Setting::ProbeData)?;
         let class_names = labelled.split.train.class_names().to_vec();

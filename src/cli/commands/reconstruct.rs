@@ -6,8 +6,9 @@ use pollster::block_on;
 
 use crate::cli::args::weights::OverrideArgs;
 use crate::cli::open::open_device;
+use crate::cli::output::check_file;
 use crate::config::{MaskStrategy, ModelConfig};
-use crate::data::decode::{DecodeOptions, decode_file};
+use crate::data::decode::{DecodeOptions, decode_file, little_range};
 use crate::data::{Augment, Normalization};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
@@ -17,6 +18,7 @@ use crate::model::reconstruct::{Reconstructor, with_mask};
 use crate::model::store::ParamStore;
 use crate::ops::optimizer::Scalars;
 use crate::program::DeviceOptions;
+use crate::report::Picture;
 use crate::report::grid::{RECONSTRUCTION_CAPTIONS, draw, reconstruction_row};
 use crate::report::masked_picture::MaskedPicture;
 use crate::report::views::View;
@@ -48,8 +50,8 @@ pub(crate) struct Args {
     /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
-    /// Picture to write
-    #[arg(long, value_name = "PNG", default_value = "reconstruction.png")]
+    /// Picture to write: .png, .jpg, .webp or .bmp
+    #[arg(long, value_name = "FILE", default_value = "reconstruction.png")]
     out: PathBuf,
     /// How norm-pix predictions become pixels
     #[arg(long, value_name = "VIEW")]
@@ -93,6 +95,8 @@ impl ViewArg {
 
 /// Draws the picture and prints of each image its loss and how close it is on hidden pixels.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
+    Picture::check_ending(&args.out)?;
+    check_file(&args.out)?;
     let (weights, normalization, whose) =
         args.overrides.open_for(&args.weights, FileKind::Mae, false)?;
     let (config, noise) = args.masked(&weights.config)?;
@@ -136,7 +140,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     }
     let [original, masked, harmonic, _] = RECONSTRUCTION_CAPTIONS;
     let captions = [&[original, masked, harmonic], &names(&config, views)[..]].concat();
-    draw(&captions, &rows)?.write_png(&args.out)?;
+    draw(&captions, &rows)?.write(&args.out)?;
     say!("picture: {}", args.out.display());
     Ok(())
 }
@@ -157,7 +161,11 @@ impl Args {
 
     fn views(&self, config: &ModelConfig) -> Result<&'static [View]> {
         match (self.view, config.norm_pix_loss) {
-            (None | Some(ViewArg::Raw | ViewArg::All), false) => Ok(&[View::Raw]),
+            (None | Some(ViewArg::Raw), false) => Ok(&[View::Raw]),
+            (Some(ViewArg::All), false) => {
+                say!("--view all: this model predicts pixels themselves, so raw is all there is");
+                Ok(&[View::Raw])
+            }
             (Some(ViewArg::Visible | ViewArg::True), false) => {
                 let problem = "this model predicts pixels, which need no statistics; leave it out \
                                (or give --norm-pix-loss if it was trained so)";
@@ -209,6 +217,7 @@ fn load(
     let mut images = Vec::with_capacity(paths.len() * config.image_len());
     for path in paths {
         let picture = decode_file(path, &options)?;
+        little_range(path, &options).iter().for_each(|line| say!("{line}"));
         images.extend(normalization.still(&picture, &Augment::center(), config.image_size)?);
     }
     Ok(images)

@@ -88,8 +88,9 @@ pub(crate) struct FinetuneArgs {
 #[command(mut_args(show(&train_defaults())))]
 #[command(after_help = "\
 The supervised baseline: the same classifier as `finetune`, from random values. --recipe strong
-is the paper's (appendix A.2); --recipe plain has crops and flips only, and AdamW as in
-fine-tuning.
+is the paper's (appendix A.2, Table 11) without its moving average of weights, and shorter: the
+paper's length is --epochs 300 --warmup-epochs 20. --recipe plain has crops and flips only, and
+AdamW as in fine-tuning.
 
 Examples:
   webmae train --data CIFAR --preset tiny
@@ -307,7 +308,7 @@ impl<'a> Pictures<'a> {
         let options = SourceOptions {
             apply_exif: !pictures.ignore_exif,
             seed: rate.seed.unwrap_or_default(),
-            ..SourceOptions::for_model(model, pictures.class_prefix.as_deref())
+            ..pictures.files.source_options(model)
         };
         let split = open_split(data, pictures.held_out.as_deref(), &options)?;
         let train = labelled(split, Setting::Data)?.split.train;

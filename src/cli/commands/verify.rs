@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let large = !gpu.adapter().is_software();
     let mut comparisons = Vec::new();
     for case in cases(gpu, large) {
-        eprintln!("{}", case.name());
+        complain!("{}", case.name());
         comparisons.extend(block_on(case.compare(gpu))?);
     }
     let verdicts = verdicts(&comparisons);

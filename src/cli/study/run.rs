@@ -125,7 +125,7 @@ impl StudyRun {
         let finished = match &self.line {
             Line::Knn(args) => {
                 let began = Instant::now();
-                let top1 = args.measure(|| Ok(opened.device.clone()))?.top1;
+                let top1 = args.measure(|| Ok(opened.device.clone()))?.top1.share;
                 Finished {
                     accuracy: Some(top1),
                     held_out_loss: None,
@@ -140,7 +140,7 @@ impl StudyRun {
                     return Ok(None);
                 }
                 Finished {
-                    accuracy: outcome.accuracy,
+                    accuracy: outcome.accuracy.map(|accuracy| accuracy.share),
                     held_out_loss: Some(outcome.held_out_loss),
                     seconds: outcome.seconds,
                     words: self.words.clone(),

@@ -1,6 +1,8 @@
 //! Where pictures come from.
 
-use super::pixels::Pixels;
+use std::path::PathBuf;
+
+use crate::data::pixels::Decoded;
 use crate::error::Result;
 
 /// A fixed list of pictures, each decoded on demand by any thread.
@@ -34,7 +36,18 @@ pub trait ImageSource: Send + Sync {
     ///
     /// # Errors
     /// Says which picture could not be read, and why.
-    fn decode(&self, index: usize) -> Result<Pixels>;
+    fn decode(&self, index: usize) -> Result<Decoded>;
+
+    /// What was decided when the source was opened, and may surprise: what was left out, names that are nearly
+    /// the same. One line each.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// Where a tree of class folders may be, if this is none but has one in it.
+    fn tree_below(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// One line on what was found: kind, pictures, classes.
     fn describe(&self) -> String;

@@ -1,7 +1,7 @@
 //! How sources of pictures are opened.
 
-use super::decode::{DecodeOptions, MAX_PIXELS};
 use crate::config::ModelConfig;
+use crate::data::decode::{DecodeOptions, MAX_PIXELS};
 
 /// How a source is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct SourceOptions {
     pub max_pixels: u64,
     /// Of a tree of class folders, use only those whose name starts so.
     pub class_prefix: Option<String>,
+    /// Folders and files to leave out: patterns of names (`*.gif`, `old`) or of paths from the data folder on
+    /// (`cat/old/*`), with `*`, `**`, `?`, `[…]` and `{…,…}`.
+    pub exclude: Vec<String>,
     /// `[height, width]` of synthetic pictures.
     pub image_size: [usize; 2],
     /// Number of synthetic pictures, unless the path says `synthetic:COUNT`.
@@ -29,6 +32,7 @@ impl Default for SourceOptions {
             apply_exif: true,
             max_pixels: MAX_PIXELS,
             class_prefix: None,
+            exclude: Vec::new(),
             image_size: [32, 32],
             synthetic_len: 10_000,
             seed: 0,
@@ -37,12 +41,14 @@ impl Default for SourceOptions {
 }
 
 impl SourceOptions {
-    /// For the pictures of `model`, of class folders those whose name starts with `class_prefix`.
-    pub fn for_model(model: &ModelConfig, class_prefix: Option<&str>) -> Self {
+    /// For the pictures of `model`, of class folders those whose name starts with `class_prefix`, without what
+    /// `exclude` matches.
+    pub fn for_model(model: &ModelConfig, class_prefix: Option<&str>, exclude: &[String]) -> Self {
         Self {
             channels: model.channels,
             image_size: model.image_size,
             class_prefix: class_prefix.map(str::to_owned),
+            exclude: exclude.to_vec(),
             ..Self::default()
         }
     }

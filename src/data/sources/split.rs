@@ -1,15 +1,16 @@
 //! Training and held-out data: as the data is laid out, or as a part set aside.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::held_out::held_out_path;
-use super::indices::fixed_indices;
+use super::names::differ_by_case;
 use super::open::{open, open_path};
-use super::pixels::Pixels;
+use super::options::SourceOptions;
 use super::source::ImageSource;
-use super::source_options::SourceOptions;
+use crate::data::indices::fixed_indices;
+use crate::data::pixels::Decoded;
 use crate::error::{Error, Result};
 
 /// One in so many pictures is set aside where the data has no held-out part …
@@ -28,10 +29,19 @@ pub struct Split {
     pub how: String,
 }
 
+impl Split {
+    /// What was decided when both parts were opened, see [`ImageSource::notes`].
+    pub fn notes(&self) -> Vec<String> {
+        let train = self.train.notes();
+        let other = self.held_out.notes().iter().filter(|note| !train.contains(note));
+        train.iter().chain(other).cloned().collect()
+    }
+}
+
 /// Opens `data` for training and finds held-out data, in this order: `held_out` if given; the
-/// `val` (`valid`, `validation`, `test`) folder beside or below `data`'s `train` folder; CIFAR's
+/// `val` (`valid`, `validation`, `test`, `testing`, in any case) folder beside or below `data`'s `train` (`training`) folder; CIFAR's
 /// `test_batch.bin` beside its `data_batch_*.bin`; else 5 % of the pictures (1 to 512, readable ones), drawn
-/// from `options.seed`. A single picture is both.
+/// from `options.seed`, of each class its share. A single picture is both.
 ///
 /// # Errors
 /// As [`open`], for either part.
@@ -56,26 +66,59 @@ pub fn open_split(data: &str, held_out: Option<&str>, options: &SourceOptions) -
         return Ok(Split { held_out: train.clone(), train, how });
     }
     let count = (train.len() / HELD_OUT_SHARE).clamp(1, MAX_HELD_OUT);
-    let chosen = readable(train.as_ref(), &fixed_indices(train.len(), count, options.seed));
+    let chosen = stratified(train.as_ref(), count, options.seed);
     let is_chosen = |index: &u32| chosen.binary_search(index).is_ok();
     let rest = (0..train.len() as u32).filter(|index| !is_chosen(index)).collect();
-    let how = format!("{count} of {} pictures set aside (seed {})", train.len(), options.seed);
+    let share = if train.class_names().len() > 1 { ", of each class its share" } else { "" };
+    let how =
+        format!("{count} of {} pictures set aside{share} (seed {})", train.len(), options.seed);
     let held_out = Arc::new(Subset::new(train.clone(), chosen)?);
     Ok(Split { train: Arc::new(Subset::new(train, rest)?), held_out, how })
 }
 
-/// `indices` in order, with each that cannot be read replaced by the next that can, if any is left:
-/// a held-out set is small, and one bad file must not be all of it.
-fn readable(source: &dyn ImageSource, indices: &[u32]) -> Vec<u32> {
-    let len = source.len() as u32;
+/// `count` indices in order, of each class (and of what has none) its share, drawn from `seed`.
+fn stratified(source: &dyn ImageSource, count: usize, seed: u64) -> Vec<u32> {
+    let mut classes: BTreeMap<Option<usize>, Vec<u32>> = BTreeMap::new();
+    for index in 0..source.len() {
+        classes.entry(source.label(index)).or_default().push(index as u32);
+    }
+    // Each keeps one to learn from, if there are enough others.
+    let spare: Vec<usize> = classes.values().map(|members| members.len() - 1).collect();
+    let whole = || classes.values().map(Vec::len).collect();
+    let sizes = if spare.iter().sum::<usize>() < count { whole() } else { spare };
+    let mut chosen = Vec::new();
+    for ((members, share), stratum) in classes.values().zip(shares(&sizes, count)).zip(0..) {
+        let drawn = fixed_indices(members.len(), share, seed.wrapping_add(stratum));
+        chosen.extend(readable(source, members, &drawn));
+    }
+    chosen.sort_unstable();
+    chosen
+}
+
+/// `count`, at most their sum, split in proportion to `sizes`: whole parts first, then one more for the largest
+/// remainders.
+fn shares(sizes: &[usize], count: usize) -> Vec<usize> {
+    let total = sizes.iter().sum::<usize>().max(1);
+    let mut shares: Vec<usize> = sizes.iter().map(|size| size * count / total).collect();
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
+    order.sort_by_key(|&stratum| std::cmp::Reverse(sizes[stratum] * count % total));
+    let missing = count - shares.iter().sum::<usize>();
+    order.into_iter().take(missing).for_each(|stratum| shares[stratum] += 1);
+    shares
+}
+
+/// Those of `members` at the places `drawn`, each that cannot be read replaced by the next that can, if any is
+/// left: a held-out set is small, and one bad file must not be all of it.
+fn readable(source: &dyn ImageSource, members: &[u32], drawn: &[u32]) -> BTreeSet<u32> {
     let mut chosen = BTreeSet::new();
-    for &index in indices {
-        let mut candidates = (index..len).chain(0..index);
-        let good = |i: &u32| !chosen.contains(i) && source.decode(*i as usize).is_ok();
-        let found = candidates.find(good).unwrap_or(index);
+    for &place in drawn {
+        let (before, from) = members.split_at(place as usize);
+        let mut candidates = from.iter().chain(before);
+        let good = |i: &&u32| !chosen.contains(*i) && source.decode(**i as usize).is_ok();
+        let found = *candidates.find(good).unwrap_or(&members[place as usize]);
         chosen.insert(found);
     }
-    chosen.into_iter().collect()
+    chosen
 }
 
 /// `source` with its labels counted in other `classes` (none where a class is missing there).
@@ -85,7 +128,13 @@ pub fn with_classes(classes: &[String], source: Arc<dyn ImageSource>) -> Arc<dyn
     }
     let position = |name: &String| classes.iter().position(|n| n == name);
     let labels = source.class_names().iter().map(position).collect();
-    Arc::new(Relabelled { source, labels, class_names: classes.to_vec() })
+    let mut notes = source.notes().to_vec();
+    if let Some([here, there]) = differ_by_case(source.class_names(), classes) {
+        notes.push(format!(
+            "the class {here} is not known, but {there} is: name them alike if they are one"
+        ));
+    }
+    Arc::new(Relabelled { source, labels, class_names: classes.to_vec(), notes })
 }
 
 /// Opens the held-out part of `data`, as [`open_split`] finds it by the layout, or all of it where there is
@@ -151,8 +200,16 @@ impl ImageSource for Subset {
         self.indices.get(index).map_or_else(String::new, |&i| self.source.name(i as usize))
     }
 
-    fn decode(&self, index: usize) -> Result<Pixels> {
+    fn decode(&self, index: usize) -> Result<Decoded> {
         self.source.decode(self.indices[index] as usize)
+    }
+
+    fn notes(&self) -> &[String] {
+        self.source.notes()
+    }
+
+    fn tree_below(&self) -> Option<PathBuf> {
+        self.source.tree_below()
     }
 
     fn describe(&self) -> String {
@@ -166,6 +223,7 @@ struct Relabelled {
     /// New label of each old one.
     labels: Vec<Option<usize>>,
     class_names: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl ImageSource for Relabelled {
@@ -189,11 +247,34 @@ impl ImageSource for Relabelled {
         self.source.name(index)
     }
 
-    fn decode(&self, index: usize) -> Result<Pixels> {
+    fn decode(&self, index: usize) -> Result<Decoded> {
         self.source.decode(index)
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn tree_below(&self) -> Option<PathBuf> {
+        self.source.tree_below()
     }
 
     fn describe(&self) -> String {
         self.source.describe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_in_proportion() {
+        assert_eq!(shares(&[100], 5), [5]);
+        assert_eq!(shares(&[60, 30, 10], 10), [6, 3, 1]);
+        // 2.7, 2.0 and 0.3: one more for the first.
+        assert_eq!(shares(&[54, 40, 6], 5), [3, 2, 0]);
+        assert_eq!(shares(&[1, 1, 1], 3), [1, 1, 1]);
+        assert_eq!(shares(&[5, 5, 5, 5], 2), [1, 1, 0, 0]);
     }
 }

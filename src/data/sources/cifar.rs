@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::pixels::Pixels;
 use super::source::ImageSource;
+use crate::data::pixels::{Decoded, Pixels};
 use crate::error::{Error, Result};
 
 const SIDE: usize = 32;
@@ -126,10 +126,10 @@ impl ImageSource for Cifar {
         format!("record {index}")
     }
 
-    fn decode(&self, index: usize) -> Result<Pixels> {
+    fn decode(&self, index: usize) -> Result<Decoded> {
         let planes = &self.records[index * RECORD + 1..(index + 1) * RECORD];
         let rgb = (0..PLANE).flat_map(|i| [planes[i], planes[i + PLANE], planes[i + 2 * PLANE]]);
-        Ok(Pixels::new(SIDE, SIDE, 3, rgb.collect()).rgb_into(self.channels))
+        Ok(Pixels::<u8>::new(SIDE, SIDE, 3, rgb.collect()).rgb_into(self.channels).into())
     }
 
     fn describe(&self) -> String {

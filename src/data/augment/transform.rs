@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::color::ColorJitter;
 use super::erasing::RandomErasing;
-use super::pixels::Pixels;
 use super::rand_augment::RandAugment;
 use super::rectangle::Rectangle;
 use super::resize::{resize, resize_part, shorter_side_to};
+use crate::data::pixels::{Pixels, Sample};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
@@ -118,7 +118,12 @@ impl Augment {
     /// # Errors
     /// [`Error::Argument`] if the picture is so long and thin that covering the target would need
     /// more than [`MAX_RESIZED`] pixels.
-    pub fn apply(&self, picture: &Pixels, size: [usize; 2], rng: &mut Rng) -> Result<Pixels> {
+    pub fn apply<S: Sample>(
+        &self,
+        picture: &Pixels<S>,
+        size: [usize; 2],
+        rng: &mut Rng,
+    ) -> Result<Pixels<S>> {
         let [height, width] = size;
         let whole = Rectangle { left: 0, top: 0, width: picture.width, height: picture.height };
         let mut sample = match self.crop {
@@ -162,7 +167,7 @@ pub const MAX_RESIZED: u64 = 1 << 26;
 
 /// `picture` cut to its central `[height, width]` pixels; the offset is half the difference,
 /// rounded half to even, as in torchvision. A picture that is smaller stays as it is there.
-pub fn center_crop(picture: &Pixels, size: [usize; 2]) -> Pixels {
+pub fn center_crop<S: Sample>(picture: &Pixels<S>, size: [usize; 2]) -> Pixels<S> {
     let part = center([picture.width, picture.height], size);
     picture.crop(part.left, part.top, part.width, part.height)
 }
@@ -176,7 +181,7 @@ fn center(full: [usize; 2], [height, width]: [usize; 2]) -> Rectangle {
 }
 
 /// The smallest `[width, height]`, in proportion to `picture`'s, that covers `[height, width]`.
-fn cover(picture: &Pixels, [height, width]: [usize; 2]) -> Result<[usize; 2]> {
+fn cover<S: Sample>(picture: &Pixels<S>, [height, width]: [usize; 2]) -> Result<[usize; 2]> {
     let (to_width, to_height) = if height == width {
         shorter_side_to(width, (picture.width, picture.height))
     } else if picture.width as u64 * height as u64 <= picture.height as u64 * width as u64 {
@@ -197,7 +202,12 @@ fn cover(picture: &Pixels, [height, width]: [usize; 2]) -> Result<[usize; 2]> {
 
 /// The rectangle of torchvision's `RandomResizedCrop`: ten tries, then the largest central part
 /// within the ratios.
-fn random_part(picture: &Pixels, scale: [f64; 2], ratio: [f64; 2], rng: &mut Rng) -> Rectangle {
+fn random_part<S: Sample>(
+    picture: &Pixels<S>,
+    scale: [f64; 2],
+    ratio: [f64; 2],
+    rng: &mut Rng,
+) -> Rectangle {
     let (full_width, full_height) = (picture.width, picture.height);
     let mut draw = || Rectangle::draw([full_height, full_width], scale, ratio, rng);
     if let Some(part) = (0..10).find_map(|_| draw()) {
@@ -269,7 +279,7 @@ mod tests {
 
     #[test]
     fn center_crop_rounds_half_to_even() {
-        let row = Pixels::new(9, 1, 1, (0..9).collect());
+        let row = Pixels::<u8>::new(9, 1, 1, (0..9).collect());
         assert_eq!(center_crop(&row, [1, 8]).data[0], 0);
         assert_eq!(center_crop(&row, [1, 6]).data[0], 2);
         assert_eq!(center_crop(&row, [5, 20]).data.len(), 9);
@@ -277,7 +287,7 @@ mod tests {
 
     #[test]
     fn thin_pictures_are_refused_before_they_grow() {
-        let thin = Pixels::zeros(1_000_000, 1, 1);
+        let thin = Pixels::<u8>::zeros(1_000_000, 1, 1);
         let problem = Augment::center().apply(&thin, [224, 224], &mut Rng::new(0, [0; 3]));
         assert!(problem.unwrap_err().to_string().contains("limit"));
     }

@@ -1,14 +1,14 @@
 //! Pictures that are decoded already.
 
-use super::pixels::Pixels;
 use super::source::ImageSource;
+use crate::data::pixels::Decoded;
 use crate::error::Result;
 
 /// Pictures in memory, all of the same number of channels; without classes.
 #[derive(Debug, Default, Clone)]
 pub struct Memory {
     channels: usize,
-    pictures: Vec<Pixels>,
+    pictures: Vec<Decoded>,
 }
 
 impl Memory {
@@ -21,8 +21,9 @@ impl Memory {
     ///
     /// # Panics
     /// If it has another number of channels.
-    pub fn push(&mut self, picture: Pixels) {
-        assert_eq!(picture.channels, self.channels, "channels of a picture");
+    pub fn push(&mut self, picture: impl Into<Decoded>) {
+        let picture = picture.into();
+        assert_eq!(picture.channels(), self.channels, "channels of a picture");
         self.pictures.push(picture);
     }
 }
@@ -48,7 +49,7 @@ impl ImageSource for Memory {
         format!("picture {index}")
     }
 
-    fn decode(&self, index: usize) -> Result<Pixels> {
+    fn decode(&self, index: usize) -> Result<Decoded> {
         Ok(self.pictures[index].clone())
     }
 

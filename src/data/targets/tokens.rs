@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::pixels::Pixels;
-use super::source::ImageSource;
+use crate::data::pixels::Decoded;
+use crate::data::sources::source::ImageSource;
 use crate::error::{Error, Result};
 use crate::files::safetensors;
 
@@ -118,8 +118,12 @@ impl ImageSource for Tokenized {
         self.source.name(index)
     }
 
-    fn decode(&self, index: usize) -> Result<Pixels> {
+    fn decode(&self, index: usize) -> Result<Decoded> {
         self.source.decode(index)
+    }
+
+    fn notes(&self) -> &[String] {
+        self.source.notes()
     }
 
     fn describe(&self) -> String {

@@ -1,12 +1,14 @@
-//! Picture files into [`Pixels`]: JPEG, PNG, WebP, BMP and the first frame of a GIF.
+//! Picture files into pixels: JPEG, PNG, WebP, BMP and the first frame of a GIF.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageReader, Limits, Pixel};
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel};
 
-use super::pixels::Pixels;
+use super::gif;
+use super::size::check_size;
+use crate::data::pixels::{Decoded, Pixels, Sample};
 use crate::error::{Error, Result};
 use crate::setting::Setting;
 
@@ -20,7 +22,8 @@ pub const MAX_PIXELS: u64 = 1 << 27;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeOptions {
     /// Channels of the result: 1 (luma as PIL's `L`), 3 (RGB; alpha is dropped, grey replicated,
-    /// palettes looked up, as PIL's `convert('RGB')`) or 4 (RGBA, opaque where a file has none).
+    /// palettes looked up, as PIL's `convert('RGB')`) or 4 (RGBA, opaque where a file has none). What is
+    /// transparent in a GIF is white, as browsers show it.
     pub channels: usize,
     /// Turn pictures as their EXIF orientation says. torchvision's `ImageFolder` does not.
     pub apply_exif: bool,
@@ -41,13 +44,12 @@ pub fn has_picture_extension(path: &Path) -> bool {
         .is_some_and(|extension| EXTENSIONS.iter().any(|e| extension.eq_ignore_ascii_case(e)))
 }
 
-/// Decodes the picture at `path`; its format is told by its content, not by its name. Samples of
-/// 16 bits keep their upper byte.
+/// Decodes the picture at `path`, at the depth that it has; its format is told by its content, not by its name.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::BadFile`] if it is empty, no picture,
 /// damaged, or larger than the limit; [`Error::Config`] for channels other than 1, 3 and 4.
-pub fn decode_file(path: &Path, options: &DecodeOptions) -> Result<Pixels> {
+pub fn decode_file(path: &Path, options: &DecodeOptions) -> Result<Decoded> {
     if ![1, 3, 4].contains(&options.channels) {
         return Err(Error::config(Setting::Channels, files_have_channels(options.channels)));
     }
@@ -57,8 +59,30 @@ pub fn decode_file(path: &Path, options: &DecodeOptions) -> Result<Pixels> {
     Ok(into_pixels(image?, options.channels))
 }
 
+/// Says so if the samples of the picture at `path` have 16 bits and use less than a quarter of their range, as
+/// scans of 10 to 13 bits do. Nothing is said of files that cannot be read, which is for whoever decodes them.
+pub fn little_range(path: &Path, options: &DecodeOptions) -> Option<String> {
+    // Of the formats that are read only PNG has 16 bits; its header says so.
+    let mut header = [0; 25];
+    std::fs::File::open(path).ok()?.read_exact(&mut header).ok()?;
+    if !header.starts_with(b"\x89PNG\r\n\x1a\n") || header[24] != 16 {
+        return None;
+    }
+    // Without alpha, which is often the highest level.
+    let colors = DecodeOptions { channels: options.channels.min(3), ..options.clone() };
+    let picture = decode_file(path, &colors).ok()?.sixteen()?;
+    let (least, most) = (picture.data.iter().min()?, picture.data.iter().max()?);
+    (most - least < u16::MAX / 4).then(|| {
+        format!(
+            "{} uses levels {least} to {most} of 0 to 65535, little of its 16 bits: measure mean and deviation \
+             from the pictures instead of taking ImageNet's, or stretch the files.",
+            path.display()
+        )
+    })
+}
+
 /// Why files cannot be read as `channels` channels.
-pub(super) fn files_have_channels(channels: usize) -> String {
+pub(crate) fn files_have_channels(channels: usize) -> String {
     format!(
         "picture files give 1 (luma), 3 (RGB) or 4 (RGBA) channels, not {channels}; \
          only `synthetic` has any number"
@@ -77,19 +101,17 @@ fn decode_image(path: &Path, options: &DecodeOptions) -> Result<DynamicImage> {
         let problem = format!("is no JPEG, PNG, WebP, BMP or GIF by its content ({len} bytes)");
         return Err(Error::bad_file(path, problem));
     }
+    if reader.format() == Some(ImageFormat::Gif) {
+        let canvas = gif::first_frame(&reader.into_inner().into_inner(), options.max_pixels);
+        return canvas.map(DynamicImage::from).map_err(|problem| Error::bad_file(path, problem));
+    }
     let mut limits = Limits::no_limits();
     // Up to 16-bit RGBA, and as much again for the decoder's own tables.
     limits.max_alloc = Some(options.max_pixels.saturating_mul(16).max(1 << 24));
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > options.max_pixels {
-        return Err(Error::bad_file(path, too_large(width, height, options.max_pixels)));
-    }
-    if pixels == 0 {
-        return Err(Error::bad_file(path, format!("has no pixels ({width} × {height})")));
-    }
+    check_size(width, height, options.max_pixels).map_err(|e| Error::bad_file(path, e))?;
     if is_cut_off {
         // The decoder would fill the missing part with grey.
         return Err(Error::bad_file(path, "is cut off: the JPEG has no end marker"));
@@ -141,48 +163,43 @@ fn is_cut_off_jpeg(bytes: &[u8]) -> bool {
     }
 }
 
-fn too_large(width: u32, height: u32, max_pixels: u64) -> String {
-    let mega = |pixels: u64| pixels as f64 / 1e6;
-    format!(
-        "says it is {width} × {height} = {:.1} megapixels; at most {:.1} are decoded (a guard \
-         against decompression bombs): shrink it, or raise the limit `max_pixels`",
-        mega(u64::from(width) * u64::from(height)),
-        mega(max_pixels),
-    )
+/// `image` as 1, 3 or 4 channels.
+fn into_pixels(image: DynamicImage, channels: usize) -> Decoded {
+    let size = [image.width() as usize, image.height() as usize];
+    match image {
+        DynamicImage::ImageLuma16(image) => from_rgb(size, gather(&image, |p| [p[0]; 3]), channels),
+        DynamicImage::ImageRgb16(image) => from_rgb(size, image.into_raw(), channels),
+        DynamicImage::ImageLumaA16(image) => {
+            from_rgba(size, gather(&image, |p| [p[0], p[0], p[0], p[1]]), channels)
+        }
+        DynamicImage::ImageRgba16(image) => from_rgba(size, image.into_raw(), channels),
+        DynamicImage::ImageLumaA8(image) => {
+            from_rgba(size, gather(&image, |p| [p[0], p[0], p[0], p[1]]), channels)
+        }
+        DynamicImage::ImageRgba8(image) => from_rgba(size, image.into_raw(), channels),
+        other => from_rgb(size, other.into_rgb8().into_raw(), channels),
+    }
 }
 
-/// `image` as 1, 3 or 4 channels.
-fn into_pixels(image: DynamicImage, channels: usize) -> Pixels {
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    let upper = |sample: u16| (sample >> 8) as u8;
-    let (has_alpha, data) = match image {
-        DynamicImage::ImageLuma16(image) => (false, gather(&image, |p| [upper(p[0]); 3])),
-        DynamicImage::ImageRgb16(image) => {
-            (false, gather(&image, |p| [p[0], p[1], p[2]].map(upper)))
-        }
-        DynamicImage::ImageLumaA16(image) => {
-            (true, gather(&image, |p| [p[0], p[0], p[0], p[1]].map(upper)))
-        }
-        DynamicImage::ImageRgba16(image) => {
-            (true, gather(&image, |p| [p[0], p[1], p[2], p[3]].map(upper)))
-        }
-        DynamicImage::ImageLumaA8(image) => (true, gather(&image, |p| [p[0], p[0], p[0], p[1]])),
-        DynamicImage::ImageRgba8(image) => (true, image.into_raw()),
-        other => (false, other.into_rgb8().into_raw()),
-    };
-    if !has_alpha {
-        return Pixels::new(width, height, 3, data).rgb_into(channels);
-    }
+fn from_rgb<S: Sample>([width, height]: [usize; 2], data: Vec<S>, channels: usize) -> Decoded {
+    Pixels::new(width, height, 3, data).rgb_into(channels).into()
+}
+
+fn from_rgba<S: Sample>(
+    size @ [width, height]: [usize; 2],
+    data: Vec<S>,
+    channels: usize,
+) -> Decoded {
     if channels == 4 {
-        return Pixels::new(width, height, 4, data);
+        return Pixels::new(width, height, 4, data).into();
     }
     let rgb = data.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect();
-    Pixels::new(width, height, 3, rgb).rgb_into(channels)
+    from_rgb(size, rgb, channels)
 }
 
 fn gather<P: Pixel, const N: usize>(
     image: &ImageBuffer<P, Vec<P::Subpixel>>,
-    convert: impl Fn(&[P::Subpixel]) -> [u8; N],
-) -> Vec<u8> {
+    convert: impl Fn(&[P::Subpixel]) -> [P::Subpixel; N],
+) -> Vec<P::Subpixel> {
     image.pixels().flat_map(|pixel| convert(pixel.channels())).collect()
 }

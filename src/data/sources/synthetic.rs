@@ -3,8 +3,8 @@
 //! blur of what is near. Only additions, multiplications, divisions, square roots and integer hashes are used,
 //! which every platform rounds alike, so the same seed gives the same bytes everywhere.
 
-use super::pixels::Pixels;
 use super::source::ImageSource;
+use crate::data::pixels::{Decoded, Pixels};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
@@ -77,7 +77,7 @@ impl ImageSource for Synthetic {
         format!("synthetic picture {index} of seed {}", self.seed)
     }
 
-    fn decode(&self, index: usize) -> Result<Pixels> {
+    fn decode(&self, index: usize) -> Result<Decoded> {
         let [height, width] = self.size;
         let scene = Scene::draw(&mut self.rng(index, 1), self.main_kind(index), self.channels);
         let mut picture = Pixels::zeros(width, height, self.channels);
@@ -97,7 +97,7 @@ impl ImageSource for Synthetic {
                 }
             }
         }
-        Ok(picture)
+        Ok(picture.into())
     }
 
     fn describe(&self) -> String {
@@ -345,13 +345,17 @@ fn length(a: Point) -> f32 {
 mod tests {
     use super::*;
 
+    fn drawn(source: &Synthetic, index: usize) -> Pixels {
+        source.decode(index).unwrap().eight().unwrap()
+    }
+
     #[test]
     fn the_same_bytes_everywhere() {
         let source = Synthetic::new(10, [24, 40], 3, 9).unwrap();
-        let picture = source.decode(3).unwrap();
-        assert_eq!(picture, source.decode(3).unwrap());
-        assert_ne!(picture, source.decode(4).unwrap());
-        assert_ne!(picture, Synthetic::new(10, [24, 40], 3, 10).unwrap().decode(3).unwrap());
+        let picture = drawn(&source, 3);
+        assert_eq!(picture, drawn(&source, 3));
+        assert_ne!(picture, drawn(&source, 4));
+        assert_ne!(picture, drawn(&Synthetic::new(10, [24, 40], 3, 10).unwrap(), 3));
         // FNV-1a of the bytes, as first drawn.
         let hash = picture.data.iter().fold(0xCBF2_9CE4_8422_2325_u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
@@ -362,7 +366,7 @@ mod tests {
     #[test]
     fn both_axes_are_mirrors() {
         for [height, width] in [[32, 32], [15, 24]] {
-            let picture = Synthetic::new(9, [height, width], 3, 2).unwrap().decode(8).unwrap();
+            let picture = drawn(&Synthetic::new(9, [height, width], 3, 2).unwrap(), 8);
             for (x, y) in (0..width).flat_map(|x| (0..height).map(move |y| (x, y))) {
                 let (across, down) = (width - 1 - x, height - 1 - y);
                 assert_eq!(picture.at(x, y), picture.at(across, y));
@@ -374,7 +378,7 @@ mod tests {
     #[test]
     fn any_size_and_number_of_channels() {
         for (size, channels) in [([1, 1], 1), ([5, 64], 4), ([64, 5], 2), ([16, 16], 13)] {
-            let picture = Synthetic::new(1, size, channels, 0).unwrap().decode(0).unwrap();
+            let picture = drawn(&Synthetic::new(1, size, channels, 0).unwrap(), 0);
             assert_eq!((picture.height, picture.width), (size[0], size[1]));
             assert_eq!(picture.channels, channels);
         }

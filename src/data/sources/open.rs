@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::cifar::Cifar;
-use super::decode::{EXTENSIONS, has_picture_extension};
 use super::folder::Folder;
 use super::held_out::train_folder;
+use super::options::SourceOptions;
 use super::source::ImageSource;
-use super::source_options::SourceOptions;
 use super::synthetic::Synthetic;
+use crate::data::decode::{EXTENSIONS, has_picture_extension};
 use crate::error::{Error, Result};
 use crate::setting::Setting;
 
@@ -17,9 +17,9 @@ use crate::setting::Setting;
 ///
 /// - `synthetic` or `synthetic:COUNT`: drawn pictures, see [`Synthetic`];
 /// - a folder with `data_batch_*.bin` (or else `test_batch.bin`), or one `.bin` file: CIFAR-10;
-/// - a folder with pictures directly in it: these and all below it, without classes;
-/// - a folder with pictures in subfolders only: each subfolder is a class;
-/// - a folder with a `train` subfolder beside `val`, `valid`, `validation` or `test`: that;
+/// - a folder of pictures, or a tree with a subfolder for each class, see [`Folder::open`];
+/// - a folder with a `train` or `training` subfolder beside `val`, `valid`, `validation`, `test` or `testing`, in
+///   any case: that;
 /// - one picture file.
 ///
 /// # Errors
@@ -50,7 +50,7 @@ fn synthetic_count(spec: &str, options: &SourceOptions) -> Result<Option<usize>>
 /// Opens a file or folder, see [`open`].
 pub(super) fn open_path(path: &Path, options: &SourceOptions) -> Result<Arc<dyn ImageSource>> {
     if ![1, 3, 4].contains(&options.channels) {
-        let problem = super::decode::files_have_channels(options.channels);
+        let problem = crate::data::decode::files_have_channels(options.channels);
         return Err(Error::config(Setting::Channels, problem));
     }
     let kind = std::fs::metadata(path).map_err(|source| not_there(path, source))?;

@@ -1,8 +1,8 @@
-//! torchvision's `ColorJitter` on 8-bit pictures, with PIL's rounding.
+//! torchvision's `ColorJitter`, with PIL's rounding of 8-bit pictures; of 16 bits the same between finer levels.
 
 use serde::{Deserialize, Serialize};
 
-use super::pixels::{Pixels, luma};
+use crate::data::pixels::{Pixels, Sample, luma};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
@@ -51,7 +51,7 @@ impl ColorJitter {
     }
 
     /// Changes `picture` in place by draws from `rng`.
-    pub fn apply(&self, picture: &mut Pixels, rng: &mut Rng) {
+    pub fn apply<S: Sample>(&self, picture: &mut Pixels<S>, rng: &mut Rng) {
         let mut order = [0, 1, 2, 3];
         rng.shuffle(&mut order);
         let mut factor = |strength: f32| rng.range((1.0 - strength).max(0.0), 1.0 + strength);
@@ -61,7 +61,7 @@ impl ColorJitter {
         let hue = rng.range(-self.hue, self.hue);
         for change in order {
             match change {
-                0 => blend_all(picture, 0, brightness),
+                0 => blend_all(picture, S::default(), brightness),
                 1 => blend_all(picture, mean_luma(picture), contrast),
                 2 => saturate(picture, saturation),
                 _ => shift_hue(picture, hue),
@@ -71,29 +71,30 @@ impl ColorJitter {
 }
 
 /// PIL's `Image.blend` of one sample: `from` at 0, `to` at 1, extrapolated beyond.
-pub(super) fn blend(from: u8, to: u8, factor: f32) -> u8 {
-    let (from, to) = (f32::from(from), f32::from(to));
-    (from + factor * (to - from)) as u8
+pub(super) fn blend<S: Sample>(from: S, to: S, factor: f32) -> S {
+    let (from, to): (f32, f32) = (from.into(), to.into());
+    S::cut(from + factor * (to - from))
 }
 
-pub(super) fn blend_all(picture: &mut Pixels, from: u8, factor: f32) {
+pub(super) fn blend_all<S: Sample>(picture: &mut Pixels<S>, from: S, factor: f32) {
     for sample in &mut picture.data {
         *sample = blend(from, *sample, factor);
     }
 }
 
 /// Mean of the luma (of all samples where the picture is not RGB), rounded.
-pub(super) fn mean_luma(picture: &Pixels) -> u8 {
+pub(super) fn mean_luma<S: Sample>(picture: &Pixels<S>) -> S {
+    let level = |level: S| u64::from(Into::<u32>::into(level));
     let pixels = picture.data.as_chunks::<3>().0;
     let (sum, count): (u64, usize) = if picture.channels == 3 {
-        (pixels.iter().map(|&rgb| u64::from(luma(rgb))).sum(), pixels.len())
+        (pixels.iter().map(|&rgb| level(luma(rgb))).sum(), pixels.len())
     } else {
-        (picture.data.iter().map(|&v| u64::from(v)).sum(), picture.data.len())
+        (picture.data.iter().map(|&v| level(v)).sum(), picture.data.len())
     };
-    (sum as f64 / count.max(1) as f64 + 0.5) as u8
+    S::cut_f64(sum as f64 / count.max(1) as f64 + 0.5)
 }
 
-pub(super) fn saturate(picture: &mut Pixels, factor: f32) {
+pub(super) fn saturate<S: Sample>(picture: &mut Pixels<S>, factor: f32) {
     if picture.channels == 3 {
         for rgb in picture.data.as_chunks_mut::<3>().0 {
             let grey = luma(*rgb);
@@ -103,23 +104,27 @@ pub(super) fn saturate(picture: &mut Pixels, factor: f32) {
 }
 
 /// Turns the hue by `shift` of a full circle, in steps of 1/256 as PIL's 8-bit HSV has them.
-fn shift_hue(picture: &mut Pixels, shift: f32) {
-    let steps = (shift * 255.0) as i32 as u8;
+fn shift_hue<S: Sample>(picture: &mut Pixels<S>, shift: f32) {
+    let steps = (shift * 255.0) as i32;
     if picture.channels == 3 && steps != 0 {
         for rgb in picture.data.as_chunks_mut::<3>().0 {
             let [hue, saturation, value] = rgb_to_hsv(*rgb);
-            *rgb = hsv_to_rgb([hue.wrapping_add(steps), saturation, value]);
+            let hue: u32 = hue.into();
+            // A step of 8 bits; what is beyond the last level begins anew.
+            let turned = hue.wrapping_add_signed(steps * (1 << (S::BITS - 8)));
+            *rgb = hsv_to_rgb([S::low(turned), saturation, value]);
         }
     }
 }
 
-fn rgb_to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
+fn rgb_to_hsv<S: Sample>([r, g, b]: [S; 3]) -> [S; 3] {
     let (most, least) = (r.max(g).max(b), r.min(g).min(b));
     if most == least {
-        return [0, 0, most];
+        return [S::default(), S::default(), most];
     }
-    let spread = f32::from(most - least);
-    let distance = |sample: u8| f32::from(most - sample) / spread;
+    let float = |level: S| -> f32 { level.into() };
+    let spread = float(most) - float(least);
+    let distance = |sample: S| (float(most) - float(sample)) / spread;
     let sixths = if r == most {
         distance(b) - distance(g)
     } else if g == most {
@@ -128,16 +133,20 @@ fn rgb_to_hsv([r, g, b]: [u8; 3]) -> [u8; 3] {
         4.0 + distance(g) - distance(r)
     };
     let hue = (sixths / 6.0 + 1.0) % 1.0;
-    [(hue * 255.0) as u8, (spread / f32::from(most) * 255.0) as u8, most]
+    let cut = |share: f32| S::cut(share * float(S::MAX));
+    [cut(hue), cut(spread / float(most)), most]
 }
 
-fn hsv_to_rgb([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
-    let (v, s) = (f32::from(value), f32::from(saturation) / 255.0);
-    let sixths = f32::from(hue) * 6.0 / 255.0;
+fn hsv_to_rgb<S: Sample>([hue, saturation, value]: [S; 3]) -> [S; 3] {
+    let float = |level: S| -> f32 { level.into() };
+    let most = float(S::MAX);
+    let (v, s) = (float(value), float(saturation) / most);
+    let sixths = float(hue) * 6.0 / most;
     let part = sixths - sixths.floor();
-    let p = (v * (1.0 - s)).round() as u8;
-    let q = (v * (1.0 - s * part)).round() as u8;
-    let t = (v * (1.0 - s * (1.0 - part))).round() as u8;
+    let round = |level: f32| S::cut(level.round());
+    let p = round(v * (1.0 - s));
+    let q = round(v * (1.0 - s * part));
+    let t = round(v * (1.0 - s * (1.0 - part)));
     match sixths as u8 % 6 {
         0 => [value, t, p],
         1 => [q, value, p],
@@ -154,11 +163,12 @@ mod tests {
 
     #[test]
     fn hsv_of_the_primaries_and_back() {
-        assert_eq!(rgb_to_hsv([255, 0, 0]), [0, 255, 255]);
-        assert_eq!(rgb_to_hsv([0, 255, 0]), [85, 255, 255]);
-        assert_eq!(rgb_to_hsv([0, 0, 255]), [170, 255, 255]);
-        assert_eq!(rgb_to_hsv([9, 9, 9]), [0, 0, 9]);
-        for rgb in [[255, 0, 0], [0, 255, 0], [0, 0, 255], [7, 7, 7], [200, 100, 50]] {
+        assert_eq!(rgb_to_hsv([255_u8, 0, 0]), [0, 255, 255]);
+        assert_eq!(rgb_to_hsv([0, u16::MAX, 0]), [21_845, u16::MAX, u16::MAX]);
+        assert_eq!(rgb_to_hsv([0_u8, 255, 0]), [85, 255, 255]);
+        assert_eq!(rgb_to_hsv([0_u8, 0, 255]), [170, 255, 255]);
+        assert_eq!(rgb_to_hsv([9_u8, 9, 9]), [0, 0, 9]);
+        for rgb in [[255_u8, 0, 0], [0, 255, 0], [0, 0, 255], [7, 7, 7], [200, 100, 50]] {
             let back = hsv_to_rgb(rgb_to_hsv(rgb));
             assert!(rgb.iter().zip(back).all(|(a, b)| a.abs_diff(b) <= 2), "{rgb:?} {back:?}");
         }
@@ -166,7 +176,7 @@ mod tests {
 
     #[test]
     fn single_changes_do_what_they_say() {
-        let start = Pixels::new(2, 1, 3, vec![100, 50, 20, 200, 250, 10]);
+        let start = Pixels::<u8>::new(2, 1, 3, vec![100, 50, 20, 200, 250, 10]);
         let mut picture = start.clone();
         blend_all(&mut picture, 0, 1.3);
         assert_eq!(picture.data, [130, 65, 26, 255, 255, 13]);
@@ -187,7 +197,7 @@ mod tests {
 
     #[test]
     fn nothing_changes_at_strength_zero() {
-        let start = Pixels::new(2, 2, 3, (0..12).map(|v| v * 20).collect());
+        let start = Pixels::<u8>::new(2, 2, 3, (0..12).map(|v| v * 20).collect());
         let none = ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 };
         let mut picture = start.clone();
         none.apply(&mut picture, &mut Rng::new(1, [0; 3]));

@@ -1,26 +1,26 @@
 //! PIL's bicubic resize of 8-bit pictures, bit by bit: horizontal pass first, rounded to 8 bits after
-//! each pass.
+//! each pass. Pictures of 16 bits are resized by the same passes, rounded to 16.
 //!
 //! Faster crates round their weights to 16 bits or take the vertical pass first, and so end up
 //! two levels off on noise.
 //!
-//! Both passes are one loop, `blend`: weighted sums of whole lines of bytes, which processors compute
+//! Both passes are one loop, `blend`: weighted sums of whole lines of samples, which processors compute
 //! many at a time. The lines of the vertical pass are the picture's rows; for the horizontal one, some
 //! rows at once are turned so that their columns are lines.
 
 #[cfg(feature = "native")]
 use multiversion::multiversion;
 
-use super::bicubic::{Axis, HALF, level};
-use super::pixels::Pixels;
+use super::bicubic::{Axis, BITS, HALF};
 use super::rectangle::Rectangle;
+use crate::data::pixels::{Pixels, Sample};
 
 /// Rows that are turned at once: enough for long lines, few enough to stay in the nearest cache.
 const TURNED_ROWS: usize = 32;
 
 /// `picture` resized to `width` × `height` (both at least 1), each channel on its own: alpha is a
 /// band like the others.
-pub fn resize(picture: &Pixels, width: usize, height: usize) -> Pixels {
+pub fn resize<S: Sample>(picture: &Pixels<S>, width: usize, height: usize) -> Pixels<S> {
     let whole = |width, height| Rectangle { left: 0, top: 0, width, height };
     let part = whole(picture.width, picture.height);
     resize_part(picture, part, [width, height], whole(width, height))
@@ -28,12 +28,12 @@ pub fn resize(picture: &Pixels, width: usize, height: usize) -> Pixels {
 
 /// The rectangle `kept` of what `part` of `picture` is when resized to `[width, height]`, computing no
 /// more than that. Both lie inside and are not empty.
-pub(super) fn resize_part(
-    picture: &Pixels,
+pub(super) fn resize_part<S: Sample>(
+    picture: &Pixels<S>,
     part: Rectangle,
     [width, height]: [usize; 2],
     kept: Rectangle,
-) -> Pixels {
+) -> Pixels<S> {
     let columns = Axis::new(part.width, width, kept.left..kept.left + kept.width);
     let rows = Axis::new(part.height, height, kept.top..kept.top + kept.height);
     let (across, down) = (columns.reach(), rows.reach());
@@ -55,7 +55,7 @@ pub fn shorter_side_to(side: usize, (width, height): (usize, usize)) -> (usize, 
 }
 
 /// The rows of `needed`, whose columns are those that `columns` reaches.
-fn resize_rows(picture: &Pixels, needed: Rectangle, columns: &Axis) -> Pixels {
+fn resize_rows<S: Sample>(picture: &Pixels<S>, needed: Rectangle, columns: &Axis) -> Pixels<S> {
     let mut result = Pixels::zeros(columns.len(), needed.height, picture.channels);
     // Compiled anew for each usual number, so that pixels are moved without a loop.
     match picture.channels {
@@ -68,20 +68,20 @@ fn resize_rows(picture: &Pixels, needed: Rectangle, columns: &Axis) -> Pixels {
 }
 
 #[inline(always)]
-fn fill_rows(
-    picture: &Pixels,
+fn fill_rows<S: Sample>(
+    picture: &Pixels<S>,
     channels: usize,
     needed: Rectangle,
     columns: &Axis,
-    result: &mut Pixels,
+    result: &mut Pixels<S>,
 ) {
     let row_len = columns.len() * channels;
     let (mut turned, mut blended) = (Vec::new(), Vec::new());
     let mut top = needed.top;
     for rows in result.data.chunks_mut(TURNED_ROWS * row_len) {
         let line = rows.len() / row_len * channels;
-        turned.resize(needed.width * line, 0);
-        blended.resize(columns.len() * line, 0);
+        turned.resize(needed.width * line, S::default());
+        blended.resize(columns.len() * line, S::default());
         for first in (0..line).step_by(channels) {
             let start = (top * picture.width + needed.left) * channels;
             let row = picture.data[start..].chunks_exact(channels);
@@ -101,36 +101,39 @@ fn fill_rows(
 }
 
 /// All columns of `picture`, whose rows are those that `rows` reaches.
-fn resize_columns(picture: &Pixels, rows: &Axis) -> Pixels {
+fn resize_columns<S: Sample>(picture: &Pixels<S>, rows: &Axis) -> Pixels<S> {
     let mut result = Pixels::zeros(picture.width, rows.len(), picture.channels);
     blend(&picture.data, picture.width * picture.channels, rows, &mut result.data);
     result
 }
 
 /// Each line of `to` is the sum of the lines of `from` in its window, weighted and rounded. Lines have
-/// `line` bytes; the first of `from` is the first that `axis` reaches.
+/// `line` samples; the first of `from` is the first that `axis` reaches.
 #[cfg_attr(feature = "native", multiversion(targets("x86_64+avx2")))]
-fn blend(from: &[u8], line: usize, axis: &Axis, to: &mut [u8]) {
-    let mut sums = vec![0; line];
+fn blend<S: Sample>(from: &[S], line: usize, axis: &Axis, to: &mut [S]) {
+    let half = S::Sum::from(HALF);
+    let mut sums = vec![half; line];
     let origin = axis.reach().start;
     for ((first, weights), to) in axis.windows().zip(to.chunks_exact_mut(line)) {
-        sums.fill(HALF);
+        sums.fill(half);
         let mut lines = from[(first - origin) * line..].chunks_exact(line);
         // Two lines at a time, so that sums are loaded and stored half as often.
         let (pairs, last) = weights.as_chunks::<2>();
         for (&[w, v], (a, b)) in
             pairs.iter().zip(std::iter::from_fn(|| lines.next().zip(lines.next())))
         {
+            let (w, v) = (S::Sum::from(w), S::Sum::from(v));
             for ((sum, &a), &b) in sums.iter_mut().zip(a).zip(b) {
-                *sum += i32::from(a) * w + i32::from(b) * v;
+                *sum += S::Sum::from(a) * w + S::Sum::from(b) * v;
             }
         }
         for (&weight, samples) in last.iter().zip(lines) {
+            let weight = S::Sum::from(weight);
             for (sum, &sample) in sums.iter_mut().zip(samples) {
-                *sum += i32::from(sample) * weight;
+                *sum += S::Sum::from(sample) * weight;
             }
         }
-        to.iter_mut().zip(&sums).for_each(|(to, &sum)| *to = level(sum));
+        to.iter_mut().zip(&sums).for_each(|(to, &sum)| *to = S::of_sum(sum, BITS));
     }
 }
 
@@ -203,13 +206,38 @@ mod tests {
         }
     }
 
+    /// Of 16 bits the results lie between the levels that 8 bits have.
+    #[test]
+    fn sixteen_bits_are_the_same_and_finer() {
+        let mut rng = Rng::new(8, [0; 3]);
+        for (width, height, to_width, to_height) in [(60, 50, 31, 33), (20, 9, 47, 40)] {
+            let coarse = noise(&mut rng, width, height, 3);
+            let data = coarse.data.iter().map(|&level| u16::from(level) * 257).collect();
+            let fine = resize(&Pixels::<u16>::new(width, height, 3, data), to_width, to_height);
+            let coarse = resize(&coarse, to_width, to_height);
+            for (&fine, &coarse) in fine.data.iter().zip(&coarse.data) {
+                // Half a level for each pass, and the overshoot of the second one.
+                assert!((f64::from(fine) / 257.0 - f64::from(coarse)).abs() < 1.3);
+            }
+            assert!(fine.data.iter().any(|level| level % 257 != 0));
+        }
+        let dark = Pixels::<u16>::new(4, 1, 1, vec![100, 101, 102, 103]);
+        // 100.59 and 102.41.
+        assert_eq!(resize(&dark, 2, 1).data, [101, 102]);
+        let edge = Pixels::<u16>::new(4, 1, 1, vec![0, 0, 65_535, 65_535]);
+        let bigger = resize(&edge, 16, 1).data;
+        assert_eq!((bigger[0], bigger[15]), (0, 65_535));
+    }
+
     #[test]
     fn extremes_stay_in_range() {
-        let edge = Pixels::new(4, 1, 1, vec![0, 0, 255, 255]);
+        let edge = Pixels::<u8>::new(4, 1, 1, vec![0, 0, 255, 255]);
         let bigger = resize(&edge, 16, 3);
         assert_eq!((bigger.at(0, 0)[0], bigger.at(15, 2)[0]), (0, 255));
-        assert!(resize(&Pixels::new(300, 200, 3, vec![255; 180_000]), 7, 5).data == [255; 105]);
-        assert_eq!(resize(&Pixels::new(1, 1, 1, vec![77]), 3, 2).data, [77; 6]);
+        assert!(
+            resize(&Pixels::<u8>::new(300, 200, 3, vec![255; 180_000]), 7, 5).data == [255; 105]
+        );
+        assert_eq!(resize(&Pixels::<u8>::new(1, 1, 1, vec![77]), 3, 2).data, [77; 6]);
     }
 
     #[test]

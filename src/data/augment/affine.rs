@@ -1,9 +1,9 @@
-//! Affine maps of 8-bit pictures, with the bilinear interpolation of PIL's `Image.transform`.
+//! Affine maps of pictures, with the bilinear interpolation of PIL's `Image.transform`.
 
-use super::pixels::Pixels;
+use crate::data::pixels::{Pixels, Sample};
 
-/// The level that is seen beyond the picture's edges: timm's grey.
-const FILL: u8 = 128;
+/// The level of 8 bits that is seen beyond the picture's edges: timm's grey.
+const FILL: u32 = 128;
 
 /// Rows (a, b, c) and (d, e, f): the point (x, y) of the result shows the point
 /// (a·x + b·y + c, d·x + e·y + f) of the picture. Pixel (0, 0) has its centre at (½, ½).
@@ -18,9 +18,9 @@ pub(super) fn rotation(width: f64, height: f64, degrees: f64) -> Map {
 }
 
 /// Makes `picture` what `map` shows of it, in the same size.
-pub(super) fn transform(picture: &mut Pixels, map: Map) {
+pub(super) fn transform<S: Sample>(picture: &mut Pixels<S>, map: Map) {
     let (width, height, channels) = (picture.width, picture.height, picture.channels);
-    let mut shown = vec![FILL; picture.data.len()];
+    let mut shown = vec![S::low(FILL * S::STEP); picture.data.len()];
     for (row, line) in shown.chunks_exact_mut(width * channels).enumerate() {
         for (column, to) in line.chunks_exact_mut(channels).enumerate() {
             let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
@@ -31,9 +31,9 @@ pub(super) fn transform(picture: &mut Pixels, map: Map) {
                 let corners = [(left, above), (right, above), (left, below), (right, below)];
                 let corners = corners.map(|(x, y)| picture.at(x, y));
                 for (channel, to) in to.iter_mut().enumerate() {
-                    let [a, b, c, d] = corners.map(|pixel| f64::from(pixel[channel]));
+                    let [a, b, c, d] = corners.map(|pixel| -> f64 { pixel[channel].into() });
                     let (upper, lower) = (a + (b - a) * across, c + (d - c) * across);
-                    *to = (upper + (lower - upper) * down) as u8;
+                    *to = S::cut_f64(upper + (lower - upper) * down);
                 }
             }
         }
@@ -91,6 +91,6 @@ mod tests {
             assert!((expected - 1..=expected).contains(found), "{quarter:?}");
         }
         let black = shown(&Pixels::zeros(5, 5, 1), rotation(5.0, 5.0, 45.0));
-        assert_eq!([black[0], black[12]], [FILL, 0]);
+        assert_eq!([black[0], black[12]], [128, 0]);
     }
 }

@@ -3,16 +3,10 @@
 use std::ops::Range;
 
 /// Fraction bits of the weights: 32 − 8 for the samples − 2 for overshoot, as in PIL.
-const BITS: u32 = 22;
+pub(super) const BITS: u32 = 22;
 
-/// What a weighted sum of samples begins with: half a level, so that [`level`] rounds.
+/// What a weighted sum of samples begins with: half a level, so that cutting off rounds.
 pub(super) const HALF: i32 = 1 << (BITS - 1);
-
-/// The level of a weighted sum.
-#[inline(always)]
-pub(super) fn level(sum: i32) -> u8 {
-    (sum >> BITS).clamp(0, 255) as u8
-}
 
 /// How the results along one axis are made of its samples.
 pub(super) struct Axis {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
-use super::pixels::Pixels;
+use crate::data::pixels::{Pixels, Sample};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
@@ -52,7 +52,7 @@ impl RandAugment {
     }
 
     /// Changes `picture` in place by draws from `rng`; its size stays.
-    pub fn apply(&self, picture: &mut Pixels, rng: &mut Rng) {
+    pub fn apply<S: Sample>(&self, picture: &mut Pixels<S>, rng: &mut Rng) {
         for _ in 0..self.ops {
             let change = Change::ALL[rng.below(Change::ALL.len() as u32) as usize];
             if rng.uniform() < self.probability {

@@ -1,9 +1,9 @@
 //! The changes of a picture that RandAugment draws from: timm's "increasing" set, which all do
-//! more at a higher strength, with PIL's 8-bit arithmetic.
+//! more at a higher strength, with PIL's 8-bit arithmetic; of 16 bits the same between finer levels.
 
 use super::affine::{rotation, transform};
 use super::color::{blend, blend_all, mean_luma, saturate};
-use super::pixels::Pixels;
+use crate::data::pixels::{Pixels, Sample};
 
 /// What can be done to a picture. Each channel is changed on its own; saturation changes RGB
 /// pictures only.
@@ -48,33 +48,35 @@ impl Change {
 
     /// Makes the change with a `strength` from 0 to 1, or with `signed`, the same under a sign,
     /// where there are two directions. What a strength of 1 does is timm's choice.
-    pub fn apply(self, picture: &mut Pixels, strength: f32, signed: f32) {
+    pub fn apply<S: Sample>(self, picture: &mut Pixels<S>, strength: f32, signed: f32) {
         let factor = 1.0 + 0.9 * signed;
+        let most: u32 = S::MAX.into();
+        let inverted = |level: u32| most - level;
         let (width, height) = (picture.width as f64, picture.height as f64);
         let signed = f64::from(signed);
         match self {
             Self::AutoContrast => map_bands(picture, stretched),
             Self::Equalize => map_bands(picture, equalized),
-            Self::Invert => map_levels(picture, |level| 255 - level),
+            Self::Invert => map_levels(picture, inverted),
             Self::Rotate => transform(picture, rotation(width, height, 30.0 * signed)),
             Self::Posterize => {
                 let bits = 4 - (4.0 * strength) as u32;
-                map_levels(picture, |level| level & (0xFF00_u32 >> bits) as u8);
+                map_levels::<S>(picture, |level| level & (u32::MAX << (S::BITS - bits)));
             }
             Self::Solarize => {
-                let least = 256 - (256.0 * strength) as u32;
-                map_levels(picture, |l| if u32::from(l) < least { l } else { 255 - l });
+                let least = (256 - (256.0 * strength) as u32) << (S::BITS - 8);
+                map_levels::<S>(picture, |l| if l < least { l } else { inverted(l) });
             }
             Self::SolarizeAdd => {
-                let add = (110.0 * strength) as u8;
-                map_levels(picture, |level| if level < 128 { level + add } else { level });
+                let (middle, add) = (128 << (S::BITS - 8), (110.0 * strength) as u32 * S::STEP);
+                map_levels::<S>(picture, |level| if level < middle { level + add } else { level });
             }
             Self::Saturation => saturate(picture, factor),
             Self::Contrast => {
                 let mean = mean_luma(picture);
                 blend_all(picture, mean, factor);
             }
-            Self::Brightness => blend_all(picture, 0, factor),
+            Self::Brightness => blend_all(picture, S::default(), factor),
             Self::Sharpness => sharpen(picture, factor),
             Self::ShearX => transform(picture, [[1.0, 0.3 * signed, 0.0], [0.0, 1.0, 0.0]]),
             Self::ShearY => transform(picture, [[1.0, 0.0, 0.0], [0.3 * signed, 1.0, 0.0]]),
@@ -88,52 +90,51 @@ impl Change {
     }
 }
 
-fn map_levels(picture: &mut Pixels, change: impl Fn(u8) -> u8) {
-    picture.data.iter_mut().for_each(|level| *level = change(*level));
+fn map_levels<S: Sample>(picture: &mut Pixels<S>, change: impl Fn(u32) -> u32) {
+    picture.data.iter_mut().for_each(|level| *level = S::low(change((*level).into())));
 }
 
-/// A new level for each of the old.
-type Levels = [u8; 256];
-
-/// Gives each channel the levels that `levels` makes of its histogram, if any.
-fn map_bands(picture: &mut Pixels, levels: impl Fn(&[usize; 256]) -> Option<Levels>) {
+/// Gives each channel the levels that `levels` makes of its histogram, one for each of the old, if any.
+fn map_bands<S: Sample>(picture: &mut Pixels<S>, levels: impl Fn(&[usize]) -> Option<Vec<S>>) {
+    let place = |level: S| Into::<u32>::into(level) as usize;
     for channel in 0..picture.channels {
         let band = || (channel..picture.data.len()).step_by(picture.channels);
-        let mut histogram = [0; 256];
-        band().for_each(|at| histogram[usize::from(picture.data[at])] += 1);
+        let mut histogram = vec![0; place(S::MAX) + 1];
+        band().for_each(|at| histogram[place(picture.data[at])] += 1);
         if let Some(levels) = levels(&histogram) {
-            band().for_each(|at| picture.data[at] = levels[usize::from(picture.data[at])]);
+            band().for_each(|at| picture.data[at] = levels[place(picture.data[at])]);
         }
     }
 }
 
-/// PIL's `ImageOps.autocontrast`: the darkest level becomes 0, the lightest 255. `None` where
+/// PIL's `ImageOps.autocontrast`: the darkest level becomes 0, the lightest the highest. `None` where
 /// there is one level only.
-fn stretched(histogram: &[usize; 256]) -> Option<Levels> {
+fn stretched<S: Sample>(histogram: &[usize]) -> Option<Vec<S>> {
     let darkest = histogram.iter().position(|&count| count > 0)?;
     let lightest = histogram.iter().rposition(|&count| count > 0)?;
-    let scale = 255.0 / (lightest - darkest) as f64;
-    let level = |old: usize| (old as f64 * scale - darkest as f64 * scale) as u8;
-    (darkest < lightest).then(|| std::array::from_fn(level))
+    let scale = Into::<f64>::into(S::MAX) / (lightest - darkest) as f64;
+    let level = |old: usize| S::cut_f64(old as f64 * scale - darkest as f64 * scale);
+    (darkest < lightest).then(|| (0..histogram.len()).map(level).collect())
 }
 
 /// PIL's `ImageOps.equalize`: levels in proportion to how many pixels are darker. `None` where
 /// there are too few pixels besides the lightest.
-fn equalized(histogram: &[usize; 256]) -> Option<Levels> {
+fn equalized<S: Sample>(histogram: &[usize]) -> Option<Vec<S>> {
     let lightest = histogram.iter().rfind(|&&count| count > 0)?;
     let step = (histogram.iter().sum::<usize>() - lightest) / 255;
     let mut darker = step / 2;
     (step > 0).then(|| {
-        histogram.map(|count| {
-            let level = (darker / step).min(255) as u8;
+        let level = |&count: &usize| {
+            let level = (darker * S::STEP as usize / step).min(histogram.len() - 1);
             darker += count;
-            level
-        })
+            S::low(level as u32)
+        };
+        histogram.iter().map(level).collect()
     })
 }
 
 /// PIL's `ImageEnhance.Sharpness`: away from (below 1: towards) a smoothed picture.
-fn sharpen(picture: &mut Pixels, factor: f32) {
+fn sharpen<S: Sample>(picture: &mut Pixels<S>, factor: f32) {
     let smooth = smoothed(picture);
     for (sample, from) in picture.data.iter_mut().zip(smooth) {
         *sample = blend(from, *sample, factor);
@@ -142,17 +143,21 @@ fn sharpen(picture: &mut Pixels, factor: f32) {
 
 /// The samples after PIL's filter `SMOOTH`: a mean of 3 × 3 pixels in which the middle one counts
 /// five times. The picture's border stays.
-fn smoothed(picture: &Pixels) -> Vec<u8> {
+fn smoothed<S: Sample>(picture: &Pixels<S>) -> Vec<S> {
     let (data, channels) = (&picture.data, picture.channels);
     let line = picture.width * channels;
     let mut smooth = data.clone();
+    if picture.width < 3 {
+        return smooth;
+    }
     for y in 1..picture.height.saturating_sub(1) {
-        for at in y * line + channels..(y + 1) * line - channels {
-            let three =
-                |at: usize| [at - channels, at, at + channels].map(|at| u32::from(data[at]));
+        let inner = y * line + channels..(y + 1) * line - channels;
+        for (at, to) in inner.clone().zip(&mut smooth[inner]) {
+            let level = |at: usize| -> u32 { data[at].into() };
+            let three = |at: usize| [at - channels, at, at + channels].map(level);
             let nine = [at - line, at, at + line].map(three);
-            let sum = nine.as_flattened().iter().sum::<u32>() + 4 * u32::from(data[at]);
-            smooth[at] = ((sum + 6) / 13) as u8;
+            let sum = nine.as_flattened().iter().sum::<u32>() + 4 * level(at);
+            *to = S::low((sum + 6) / 13);
         }
     }
     smooth
@@ -225,7 +230,7 @@ mod tests {
 
     #[test]
     fn sharpness_by_hand() {
-        let mut start = Pixels::new(3, 3, 1, vec![10; 9]);
+        let mut start = Pixels::<u8>::new(3, 3, 1, vec![10; 9]);
         start.data[4] = 145;
         // (8·10 + 5·145) / 13 = 61.9; the border stays.
         assert_eq!(smoothed(&start)[4], 62);
@@ -250,6 +255,25 @@ mod tests {
         assert_eq!(at(&down, Change::TranslateY, 1.0, 9, 0), 94);
         assert_eq!(at(&across, Change::Rotate, 0.5, 10, 15), 87);
         assert_eq!(at(&across, Change::Rotate, -0.5, 10, 15), 112);
+    }
+
+    /// Of 16 bits every change does the same, within the rounding of 8 bits.
+    #[test]
+    fn sixteen_bits_are_changed_alike() {
+        // Many pixels, so that equalising has steps of many.
+        let coarse = noise(120, 90, 3);
+        let data = coarse.data.iter().map(|&level| u16::from(level) * 257).collect();
+        let fine = Pixels::<u16>::new(120, 90, 3, data);
+        for (change, signed) in Change::ALL.iter().flat_map(|&c| [(c, 0.6), (c, -0.6)]) {
+            let (mut coarse, mut fine) = (coarse.clone(), fine.clone());
+            change.apply(&mut coarse, 0.6, signed);
+            change.apply(&mut fine, 0.6, signed);
+            for (&coarse, &fine) in coarse.data.iter().zip(&fine.data) {
+                let difference = f64::from(fine) / 257.0 - f64::from(coarse);
+                // Posterize keeps upper bits: 0xC0 becomes 0xC000, which is 191.25 · 257.
+                assert!((-0.76..2.0).contains(&difference), "{change:?} {coarse} {fine}");
+            }
+        }
     }
 
     #[test]
