@@ -75,6 +75,55 @@ fn what_a_run_began_with_stays_in_its_description() {
     assert_eq!((resumption.step, resumption.derived.schedule.total_steps), (4, 6));
 }
 
+/// A picture of one colour, as every program reads it.
+fn write_picture(path: &Path, level: u8) {
+    let picture = image::RgbImage::from_pixel(20, 20, image::Rgb([level, 90, 140]));
+    picture.save(path).unwrap();
+}
+
+#[test]
+fn data_that_has_changed_is_said_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pictures, moved) = (folder.path().join("pictures"), folder.path().join("moved"));
+    fs::create_dir(&pictures).unwrap();
+    for i in 0..20 {
+        write_picture(&pictures.join(format!("{i:02}.png")), 10 * i);
+    }
+    let run = folder.path().join("run");
+    let data = ["--data", pictures.to_str().unwrap()];
+    let held_out = ["--held-out", pictures.to_str().unwrap(), "--steps", "2", "--batch-size", "4"];
+    let mut args = pretrain(&run, &[]);
+    args.retain(|arg| arg != "--synthetic-images" && arg != "84");
+    let at = args.iter().position(|arg| arg == "synthetic").unwrap();
+    args[at] = data[1].to_owned();
+    let at = args.iter().position(|arg| arg == "--batch-size").unwrap();
+    args.drain(at..at + 2);
+    args.extend(held_out.map(str::to_owned));
+    succeeds_with(&args);
+    // The same pictures elsewhere are the same data.
+    fs::rename(&pictures, &moved).unwrap();
+    fs::create_dir(&pictures).unwrap();
+    fs::copy(moved.join("00.png"), pictures.join("00.png")).unwrap();
+    let resume = ["pretrain", "--device", "cpu", "--resume", run.to_str().unwrap(), "--strict"];
+    let more = |steps, data| [&resume[..], &["--steps", steps, "--data", data]].concat();
+    let text = succeeds(&more("4", moved.to_str().unwrap()));
+    assert!(!text.contains("began with"), "{text}");
+    // One more, and another in the place of one.
+    write_picture(&moved.join("new.png"), 7);
+    let words = ["--data", "began with 20 training pictures, now there are 21", "--strict=false"];
+    refuses(2, &more("6", moved.to_str().unwrap()), &words);
+    let lenient = [&more("6", moved.to_str().unwrap())[..], &["--strict=false"]].concat();
+    let lenient: Vec<&str> = lenient.into_iter().filter(|arg| *arg != "--strict").collect();
+    let text = succeeds(&lenient);
+    assert!(text.contains("began with 20 training pictures, now there are 21"), "{text}");
+    fs::rename(moved.join("new.png"), moved.join("newer.png")).unwrap();
+    refuses(
+        2,
+        &more("8", moved.to_str().unwrap()),
+        &["21 training pictures", "names or sizes differ"],
+    );
+}
+
 #[test]
 fn what_only_shows_a_run_does_not_stop_it() {
     let folder = tempfile::tempdir().unwrap();

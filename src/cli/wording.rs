@@ -15,6 +15,7 @@ impl Wording for Options {
         match setting {
             // The option is what switches it off.
             Setting::Flip => option(setting),
+            Setting::Strict => format!("{}=false", option(setting)),
             _ => format!("no {}", option(setting)),
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::config::ModelConfig;
+use crate::data::fingerprint::Fingerprint;
 use crate::data::{Cursor, Normalization};
 use crate::error::{Error, Result};
 use crate::files::safetensors;
@@ -42,6 +43,9 @@ pub struct Meta {
     pub seconds: f64,
     /// The run's recipe, seeds included.
     pub recipe: Recipe,
+    /// What the run learns from; older files do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Fingerprint>,
     /// The same of the probe beside the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Box<Meta>>,

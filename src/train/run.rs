@@ -21,6 +21,7 @@ use super::schedule::Schedule;
 use super::staged_feed::StagedFeed;
 use super::trainer::{Trainer, gives_up};
 use crate::data::Skipped;
+use crate::data::fingerprint::Fingerprint;
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::ops::optimizer::{METRICS_RING, Metrics};
@@ -87,6 +88,7 @@ struct Run<'a> {
     derived: Derived,
     schedule: Schedule,
     folder: RunFolder,
+    fingerprint: Fingerprint,
     trainer: Trainer,
     feed: StagedFeed,
     assessment: Box<dyn Assessment>,
@@ -126,8 +128,15 @@ impl<'a> Run<'a> {
                 (path, TensorMap::new(), Some(checkpoint), Some(lock))
             }
         };
-        let Prepared { trainer, feed, assessment, normalization, mut derived, skipped } =
-            prepare(device, recipe, given, resumed.as_deref(), observe)?;
+        let Prepared {
+            trainer,
+            feed,
+            assessment,
+            normalization,
+            fingerprint,
+            mut derived,
+            skipped,
+        } = prepare(device, recipe, given, resumed.as_deref(), observe)?;
         let probe = recipe.probe.as_ref().map(|probe| {
             let own = resumed.as_ref().and_then(|checkpoint| checkpoint.probe.as_deref());
             let (store, schedule) = (trainer.store(), derived.schedule);
@@ -158,6 +167,7 @@ impl<'a> Run<'a> {
             schedule: derived.schedule,
             derived,
             folder,
+            fingerprint,
             feed,
             assessment,
             probe,
@@ -389,6 +399,7 @@ impl<'a> Run<'a> {
             self.feed.cursor(),
             self.seconds(),
         ))?;
+        checkpoint.meta.data = Some(self.fingerprint);
         if let Some(probe) = &self.probe {
             checkpoint.probe = Some(Box::new(block_on(probe.checkpoint(self.seconds()))?));
         }

@@ -219,6 +219,7 @@ impl Trainer {
                 loss_scale,
                 seconds,
                 recipe: self.recipe.clone(),
+                data: None,
                 probe: None,
             },
             params: self.store.read(Role::Value).await?,

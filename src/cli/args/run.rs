@@ -39,6 +39,11 @@ pub(crate) struct RunArgs {
     /// `synthetic[:COUNT]`; with --resume where they are now
     #[arg(long, value_name = "PATH", help_heading = "Data")]
     pub data: Option<String>,
+    /// Stop at an unreadable file instead of naming and skipping it, and with --resume where the data is not
+    /// what the run began with
+    #[arg(long, value_name = "BOOL", help_heading = "Data")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    strict: Option<bool>,
     /// Threads that prepare batches [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub threads: Option<usize>,
@@ -64,9 +69,6 @@ pub(crate) struct DataArgs {
     held_out_images: Option<usize>,
     #[command(flatten)]
     pub files: FilesArgs,
-    /// Stop at an unreadable file instead of naming and skipping it
-    #[arg(long)]
-    strict: bool,
     /// Ignore the orientation that cameras store (as torchvision does)
     #[arg(long)]
     pub ignore_exif: bool,
@@ -148,6 +150,7 @@ impl CommonArgs {
         if let Some(length) = run.length() {
             recipe.set_length(length);
         }
+        overrule(&mut recipe.data.strict, run.strict);
         overrule(&mut recipe.data.threads, run.threads);
         data.apply(recipe);
         rate.apply(recipe);
@@ -193,6 +196,7 @@ impl RunArgs {
             return Err(Error::bad_file(folder, problem));
         }
         overrule(&mut recipe.data.data, self.data.clone());
+        overrule(&mut recipe.data.strict, self.strict);
         overrule(&mut recipe.data.threads, self.threads);
         overrule(&mut recipe.length, self.length());
         memory.apply(&mut recipe);
@@ -223,7 +227,6 @@ impl DataArgs {
         overrule(&mut data.held_out_images, self.held_out_images);
         data.class_prefix.clone_from(&self.files.class_prefix);
         data.exclude.clone_from(&self.files.exclude);
-        data.strict = self.strict;
         data.apply_exif = !self.ignore_exif;
     }
 }

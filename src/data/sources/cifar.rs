@@ -96,6 +96,18 @@ impl Cifar {
         self.records.extend(bytes);
         Ok(())
     }
+
+    /// The file of picture `index`, and its number there.
+    fn place(&self, index: usize) -> Option<(&Path, usize)> {
+        let mut record = index;
+        for (file, &count) in self.files.iter().zip(&self.counts) {
+            if record < count {
+                return Some((file, record));
+            }
+            record -= count;
+        }
+        None
+    }
 }
 
 impl ImageSource for Cifar {
@@ -116,14 +128,16 @@ impl ImageSource for Cifar {
     }
 
     fn name(&self, index: usize) -> String {
-        let mut record = index;
-        for (file, &count) in self.files.iter().zip(&self.counts) {
-            if record < count {
-                return format!("{}#{record}", file.display());
-            }
-            record -= count;
+        match self.place(index) {
+            Some((file, record)) => format!("{}#{record}", file.display()),
+            None => format!("record {index}"),
         }
-        format!("record {index}")
+    }
+
+    fn identity(&self, index: usize) -> (String, Option<u64>) {
+        let place = self.place(index).and_then(|(file, record)| Some((file.file_name()?, record)));
+        let name = place.map(|(file, record)| format!("{}#{record}", file.to_string_lossy()));
+        (name.unwrap_or_else(|| self.name(index)), None)
     }
 
     fn decode(&self, index: usize) -> Result<Decoded> {

@@ -122,6 +122,14 @@ impl ImageSource for Folder {
         self.files.get(index).map_or_else(String::new, |file| file.display().to_string())
     }
 
+    fn identity(&self, index: usize) -> (String, Option<u64>) {
+        let file = &self.files[index];
+        let within = file.strip_prefix(&self.root).ok().filter(|path| *path != Path::new(""));
+        let within = within.unwrap_or_else(|| file.file_name().map_or(file, Path::new));
+        let parts: Vec<_> = within.iter().map(|part| part.to_string_lossy()).collect();
+        (parts.join("/"), std::fs::metadata(file).ok().map(|metadata| metadata.len()))
+    }
+
     fn decode(&self, index: usize) -> Result<Decoded> {
         decode_file(&self.files[index], &self.decode)
     }

@@ -32,6 +32,12 @@ pub trait ImageSource: Send + Sync {
     /// What picture `index` is called in messages, e.g. its path.
     fn name(&self, index: usize) -> String;
 
+    /// What picture `index` is known by wherever its data set lies: its name within it, and the size in bytes of
+    /// what holds it, where that is a file of its own.
+    fn identity(&self, index: usize) -> (String, Option<u64>) {
+        (self.name(index), None)
+    }
+
     /// The picture itself. The same index always gives the same pixels.
     ///
     /// # Errors

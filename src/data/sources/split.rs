@@ -200,6 +200,10 @@ impl ImageSource for Subset {
         self.indices.get(index).map_or_else(String::new, |&i| self.source.name(i as usize))
     }
 
+    fn identity(&self, index: usize) -> (String, Option<u64>) {
+        self.source.identity(self.indices[index] as usize)
+    }
+
     fn decode(&self, index: usize) -> Result<Decoded> {
         self.source.decode(self.indices[index] as usize)
     }
@@ -245,6 +249,10 @@ impl ImageSource for Relabelled {
 
     fn name(&self, index: usize) -> String {
         self.source.name(index)
+    }
+
+    fn identity(&self, index: usize) -> (String, Option<u64>) {
+        self.source.identity(index)
     }
 
     fn decode(&self, index: usize) -> Result<Decoded> {

@@ -118,6 +118,10 @@ impl ImageSource for Tokenized {
         self.source.name(index)
     }
 
+    fn identity(&self, index: usize) -> (String, Option<u64>) {
+        self.source.identity(index)
+    }
+
     fn decode(&self, index: usize) -> Result<Decoded> {
         self.source.decode(index)
     }
