@@ -343,6 +343,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(studies, 13);
+        assert_eq!(studies, 14);
     }
 }
