@@ -31,6 +31,7 @@ mod wording;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 
 use crate::error::{Error, Result};
@@ -69,7 +70,7 @@ struct Cli {
     device: DeviceChoice,
     /// GPU to use: a number of `webmae info`, or a part of its name; also a software driver's
     #[arg(long, global = true, value_name = "NAME|NUMBER", help_heading = "Device")]
-    #[arg(conflicts_with = "device")]
+    #[arg(conflicts_with = "device", value_parser = NonEmptyStringValueParser::new())]
     adapter: Option<String>,
     /// Multiply matrices without cooperative matrices (tensor cores), which are experimental
     #[arg(long, global = true, help_heading = "Device")]
