@@ -15,7 +15,7 @@ pub mod sources;
 #[cfg(feature = "native")]
 pub mod targets;
 
-pub use augment::transform::{Augment, Crop};
+pub use augment::transform::{Augment, Crop, CropName};
 pub use batch::{
     Batch, BatchMaker, Cursor, LabelOptions, LoaderOptions, Sequence, Skipped, fixed_batch,
 };

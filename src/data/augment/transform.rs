@@ -36,6 +36,33 @@ pub enum Crop {
     None,
 }
 
+/// A crop by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+pub enum CropName {
+    /// A random part (RandomResizedCrop): 20 to 100 % of the area in pre-training, 8 to 100 % else
+    Random,
+    /// The picture resized to cover the size, cropped at a random place
+    Fixed,
+    /// The same, cropped in the centre
+    Center,
+    /// The whole picture resized, whatever its proportions
+    None,
+}
+
+impl CropName {
+    /// The crop, where `usual` is what training is done with.
+    pub fn crop(self, usual: &Augment) -> Crop {
+        match self {
+            Self::Random => usual.crop,
+            Self::Fixed => Crop::RandomFixed,
+            Self::Center => Augment::center().crop,
+            Self::None => Crop::None,
+        }
+    }
+}
+
 /// What is done to each sample. All randomness comes from the generator passed in.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Augment {
