@@ -16,9 +16,9 @@ pub mod sources;
 pub mod targets;
 
 pub use augment::transform::{Augment, Crop, CropName};
-pub use batch::{
-    Batch, BatchMaker, Cursor, LabelOptions, LoaderOptions, Sequence, Skipped, fixed_batch,
-};
+#[cfg(feature = "labels")]
+pub use batch::LabelOptions;
+pub use batch::{Batch, BatchMaker, Cursor, LoaderOptions, Sequence, Skipped, fixed_batch};
 pub use indices::fixed_indices;
 #[cfg(feature = "native")]
 pub use loader::Loader;

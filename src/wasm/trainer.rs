@@ -91,7 +91,11 @@ impl Options {
     }
 
     fn change_optimizer(&self, optimizer: &mut Optimizer) {
-        let Optimizer::AdamW(adamw) = optimizer else { return };
+        let adamw = match optimizer {
+            Optimizer::AdamW(adamw) => adamw,
+            #[cfg(feature = "labels")]
+            Optimizer::Lars(_) => return,
+        };
         if let Some(betas) = self.betas {
             [adamw.beta1, adamw.beta2] = betas;
         }

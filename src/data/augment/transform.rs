@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::color::ColorJitter;
+#[cfg(feature = "labels")]
 use super::erasing::RandomErasing;
+#[cfg(feature = "labels")]
 use super::rand_augment::RandAugment;
 use super::rectangle::Rectangle;
 use super::resize::{resize, resize_part, shorter_side_to};
+#[cfg(not(feature = "labels"))]
+use crate::absent::{Absent as RandAugment, Absent as RandomErasing};
 use crate::data::pixels::{Pixels, Sample};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
@@ -135,9 +139,12 @@ impl Augment {
             }
             _ => {}
         }
-        self.jitter.map_or(Ok(()), |jitter| jitter.validate())?;
-        self.rand_augment.map_or(Ok(()), |rand_augment| rand_augment.validate())?;
-        self.erasing.map_or(Ok(()), |erasing| erasing.validate())
+        #[cfg(feature = "labels")]
+        {
+            self.rand_augment.map_or(Ok(()), |rand_augment| rand_augment.validate())?;
+            self.erasing.map_or(Ok(()), |erasing| erasing.validate())?;
+        }
+        self.jitter.map_or(Ok(()), |jitter| jitter.validate())
     }
 
     /// Makes `picture` into one of `[height, width]` pixels; what follows normalisation is left out.
@@ -179,6 +186,7 @@ impl Augment {
         if self.flip && rng.uniform() < 0.5 {
             sample.flip_horizontal();
         }
+        #[cfg(feature = "labels")]
         if let Some(rand_augment) = &self.rand_augment {
             rand_augment.apply(&mut sample, rng);
         }

@@ -184,7 +184,10 @@ fn into_pixels(image: DynamicImage, channels: usize) -> Decoded {
     }
 }
 
-fn from_rgb<S: Sample>([width, height]: [usize; 2], data: Vec<S>, channels: usize) -> Decoded {
+fn from_rgb<S: Sample>([width, height]: [usize; 2], data: Vec<S>, channels: usize) -> Decoded
+where
+    Decoded: From<Pixels<S>>,
+{
     Pixels::new(width, height, 3, data).rgb_into(channels).into()
 }
 
@@ -192,7 +195,10 @@ fn from_rgba<S: Sample>(
     size @ [width, height]: [usize; 2],
     data: Vec<S>,
     channels: usize,
-) -> Decoded {
+) -> Decoded
+where
+    Decoded: From<Pixels<S>>,
+{
     if channels == 4 {
         return Pixels::new(width, height, 4, data).into();
     }
