@@ -25,16 +25,18 @@ fn main() {
     let folder = Folder::read(Path::new("shaders"));
     let is_wasm = env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|family| family == "wasm");
     let kernels: Vec<Kernel> = folder.kernels().map(|text| Kernel::of(&folder, text)).collect();
+    let has =
+        |feature: &String| env::var(format!("CARGO_FEATURE_{}", feature.to_uppercase())).is_ok();
     // What browsers do not get from wgpu they need not download.
-    let offered = |kernel: &Kernel| !is_wasm || kernel.text.enables.is_empty();
+    let offered = |kernel: &&Kernel| {
+        (!is_wasm || kernel.text.enables.is_empty()) && kernel.text.needs.iter().all(has)
+    };
     let out = env::var("OUT_DIR").expect("set by cargo");
     let write = |name: &str, text: String| {
         fs::write(Path::new(&out).join(name), text).expect("a writable output folder");
     };
     write("kernels.rs", generate::kernels(&kernels));
-    write(
-        "shaders.rs",
-        generate::shaders(&folder, kernels.iter().filter(|&kernel| offered(kernel))),
-    );
-    write("twins.rs", generate::twins(&kernels));
+    let offered: Vec<&Kernel> = kernels.iter().filter(offered).collect();
+    write("shaders.rs", generate::shaders(&folder, &offered));
+    write("twins.rs", generate::twins(&offered));
 }

@@ -31,6 +31,8 @@
 // In a browser nothing crosses threads; natively the same types do.
 #![cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync))]
 
+#[cfg(not(feature = "labels"))]
+mod absent;
 #[cfg(feature = "native")]
 pub mod cli;
 pub mod config;

@@ -127,8 +127,9 @@ fn preset(name: &str) -> ModelConfig {
     ModelConfig::preset(name).expect("a preset")
 }
 
-/// Every variant with every mask and target, heads of several widths, and sizes that are no whole vectors.
-fn awkward_models() -> Vec<(String, ModelConfig)> {
+/// Small models with names: every variant with every mask, every target, heads of several widths, and sizes that are no
+/// whole vectors.
+pub fn awkward_models() -> Vec<(String, ModelConfig)> {
     let mut models = Vec::new();
     let strategies = [MaskStrategy::Random, MaskStrategy::Block, MaskStrategy::Grid];
     for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {

@@ -20,7 +20,8 @@ use webmae::ops::{self, BatchNorm, Target};
 use webmae::program::Recorder;
 use webmae::train::paper::{PRETRAIN_ADAMW, PROBE_LARS};
 use webmae::train::step::{MaskSource, StepConfig, Task};
-use webmae::{MaskStrategy, ModelConfig, PatchTarget, Variant};
+use webmae::verify::awkward_models;
+use webmae::{ModelConfig, PatchTarget, Variant};
 
 const MAX_STORAGE_BUFFERS: u32 = 8;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
@@ -35,22 +36,15 @@ fn collect(variants: &mut Variants, rec: &Recorder) {
     }
 }
 
-/// Every variant with all masks and other sizes of heads, and with all targets.
+/// Those that `webmae verify` compares, and in every variant large and uneven heads, and all targets.
 fn models() -> Vec<ModelConfig> {
-    let mut models = Vec::new();
-    let strategies = [MaskStrategy::Random, MaskStrategy::Block, MaskStrategy::Grid];
+    let mut models: Vec<_> = awkward_models().into_iter().map(|(_, model)| model).collect();
     let targets = [PatchTarget::Pca { components: 16 }, PatchTarget::Codebook { vocabulary: 1000 }];
     for variant in [Variant::Paper, Variant::Plain, Variant::VitPytorch] {
         let tiny = ModelConfig { variant, ..ModelConfig::preset("tiny").expect("a preset") };
-        for (i, mask_strategy) in strategies.into_iter().enumerate() {
-            let mut model = ModelConfig { mask_strategy, ..tiny.clone() };
-            model.norm_pix_loss = i == 1;
-            model.encoder_mask_tokens = variant == Variant::Paper && i == 2;
-            // Other widths of heads, and sizes that are no whole vectors.
-            (model.encoder.dim_head, model.channels) = [(64, 3), (128, 3), (64, 1)][i];
-            if variant != Variant::Paper && i == 2 {
-                (model.encoder.dim_head, model.patch_size) = (31, [1, 1]);
-            }
+        for dim_head in [31, 64, 128] {
+            let mut model = tiny.clone();
+            model.encoder.dim_head = dim_head;
             models.push(model);
         }
         models.extend(targets.map(|target| ModelConfig { target, ..tiny.clone() }));

@@ -3,7 +3,8 @@
 //! First lines of a kernel's file say what else it is made of:
 //! - `//! include FOLDER/NAME`: another text, in front of its own;
 //! - `//! enable NAME`: a language extension, which browsers do not have;
-//! - `//! twin NAME`: it means the same as that kernel, with the same parameters and bindings.
+//! - `//! twin NAME`: it means the same as that kernel, with the same parameters and bindings;
+//! - `//! needs FEATURE`: only that feature of the crate records it, and without it is left out.
 //!
 //! A line `#operand 1 read x: act // [rows, D]` (or `write`) binds a tensor that is read and written by fours with
 //! `load_x(i, rest)` and `store_x(i, rest, v)`: from value `i` on, of which `rest` belong to the row. The kernel has
@@ -26,6 +27,8 @@ pub struct Text {
     pub twin: String,
     /// The lines that enable its extensions.
     pub enables: String,
+    /// The features of the crate without which nothing records it.
+    pub needs: Vec<String>,
     /// Whether it reduces over a workgroup, in one of the ways of `prelude/reduction`.
     pub reduces: bool,
     /// The first lines of its comment.
@@ -39,6 +42,7 @@ const REDUCE: &str = "prelude/reduce";
 const INCLUDE: &str = "//! include ";
 const ENABLE: &str = "//! enable ";
 const TWIN: &str = "//! twin ";
+const NEEDS: &str = "//! needs ";
 const OPERAND: &str = "#operand ";
 
 impl Folder {
@@ -78,6 +82,7 @@ impl Folder {
         Text {
             twin: named(own, TWIN).pop().unwrap_or_else(|| name.clone()),
             enables: named(own, ENABLE).iter().map(|name| format!("enable {name};\n")).collect(),
+            needs: named(own, NEEDS),
             reduces: includes.iter().any(|include| include == REDUCE),
             comment: comment.collect::<Vec<_>>().join("\n"),
             source: with_operands(&raw),

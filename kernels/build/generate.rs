@@ -190,7 +190,7 @@ fn write_constants(kernel: &Kernel, out: &mut String) {
 }
 
 /// The table of texts.
-pub fn shaders<'a>(folder: &Folder, kernels: impl Iterator<Item = &'a Kernel>) -> String {
+pub fn shaders(folder: &Folder, kernels: &[&Kernel]) -> String {
     let mut out =
         String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
     for kernel in kernels {
@@ -244,7 +244,7 @@ fn binding(Binding { name, writes, holds, bytes, .. }: &Binding) -> String {
 }
 
 /// The function that finds a launch's twin.
-pub fn twins(kernels: &[Kernel]) -> String {
+pub fn twins(kernels: &[&Kernel]) -> String {
     let mut out = String::from(
         "/// The twin of a launch, to be run any number of times.\n///\n\
          /// # Safety\n/// While the twin runs, nobody else may write what it reads, or touch what it writes.\n\

@@ -87,7 +87,7 @@ enum Command {
     Plan(plan::Args),
     /// Say what runs here and list GPUs, or say what a weights file or run folder holds and what it is good for
     Info(info::Args),
-    /// Measure the speed of the reference workloads on this GPU
+    /// Measure the speed of the reference workloads on a GPU or the processor
     Bench(bench::args::Args),
     /// Measure anew which tiles suit this GPU (done by itself the first time a GPU is used)
     Tune(tune::Args),

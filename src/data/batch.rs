@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "labels")]
 use super::augment::mix::{Mix, soft_targets};
 use super::augment::transform::Augment;
 use super::normalize::Normalization;
 use super::pixels::{Decoded, Pixels, Sample};
 use super::sources::source::ImageSource;
+#[cfg(not(feature = "labels"))]
+use crate::absent::Absent as LabelOptions;
 use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
@@ -21,6 +24,7 @@ use crate::setting::Setting;
 /// First words of the generators' streams: one per purpose.
 const SHUFFLE: u32 = 0x5EED_0002;
 const AUGMENT: u32 = 0x5EED_0003;
+#[cfg(feature = "labels")]
 const MIX: u32 = 0x5EED_0005;
 
 /// Values of one batch at most: 4 GiB.
@@ -82,6 +86,7 @@ pub struct Skipped {
 }
 
 /// How labels become targets of training.
+#[cfg(feature = "labels")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LabelOptions {
     /// Number of classes.
@@ -167,8 +172,9 @@ impl LoaderOptions {
         if self.prefetch > MAX_WORKERS {
             return Err(Error::argument("prefetch", too_many(self.prefetch)));
         }
-        self.augment.validate()?;
-        self.labels.map_or(Ok(()), |labels| labels.mix.validate())
+        #[cfg(feature = "labels")]
+        self.labels.map_or(Ok(()), |labels| labels.mix.validate())?;
+        self.augment.validate()
     }
 }
 
@@ -305,13 +311,16 @@ impl BatchMaker {
     /// The picture's error with `strict`; otherwise only if no picture can be read at all.
     pub fn batch_at(&self, cursor: Cursor, order: &[u32]) -> Result<Batch> {
         let draws = self.sequence().draws(cursor, order);
+        #[cfg_attr(not(feature = "labels"), expect(unused_mut, reason = "nothing has labels"))]
         let mut batch = self.batch(draws, cursor.epoch, &self.options.augment)?;
+        #[cfg(feature = "labels")]
         if let Some(labels) = &self.options.labels {
             self.set_targets(&mut batch, labels, cursor)?;
         }
         Ok(batch)
     }
 
+    #[cfg(feature = "labels")]
     fn set_targets(&self, batch: &mut Batch, options: &LabelOptions, cursor: Cursor) -> Result<()> {
         let Some(labels) = &batch.labels else {
             let unlabelled = |&&id: &&u32| self.source.label(id as usize).is_none();
@@ -423,8 +432,10 @@ impl BatchMaker {
     ) -> Result<()> {
         match self.source.decode(index as usize)? {
             Decoded::Eight(picture) => self.cut(&picture, augment, rng, out)?,
+            #[cfg(feature = "native")]
             Decoded::Sixteen(picture) => self.cut(&picture, augment, rng, out)?,
         }
+        #[cfg(feature = "labels")]
         if let Some(erasing) = &augment.erasing {
             let [height, width] = self.options.image_size;
             erasing.apply(out, [self.source.channels(), height, width], rng);

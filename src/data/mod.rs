@@ -16,10 +16,10 @@ pub mod sources;
 #[cfg(feature = "native")]
 pub mod targets;
 
-pub use augment::transform::{Augment, Crop};
-pub use batch::{
-    Batch, BatchMaker, Cursor, LabelOptions, LoaderOptions, Sequence, Skipped, fixed_batch,
-};
+pub use augment::transform::{Augment, Crop, CropName};
+#[cfg(feature = "labels")]
+pub use batch::LabelOptions;
+pub use batch::{Batch, BatchMaker, Cursor, LoaderOptions, Sequence, Skipped, fixed_batch};
 pub use indices::fixed_indices;
 #[cfg(feature = "native")]
 pub use loader::Loader;

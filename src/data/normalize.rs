@@ -75,6 +75,7 @@ impl Normalization {
             .map(|&index| {
                 source.decode(index as usize).map(|picture| match picture {
                     Decoded::Eight(picture) => Sums::of(&picture),
+                    #[cfg(feature = "native")]
                     Decoded::Sixteen(picture) => Sums::of(&picture),
                 })
             })
@@ -136,6 +137,7 @@ impl Normalization {
             Decoded::Eight(picture) => {
                 self.normalise(&augment.apply(picture, size, rng)?, &mut values);
             }
+            #[cfg(feature = "native")]
             Decoded::Sixteen(picture) => {
                 self.normalise(&augment.apply(picture, size, rng)?, &mut values);
             }

@@ -35,9 +35,6 @@ pub trait Sample:
 
     /// What gives the normalised value of a level: `(level / MAX − mean) / std`.
     fn normaliser(mean: f32, std: f32) -> impl Fn(Self) -> f32;
-
-    /// A picture of such samples.
-    fn decoded(picture: Pixels<Self>) -> Decoded;
 }
 
 impl Sample for u8 {
@@ -70,10 +67,6 @@ impl Sample for u8 {
         let table: [f32; 256] = std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / std);
         move |byte| table[usize::from(byte)]
     }
-
-    fn decoded(picture: Pixels) -> Decoded {
-        Decoded::Eight(picture)
-    }
 }
 
 impl Sample for u16 {
@@ -105,10 +98,6 @@ impl Sample for u16 {
     fn normaliser(mean: f32, std: f32) -> impl Fn(Self) -> f32 {
         move |level| (f32::from(level) / 65_535.0 - mean) / std
     }
-
-    fn decoded(picture: Pixels<Self>) -> Decoded {
-        Decoded::Sixteen(picture)
-    }
 }
 
 /// Interleaved pixels: row by row from the top left, `channels` samples per pixel (HWC).
@@ -129,13 +118,21 @@ pub struct Pixels<S = u8> {
 pub enum Decoded {
     /// 8 bits a sample, as nearly all pictures have.
     Eight(Pixels),
-    /// 16 bits, as scanners and microscopes give.
+    /// 16 bits, as scanners and microscopes give. Browsers hand on 8.
+    #[cfg(feature = "native")]
     Sixteen(Pixels<u16>),
 }
 
-impl<S: Sample> From<Pixels<S>> for Decoded {
-    fn from(picture: Pixels<S>) -> Self {
-        S::decoded(picture)
+impl From<Pixels> for Decoded {
+    fn from(picture: Pixels) -> Self {
+        Self::Eight(picture)
+    }
+}
+
+#[cfg(feature = "native")]
+impl From<Pixels<u16>> for Decoded {
+    fn from(picture: Pixels<u16>) -> Self {
+        Self::Sixteen(picture)
     }
 }
 
@@ -144,6 +141,7 @@ impl Decoded {
     pub fn size(&self) -> [usize; 2] {
         match self {
             Self::Eight(picture) => [picture.width, picture.height],
+            #[cfg(feature = "native")]
             Self::Sixteen(picture) => [picture.width, picture.height],
         }
     }
@@ -152,6 +150,7 @@ impl Decoded {
     pub fn channels(&self) -> usize {
         match self {
             Self::Eight(picture) => picture.channels,
+            #[cfg(feature = "native")]
             Self::Sixteen(picture) => picture.channels,
         }
     }
@@ -160,11 +159,13 @@ impl Decoded {
     pub fn eight(self) -> Option<Pixels> {
         match self {
             Self::Eight(picture) => Some(picture),
+            #[cfg(feature = "native")]
             Self::Sixteen(_) => None,
         }
     }
 
     /// The picture, if it has 16 bits a sample.
+    #[cfg(feature = "native")]
     pub fn sixteen(self) -> Option<Pixels<u16>> {
         match self {
             Self::Eight(_) => None,

@@ -1,6 +1,11 @@
 //! The end of a step: gradient norm, clipping, skipping of what is not finite, loss scaling, AdamW or LARS.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::{groups_of_lanes, row_lanes};
+#[cfg(not(feature = "labels"))]
+use crate::absent::Absent as Trust;
 pub use crate::kernels::{INITIAL_LOSS_SCALE, Metrics, State, Step as Scalars};
 use crate::kernels::{Precision, adamw, grad_norm, halve, lars, step_end};
 use crate::program::{Recorder, Tensor};
@@ -19,7 +24,7 @@ pub const STATE_WORDS: usize = size_of::<State>() / 4;
 pub const STATE: &str = "optimizer state";
 
 /// AdamW's constants.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct AdamW {
     /// Decay of the first moment.
     pub beta1: f32,
@@ -140,7 +145,7 @@ pub fn halve(rec: &mut Recorder, values: Tensor, halves: Tensor) {
 }
 
 /// LARS' constants.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Lars {
     /// Momentum.
     pub momentum: f32,
@@ -150,15 +155,56 @@ pub struct Lars {
     pub trust: f32,
 }
 
-/// How parameters follow their gradients.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+/// How parameters follow their gradients. Its JSON form is the constants alone; a trust coefficient is LARS'.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Optimizer {
     /// Loshchilov & Hutter 2019.
     AdamW(AdamW),
     /// You et al. 2017.
+    #[cfg(feature = "labels")]
     Lars(Lars),
 }
+
+impl<'de> Deserialize<'de> for Optimizer {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        /// The constants of either.
+        #[derive(Deserialize)]
+        struct Constants {
+            beta1: Option<f32>,
+            beta2: Option<f32>,
+            eps: Option<f32>,
+            weight_decay: f32,
+            clip_norm: Option<f32>,
+            #[cfg(feature = "labels")]
+            momentum: Option<f32>,
+            #[cfg_attr(
+                not(feature = "labels"),
+                expect(dead_code, reason = "reading it is refused")
+            )]
+            trust: Option<Trust>,
+        }
+        let constants = Constants::deserialize(json)?;
+        let weight_decay = constants.weight_decay;
+        let given = |constant: Option<f32>, name| constant.ok_or(D::Error::missing_field(name));
+        #[cfg(feature = "labels")]
+        if let Some(trust) = constants.trust {
+            let momentum = given(constants.momentum, "momentum")?;
+            return Ok(Self::Lars(Lars { momentum, weight_decay, trust }));
+        }
+        Ok(Self::AdamW(AdamW {
+            beta1: given(constants.beta1, "beta1")?,
+            beta2: given(constants.beta2, "beta2")?,
+            eps: given(constants.eps, "eps")?,
+            weight_decay,
+            clip_norm: given(constants.clip_norm, "clip_norm")?,
+        }))
+    }
+}
+
+/// LARS' trust coefficient.
+#[cfg(feature = "labels")]
+type Trust = f32;
 
 /// A parameter with what LARS keeps for it, all of one shape.
 #[derive(Debug, Clone, Copy)]

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod checkpoints;
 #[cfg(feature = "native")]
 pub mod derived;
+#[cfg(feature = "labels")]
 mod drop_path;
 pub mod estimate;
 #[cfg(feature = "native")]

@@ -6,15 +6,21 @@
 //! learning rate follows ([`Recipe::blr`]), 100 epochs of pre-training instead of 800, and a tenth of each run for
 //! warm-up. Augmentations have their numbers with them: [`Augment`], [`RandAugment`], [`RandomErasing`], [`Mix`].
 
-use super::recipe::{Classify, DataRecipe, Length, NormalizationChoice, ProbeRecipe, Recipe};
+#[cfg(feature = "labels")]
+use super::recipe::{Classify, ProbeRecipe};
+use super::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
 use crate::config::ModelConfig;
 use crate::data::Augment;
+#[cfg(feature = "labels")]
 use crate::data::augment::erasing::RandomErasing;
+#[cfg(feature = "labels")]
 use crate::data::augment::mix::Mix;
+#[cfg(feature = "labels")]
 use crate::data::augment::rand_augment::RandAugment;
 use crate::data::augment::transform::Crop;
 use crate::data::sources::synthetic::is_synthetic;
 use crate::kernels::Precision;
+#[cfg(feature = "labels")]
 use crate::model::classifier::{Head, Pool, Trainable};
 use crate::ops::optimizer::{AdamW, Lars, Optimizer};
 
@@ -32,6 +38,7 @@ pub const PROBE_LARS: Lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.0
 pub const IMAGENET_IMAGES: usize = 1_281_167;
 
 /// Held-out pictures that an online probe is measured on, at most.
+#[cfg(feature = "labels")]
 const MAX_PROBED_IMAGES: usize = 1000;
 /// More pictures than a data set can have; fits where numbers have 32 bits, too.
 const EVERY_PICTURE: usize = u32::MAX as usize;
@@ -62,7 +69,10 @@ impl Recipe {
     pub fn first_look(model: ModelConfig, data: &str) -> Self {
         Self::small_batches(model, data, Length::Steps(1000))
     }
+}
 
+#[cfg(feature = "labels")]
+impl Recipe {
     /// Training of a pre-trained encoder and a new head on it, with labels (Table 9). `data` has the classes
     /// `class_names`.
     ///
@@ -177,7 +187,9 @@ impl Recipe {
             ..self.clone()
         }
     }
+}
 
+impl Recipe {
     /// Makes it `length` long, a tenth of that for warm-up.
     pub fn set_length(&mut self, length: Length) {
         (self.length, self.warmup) = (length, length.warmup());
@@ -198,6 +210,7 @@ impl Recipe {
         Self { pictures_every: 5.0, ..Self::new(model, data, length) }
     }
 
+    #[cfg(feature = "labels")]
     fn with_labels(model: ModelConfig, data: &str, length: Length, classify: Classify) -> Self {
         let augment = Augment {
             rand_augment: Some(RandAugment::paper()),
@@ -272,6 +285,7 @@ impl DataRecipe {
     }
 }
 
+#[cfg(feature = "labels")]
 impl Classify {
     /// The whole classifier, trained at one rate, with label smoothing, MixUp and CutMix as in Table 9.
     fn regularised(class_names: Vec<String>) -> Self {
@@ -306,6 +320,7 @@ impl Classify {
     }
 }
 
+#[cfg(feature = "labels")]
 impl ProbeRecipe {
     /// A probe beside the pre-training of `recipe`, on the labelled pictures of `data`.
     pub fn new(recipe: &Recipe, data: &str, class_names: Vec<String>) -> Self {
@@ -338,6 +353,7 @@ pub fn probe_blr(images: usize) -> f64 {
 }
 
 /// Of the values for ViT-B, ViT-L and ViT-H, that for an encoder as deep as `model`'s.
+#[cfg(feature = "labels")]
 fn by_depth<T: Copy>(model: &ModelConfig, [base, large, huge]: [T; 3]) -> T {
     match model.encoder.depth {
         ..24 => base,

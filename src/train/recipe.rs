@@ -4,12 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use super::schedule::Schedule;
 use super::step::{MaskSource, StepConfig, Task};
+#[cfg(not(feature = "labels"))]
+pub use crate::absent::{Absent as Classify, Absent as ProbeRecipe};
 use crate::config::{ModelConfig, PatchTarget, at_least_one};
+#[cfg(feature = "labels")]
+use crate::data::LabelOptions;
+#[cfg(feature = "labels")]
 use crate::data::augment::mix::Mix;
-use crate::data::{Augment, LabelOptions, Normalization};
+use crate::data::{Augment, Normalization};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
+#[cfg(feature = "labels")]
 use crate::model::classifier::{ClassifierConfig, Head, HeadInfo, Pool, Trainable};
+#[cfg(feature = "labels")]
 use crate::model::classify::Input;
 use crate::ops::optimizer::Optimizer;
 use crate::remedy::Remedy;
@@ -88,6 +95,7 @@ pub struct DataRecipe {
 }
 
 /// Training with labels.
+#[cfg(feature = "labels")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Classify {
     /// Pooling of the tokens.
@@ -113,6 +121,7 @@ pub struct Classify {
 }
 
 /// A linear probe that learns beside pre-training, without a gradient into the encoder.
+#[cfg(feature = "labels")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeRecipe {
     /// Labelled pictures.
@@ -178,6 +187,7 @@ pub struct Recipe {
     pub probe: Option<ProbeRecipe>,
 }
 
+#[cfg(feature = "labels")]
 impl Classify {
     /// The classifier on the encoder of `model`.
     pub fn config(&self, model: &ModelConfig) -> ClassifierConfig {
@@ -245,9 +255,11 @@ impl Recipe {
             }
         }
         self.validate_optimizer()?;
+        #[cfg(feature = "labels")]
         if let Some(classify) = &self.classify {
             return classify.validate(&self.model);
         }
+        #[cfg(feature = "labels")]
         if let Some(probe) = &self.probe {
             at_least_one(&[(Setting::ProbeBatchSize, probe.batch_size)])?;
             below(Setting::ProbeBlr, probe.blr, f64::INFINITY)?;
@@ -273,14 +285,17 @@ impl Recipe {
                 below(Setting::ClipNorm, adamw.clip_norm.into(), f64::INFINITY)?;
                 adamw.weight_decay
             }
+            #[cfg(feature = "labels")]
             Optimizer::Lars(_) if self.precision == Precision::F16 => {
                 let problem = "f16 is for training with AdamW; LARS trains a linear layer in f32";
                 return Err(Error::config(Setting::Precision, problem));
             }
+            #[cfg(feature = "labels")]
             Optimizer::Lars(lars) if !(0.0..1.0).contains(&lars.momentum) => {
                 let problem = format!("must be at least 0 and below 1, got {}", lars.momentum);
                 return Err(Error::argument("momentum", problem));
             }
+            #[cfg(feature = "labels")]
             Optimizer::Lars(lars) => lars.weight_decay,
         };
         below(Setting::WeightDecay, weight_decay.into(), f64::INFINITY)
@@ -311,6 +326,7 @@ impl Recipe {
         }
     }
 
+    #[cfg(feature = "labels")]
     /// How labels become targets, if the run uses labels.
     pub fn label_options(&self) -> Option<LabelOptions> {
         self.classify.as_ref().map(|classify| LabelOptions {
@@ -320,6 +336,7 @@ impl Recipe {
         })
     }
 
+    #[cfg(feature = "labels")]
     /// What the run's programs begin with: a frozen encoder's features, where each picture has just one.
     pub fn input(&self) -> Input {
         let probes = self.classify.as_ref().is_some_and(|c| {
@@ -340,22 +357,32 @@ impl Recipe {
 
     /// What a step is recorded for.
     pub fn step_config(&self) -> StepConfig {
-        let model = self.model.clone();
-        let task = match &self.classify {
-            None => Task::Masked { model, masks: MaskSource::Generated },
-            Some(classify) => {
-                Task::Classify { classifier: classify.config(&model), input: self.input() }
-            }
-        };
         StepConfig {
-            task,
+            task: self.task(),
             batch_size: self.batch_size,
             grad_accum: self.grad_accum,
             optimizer: self.optimizer,
-            layer_decay: self.classify.as_ref().map_or(1.0, |classify| classify.layer_decay),
+            layer_decay: self.layer_decay(),
             recompute: self.recompute,
             precision: self.precision,
         }
+    }
+
+    fn task(&self) -> Task {
+        #[cfg(feature = "labels")]
+        if let Some(classify) = &self.classify {
+            let classifier = classify.config(&self.model);
+            return Task::Classify { classifier, input: self.input() };
+        }
+        Task::Masked { model: self.model.clone(), masks: MaskSource::Generated }
+    }
+
+    fn layer_decay(&self) -> f32 {
+        #[cfg(feature = "labels")]
+        if let Some(classify) = &self.classify {
+            return classify.layer_decay;
+        }
+        1.0
     }
 
     /// The schedule, where an epoch has `batches_per_epoch` batches.

@@ -3,14 +3,18 @@
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::Result;
 use crate::kernels::{KernelTarget, Precision};
+#[cfg(feature = "labels")]
 use crate::model::classifier::ClassifierConfig;
+#[cfg(feature = "labels")]
 use crate::model::classify::{Input, classification_objective};
 pub use crate::model::objective::MaskSource;
 use crate::model::objective::masked_objective;
 use crate::model::store::{ParamLayout, ParamStore};
+#[cfg(feature = "labels")]
+use crate::ops::optimizer::lars;
 use crate::ops::optimizer::{
     METRICS_RING, METRICS_WORDS, Metrics, Optimizer, STATE, STATE_WORDS, STEP_WORDS, Scalars,
-    StepTensors, adamw, lars,
+    StepTensors, adamw,
 };
 use crate::order::sort_indices;
 #[cfg(feature = "native")]
@@ -28,6 +32,7 @@ pub enum Task {
         masks: MaskSource,
     },
     /// Classification.
+    #[cfg(feature = "labels")]
     Classify {
         /// The classifier.
         classifier: ClassifierConfig,
@@ -85,6 +90,7 @@ impl Task {
     fn images_label(&self) -> &'static str {
         match self {
             Self::Masked { .. } => "images",
+            #[cfg(feature = "labels")]
             Self::Classify { input, .. } => input.label(),
         }
     }
@@ -101,6 +107,7 @@ impl Task {
                     program.write("tokens", batch.tokens);
                 }
             }
+            #[cfg(feature = "labels")]
             Self::Classify { classifier, .. } => {
                 program.write("targets", batch.targets);
                 if classifier.drop_path > 0.0 {
@@ -124,6 +131,7 @@ impl StepConfig {
                 debug_assert!(model.num_masked() > 0, "without masked patches there is no loss");
                 masked_objective(&mut rec, model, batch, *masks, accumulated).loss
             }
+            #[cfg(feature = "labels")]
             Task::Classify { classifier, input } => {
                 classification_objective(&mut rec, classifier, [batch, accumulated], *input)
             }
@@ -138,7 +146,9 @@ impl StepConfig {
         let mut rec = Recorder::new(target, false);
         rec.set_precision(self.precision);
         rec.set_scope("optimizer");
+        #[cfg_attr(not(feature = "labels"), expect(unused_mut, reason = "all have one rate"))]
         let mut slabs = layout.slab_tensors(&mut rec);
+        #[cfg(feature = "labels")]
         if let Task::Classify { classifier, .. } = &self.task {
             let last = classifier.model.encoder.depth + 1;
             for (slab, group) in slabs.iter_mut().zip(layout.slab_groups()) {
@@ -153,6 +163,7 @@ impl StepConfig {
         };
         match self.optimizer {
             Optimizer::AdamW(config) => adamw(&mut rec, config, &slabs, tensors),
+            #[cfg(feature = "labels")]
             Optimizer::Lars(config) => {
                 let params = layout.lars_tensors(&mut rec);
                 lars(&mut rec, config, &slabs, &params, tensors);

@@ -2,11 +2,14 @@
 //! with batches by a loop of any platform.
 
 use super::checkpoint::{Checkpoint, Meta};
+#[cfg(feature = "labels")]
 use super::drop_path::drop_path_scales;
 use super::recipe::Recipe;
 #[cfg(feature = "native")]
 use super::staged_feed::StagedBatch;
-use super::step::{BatchData, Task, TrainStep};
+#[cfg(feature = "labels")]
+use super::step::Task;
+use super::step::{BatchData, TrainStep};
 use crate::data::{Batch, Cursor, Normalization};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
@@ -167,16 +170,23 @@ impl Trainer {
             lr,
             ..Scalars::seeded(self.recipe.seed)
         };
-        let scales = match &self.train.config().task {
-            Task::Classify { classifier, .. } if classifier.drop_path > 0.0 => {
-                drop_path_scales(classifier, self.recipe.seed, batch)
-            }
-            _ => Vec::new(),
-        };
+        let scales = self.drop_path(batch);
         run(&self.train, scalars, BatchData { drop_path: &scales, ..data(batch) });
         if index + 1 == self.recipe.grad_accum {
             self.step += 1;
         }
+    }
+
+    /// See [`BatchData::drop_path`].
+    #[cfg_attr(not(feature = "labels"), expect(unused_variables, reason = "nothing is dropped"))]
+    fn drop_path(&self, batch: &Batch) -> Vec<f32> {
+        #[cfg(feature = "labels")]
+        if let Task::Classify { classifier, .. } = &self.train.config().task
+            && classifier.drop_path > 0.0
+        {
+            return drop_path_scales(classifier, self.recipe.seed, batch);
+        }
+        Vec::new()
     }
 
     /// Begins to read the metrics of the last steps; returns at once.
@@ -263,8 +273,9 @@ impl Trainer {
 
 /// The parameter table of what `recipe` trains.
 fn params(recipe: &Recipe) -> Vec<ParamSpec> {
-    match &recipe.classify {
-        None => mae_params(&recipe.model),
-        Some(classify) => classify.config(&recipe.model).params(),
+    #[cfg(feature = "labels")]
+    if let Some(classify) = &recipe.classify {
+        return classify.config(&recipe.model).params();
     }
+    mae_params(&recipe.model)
 }

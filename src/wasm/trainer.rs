@@ -13,7 +13,7 @@ use super::reconstruction::{Reconstruction, Reconstructors};
 use crate::config::ModelConfig;
 use crate::data::augment::color::ColorJitter;
 use crate::data::augment::resize::{resize, shorter_side_to};
-use crate::data::{Augment, Crop, Cursor, Normalization};
+use crate::data::{Augment, CropName, Cursor, Normalization};
 use crate::error::Error;
 use crate::files::safetensors;
 use crate::kernels::Precision;
@@ -57,30 +57,10 @@ struct Options {
     weight_decay: Option<f32>,
     betas: Option<[f32; 2]>,
     clip_grad: Option<f32>,
-    crop: Option<CropChoice>,
+    crop: Option<CropName>,
     flip: Option<bool>,
     color_jitter: bool,
     seed: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum CropChoice {
-    Random,
-    Fixed,
-    Center,
-    None,
-}
-
-impl CropChoice {
-    fn crop(self) -> Crop {
-        match self {
-            Self::Random => Augment::pretrain().crop,
-            Self::Fixed => Crop::RandomFixed,
-            Self::Center => Augment::center().crop,
-            Self::None => Crop::None,
-        }
-    }
 }
 
 impl Options {
@@ -111,7 +91,11 @@ impl Options {
     }
 
     fn change_optimizer(&self, optimizer: &mut Optimizer) {
-        let Optimizer::AdamW(adamw) = optimizer else { return };
+        let adamw = match optimizer {
+            Optimizer::AdamW(adamw) => adamw,
+            #[cfg(feature = "labels")]
+            Optimizer::Lars(_) => return,
+        };
         if let Some(betas) = self.betas {
             [adamw.beta1, adamw.beta2] = betas;
         }
@@ -120,7 +104,8 @@ impl Options {
     }
 
     fn change_pictures(&self, data: &mut DataRecipe, channels: usize) -> JsResult<()> {
-        overrule(&mut data.augment.crop, self.crop.map(CropChoice::crop));
+        let crop = self.crop.map(|name| name.crop(&Augment::pretrain()));
+        overrule(&mut data.augment.crop, crop);
         overrule(&mut data.augment.flip, self.flip);
         data.augment.jitter = self.color_jitter.then(ColorJitter::paper);
         // The pictures are not there yet, to be measured.

@@ -1,3 +1,4 @@
+//! needs labels
 // BatchNorm without affine over rows, one invocation per feature. TRAIN: batch statistics (biased
 // variance) normalise, running ones are updated (unbiased variance); else running ones normalise.
 

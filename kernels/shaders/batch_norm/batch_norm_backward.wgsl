@@ -1,3 +1,4 @@
+//! needs labels
 // Input gradient of BatchNorm in training: dx = rstd·(dy − mean(dy) − x̂·mean(dy·x̂)), one
 // invocation per feature.
 

@@ -1,3 +1,4 @@
+//! needs labels
 //! include prelude/step
 //! include prelude/reduce
 // LARS (You et al. 2017) for one tensor, one workgroup: the gradient of a matrix is scaled by

@@ -1,3 +1,4 @@
+//! needs labels
 // Gradient of `mean_pool`: shared evenly over the range, zero elsewhere.
 
 struct Params { tokens: u32, first: u32, pooled: u32, dim: u32, count: u32 }

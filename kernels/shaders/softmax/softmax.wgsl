@@ -1,3 +1,4 @@
+//! needs labels
 //! include prelude/reduce
 // Softmax over the last dimension, one workgroup per row.
 

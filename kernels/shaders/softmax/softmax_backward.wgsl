@@ -1,3 +1,4 @@
+//! needs labels
 //! include prelude/reduce
 // Gradient of softmax: dx = y·(dy − Σ dy·y), one workgroup per row.
 

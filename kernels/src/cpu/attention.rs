@@ -32,8 +32,8 @@ pub fn attention<A: Value>(
     };
     let out = Shared::new(slices.out);
     let lse = Shared::new(slices.lse);
-    shape.each_task(params.count / params.tiles, |place, own| {
-        forward_head(shape, place, own, slices.qkv, &out, &lse);
+    shape.each_task(params.count / params.tiles, |head, own| {
+        forward_head(shape, head, own, slices.qkv, &out, &lse);
     });
 }
 
@@ -54,8 +54,8 @@ pub fn attention_backward_q<A: Value>(
         QueryOperands { qkv: slices.qkv, out: slices.out, lse: slices.lse, d_out: slices.d_out };
     let d_qkv = Shared::new(slices.d_qkv);
     let row_stats = Shared::new(slices.row_stats);
-    shape.each_task(params.count / params.tiles, |place, own| {
-        backward_q_head(shape, place, own, &read, &d_qkv, &row_stats);
+    shape.each_task(params.count / params.tiles, |head, own| {
+        backward_q_head(shape, head, own, &read, &d_qkv, &row_stats);
     });
 }
 
@@ -74,8 +74,8 @@ pub fn attention_backward_kv<A: Value>(
     };
     let (qkv, row_stats, d_out) = (slices.qkv, slices.row_stats, slices.d_out);
     let d_qkv = Shared::new(slices.d_qkv);
-    shape.each_task(params.count / params.tiles, |place, own| {
-        backward_kv_head(shape, place, own, qkv, row_stats, d_out, &d_qkv);
+    shape.each_task(params.count / params.tiles, |head, own| {
+        backward_kv_head(shape, head, own, qkv, row_stats, d_out, &d_qkv);
     });
 }
 
@@ -90,44 +90,44 @@ struct Shape {
 
 /// One head of one sample.
 #[derive(Clone, Copy)]
-struct Place {
+struct HeadOf {
     sample: usize,
-    head: usize,
+    index: usize,
 }
 
 impl Shape {
     /// Calls `work` for every head of every sample with ranges of its tokens.
-    fn each_task(self, heads: u32, work: impl Fn(Place, Range<usize>) + Sync + Send) {
+    fn each_task(self, heads: u32, work: impl Fn(HeadOf, Range<usize>) + Sync + Send) {
         let per_head = self.tokens.div_ceil(TASK_TOKENS);
         parallel::each(heads as usize * per_head, |i| {
             let (head, task) = (i / per_head, i % per_head);
             let own = task * TASK_TOKENS..((task + 1) * TASK_TOKENS).min(self.tokens);
-            work(Place { sample: head / self.heads, head: head % self.heads }, own);
+            work(HeadOf { sample: head / self.heads, index: head % self.heads }, own);
         });
     }
 
     /// First value of a head in `qkv [B, L, 3, H, d]`; part 0 is the query, 1 the key, 2 the value.
-    fn qkv_index(self, place: Place, token: usize, part: usize) -> usize {
-        (((place.sample * self.tokens + token) * 3 + part) * self.heads + place.head) * self.dim
+    fn qkv_index(self, head: HeadOf, token: usize, part: usize) -> usize {
+        (((head.sample * self.tokens + token) * 3 + part) * self.heads + head.index) * self.dim
     }
 
     /// First value of a head in `[B, L, H, d]`.
-    fn head_index(self, place: Place, token: usize) -> usize {
-        ((place.sample * self.tokens + token) * self.heads + place.head) * self.dim
+    fn head_index(self, head: HeadOf, token: usize) -> usize {
+        ((head.sample * self.tokens + token) * self.heads + head.index) * self.dim
     }
 
     /// Row of a query in `[B, H, L]`.
-    fn row(self, place: Place, token: usize) -> usize {
-        (place.sample * self.heads + place.head) * self.tokens + token
+    fn row(self, head: HeadOf, token: usize) -> usize {
+        (head.sample * self.heads + head.index) * self.tokens + token
     }
 
-    fn qkv<A>(self, place: Place, qkv: &[A], part: usize) -> Matrix<'_, A> {
-        let values = &qkv[self.qkv_index(place, 0, part)..];
+    fn qkv<A>(self, head: HeadOf, qkv: &[A], part: usize) -> Matrix<'_, A> {
+        let values = &qkv[self.qkv_index(head, 0, part)..];
         Matrix { values, stride: 3 * self.heads * self.dim, rows: self.tokens, columns: self.dim }
     }
 
-    fn head<A>(self, place: Place, values: &[A]) -> Matrix<'_, A> {
-        let values = &values[self.head_index(place, 0)..];
+    fn head<A>(self, head: HeadOf, values: &[A]) -> Matrix<'_, A> {
+        let values = &values[self.head_index(head, 0)..];
         Matrix { values, stride: self.heads * self.dim, rows: self.tokens, columns: self.dim }
     }
 }
@@ -269,20 +269,20 @@ fn store_row<const MR: usize, const NR: usize, A: Value>(
 vectorised! {
     fn forward_head<A: Value>(
         shape: Shape,
-        place: Place,
+        head: HeadOf,
         own: Range<usize>,
         qkv: &[A],
         out: &Shared<'_, A>,
         lse: &Shared<'_, f32>,
     ) {
-        in_tiles!(forward_tiles::<A>(shape, place, own, qkv, out, lse))
+        in_tiles!(forward_tiles::<A>(shape, head, own, qkv, out, lse))
     }
 }
 
 #[inline(always)]
 fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    place: Place,
+    head: HeadOf,
     own: Range<usize>,
     qkv: &[A],
     out: &Shared<'_, A>,
@@ -297,9 +297,9 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
         + MR * (block_tokens + padded_dim);
     let mut scratch = Scratch::new(len);
     let scratch = &mut &mut *scratch;
-    let queries = shape.qkv(place, qkv, 0).copy(own.clone(), shape.scale, scratch);
-    let keys = shape.qkv(place, qkv, 1).across_tokens::<NR>(scratch);
-    let values = shape.qkv(place, qkv, 2).along_tokens::<NR>(scratch);
+    let queries = shape.qkv(head, qkv, 0).copy(own.clone(), shape.scale, scratch);
+    let keys = shape.qkv(head, qkv, 1).across_tokens::<NR>(scratch);
+    let values = shape.qkv(head, qkv, 2).along_tokens::<NR>(scratch);
     let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
     let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
     for first in (0..own.len()).step_by(MR) {
@@ -346,9 +346,9 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
             let token = own.start + first + i;
             // SAFETY: a token of a head belongs to one task.
             unsafe {
-                let out = out.part(shape.head_index(place, token), dim);
+                let out = out.part(shape.head_index(head, token), dim);
                 store_row(sums, i, 1.0 / total[i], out);
-                lse.part(shape.row(place, token), 1)[0] = maximum[i] + total[i].ln();
+                lse.part(shape.row(head, token), 1)[0] = maximum[i] + total[i].ln();
             }
         }
     }
@@ -377,20 +377,20 @@ struct QueryOperands<'a, A> {
 vectorised! {
     fn backward_q_head<A: Value>(
         shape: Shape,
-        place: Place,
+        head: HeadOf,
         own: Range<usize>,
         read: &QueryOperands<'_, A>,
         d_qkv: &Shared<'_, A>,
         row_stats: &Shared<'_, f32>,
     ) {
-        in_tiles!(backward_q_tiles::<A>(shape, place, own, read, d_qkv, row_stats))
+        in_tiles!(backward_q_tiles::<A>(shape, head, own, read, d_qkv, row_stats))
     }
 }
 
 #[inline(always)]
 fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    place: Place,
+    head: HeadOf,
     own: Range<usize>,
     read: &QueryOperands<'_, A>,
     d_qkv: &Shared<'_, A>,
@@ -405,12 +405,12 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
         + MR * (2 * block_tokens + padded_dim);
     let mut scratch = Scratch::new(len);
     let scratch = &mut &mut *scratch;
-    let queries = shape.qkv(place, read.qkv, 0).copy(own.clone(), shape.scale, scratch);
-    let d_out = shape.head(place, read.d_out).copy(own.clone(), 1.0, scratch);
-    let out = shape.head(place, read.out);
-    let keys = shape.qkv(place, read.qkv, 1);
+    let queries = shape.qkv(head, read.qkv, 0).copy(own.clone(), shape.scale, scratch);
+    let d_out = shape.head(head, read.d_out).copy(own.clone(), 1.0, scratch);
+    let out = shape.head(head, read.out);
+    let keys = shape.qkv(head, read.qkv, 1);
     let (keys, keys_along) = (keys.across_tokens::<NR>(scratch), keys.along_tokens::<NR>(scratch));
-    let values = shape.qkv(place, read.qkv, 2).across_tokens::<NR>(scratch);
+    let values = shape.qkv(head, read.qkv, 2).across_tokens::<NR>(scratch);
     let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
     let d_p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
     let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
@@ -422,7 +422,7 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
         let mut delta = [0.0; MR];
         for i in 0..count {
             let token = own.start + first + i;
-            let row = shape.row(place, token);
+            let row = shape.row(head, token);
             lse[i] = read.lse[row];
             delta[i] = super::vector::sum2(d_out_rows[i], out.row(token), |a, b| a * b);
             // SAFETY: a token of a head belongs to one task.
@@ -448,7 +448,7 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
             accumulate::<MR, NR, FUSED>(sums, scores, keys_along, block);
         }
         for i in 0..count {
-            let at = shape.qkv_index(place, own.start + first + i, 0);
+            let at = shape.qkv_index(head, own.start + first + i, 0);
             // SAFETY: as above.
             store_row(sums, i, shape.scale, unsafe { d_qkv.part(at, dim) });
         }
@@ -458,21 +458,21 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
 vectorised! {
     fn backward_kv_head<A: Value>(
         shape: Shape,
-        place: Place,
+        head: HeadOf,
         own: Range<usize>,
         qkv: &[A],
         row_stats: &[f32],
         d_out: &[A],
         d_qkv: &Shared<'_, A>,
     ) {
-        in_tiles!(backward_kv_tiles::<A>(shape, place, own, qkv, row_stats, d_out, d_qkv))
+        in_tiles!(backward_kv_tiles::<A>(shape, head, own, qkv, row_stats, d_out, d_qkv))
     }
 }
 
 #[inline(always)]
 fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    place: Place,
+    head: HeadOf,
     own: Range<usize>,
     qkv: &[A],
     row_stats: &[f32],
@@ -489,12 +489,12 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
         + 2 * MR * (block_tokens + padded_dim);
     let mut scratch = Scratch::new(len);
     let scratch = &mut &mut *scratch;
-    let keys = shape.qkv(place, qkv, 1).copy(own.clone(), shape.scale, scratch);
-    let values = shape.qkv(place, qkv, 2).copy(own.clone(), 1.0, scratch);
-    let queries = shape.qkv(place, qkv, 0);
+    let keys = shape.qkv(head, qkv, 1).copy(own.clone(), shape.scale, scratch);
+    let values = shape.qkv(head, qkv, 2).copy(own.clone(), 1.0, scratch);
+    let queries = shape.qkv(head, qkv, 0);
     let (queries, queries_along) =
         (queries.across_tokens::<NR>(scratch), queries.along_tokens::<NR>(scratch));
-    let d_out = shape.head(place, d_out);
+    let d_out = shape.head(head, d_out);
     let (d_out, d_out_along) =
         (d_out.across_tokens::<NR>(scratch), d_out.along_tokens::<NR>(scratch));
     // Beyond the last query probabilities are zero.
@@ -502,7 +502,7 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
     let delta = take(scratch, padded_tokens);
     lse.fill(f32::INFINITY);
     delta.fill(0.0);
-    let stats = &row_stats[2 * shape.row(place, 0)..][..2 * tokens];
+    let stats = &row_stats[2 * shape.row(head, 0)..][..2 * tokens];
     for ((lse, delta), stats) in lse.iter_mut().zip(&mut *delta).zip(stats.as_chunks::<2>().0) {
         [*lse, *delta] = *stats;
     }
@@ -537,9 +537,9 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
             let token = own.start + first + i;
             // SAFETY: a token of a head belongs to one task.
             unsafe {
-                let d_k_row = d_qkv.part(shape.qkv_index(place, token, 1), dim);
+                let d_k_row = d_qkv.part(shape.qkv_index(head, token, 1), dim);
                 store_row(d_k, i, shape.scale, d_k_row);
-                let d_v_row = d_qkv.part(shape.qkv_index(place, token, 2), dim);
+                let d_v_row = d_qkv.part(shape.qkv_index(head, token, 2), dim);
                 store_row(d_v, i, 1.0, d_v_row);
             }
         }

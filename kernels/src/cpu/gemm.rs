@@ -345,8 +345,8 @@ fn compute_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value, 
 
 /// Where a tile is in the result, and how much of it.
 #[derive(Clone, Copy)]
-struct Place {
-    /// Of its first value.
+struct TileBounds {
+    /// Index of its first value.
     at: usize,
     stride: usize,
     rows: usize,
@@ -364,7 +364,7 @@ fn finish<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Valu
     tile: &mut Tile<MR, NR>,
 ) {
     let constants = &product.constants;
-    let place = Place {
+    let bounds = TileBounds {
         at: row * product.n + column,
         stride: product.n,
         rows: MR.min(product.m - row),
@@ -373,13 +373,13 @@ fn finish<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Valu
     if constants.split {
         store_tile(
             tile,
-            Place { at: part * product.m * product.n + place.at, ..place },
+            TileBounds { at: part * product.m * product.n + bounds.at, ..bounds },
             &product.out,
         );
         return;
     }
     if constants.bias {
-        let bias = load::<NR, _>(&product.bias[column..][..place.columns]);
+        let bias = load::<NR, _>(&product.bias[column..][..bounds.columns]);
         for values in &mut *tile {
             for (value, bias) in values.iter_mut().zip(&bias) {
                 *value += bias;
@@ -388,7 +388,7 @@ fn finish<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Valu
     }
     if constants.gelu {
         if constants.pre {
-            store_tile(tile, place, &product.pre);
+            store_tile(tile, bounds, &product.pre);
         }
         for values in &mut *tile {
             for value in values {
@@ -397,9 +397,9 @@ fn finish<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Valu
         }
     }
     // SAFETY: tiles do not overlap: nobody writes what this task reads.
-    let out_row = |i| unsafe { product.out.part(place.at + i * place.stride, place.columns) };
+    let out_row = |i| unsafe { product.out.part(bounds.at + i * bounds.stride, bounds.columns) };
     if constants.gelu_grad {
-        for (i, values) in tile.iter_mut().take(place.rows).enumerate() {
+        for (i, values) in tile.iter_mut().take(bounds.rows).enumerate() {
             let pre = load::<NR, _>(out_row(i));
             for (value, x) in values.iter_mut().zip(&pre) {
                 *value *= gelu_grad::<FUSED>(*x);
@@ -407,34 +407,34 @@ fn finish<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Valu
         }
     }
     if constants.residual {
-        for (i, values) in tile.iter_mut().take(place.rows).enumerate() {
+        for (i, values) in tile.iter_mut().take(bounds.rows).enumerate() {
             let extra =
-                load::<NR, _>(&product.extra[place.at + i * place.stride..][..place.columns]);
+                load::<NR, _>(&product.extra[bounds.at + i * bounds.stride..][..bounds.columns]);
             for (value, extra) in values.iter_mut().zip(&extra) {
                 *value += extra;
             }
         }
     }
     if constants.accumulate {
-        for (i, values) in tile.iter_mut().take(place.rows).enumerate() {
+        for (i, values) in tile.iter_mut().take(bounds.rows).enumerate() {
             let before = load::<NR, _>(out_row(i));
             for (value, before) in values.iter_mut().zip(&before) {
                 *value += before;
             }
         }
     }
-    store_tile(tile, place, &product.out);
+    store_tile(tile, bounds, &product.out);
 }
 
 #[inline(always)]
 fn store_tile<const MR: usize, const NR: usize, A: Value>(
     tile: &Tile<MR, NR>,
-    place: Place,
+    bounds: TileBounds,
     to: &Shared<'_, A>,
 ) {
-    for (i, values) in tile.iter().take(place.rows).enumerate() {
+    for (i, values) in tile.iter().take(bounds.rows).enumerate() {
         // SAFETY: tiles do not overlap.
-        store(values, unsafe { to.part(place.at + i * place.stride, place.columns) });
+        store(values, unsafe { to.part(bounds.at + i * bounds.stride, bounds.columns) });
     }
 }
 

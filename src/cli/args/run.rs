@@ -6,7 +6,7 @@ use super::files::FilesArgs;
 use super::memory::MemoryArgs;
 use crate::cli::wording::message;
 use crate::data::augment::color::ColorJitter;
-use crate::data::{Augment, Crop};
+use crate::data::{Augment, CropName};
 use crate::error::{Error, Result};
 use crate::train::checkpoints;
 use crate::train::recipe::{Length, Recipe, overrule};
@@ -74,26 +74,13 @@ pub(crate) struct DataArgs {
     pub ignore_exif: bool,
     /// Part of a picture that is shown [default: random; none in pre-training on synthetic]
     #[arg(long, value_enum)]
-    crop: Option<CropChoice>,
+    crop: Option<CropName>,
     /// Do not mirror pictures
     #[arg(long)]
     no_flip: bool,
     /// Vary brightness, contrast, saturation and hue (RGB)
     #[arg(long)]
     color_jitter: bool,
-}
-
-/// Crops by name.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum CropChoice {
-    /// A random part (RandomResizedCrop): 20 to 100 % of the area in pre-training, 8 to 100 % else
-    Random,
-    /// The picture resized to cover the size, cropped at a random place
-    Fixed,
-    /// The same, cropped in the centre
-    Center,
-    /// The whole picture resized, whatever its proportions
-    None,
 }
 
 /// Batches, rates and seed.
@@ -211,12 +198,7 @@ impl DataArgs {
             None => Augment::pretrain(),
             Some(_) => Augment::classify(),
         };
-        let crop = self.crop.map(|crop| match crop {
-            CropChoice::Random => usual.crop,
-            CropChoice::Fixed => Crop::RandomFixed,
-            CropChoice::Center => Augment::center().crop,
-            CropChoice::None => Crop::None,
-        });
+        let crop = self.crop.map(|name| name.crop(&usual));
         let data = &mut recipe.data;
         overrule(&mut data.augment.crop, crop);
         data.augment.flip &= !self.no_flip;

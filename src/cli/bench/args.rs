@@ -43,8 +43,8 @@ pub(crate) struct Args {
     /// Steps before the timed ones
     #[arg(long, value_name = "N", default_value = "2")]
     pub warmup: u16,
-    /// Also print each kernel's share of the time and the ten most expensive dispatches (from
-    /// timestamp queries); with --data the time of each stage
+    /// Also print each kernel's share of the time and the ten most expensive dispatches (on a GPU
+    /// from timestamp queries); with --data the time of each stage
     #[arg(long)]
     pub profile: bool,
     /// Measure how fast batches of these pictures are prepared, instead of the workloads: anything

@@ -1,5 +1,5 @@
-//! `webmae bench`: how fast the reference workloads run on this adapter, and how fast batches are
-//! prepared.
+//! `webmae bench`: how fast the reference workloads run on a GPU or the processor, and how fast batches
+//! are prepared.
 
 use serde::Serialize;
 

@@ -10,6 +10,7 @@ use crate::cli::format::{bytes, count};
 use crate::cli::print::print_json;
 use crate::cli::wording::message;
 use crate::config::{PatchTarget, Variant};
+use crate::data::decode::FILE_CHANNELS;
 use crate::error::Result;
 use crate::gpu::{AdapterSummary, list_adapters};
 use crate::program::{DeviceOptions, Opened};
@@ -81,9 +82,6 @@ fn print_adapter(number: usize, adapter: &AdapterSummary) {
     say!("   cooperative matrices: {}", adapter.cooperative.describe());
 }
 
-/// Channels that picture files give.
-const PICTURE_CHANNELS: [usize; 3] = [1, 3, 4];
-
 /// One use of weights: how it is had, or why not.
 type Use = (&'static str, Result<&'static str, String>);
 
@@ -93,7 +91,7 @@ fn uses(weights: &Weights) -> [Use; 5] {
     let classifier = weights.kind == FileKind::Classifier;
     let channels = weights.config.channels;
     // Whatever the weights are good for, it is pictures that they are used on.
-    let fed = |how: &'static str| match PICTURE_CHANNELS.contains(&channels) {
+    let fed = |how: &'static str| match FILE_CHANNELS.contains(&channels) {
         true => Ok(how),
         false => Err(format!("picture files have 1, 3 or 4 channels, this model takes {channels}")),
     };

@@ -1,5 +1,6 @@
 //! A rectangle of pixels: where crops, erased parts and pasted parts lie.
 
+#[cfg(feature = "labels")]
 use std::ops::Range;
 
 use crate::philox::Rng;
@@ -32,6 +33,7 @@ impl Rectangle {
         })
     }
 
+    #[cfg(feature = "labels")]
     /// The ranges of samples that the rectangle covers in an image of `[channels, height, width]`
     /// planes, row by row.
     pub fn rows(self, [channels, height, width]: [usize; 3]) -> impl Iterator<Item = Range<usize>> {

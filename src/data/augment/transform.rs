@@ -3,10 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::color::ColorJitter;
+#[cfg(feature = "labels")]
 use super::erasing::RandomErasing;
+#[cfg(feature = "labels")]
 use super::rand_augment::RandAugment;
 use super::rectangle::Rectangle;
 use super::resize::{resize, resize_part, shorter_side_to};
+#[cfg(not(feature = "labels"))]
+use crate::absent::{Absent as RandAugment, Absent as RandomErasing};
 use crate::data::pixels::{Pixels, Sample};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
@@ -34,6 +38,33 @@ pub enum Crop {
     },
     /// The whole picture resized to the target, whatever its proportions.
     None,
+}
+
+/// A crop by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+pub enum CropName {
+    /// A random part (RandomResizedCrop): 20 to 100 % of the area in pre-training, 8 to 100 % else
+    Random,
+    /// The picture resized to cover the size, cropped at a random place
+    Fixed,
+    /// The same, cropped in the centre
+    Center,
+    /// The whole picture resized, whatever its proportions
+    None,
+}
+
+impl CropName {
+    /// The crop, where `usual` is what training is done with.
+    pub fn crop(self, usual: &Augment) -> Crop {
+        match self {
+            Self::Random => usual.crop,
+            Self::Fixed => Crop::RandomFixed,
+            Self::Center => Augment::center().crop,
+            Self::None => Crop::None,
+        }
+    }
 }
 
 /// What is done to each sample. All randomness comes from the generator passed in.
@@ -108,9 +139,12 @@ impl Augment {
             }
             _ => {}
         }
-        self.jitter.map_or(Ok(()), |jitter| jitter.validate())?;
-        self.rand_augment.map_or(Ok(()), |rand_augment| rand_augment.validate())?;
-        self.erasing.map_or(Ok(()), |erasing| erasing.validate())
+        #[cfg(feature = "labels")]
+        {
+            self.rand_augment.map_or(Ok(()), |rand_augment| rand_augment.validate())?;
+            self.erasing.map_or(Ok(()), |erasing| erasing.validate())?;
+        }
+        self.jitter.map_or(Ok(()), |jitter| jitter.validate())
     }
 
     /// Makes `picture` into one of `[height, width]` pixels; what follows normalisation is left out.
@@ -152,6 +186,7 @@ impl Augment {
         if self.flip && rng.uniform() < 0.5 {
             sample.flip_horizontal();
         }
+        #[cfg(feature = "labels")]
         if let Some(rand_augment) = &self.rand_augment {
             rand_augment.apply(&mut sample, rng);
         }

@@ -18,6 +18,9 @@ pub const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 /// The default of [`DecodeOptions::max_pixels`]: 134 megapixels.
 pub const MAX_PIXELS: u64 = 1 << 27;
 
+/// Channels that picture files can give: luma, RGB, RGBA.
+pub const FILE_CHANNELS: [usize; 3] = [1, 3, 4];
+
 /// How files are decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeOptions {
@@ -48,9 +51,9 @@ pub fn has_picture_extension(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be read; [`Error::BadFile`] if it is empty, no picture,
-/// damaged, or larger than the limit; [`Error::Config`] for channels other than 1, 3 and 4.
+/// damaged, or larger than the limit; [`Error::Config`] for channels other than [`FILE_CHANNELS`].
 pub fn decode_file(path: &Path, options: &DecodeOptions) -> Result<Decoded> {
-    if ![1, 3, 4].contains(&options.channels) {
+    if !FILE_CHANNELS.contains(&options.channels) {
         return Err(Error::config(Setting::Channels, files_have_channels(options.channels)));
     }
     // A decoder that panics on a damaged file must not take a training run with it.
@@ -181,7 +184,10 @@ fn into_pixels(image: DynamicImage, channels: usize) -> Decoded {
     }
 }
 
-fn from_rgb<S: Sample>([width, height]: [usize; 2], data: Vec<S>, channels: usize) -> Decoded {
+fn from_rgb<S: Sample>([width, height]: [usize; 2], data: Vec<S>, channels: usize) -> Decoded
+where
+    Decoded: From<Pixels<S>>,
+{
     Pixels::new(width, height, 3, data).rgb_into(channels).into()
 }
 
@@ -189,7 +195,10 @@ fn from_rgba<S: Sample>(
     size @ [width, height]: [usize; 2],
     data: Vec<S>,
     channels: usize,
-) -> Decoded {
+) -> Decoded
+where
+    Decoded: From<Pixels<S>>,
+{
     if channels == 4 {
         return Pixels::new(width, height, 4, data).into();
     }

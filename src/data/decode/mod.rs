@@ -6,5 +6,6 @@ mod size;
 
 pub(crate) use file::files_have_channels;
 pub use file::{
-    DecodeOptions, EXTENSIONS, MAX_PIXELS, decode_file, has_picture_extension, little_range,
+    DecodeOptions, EXTENSIONS, FILE_CHANNELS, MAX_PIXELS, decode_file, has_picture_extension,
+    little_range,
 };
