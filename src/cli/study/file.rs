@@ -35,8 +35,8 @@ pub(crate) struct StudyFile {
     /// Whether the axis is logarithmic.
     #[serde(default)]
     pub log_axis: bool,
-    /// What the paper found.
-    pub paper: String,
+    /// What the paper found, if it asked the same.
+    pub paper: Option<String>,
     /// The data, unless the command line names it.
     pub data: Option<String>,
     /// Each case is run with each of them.
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     const STUDY: &str = "\
-        title = 'Depth'\naxis = 'depth'\npaper = 'It varies.'\nseeds = [0, 1]\n\
+        title = 'Depth'\naxis = 'depth'\nseeds = [0, 1]\n\
         [pretrain]\nepochs = 9\ndim = 64\n\
         [[measure]]\nname = 'tuned'\ncommand = 'finetune'\noptions = { epochs = 2, mixup = 0.5 }\n\
         [[case]]\nlabel = 'one'\nx = 1\npretrain = { decoder-depth = 1, epochs = 7 }\n\

@@ -48,14 +48,16 @@ impl Study {
     pub fn to_html(&self) -> Result<String> {
         self.check()?;
         let title = escape(&self.title);
+        let paper = self.paper.as_deref().map(escape);
+        let paper = paper.map(|text| format!("<p>In the paper: {text}</p>\n"));
         let facts: String = self.notes.iter().map(fact).collect();
         Ok(format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-             <h1>{title}</h1>\n<p>In the paper: {}</p>\n<dl>\n{facts}</dl>\n{}{}</main>\n</body>\n\
+             <h1>{title}</h1>\n{}<dl>\n{facts}</dl>\n{}{}</main>\n</body>\n\
              </html>\n",
-            escape(&self.paper),
+            paper.unwrap_or_default(),
             self.table(),
             self.figure()?,
         ))

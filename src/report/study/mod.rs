@@ -46,8 +46,8 @@ pub struct Study {
     pub title: String,
     /// What is varied, e.g. `mask ratio`.
     pub axis: String,
-    /// What the paper found, in one or two sentences.
-    pub paper: String,
+    /// What the paper found, in one or two sentences, if it asked the same.
+    pub paper: Option<String>,
     /// Facts, each with its name: data, model, adapter, command, seeds.
     pub notes: Vec<(String, String)>,
     /// The measures' names, in the order of their columns.
@@ -105,7 +105,7 @@ mod tests {
         Study {
             title: "Mask ratio".into(),
             axis: "mask ratio".into(),
-            paper: "A ratio of 75 % works best.".into(),
+            paper: Some("A ratio of 75 % works best.".into()),
             notes: vec![("data".into(), "1000 pictures".into())],
             measures: vec!["fine-tuning".into(), "linear".into()],
             cases,
@@ -155,7 +155,8 @@ mod tests {
         study.cases[0].measures.insert(bad.into(), [(0, 0.5)].into());
         study.measures.push(bad.into());
         study.notes.push((bad.into(), bad.into()));
-        for text in [&mut study.title, &mut study.axis, &mut study.paper] {
+        let paper = study.paper.as_mut().unwrap();
+        for text in [&mut study.title, &mut study.axis, paper] {
             *text = bad.into();
         }
         let html = study.to_html().unwrap();
@@ -218,6 +219,8 @@ mod tests {
         assert!(rows(&html)[0].contains("<td>–</td><td>–</td>"));
         assert!(!html.contains("<figure"));
         assert!(study(vec![]).to_html().unwrap().contains("In the paper: A ratio"));
+        let own = Study { paper: None, ..study(vec![]) };
+        assert!(!own.to_html().unwrap().contains("In the paper"));
     }
 
     #[test]
