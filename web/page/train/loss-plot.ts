@@ -11,6 +11,22 @@ const WHOLE = [1, 2, 5]
   .flatMap((digit) => Array.from({ length: 7 }, (_, i) => digit * 10 ** i))
   .sort((a, b) => a - b);
 
+/** Pixels of a letter of the axes, and those beside the letters. */
+const LETTER = 7.3;
+const BESIDE = 20;
+
+/** A mark of the axis of losses: few digits, however large or small. */
+function mark(loss: number): string {
+  const size = Math.abs(loss);
+  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return loss.toExponential(1);
+  return String(Number(loss.toPrecision(4)));
+}
+
+/** Room for the longest mark. */
+function widthOf(_: uPlot, marks: string[] | null): number {
+  return Math.ceil(BESIDE + LETTER * Math.max(4, ...(marks ?? []).map(({ length }) => length)));
+}
+
 /** The loss of every step, and its running mean. */
 export class LossPlot {
   readonly #box: HTMLElement;
@@ -92,8 +108,8 @@ export class LossPlot {
         cursor: { show: false },
         scales: { x: { time: false } },
         axes: [
-          { ...axis, incrs: WHOLE },
-          { ...axis, size: 64 },
+          { ...axis, incrs: WHOLE, space: 90 },
+          { ...axis, values: (_, marks) => marks.map(mark), size: widthOf },
         ],
         series: [
           {},

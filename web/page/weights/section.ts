@@ -52,6 +52,12 @@ export class WeightsSection {
     await this.#load(weights, weights.name, options);
   }
 
+  /** Puts an address into the form. */
+  takeAddress(address: string): void {
+    this.#url.value = address;
+    this.#url.focus();
+  }
+
   /** Lists the downloads that are kept. */
   async #showCached(): Promise<void> {
     const kept = await cache.list();
