@@ -434,6 +434,11 @@ impl ParamStore {
         self.layout.slabs.len() + if role == Role::Value { fixed } else { 0 }
     }
 
+    /// Values of a slab.
+    pub fn part_len(&self, slab: usize) -> usize {
+        self.layout.slabs[slab].len
+    }
+
     /// Reads the values of one part, see [`Self::stored`].
     ///
     /// # Errors
