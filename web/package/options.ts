@@ -236,12 +236,13 @@ export function checked<T extends object>(options: T | undefined, known: Known<T
   return options;
 }
 
-/** Checks a value that is no option.
+/** Checks a value that is no option of a call.
  *
- * @throws {InvalidOption} if it is no whole number in that range, or no list of pictures. */
+ * @throws {InvalidOption} if it is no whole number in that range, no list of pictures, no `config.json`. */
 export const requireWhole = (value: unknown, name: string, least: number, most: number): void =>
   whole(least, most)(value, name);
 export const requireList = (value: unknown): void => list(value, 'images');
+export const requireHfConfig = (json: string, name: string): void => hfConfig(json, name);
 
 /** JSON of options that were checked. */
 export function toJson(options: object): string {

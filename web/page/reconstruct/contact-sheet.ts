@@ -110,8 +110,8 @@ export class ContactSheet {
     this.#addOwn(picture);
     const kept = await this.#kept.keep(picture);
     byId('own-kept').textContent = kept
-      ? 'It stays on this device, for the next visit too.'
-      : 'It stays on this device; this browser has no room to keep it for the next visit.';
+      ? 'They stay on this device, for the next visit too.'
+      : 'They stay on this device; this browser has no room to keep them for the next visit.';
   }
 
   /** Removes what is kept. The picture in use stays until another one is chosen. */

@@ -1,5 +1,5 @@
 import uPlot from 'uplot';
-import { loss as asText } from '../format.ts';
+import { loss as asText, lossMark } from '../format.ts';
 
 /** Weight of the past in the smoothed line. */
 const SMOOTHING = 0.9;
@@ -14,13 +14,6 @@ const WHOLE = [1, 2, 5]
 /** Pixels of a letter of the axes, and those beside the letters. */
 const LETTER = 7.3;
 const BESIDE = 20;
-
-/** A mark of the axis of losses: few digits, however large or small. */
-function mark(loss: number): string {
-  const size = Math.abs(loss);
-  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return loss.toExponential(1);
-  return String(Number(loss.toPrecision(4)));
-}
 
 /** Room for the longest mark. */
 function widthOf(_: uPlot, marks: string[] | null): number {
@@ -109,7 +102,7 @@ export class LossPlot {
         scales: { x: { time: false } },
         axes: [
           { ...axis, incrs: WHOLE, space: 90 },
-          { ...axis, values: (_, marks) => marks.map(mark), size: widthOf },
+          { ...axis, values: (_, marks) => marks.map(lossMark), size: widthOf },
         ],
         series: [
           {},
