@@ -113,9 +113,14 @@ test('two tabs keep a run each, and neither is offered while a tab has it', asyn
   await expect(page.locator('#train-saved-text')).toContainText('1 more run is kept');
   await page.locator('#train-discard').click();
   await expect(page.locator('#train-saved-text')).toContainText('step 3');
+  const late = await context.newPage();
+  await late.goto('./#/train');
+  await expect(late.locator('#train-saved-text')).toContainText('step 3');
   await page.getByRole('button', { name: 'Open', exact: true }).click();
   await expect(page.locator('#train-state')).toHaveText(/^Finished: 3 steps/, { timeout: SLOW });
   await expect(page.locator('#train-beyond')).toBeVisible();
+  await late.getByRole('button', { name: 'Open', exact: true }).click();
+  await expect(late.locator('#train-failure')).toContainText('Another tab has this run');
 });
 
 test('what stands looks so, says so, and is not lost without a word', async ({ page }) => {

@@ -9,7 +9,7 @@ import { inFormWords } from './form-words.ts';
 import { Gathering } from './gathering.ts';
 import { Meters } from './meters.ts';
 import { Recipe } from './recipe.ts';
-import { canKeep, KeptRun, type RunRecord } from './storage.ts';
+import { canKeep, type Kept, KeptRun } from './storage.ts';
 import { WATCHED, Watch } from './watch.ts';
 
 type State = 'empty' | 'preparing' | 'paused' | 'running' | 'finished';
@@ -53,7 +53,7 @@ export class TrainSection {
   /** The step that is kept, or saved as a file. */
   #keptStep = 0;
   /** Runs of earlier visits. */
-  #earlier: { run: KeptRun; record: RunRecord }[] = [];
+  #earlier: Kept[] = [];
   #creating: AbortController | undefined;
   #pausing = false;
 
@@ -77,7 +77,7 @@ export class TrainSection {
     onFiles(
       'train-resume',
       'train-resume-input',
-      ([file]) => void this.#failure.guard(() => this.#open(file)),
+      ([file]) => void this.#failure.guard(() => this.#openFile(file)),
     );
     document.addEventListener('visibilitychange', () => {
       // A hidden tab may be discarded: what was done is kept with the next step.
@@ -99,7 +99,7 @@ export class TrainSection {
   async take(files: File[]): Promise<void> {
     await this.#failure.guard(async () => {
       const [first] = files;
-      if (files.length === 1 && first?.name.endsWith('.safetensors')) return this.#open(first);
+      if (files.length === 1 && first?.name.endsWith('.safetensors')) return this.#openFile(first);
       if (this.#trainer) {
         throw new PageError('A model is in training. Reset it before you choose other pictures.');
       }
@@ -141,9 +141,6 @@ export class TrainSection {
     this.#trainer = trainer;
     this.#place = place ?? (await KeptRun.create());
     this.#keptStep = trainer.info.step;
-    // Other tabs may have the earlier runs.
-    for (const { run } of this.#earlier) if (run !== place) run.release();
-    this.#earlier = [];
     this.#showKept();
     byId('train-saved').hidden = true;
     this.#meters.show(trainer);
@@ -269,7 +266,7 @@ export class TrainSection {
   }
 
   /** Goes on from a checkpoint's file. */
-  async #open(file: File | undefined): Promise<void> {
+  async #openFile(file: File | undefined): Promise<void> {
     if (!file) return;
     const old = this.#trainer;
     if (old) sure('Discard the run in progress and open the checkpoint?');
@@ -318,17 +315,15 @@ export class TrainSection {
     line.textContent = !canKeep()
       ? 'This browser keeps no runs: a reload loses this one. “Save checkpoint” makes a file of it.'
       : this.#keptStep === 0
-        ? `Kept on this device every ${KEEP_MS / 1000} seconds and at each pause.`
-        : `Kept on this device up to step ${count(this.#keptStep)}; every ${KEEP_MS / 1000} seconds and at each pause again.`;
+        ? `Kept on this device every ${KEEP_MS / 1000} seconds or so, and at each pause.`
+        : `Kept on this device up to step ${count(this.#keptStep)}; every ${KEEP_MS / 1000} seconds or so, and at each pause, it is again.`;
   }
 
   /** Offers the latest of the kept runs that no other tab has. */
   async #offerKept(): Promise<void> {
-    const found = await KeptRun.list();
+    this.#earlier = await KeptRun.list();
     // Meanwhile a run may have begun.
-    if (this.#trainer) for (const { run } of found) run.release();
-    else this.#earlier = found;
-    const [latest, ...others] = this.#earlier;
+    const [latest, ...others] = this.#trainer ? [] : this.#earlier;
     byId('train-saved').hidden = !latest;
     if (!latest) return;
     const { step, totalSteps, time, losses } = latest.record;
@@ -344,27 +339,44 @@ export class TrainSection {
 
   async #continue(): Promise<void> {
     const [latest] = this.#earlier;
-    const checkpoint = await latest?.run.checkpoint();
-    if (!latest || !checkpoint) return this.#discard();
-    const { run, record } = latest;
-    const pictures = await run.pictures();
-    if (pictures.length > 0) this.#own.replace(pictures);
-    this.#gathering.show();
-    this.#recipe.fields = record.recipe;
-    await this.#prepare(async () => {
-      const images = this.#pictures();
-      const trainer = await Trainer.resume(checkpoint, { images, onProgress: showPreparing });
-      this.#meters.begin(record);
-      await this.#adopt(trainer, run);
-    });
+    if (!latest) return;
+    const run = await this.#open(latest);
+    const { record } = latest;
+    const checkpoint = await run.checkpoint();
+    if (!checkpoint) {
+      await run.forget();
+      return this.#offerKept();
+    }
+    try {
+      const pictures = await run.pictures();
+      if (pictures.length > 0) this.#own.replace(pictures);
+      this.#gathering.show();
+      this.#recipe.fields = record.recipe;
+      await this.#prepare(async () => {
+        const images = this.#pictures();
+        const trainer = await Trainer.resume(checkpoint, { images, onProgress: showPreparing });
+        this.#meters.begin(record);
+        await this.#adopt(trainer, run);
+      });
+    } catch (error) {
+      if (this.#place !== run) run.release();
+      throw error;
+    }
     if (record.step < record.totalSteps) await this.#run();
   }
 
   async #discard(): Promise<void> {
-    const [latest, ...others] = this.#earlier;
-    await latest?.run.forget();
-    for (const { run } of others) run.release();
+    const [latest] = this.#earlier;
+    if (latest) await (await this.#open(latest)).forget();
     await this.#offerKept();
+  }
+
+  async #open({ id }: Kept): Promise<KeptRun> {
+    const run = await KeptRun.open(id);
+    if (run) return run;
+    throw new PageError(
+      'Another tab has this run by now. Close it there, or begin a new one here.',
+    );
   }
 
   #ownChanged(): void {

@@ -16,6 +16,12 @@ export interface RunRecord extends Course {
   totalSteps: number;
 }
 
+/** A run that is kept. */
+export interface Kept {
+  id: string;
+  record: RunRecord;
+}
+
 /** Whether this browser keeps a run: Safari before 26 lacks the writing part. */
 export function canKeep(): boolean {
   return (
@@ -38,27 +44,28 @@ export class KeptRun {
 
   /** A place for a new run; nothing where the browser keeps none. */
   static async create(): Promise<KeptRun | undefined> {
-    return canKeep() ? KeptRun.#open(crypto.randomUUID()) : undefined;
+    return canKeep() ? KeptRun.open(crypto.randomUUID()) : undefined;
   }
 
-  /** The kept runs that no other tab has, the latest first, each of them locked. */
-  static async list(): Promise<{ run: KeptRun; record: RunRecord }[]> {
+  /** The kept runs that no tab has, the latest first. */
+  static async list(): Promise<Kept[]> {
     if (!canKeep()) return [];
-    const found: { run: KeptRun; record: RunRecord }[] = [];
+    const found: Kept[] = [];
     for await (const [id, handle] of (await runs()).entries()) {
       if (handle.kind !== 'directory') continue;
-      const run = await KeptRun.#open(id);
+      const run = await KeptRun.open(id);
       if (!run) continue;
       const record = await run.#record();
-      if (record) found.push({ run, record });
+      if (record) found.push({ id, record });
       // Its tab was closed before the first save.
       else await run.forget();
+      run.release();
     }
     return found.sort((a, b) => b.record.time - a.record.time);
   }
 
-  /** Nothing if another tab has it. */
-  static #open(id: string): Promise<KeptRun | undefined> {
+  /** The place of a run; nothing if a tab has it. */
+  static open(id: string): Promise<KeptRun | undefined> {
     return new Promise((resolve, reject) => {
       const held = navigator.locks.request(`webmae run ${id}`, { ifAvailable: true }, (lock) => {
         if (lock) return new Promise<void>((release) => resolve(new KeptRun(id, release)));
