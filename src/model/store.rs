@@ -433,30 +433,62 @@ impl ParamStore {
         Ok(())
     }
 
+    /// Where the tensors of one role lie: part, first value there, and what it is. Parts are the slabs, then a
+    /// buffer for each fixed parameter, which has nothing but its value.
+    pub fn stored(&self, role: Role) -> Vec<(usize, usize, &ParamSpec)> {
+        let mut fixed = self.layout.slabs.len()..;
+        let specs = self.layout.specs.iter().zip(&self.layout.places);
+        let stored = specs.filter_map(|(spec, place)| match *place {
+            Some((slab, first)) => Some((slab, first, spec)),
+            None if role == Role::Value => fixed.next().map(|part| (part, 0, spec)),
+            None => None,
+        });
+        stored.collect()
+    }
+
+    /// Number of parts of one role, see [`Self::stored`].
+    pub fn parts(&self, role: Role) -> usize {
+        let fixed = self.layout.specs.iter().filter(|spec| !spec.trainable).count();
+        self.layout.slabs.len() + if role == Role::Value { fixed } else { 0 }
+    }
+
+    /// Values of a slab.
+    pub fn part_len(&self, slab: usize) -> usize {
+        self.layout.slabs[slab].len
+    }
+
+    /// Reads the values of one part, see [`Self::stored`].
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    pub async fn read_part(&self, role: Role, part: usize) -> Result<Vec<f32>> {
+        let label = match part.checked_sub(self.layout.slabs.len()) {
+            None => self.layout.label(role, part),
+            Some(fixed) => {
+                let mut specs = self.layout.specs.iter().filter(|spec| !spec.trainable);
+                fixed_label(&specs.nth(fixed).expect("a part of this store").name)
+            }
+        };
+        let buffer = &self.buffers[&label];
+        let bytes = self.device.read(buffer, 0, buffer.bytes()).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
+    }
+
     /// Reads the tensors of one role.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
     pub async fn read(&self, role: Role) -> Result<TensorMap> {
-        let mut slabs = Vec::new();
-        for i in 0..self.layout.slabs.len() {
-            let buffer = &self.buffers[&self.layout.label(role, i)];
-            slabs.push(self.device.read(buffer, 0, buffer.bytes()).await?);
+        let mut parts = Vec::new();
+        for part in 0..self.parts(role) {
+            parts.push(self.read_part(role, part).await?);
         }
         let mut tensors = TensorMap::new();
-        for (spec, place) in self.layout.specs.iter().zip(&self.layout.places) {
-            let data: Vec<f32> = match *place {
-                Some((slab, first)) => {
-                    let range = 4 * first..4 * (first + spec.len());
-                    bytemuck::pod_collect_to_vec(&slabs[slab][range])
-                }
-                None if role == Role::Value => {
-                    let buffer = &self.buffers[&fixed_label(&spec.name)];
-                    let bytes = self.device.read(buffer, 0, 4 * spec.len() as u64).await?;
-                    bytemuck::pod_collect_to_vec(&bytes)
-                }
-                None => continue,
-            };
+        for (part, first, spec) in self.stored(role) {
+            let data = parts[part][first..first + spec.len()].to_vec();
             tensors.insert(spec.name.clone(), HostTensor::new(spec.shape.clone(), data));
         }
         Ok(tensors)

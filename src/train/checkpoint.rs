@@ -17,8 +17,8 @@ use crate::tensor::{TensorMap, by_name};
 use crate::weights::checkpoint::{CHECKPOINT_ENTRY, PARAM};
 use crate::weights::require_finite;
 
-/// Prefixes of the tensors' names by role.
-const ROLES: [&str; 3] = [PARAM, "moment1/", SECOND_MOMENT];
+/// Prefixes of the tensors' names: of parameters, first and second moments.
+pub const ROLES: [&str; 3] = [PARAM, "moment1/", SECOND_MOMENT];
 const SECOND_MOMENT: &str = "moment2/";
 /// Prefix of everything that belongs to the probe beside a run.
 const PROBE: &str = "probe/";
@@ -63,6 +63,16 @@ impl Meta {
         })
     }
 
+    /// The file's text entries.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] if a number of it has no JSON form.
+    pub fn entries(&self) -> Result<BTreeMap<String, String>> {
+        let text = serde_json::to_string(self)
+            .map_err(|e| Error::BadWeights { problem: format!("its description: {e}") })?;
+        Ok(BTreeMap::from([(CHECKPOINT_ENTRY.to_owned(), text)]))
+    }
+
     /// The optimiser's state.
     pub fn state(&self) -> State {
         let mut words: [u32; STATE_WORDS] = bytemuck::cast(State::default());
@@ -101,10 +111,8 @@ impl Checkpoint {
     /// [`Error::BadWeights`] if the format cannot hold it (a header beyond its size limit).
     pub fn to_bytes(mut self) -> Result<Vec<u8>> {
         self.meta.probe = self.probe.as_ref().map(|probe| Box::new(probe.meta.clone()));
-        let text = serde_json::to_string(&self.meta)
-            .map_err(|e| Error::BadWeights { problem: format!("its description: {e}") })?;
+        let metadata = self.meta.entries()?;
         let tensors = self.into_tensors();
-        let metadata = BTreeMap::from([(CHECKPOINT_ENTRY.to_owned(), text)]);
         safetensors::to_bytes(&tensors, &metadata, safetensors::FloatType::F32)
     }
 

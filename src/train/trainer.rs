@@ -4,7 +4,7 @@
 use super::checkpoint::{Checkpoint, Meta};
 #[cfg(feature = "labels")]
 use super::drop_path::drop_path_scales;
-use super::recipe::Recipe;
+use super::recipe::{Length, Recipe};
 #[cfg(feature = "native")]
 use super::staged_feed::StagedBatch;
 #[cfg(feature = "labels")]
@@ -207,8 +207,40 @@ impl Trainer {
         self.train.metrics(first as u32).await
     }
 
-    /// Everything that the run needs to go on, where `cursor` is the batch that comes next and
+    /// Makes the run `steps` steps longer than its schedule, whose warm-up stays: one curve of the learning
+    /// rate over all steps.
+    pub fn extend(&mut self, steps: u64, batches_per_epoch: usize) {
+        let total = self.recipe.schedule(batches_per_epoch).total_steps;
+        self.recipe.length = Length::Steps(total + steps);
+    }
+
+    /// What stands beside the tensors of a checkpoint, where `cursor` is the batch that comes next and
     /// `seconds` is how long the run took so far.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if the device failed.
+    pub async fn meta(
+        &self,
+        normalization: &Normalization,
+        cursor: Cursor,
+        seconds: f64,
+    ) -> Result<Meta> {
+        let (optimizer_state, loss_scale) = Meta::words_of(self.store.state().await?, &self.recipe);
+        Ok(Meta {
+            model: self.recipe.model.clone(),
+            normalization: normalization.clone(),
+            step: self.step,
+            cursor,
+            optimizer_state,
+            loss_scale,
+            seconds,
+            recipe: self.recipe.clone(),
+            data: None,
+            probe: None,
+        })
+    }
+
+    /// Everything that the run needs to go on; the arguments are those of [`Self::meta`].
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed.
@@ -218,20 +250,8 @@ impl Trainer {
         cursor: Cursor,
         seconds: f64,
     ) -> Result<Checkpoint> {
-        let (optimizer_state, loss_scale) = Meta::words_of(self.store.state().await?, &self.recipe);
         Ok(Checkpoint {
-            meta: Meta {
-                model: self.recipe.model.clone(),
-                normalization: normalization.clone(),
-                step: self.step,
-                cursor,
-                optimizer_state,
-                loss_scale,
-                seconds,
-                recipe: self.recipe.clone(),
-                data: None,
-                probe: None,
-            },
+            meta: self.meta(normalization, cursor, seconds).await?,
             params: self.store.read(Role::Value).await?,
             moment1: self.store.read(Role::Moment1).await?,
             moment2: self.store.read(Role::Moment2).await?,

@@ -39,6 +39,21 @@ pub(super) struct TensorRange<'a> {
     pub end: u64,
 }
 
+/// A file of tensors that is to be written: its text entries, and what is in each part of the store.
+#[derive(Serialize)]
+pub(super) struct FileLayout<'a> {
+    pub metadata: Metadata,
+    pub parts: Vec<Vec<StoredTensor<'a>>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct StoredTensor<'a> {
+    pub name: String,
+    pub shape: &'a [usize],
+    /// Its first value in the part.
+    pub first: usize,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TrainerInfo<'a> {

@@ -1,11 +1,10 @@
 //! A loaded model.
 
-use serde::Deserialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{JsResult, json, named, options};
 use super::info::ModelInfo;
-use super::picture::{Fit, from_rgba};
+use super::picture::prepare;
 use super::progress::Progress;
 use super::reconstruction::{Reconstruction, Reconstructors};
 use crate::model::attention_map::AttentionMap;
@@ -21,7 +20,7 @@ pub struct Model {
     store: ParamStore,
     info: ModelInfo,
     reconstructors: Reconstructors,
-    embedder: Option<(Pool, Embedder)>,
+    embedder: Option<(Pool, usize, Embedder)>,
     attention_map: Option<(usize, AttentionMap)>,
 }
 
@@ -38,14 +37,6 @@ impl Model {
     }
 }
 
-/// Options of an embedding.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct EmbedOptions {
-    pool: Option<Pool>,
-    fit: Fit,
-}
-
 #[wasm_bindgen]
 impl Model {
     /// JSON of `ModelInfo`.
@@ -54,22 +45,33 @@ impl Model {
         json(&self.info)
     }
 
-    /// Masks and reconstructs an RGBA picture; `json` holds `ReconstructOptions`, and `progress` is told of
-    /// kernels that are compiled for it, here and below.
+    /// An RGBA picture as the methods below take it, `[C, H, W]`: its centre, or all of it squeezed.
     ///
     /// # Errors
-    /// `InvalidOption`, `BadImage`, `BadWeights` without a decoder, `OutOfMemory`, `DeviceLost`.
-    #[expect(clippy::too_many_arguments, reason = "a picture, its mask, and how it goes")]
-    pub async fn reconstruct(
-        &mut self,
+    /// `BadImage`, `InvalidOption` for channels that no picture has.
+    pub fn prepare(
+        &self,
         rgba: &[u8],
         width: usize,
         height: usize,
+        stretch: bool,
+    ) -> JsResult<Vec<f32>> {
+        prepare(rgba, width, height, stretch, &self.info.config, &self.info.normalization)
+    }
+
+    /// Masks and reconstructs pictures `[B, C, H, W]`; `json` holds `ReconstructOptions`, `mask` and `noise` are
+    /// for each of them, and `progress` is told of kernels that are compiled for it, here and below.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `BadWeights` without a decoder, `OutOfMemory`, `DeviceLost`.
+    pub async fn reconstruct(
+        &mut self,
+        images: &[f32],
         json: &str,
         mask: Option<Vec<u8>>,
         noise: Option<Vec<f32>>,
         progress: &Progress,
-    ) -> JsResult<Reconstruction> {
+    ) -> JsResult<Vec<Reconstruction>> {
         if !self.info.reconstructs {
             let message = format!(
                 "The file holds {}, and a reconstruction needs a decoder as well: take the whole \
@@ -80,57 +82,47 @@ impl Model {
         }
         let Self { device, store, info, reconstructors, .. } = self;
         let (config, normalization) = (&info.config, &info.normalization);
-        let picture = (rgba, width, height);
         reconstructors
-            .run(device, config, normalization, store, picture, json, mask, noise, progress)
+            .run(device, config, normalization, store, images, json, mask, noise, progress)
             .await
     }
 
-    /// The feature `[D]` of an RGBA picture, which is not masked; `json` holds `EmbedOptions`.
+    /// The features `[B, D]` of pictures `[B, C, H, W]`, which are not masked; `pool` is JSON of `cls`, `mean` or
+    /// nothing, the model's own way.
     ///
     /// # Errors
-    /// `InvalidOption`, `BadImage`, `OutOfMemory`, `DeviceLost`.
+    /// `InvalidOption`, `OutOfMemory`, `DeviceLost`.
     pub async fn embed(
         &mut self,
-        rgba: &[u8],
-        width: usize,
-        height: usize,
-        json: &str,
+        images: &[f32],
+        pool: &str,
         progress: &Progress,
     ) -> JsResult<Vec<f32>> {
-        let EmbedOptions { pool, fit } = options(json)?;
         let config = &self.info.config;
         let default = if config.cls_tokens() > 0 { Pool::Cls } else { Pool::Mean };
-        let pool = pool.unwrap_or(default);
-        let picture = from_rgba(rgba, width, height, config.channels)?.into();
-        let image = self.info.normalization.still(&picture, &fit.augment(), config.image_size)?;
-        let kept = self.embedder.take().filter(|(kept, _)| *kept == pool);
-        let embedder = match kept {
-            Some((_, embedder)) => embedder,
-            None => Embedder::new(&self.device, config, 1, &self.store, pool)?,
+        let pool = options::<Option<Pool>>(pool)?.unwrap_or(default);
+        let batch = images.len() / config.image_len();
+        let fits = |(kept, size, _): &(Pool, usize, _)| *kept == pool && *size == batch;
+        let embedder = match self.embedder.take().filter(fits) {
+            Some((_, _, embedder)) => embedder,
+            None => Embedder::new(&self.device, config, batch, &self.store, pool)?,
         };
-        let (_, embedder) = self.embedder.insert((pool, embedder));
+        let (_, _, embedder) = self.embedder.insert((pool, batch, embedder));
         self.device.compile(|done, total| progress.report(done, total)).await?;
-        Ok(embedder.run(&image).await?)
+        Ok(embedder.run(images).await?)
     }
 
-    /// Softmax weights of encoder block `block` on an RGBA picture, which is not masked.
+    /// Softmax weights of encoder block `block` on a picture `[C, H, W]`, which is not masked.
     ///
     /// # Errors
-    /// `InvalidOption`, `BadImage`, `OutOfMemory`, `DeviceLost`.
+    /// `InvalidOption`, `OutOfMemory`, `DeviceLost`.
     pub async fn attention(
         &mut self,
-        rgba: &[u8],
-        width: usize,
-        height: usize,
+        image: &[f32],
         block: usize,
-        fit: &str,
         progress: &Progress,
     ) -> JsResult<Attention> {
-        let fit: Fit = options(&json(&fit))?;
         let config = &self.info.config;
-        let picture = from_rgba(rgba, width, height, config.channels)?.into();
-        let image = self.info.normalization.still(&picture, &fit.augment(), config.image_size)?;
         let kept = self.attention_map.take().filter(|(kept, _)| *kept == block);
         let map = match kept {
             Some((_, map)) => map,
@@ -138,7 +130,7 @@ impl Model {
         };
         let (_, map) = self.attention_map.insert((block, map));
         self.device.compile(|done, total| progress.report(done, total)).await?;
-        let weights = map.run(&image).await?;
+        let weights = map.run(image).await?;
         let cls_tokens = config.cls_tokens();
         Ok(Attention {
             heads: config.encoder.heads,

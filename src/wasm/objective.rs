@@ -3,16 +3,17 @@
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::device::WebDevice;
-use super::error::{JsResult, options};
+use super::error::{JsResult, json, options};
+use super::info::StoredTensor;
 use crate::config::ModelConfig;
-use crate::files::safetensors::{self, FloatType};
+use crate::files::safetensors;
 use crate::model::init::init_params;
 use crate::model::objective::{MaskSource, masked_objective};
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::program::{Device, Program, Recorder};
-use crate::tensor::{HostTensor, TensorMap, shapes};
-use crate::weights::{FileKind, Metadata, Missing, detect, to_internal};
+use crate::tensor::shapes;
+use crate::weights::{FileKind, Missing, detect, to_internal};
 
 /// A model for training with the weights of a whole safetensors file, or as it is initialised.
 ///
@@ -78,31 +79,51 @@ impl Objective {
         Ok(Self { store, program, kept: kept.to_vec() })
     }
 
-    /// Runs `images [B, C, H, W]`, normalised, with the masks of `noise [B, L]`. Returns a safetensors
-    /// file: `loss`, `pred`, `latent`, `ids_restore`, and `grad.<name>` of every parameter under its
-    /// internal name.
+    /// Runs `images [B, C, H, W]`, normalised, with the masks of `noise [B, L]`. Returns the values of
+    /// [`Self::layout`].
     ///
     /// # Errors
     /// `OutOfMemory`, `DeviceLost`.
-    pub async fn run(&self, images: &[f32], noise: &[f32]) -> JsResult<Vec<u8>> {
+    pub async fn run(&self, images: &[f32], noise: &[f32]) -> JsResult<Vec<f32>> {
         self.program.write("images", images);
         self.program.write("noise", noise);
         self.program.submit();
-        let mut results = TensorMap::new();
-        let loss: Vec<f32> = self.program.read("loss").await?;
-        results.insert("loss".to_owned(), HostTensor::new([1], loss));
-        for (label, shape) in &self.kept {
-            let values: Vec<f32> = if *label == "ids_restore" {
+        let mut values: Vec<f32> = self.program.read("loss").await?;
+        for (label, _) in &self.kept {
+            if *label == "ids_restore" {
                 let ids: Vec<u32> = self.program.read(label).await?;
-                ids.iter().map(|&id| id as f32).collect()
+                values.extend(ids.iter().map(|&id| id as f32));
             } else {
-                self.program.read(label).await?
-            };
-            results.insert((*label).to_owned(), HostTensor::new(shape.clone(), values));
+                values.extend(self.program.read::<f32>(label).await?);
+            }
         }
-        let gradients = self.store.read(Role::Grad).await?;
-        let named = gradients.into_iter().map(|(name, tensor)| (format!("grad.{name}"), tensor));
-        results.extend(named);
-        Ok(safetensors::to_bytes(&results, &Metadata::new(), FloatType::F32)?)
+        for part in 0..self.store.parts(Role::Grad) {
+            values.extend(self.store.read_part(Role::Grad, part).await?);
+        }
+        Ok(values)
+    }
+
+    /// JSON of the tensors in what [`Self::run`] returns, each with its first value: `loss`, `pred`, `latent`,
+    /// `ids_restore`, and `grad.<name>` of every parameter under its internal name.
+    #[wasm_bindgen(getter)]
+    pub fn layout(&self) -> String {
+        let (mut end, mut tensors) = (1, Vec::new());
+        tensors.push(StoredTensor { name: "loss".to_owned(), shape: &[1], first: 0 });
+        for (label, shape) in &self.kept {
+            tensors.push(StoredTensor { name: (*label).to_owned(), shape, first: end });
+            end += shape.iter().product::<usize>();
+        }
+        let begins: Vec<usize> = (0..self.store.parts(Role::Grad))
+            .map(|part| {
+                let begin = end;
+                end += self.store.part_len(part);
+                begin
+            })
+            .collect();
+        for (part, first, spec) in self.store.stored(Role::Grad) {
+            let name = format!("grad.{}", spec.name);
+            tensors.push(StoredTensor { name, shape: &spec.shape, first: begins[part] + first });
+        }
+        json(&tensors)
     }
 }

@@ -1,21 +1,8 @@
 //! Pictures between canvas and model.
 
-use serde::Deserialize;
-
 use super::error::{JsResult, named};
 use crate::config::ModelConfig;
 use crate::data::{Augment, Normalization, Pixels};
-
-/// How a picture of other proportions becomes the model's size.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Fit {
-    /// Its centre.
-    #[default]
-    Crop,
-    /// All of it, squeezed.
-    Stretch,
-}
 
 /// A canvas' RGBA bytes as a picture of `channels` (1 or 3); alpha is dropped.
 pub(super) fn from_rgba(
@@ -39,14 +26,19 @@ pub(super) fn from_rgba(
     Ok(Pixels::new(width, height, 3, rgb).rgb_into(channels))
 }
 
-impl Fit {
-    /// What cuts and resizes pictures so.
-    pub fn augment(self) -> Augment {
-        match self {
-            Self::Crop => Augment::center(),
-            Self::Stretch => Augment::none(),
-        }
-    }
+/// A canvas' RGBA bytes as a model of `config` sees them, `[C, H, W]`: the centre of the picture, or all of it
+/// squeezed (`stretch`), normalised.
+pub(super) fn prepare(
+    rgba: &[u8],
+    width: usize,
+    height: usize,
+    stretch: bool,
+    config: &ModelConfig,
+    normalization: &Normalization,
+) -> JsResult<Vec<f32>> {
+    let picture = from_rgba(rgba, width, height, config.channels)?;
+    let augment = if stretch { Augment::none() } else { Augment::center() };
+    Ok(normalization.still(&picture.into(), &augment, config.image_size)?)
 }
 
 /// Normalised `[C, H, W]` values as RGBA bytes, opaque.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::error::{JsResult, named, options};
-use super::picture::{Fit, from_rgba, to_rgba};
+use super::picture::to_rgba;
 use super::progress::Progress;
 use crate::config::{MaskStrategy, ModelConfig};
 use crate::data::Normalization;
@@ -106,7 +106,6 @@ struct Options {
     strategy: Option<MaskStrategy>,
     seed: u64,
     view: Option<ViewChoice>,
-    fit: Fit,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -120,15 +119,12 @@ enum ViewChoice {
 /// Programs by what they were recorded for, the latest used last.
 #[derive(Default)]
 pub(super) struct Reconstructors {
-    kept: Vec<(ModelConfig, MaskSource, Reconstructor)>,
+    kept: Vec<(ModelConfig, MaskSource, usize, Reconstructor)>,
 }
 
-/// A canvas' bytes with their width and height.
-pub(super) type Rgba<'a> = (&'a [u8], usize, usize);
-
 impl Reconstructors {
-    /// Masks and reconstructs one picture with the parameters of `store`. Tells `progress` of kernels that
-    /// are compiled for it.
+    /// Masks and reconstructs pictures `[B, C, H, W]` with the parameters of `store`, each as it would be alone.
+    /// Tells `progress` of kernels that are compiled for it.
     #[expect(clippy::too_many_arguments, reason = "the parts of two kinds of models")]
     pub async fn run(
         &mut self,
@@ -136,12 +132,12 @@ impl Reconstructors {
         config: &ModelConfig,
         normalization: &Normalization,
         store: &ParamStore,
-        (rgba, width, height): Rgba<'_>,
+        images: &[f32],
         json: &str,
         mask: Option<Vec<u8>>,
         noise: Option<Vec<f32>>,
         progress: &Progress,
-    ) -> JsResult<Reconstruction> {
+    ) -> JsResult<Vec<Reconstruction>> {
         let chosen: Options = options(json)?;
         let mut config = config.clone();
         config.mask_ratio = chosen.mask_ratio.unwrap_or(config.mask_ratio);
@@ -159,16 +155,14 @@ impl Reconstructors {
         if noise.as_ref().is_some_and(|noise| noise.iter().any(|value| !value.is_finite())) {
             return Err(named("InvalidOption", "The noise holds a value that is not finite."));
         }
-        let picture = from_rgba(rgba, width, height, config.channels)?.into();
-        let image = normalization.still(&picture, &chosen.fit.augment(), config.image_size)?;
+        let batch = images.len() / config.image_len();
         let source = if noise.is_some() { MaskSource::Given } else { MaskSource::Generated };
-        let reconstructor = self.find(device, &config, store, source)?;
+        let reconstructor = self.find(device, &config, store, source, batch)?;
         device.compile(|done, total| progress.report(done, total)).await?;
-        let noise = noise.unwrap_or_default();
-        let mut results =
-            reconstructor.run(&image, Scalars::seeded(chosen.seed), &[0], &noise).await?;
-        let result = results.remove(0);
-        result.require_meaningful()?;
+        let noise = noise.unwrap_or_default().repeat(batch);
+        let scalars = Scalars::seeded(chosen.seed);
+        let results = reconstructor.run(images, scalars, &vec![0; batch], &noise).await?;
+        results.iter().try_for_each(|result| result.require_meaningful())?;
         let view = match chosen.view {
             _ if !config.norm_pix_loss => View::Raw,
             Some(ViewChoice::Raw) => View::Raw,
@@ -176,24 +170,28 @@ impl Reconstructors {
             Some(ViewChoice::VisibleStatistics) | None => View::VisibleStatistics,
         };
         let geometry = Geometry::from(&config);
-        let patches = geometry.patchify(&image)?;
-        let predicted = view.pixels(&geometry, &result.predicted, &patches, &result.mask)?;
-        let pasted = geometry.paste_visible(&predicted, &patches, &result.mask)?;
-        let picture = |patches: &[f32]| -> Result<Vec<u8>> {
-            Ok(to_rgba(&geometry.unpatchify(patches)?, &config, normalization))
-        };
-        let original = to_rgba(&image, &config, normalization);
-        Ok(Reconstruction {
-            size: config.image_size,
-            grid: config.grid(),
-            loss: result.loss,
-            masked: cut_out(&original, &config, &result.mask),
-            original,
-            prediction: picture(&predicted)?,
-            reconstruction: picture(&pasted)?,
-            mask: result.mask.iter().map(|&hidden| u8::from(hidden)).collect(),
-            patch_error: result.patch_error,
-        })
+        let pairs = images.chunks_exact(config.image_len()).zip(&results);
+        let made = pairs.map(|(image, result)| -> Result<Reconstruction> {
+            let patches = geometry.patchify(image)?;
+            let predicted = view.pixels(&geometry, &result.predicted, &patches, &result.mask)?;
+            let pasted = geometry.paste_visible(&predicted, &patches, &result.mask)?;
+            let picture = |patches: &[f32]| -> Result<Vec<u8>> {
+                Ok(to_rgba(&geometry.unpatchify(patches)?, &config, normalization))
+            };
+            let original = to_rgba(image, &config, normalization);
+            Ok(Reconstruction {
+                size: config.image_size,
+                grid: config.grid(),
+                loss: result.loss,
+                masked: cut_out(&original, &config, &result.mask),
+                original,
+                prediction: picture(&predicted)?,
+                reconstruction: picture(&pasted)?,
+                mask: result.mask.iter().map(|&hidden| u8::from(hidden)).collect(),
+                patch_error: result.patch_error.clone(),
+            })
+        });
+        Ok(made.collect::<Result<_>>()?)
     }
 
     /// The program for `config`'s number of hidden patches, made if it is not kept.
@@ -203,24 +201,28 @@ impl Reconstructors {
         config: &ModelConfig,
         store: &ParamStore,
         source: MaskSource,
+        batch: usize,
     ) -> Result<&Reconstructor> {
-        let fits = |(kept, masks, _): &(ModelConfig, MaskSource, Reconstructor)| {
+        let fits = |(kept, masks, size, _): &(ModelConfig, MaskSource, usize, _)| {
             let drawn_alike =
                 source == MaskSource::Given || kept.mask_strategy == config.mask_strategy;
-            *masks == source && kept.len_keep() == config.len_keep() && drawn_alike
+            *masks == source
+                && *size == batch
+                && kept.len_keep() == config.len_keep()
+                && drawn_alike
         };
         let entry = match self.kept.iter().position(fits) {
             Some(at) => self.kept.remove(at),
             None => {
-                let made = Reconstructor::new(device, config, 1, store, source)?;
-                (config.clone(), source, made)
+                let made = Reconstructor::new(device, config, batch, store, source)?;
+                (config.clone(), source, batch, made)
             }
         };
         if self.kept.len() >= KEPT {
             self.kept.remove(0);
         }
         self.kept.push(entry);
-        Ok(&self.kept.last().expect("just put there").2)
+        Ok(&self.kept.last().expect("just put there").3)
     }
 }
 

@@ -6,8 +6,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::device::{KIND, WebDevice};
 use super::error::{JsResult, json, named, options};
 use super::feed::Feed;
-use super::info::{StepMetrics, TrainerInfo};
-use super::picture::from_rgba;
+use super::info::{FileLayout, StepMetrics, StoredTensor, TrainerInfo};
+use super::picture::{from_rgba, prepare};
 use super::progress::Progress;
 use super::reconstruction::{Reconstruction, Reconstructors};
 use crate::config::ModelConfig;
@@ -15,19 +15,21 @@ use crate::data::augment::color::ColorJitter;
 use crate::data::augment::resize::{resize, shorter_side_to};
 use crate::data::{Augment, CropName, Cursor, Normalization};
 use crate::error::Error;
-use crate::files::safetensors;
 use crate::kernels::Precision;
 use crate::model::store::Role;
 use crate::ops::optimizer::Optimizer;
 use crate::program::{Device, Plan};
 use crate::tensor::TensorMap;
-use crate::train::checkpoint::Checkpoint;
+use crate::train::checkpoint::{Checkpoint, ROLES};
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe, overrule};
 use crate::train::trainer::{Beginning, Trainer as Core, gives_up};
 use crate::weights::describe;
 
 /// Mean and deviation of grey pixels: those of ImageNet's photographs, averaged over colours.
 const GREY: (f32, f32) = (0.449, 0.226);
+
+/// What a checkpoint holds of each parameter, in the order of [`ROLES`].
+const SAVED: [Role; 3] = [Role::Value, Role::Moment1, Role::Moment2];
 
 /// A model in training.
 #[wasm_bindgen]
@@ -223,50 +225,85 @@ impl Trainer {
         Ok(json(&metrics))
     }
 
-    /// Reconstructs a picture with the parameters as they are, like a model.
+    /// Makes the run `steps` steps longer than its schedule.
+    pub fn extend(&mut self, steps: u32) {
+        self.core.extend(steps.into(), self.feed.batches_per_epoch());
+    }
+
+    /// An RGBA picture as [`Self::reconstruct`] takes it, `[C, H, W]`: its centre, or all of it squeezed.
     ///
     /// # Errors
-    /// `InvalidOption`, `BadImage`, `OutOfMemory`, `DeviceLost`.
-    #[expect(clippy::too_many_arguments, reason = "a picture, its mask, and how it goes")]
-    pub async fn reconstruct(
-        &mut self,
+    /// `BadImage`, `InvalidOption` for channels that no picture has.
+    pub fn prepare(
+        &self,
         rgba: &[u8],
         width: usize,
         height: usize,
+        stretch: bool,
+    ) -> JsResult<Vec<f32>> {
+        prepare(rgba, width, height, stretch, &self.core.recipe().model, &self.normalization)
+    }
+
+    /// Reconstructs pictures with the parameters as they are, like a model.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `OutOfMemory`, `DeviceLost`.
+    pub async fn reconstruct(
+        &mut self,
+        images: &[f32],
         json: &str,
         mask: Option<Vec<u8>>,
         noise: Option<Vec<f32>>,
         progress: &Progress,
-    ) -> JsResult<Reconstruction> {
+    ) -> JsResult<Vec<Reconstruction>> {
         let Self { device, core, normalization, reconstructors, .. } = self;
         let (config, store) = (&core.recipe().model, core.store());
-        let picture = (rgba, width, height);
         reconstructors
-            .run(device, config, normalization, store, picture, json, mask, noise, progress)
+            .run(device, config, normalization, store, images, json, mask, noise, progress)
             .await
     }
 
-    /// A checkpoint: everything that is needed to go on, here or on the command line.
+    /// JSON of `FileLayout`: of a checkpoint, everything that is needed to go on, here or on the command line;
+    /// or of the weights alone. What stands in it is read part by part, so that the heap never holds a whole file.
     ///
     /// # Errors
     /// `DeviceLost`.
-    pub async fn save(&self) -> JsResult<Vec<u8>> {
-        let checkpoint =
-            self.core.checkpoint(&self.normalization, self.feed.cursor(), self.seconds).await?;
-        Ok(checkpoint.to_bytes()?)
+    pub async fn layout(&self, checkpoint: bool) -> JsResult<String> {
+        let Self { core, normalization, feed, .. } = self;
+        let metadata = if checkpoint {
+            core.meta(normalization, feed.cursor(), self.seconds).await?.entries()?
+        } else {
+            describe(&core.recipe().model, normalization, None)?
+        };
+        let roles = &SAVED[..if checkpoint { SAVED.len() } else { 1 }];
+        let mut parts = Vec::new();
+        for (role, prefix) in roles.iter().zip(ROLES) {
+            let prefix = if checkpoint { prefix } else { "" };
+            let begin = parts.len();
+            parts.resize_with(begin + core.store().parts(*role), Vec::new);
+            for (part, first, spec) in core.store().stored(*role) {
+                let name = format!("{prefix}{}", spec.name);
+                parts[begin + part].push(StoredTensor { name, shape: &spec.shape, first });
+            }
+        }
+        Ok(json(&FileLayout { metadata, parts }))
     }
 
-    /// The weights alone, in f16 if `half`.
+    /// The values of part `part` of [`Self::layout`].
     ///
     /// # Errors
     /// `DeviceLost`.
-    #[wasm_bindgen(js_name = exportWeights)]
-    pub async fn export_weights(&self, half: bool) -> JsResult<Vec<u8>> {
-        let metadata = describe(&self.core.recipe().model, &self.normalization, None)?;
-        let tensors = self.core.store().read(Role::Value).await?;
-        let precision =
-            if half { safetensors::FloatType::F16 } else { safetensors::FloatType::F32 };
-        Ok(safetensors::to_bytes(&tensors, &metadata, precision)?)
+    #[wasm_bindgen(js_name = readPart)]
+    pub async fn read_part(&self, mut part: usize) -> JsResult<Vec<f32>> {
+        let store = self.core.store();
+        for role in SAVED {
+            let parts = store.parts(role);
+            if part < parts {
+                return Ok(store.read_part(role, part).await?);
+            }
+            part -= parts;
+        }
+        Err(named("Internal", "There is no such part."))
     }
 }
 

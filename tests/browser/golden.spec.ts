@@ -25,6 +25,13 @@ interface Case {
   };
 }
 
+/** A tensor among the results, and its first value. */
+interface Stored {
+  name: string;
+  shape: number[];
+  first: number;
+}
+
 type Tensors = TensorFile['tensors'];
 
 /** Scripts of the module for each device, and its builds. */
@@ -73,10 +80,11 @@ async function run(
       await wasm.default({ module_or_path: `/web/wasm/${build}_bg.wasm` });
       const device = await wasm.Device.open();
       const objective = new wasm.Objective(device, weights, config, batch);
-      const results = await objective.run(images, noise);
+      const layout = JSON.parse(objective.layout) as Stored[];
+      const values = await objective.run(images, noise);
       objective.free();
       device.free();
-      return results;
+      return { layout, values };
     },
     {
       script,
@@ -88,7 +96,12 @@ async function run(
       noise: tensor(file, 'input.noise').values,
     },
   );
-  return readTensors(results).tensors;
+  return new Map(
+    results.layout.map(({ name, shape, first }) => {
+      const length = shape.reduce((product, extent) => product * extent, 1);
+      return [name, { shape, values: results.values.slice(first, first + length) }];
+    }),
+  );
 }
 
 function modelOf({ kind, config }: Case): ModelConfig {

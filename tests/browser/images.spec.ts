@@ -117,6 +117,95 @@ test('does not darken what is see-through', async ({ page }) => {
   }
 });
 
+test('pictures come by their addresses', async ({ page, server, allowed }) => {
+  allowed.push(/Failed to load resource/);
+  const png = greyPng(40, 40);
+  const here = server.add('pictures/a.png', { body: png, type: 'image/png' });
+  server.add('letter.txt', { body: 'no picture', type: 'text/plain' });
+  const seen = await page.evaluate(
+    async ({ png, here, elsewhere }) => {
+      const mae = await window.webmae.MAE.load('tiny');
+      const wanted = await window.digest(
+        await mae.embed(new Blob([png as Uint8Array<ArrayBuffer>])),
+      );
+      const data = `data:image/png;base64,${btoa(String.fromCharCode(...png))}`;
+      const forms = [here, 'pictures/a.png', new URL(here), elsewhere, data];
+      const same: boolean[] = [];
+      for (const form of forms) same.push((await window.digest(await mae.embed(form))) === wanted);
+      const failures = [
+        await window.failure(mae.embed('none.png')),
+        await window.failure(mae.embed('letter.txt')),
+        await window.failure(mae.embed('http://[')),
+        await window.failure(
+          mae.embed(here, { signal: AbortSignal.abort(new DOMException('', 'AbortError')) }),
+        ),
+      ];
+      await mae.close();
+      return { same, failures };
+    },
+    { png: new Uint8Array(png), here, elsewhere: `${server.elsewhere}/pictures/a.png` },
+  );
+  expect(seen.same).toEqual([true, true, true, true, true]);
+  expectFailure(seen.failures[0], 'NetworkError', /none\.png .* 404/);
+  expectFailure(seen.failures[1], 'BadImage', /letter\.txt is no picture/);
+  expectFailure(seen.failures[2], 'InvalidOption', /is no address/);
+  expect(seen.failures[3]).toMatchObject({ name: 'AbortError' });
+});
+
+test('several pictures are looked at together, each as it would be alone', async ({ page }) => {
+  const seen = await page.evaluate(async () => {
+    const { MAE, Trainer } = window.webmae;
+    const mae = await MAE.load('tiny');
+    // More than run together.
+    const images = Array.from({ length: 19 }, (_, i) => window.picture(40 + i, 50));
+    const progress: string[] = [];
+    const features = await mae.embed(images, {
+      onProgress: ({ stage, done, total }) =>
+        stage === 'images' && progress.push(`${done}/${total}`),
+    });
+    const alone = [
+      await mae.embed(images[3] as ImageData),
+      await mae.embed(images[18] as ImageData),
+    ];
+    const furthest = Math.max(
+      ...[3, 18].flatMap((at, i) =>
+        Array.from(features[at] as Float32Array, (value, j) =>
+          Math.abs(value - ((alone[i] as Float32Array)[j] as number)),
+        ),
+      ),
+    );
+    const scale = Math.max(...(alone[0] as Float32Array).map(Math.abs));
+    const mask = Array.from({ length: 144 }, (_, i) => i % 3 === 0);
+    const made: boolean[] = [];
+    for (const options of [{ seed: 5 }, { mask }]) {
+      const together = await mae.reconstruct(images.slice(0, 3), options);
+      const last = await mae.reconstruct(images[2] as ImageData, options);
+      made.push(
+        together.length === 3,
+        together[2]?.mask.join() === last.mask.join(),
+        Math.abs((together[2]?.loss ?? 0) - last.loss) < 1e-5 * last.loss,
+        together[0]?.loss !== together[2]?.loss,
+      );
+    }
+    const none = await mae.embed([]);
+    const bad = await window.failure(
+      mae.embed([images[0] as ImageData, new File(['x'], 'bad.txt')]),
+    );
+    await mae.close();
+    const trainer = await Trainer.create({ batchSize: 1, images });
+    const ofTrainer = (await trainer.reconstruct(images.slice(0, 2))).length;
+    await trainer.close();
+    return { count: features.length, progress, furthest, scale, made, none, bad, ofTrainer };
+  });
+  expect(seen.count).toBe(19);
+  expect(seen.progress).toEqual(['16/19', '19/19']);
+  expect(seen.furthest).toBeLessThan(1e-5 * seen.scale);
+  expect(seen.made).toEqual(Array(8).fill(true));
+  expect(seen.none).toEqual([]);
+  expectFailure(seen.bad, 'BadImage', /bad\.txt/);
+  expect(seen.ofTrainer).toBe(2);
+});
+
 test('says what is wrong with a bad picture and goes on', async ({ page }) => {
   const seen = await page.evaluate(
     async ({ large, huge, cut }) => {
@@ -135,7 +224,6 @@ test('says what is wrong with a bad picture and goes on', async ({ page }) => {
         closed,
         broken,
         canvas: new OffscreenCanvas(0, 0),
-        text2: 'cat.jpg',
         nothing: null,
         object: { width: 3 },
       };
@@ -172,7 +260,6 @@ test('says what is wrong with a bad picture and goes on', async ({ page }) => {
   expectFailure(failures.closed, 'BadImage', /closed/);
   expectFailure(failures.broken, 'BadImage', /./);
   expectFailure(failures.canvas, 'BadImage', /0 × 0/);
-  expectFailure(failures.text2, 'BadImage', /cat\.jpg/);
   expectFailure(failures.nothing, 'BadImage', /null/);
   expectFailure(failures.object, 'BadImage', /Object/);
   // Large ones are read, or refused in one sentence; either way the heap stays small.

@@ -83,21 +83,30 @@ export async function keepScreenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `target/screenshots/${name}.png`, fullPage: true });
 }
 
+/** A file of a test. */
+interface TestFile {
+  bytes: Buffer;
+  name: string;
+  type: string;
+}
+
 /** Drops a file on the page, as a person would from the file manager. */
-export async function dropFile(
-  page: Page,
-  bytes: Buffer,
-  name: string,
-  type: string,
-): Promise<void> {
+export function dropFile(page: Page, bytes: Buffer, name: string, type: string): Promise<void> {
+  return dropFiles(page, [{ bytes, name, type }]);
+}
+
+/** The same with several. */
+export async function dropFiles(page: Page, files: TestFile[]): Promise<void> {
   const transfer = await page.evaluateHandle(
-    ({ base64, name, type }) => {
-      const data = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    (files) => {
       const transfer = new DataTransfer();
-      transfer.items.add(new File([data], name, { type }));
+      for (const { base64, name, type } of files) {
+        const data = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+        transfer.items.add(new File([data], name, { type }));
+      }
       return transfer;
     },
-    { base64: bytes.toString('base64'), name, type },
+    files.map(({ bytes, name, type }) => ({ base64: bytes.toString('base64'), name, type })),
   );
   for (const event of ['dragenter', 'dragover', 'drop']) {
     await page.dispatchEvent('body', event, { dataTransfer: transfer });

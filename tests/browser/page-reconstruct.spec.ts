@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
+import type { Page } from '@playwright/test';
 import {
   dropFile,
+  dropFiles,
   expect,
   hiddenPatches,
+  keepScreenshot,
   lossOf,
   openReconstruct,
   patchPlace,
@@ -171,4 +174,154 @@ test('a link reproduces picture, mask and loss', async ({ page }) => {
   await settled(other);
   expect(await pixels(other.locator('#plate-masked'))).toBe(masked);
   expect(await lossOf(other)).toBe(loss);
+});
+
+/** A pixel of a plate, in shares of its sides. */
+function pixelOf(page: Page, plate: string, x: number, y: number): Promise<number[]> {
+  return page.locator(plate).evaluate(
+    (canvas, [x, y]) => {
+      const { width, height } = canvas as HTMLCanvasElement;
+      const context = (canvas as HTMLCanvasElement).getContext('2d') as CanvasRenderingContext2D;
+      return Array.from(context.getImageData(x * width, y * height, 1, 1).data);
+    },
+    [x, y] as const,
+  );
+}
+
+test('what is transparent stands on white, and a drawing with a viewBox alone is drawn', async ({
+  page,
+}) => {
+  await openReconstruct(page);
+  const svg =
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><circle cx="5" cy="5" r="4" fill="green"/></svg>';
+  await page
+    .locator('#own-input')
+    .setInputFiles({ name: 'disc.svg', mimeType: 'image/svg+xml', buffer: Buffer.from(svg) });
+  await expect(page.locator('#reconstruct-note')).toContainText('transparent parts stand on white');
+  await settled(page);
+  const close = (pixel: number[], wanted: number[]) =>
+    wanted.forEach((value, i) => {
+      expect(Math.abs((pixel[i] as number) - value)).toBeLessThan(6);
+    });
+  close(await pixelOf(page, '#plate-original', 0.5, 0.5), [0, 128, 0]);
+  close(await pixelOf(page, '#plate-original', 0.03, 0.03), [255, 255, 255]);
+  await keepScreenshot(page, 'reconstruct-transparent');
+});
+
+test('a broken JPEG is refused in a sentence', async ({ page }) => {
+  await openReconstruct(page);
+  const whole = await readFile('tests/fixtures/golden/preprocessing/jpeg_420_exif6.jpg');
+  // Its header is whole, so that it has a size, and its pixels are none.
+  const broken = Buffer.from(whole);
+  broken.fill(0xff, broken.indexOf(Buffer.from([0xff, 0xda])) + 2);
+  await page
+    .locator('#own-input')
+    .setInputFiles({ name: 'broken.jpg', mimeType: 'image/jpeg', buffer: broken });
+  await expect(page.locator('#reconstruct-failure')).toHaveText(/^“broken\.jpg” .*\. .*\.$/);
+});
+
+test('all of several files are tried, and stay for the next visit', async ({ page }) => {
+  await openReconstruct(page);
+  await dropFiles(page, [
+    { bytes: Buffer.from('text'), name: 'notes.txt', type: 'text/plain' },
+    { bytes: await readFile(COFFEE), name: 'cup.webp', type: 'image/webp' },
+    { bytes: greyPng(64, 64), name: 'grey.png', type: 'image/png' },
+  ]);
+  await expect(page.locator('#reconstruct-failure')).toContainText('“notes.txt” is not a picture');
+  await expect(page.getByRole('button', { name: 'cup.webp' })).toHaveAttribute(
+    'aria-pressed',
+    'true',
+  );
+  await expect(page.getByRole('button', { name: 'grey.png' })).toBeVisible();
+  await settled(page);
+  const before = await pixels(page.locator('#plate-original'));
+  await expect(page).toHaveURL(/picture=own-/);
+
+  await page.reload();
+  await settled(page);
+  await expect(page.getByRole('button', { name: 'cup.webp' })).toHaveAttribute(
+    'aria-pressed',
+    'true',
+  );
+  expect(await pixels(page.locator('#plate-original'))).toBe(before);
+  await expect(page.locator('#own-kept')).toContainText('for the next visit');
+  await page.getByRole('button', { name: 'Forget them' }).click();
+  await page.reload();
+  await expect(page.locator('#reconstruct-note')).toContainText('someone’s own picture');
+  await expect(page.getByRole('button', { name: 'grey.png' })).toHaveCount(0);
+});
+
+test('a pasted address is fetched', async ({ page }) => {
+  await openReconstruct(page);
+  const paste = (text: string) =>
+    page.evaluate((text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData('text/plain', text);
+      dispatchEvent(new ClipboardEvent('paste', { clipboardData, cancelable: true }));
+    }, text);
+  await page.route('https://example.org/**', (route) =>
+    route.request().url().endsWith('grey.png')
+      ? route.fulfill({
+          body: greyPng(64, 64),
+          contentType: 'image/png',
+          headers: { 'access-control-allow-origin': '*' },
+        })
+      : route.fulfill({
+          body: 'words',
+          contentType: 'text/plain',
+          headers: { 'access-control-allow-origin': '*' },
+        }),
+  );
+  await paste('https://example.org/a/grey.png');
+  await expect(page.getByRole('button', { name: 'grey.png' })).toHaveAttribute(
+    'aria-pressed',
+    'true',
+  );
+  await paste('https://example.org/words.txt');
+  await expect(page.locator('#reconstruct-failure')).toContainText('“words.txt” is not a picture');
+});
+
+test('a seed that is none is refused where it is seen', async ({ page }) => {
+  await openReconstruct(page);
+  const masked = await pixels(page.locator('#plate-masked'));
+  for (const bad of ['-1', '1.5', '4294967296', '']) {
+    await page.locator('#seed').fill(bad);
+    await page.locator('#seed').press('Tab');
+    await expect(page.locator('#reconstruct-note')).toHaveText(
+      'A seed is a whole number from 0 to 4294967295; the mask is still that of 3.',
+    );
+    await expect(page.locator('#seed')).toHaveAttribute('aria-invalid', 'true');
+  }
+  await keepScreenshot(page, 'reconstruct-bad-seed');
+  expect(await pixels(page.locator('#plate-masked'))).toBe(masked);
+  await page.locator('#seed').fill('4294967295');
+  await page.locator('#seed').press('Tab');
+  await expect(page.locator('#reconstruct-note')).toBeHidden();
+  await page.getByRole('button', { name: 'New mask' }).click();
+  await expect(page.locator('#seed')).toHaveValue('0');
+});
+
+test('captions follow what the plates show', async ({ page }) => {
+  await openReconstruct(page);
+  const [first, third] = [
+    page.locator('#caption-original'),
+    page.locator('#caption-reconstruction'),
+  ];
+  await expect(first).toHaveText('Original');
+  await expect(third).toHaveText('Reconstruction');
+  await page.getByLabel('Error of each hidden patch').check();
+  await expect(third).toHaveText('Reconstruction, error over it');
+  await page.getByRole('radio', { name: 'Prediction everywhere' }).check();
+  await expect(third).toHaveText('Prediction everywhere, error over it');
+  await expect(page.locator('#plate-reconstruction')).toHaveAttribute(
+    'aria-label',
+    'Prediction everywhere, error over it',
+  );
+  await page.getByLabel('Attention of a patch').check();
+  await expect(first).toHaveText('Original, attention from row 7, column 7');
+  await page.getByRole('button', { name: 'From the cls token' }).click();
+  await expect(first).toHaveText('Original, attention from the cls token');
+  await keepScreenshot(page, 'reconstruct-captions');
+  await page.getByLabel('Attention of a patch').uncheck();
+  await expect(first).toHaveText('Original');
 });

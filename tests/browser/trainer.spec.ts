@@ -143,6 +143,109 @@ test('a run stops where it is left and others work in between', async ({ page })
   expect(seen.after).toBeLessThan(seen.single + 20);
 });
 
+test('a run that has ended goes on with a longer schedule', async ({ page }) => {
+  const seen = await page.evaluate(async (options) => {
+    const { Trainer } = window.webmae;
+    const images = [window.picture(24, 24)];
+    const trainer = await Trainer.create({ ...options, images, steps: 10, warmupSteps: 2 });
+    const rates = async () => {
+      const rates: number[] = [];
+      for await (const { lr } of trainer.run()) rates.push(lr);
+      return rates;
+    };
+    const first = await rates();
+    const none = await rates();
+    const { lr: after } = await trainer.step();
+    const { totalSteps } = await trainer.extend(10);
+    const second = await rates();
+    const resumed = await Trainer.resume(await trainer.save(), { images });
+    const kept = resumed.info.totalSteps;
+    await trainer.close();
+    await resumed.close();
+    return { first, none, after, totalSteps, second, kept, peak: resumed.info.lr };
+  }, SMALL);
+  // Linear warm-up, then half a cosine over all of the steps.
+  const rate = (step: number, total: number) =>
+    step < 2
+      ? (seen.peak * step) / 2
+      : 0.5 * seen.peak * (1 + Math.cos((Math.PI * (step - 2)) / (total - 2)));
+  const close = (rates: number[], first: number, total: number) =>
+    rates.forEach((lr, i) => {
+      expect(Math.abs(lr - rate(first + i, total))).toBeLessThan(1e-6 * seen.peak);
+    });
+  expect(seen.first).toHaveLength(10);
+  close(seen.first, 0, 10);
+  expect(seen.none).toEqual([]);
+  expect(seen.after).toBe(0);
+  expect([seen.totalSteps, seen.kept]).toEqual([20, 20]);
+  expect(seen.second).toHaveLength(9);
+  close(seen.second, 11, 20);
+});
+
+test('saving does not let the heap grow', async ({ page }) => {
+  const seen = await page.evaluate(async () => {
+    const { Trainer, memory } = window.webmae;
+    const trainer = await Trainer.create({ batchSize: 1, images: [window.picture(32, 32)] });
+    await trainer.step();
+    const before = await memory();
+    const sizes = [(await trainer.save()).length, (await trainer.exportWeights()).length];
+    for (let i = 0; i < 5; i++) await trainer.save();
+    await trainer.exportWeights({ precision: 'f16' });
+    const after = await memory();
+    await trainer.close();
+    return { sizes, grown: after.heap - before.heap };
+  });
+  // Less than a checkpoint: parts of it are held one at a time.
+  expect(seen.sizes[0]).toBeGreaterThan(3e6);
+  expect(seen.grown).toBeLessThan((seen.sizes[0] as number) / 3);
+});
+
+test('misuse is refused in a sentence', async ({ page }) => {
+  const failures = await page.evaluate(async (options) => {
+    const { MAE, Trainer, cache, init } = window.webmae;
+    const any = (value: unknown) => value as never;
+    const image = window.picture(16, 16);
+    const mae = await MAE.load('tiny');
+    const trainer = await Trainer.create({ ...options, images: [image] });
+    const calls: Record<string, () => Promise<unknown>> = {
+      'load: no option': () => MAE.load('tiny', any({ chache: true })),
+      'load: hfConfig': () => MAE.load('tiny', { hfConfig: any([1]) }),
+      'load: nothing': () => MAE.load(any(undefined)),
+      'reconstruct: null': () => mae.reconstruct(image, any(null)),
+      'reconstruct: BigInt': () => mae.reconstruct(image, { seed: any(3n) }),
+      'reconstruct: signal': () => mae.reconstruct(image, { signal: any({}) }),
+      'reconstruct: NaN': () => mae.reconstruct(image, { mask: Array(144).fill(Number.NaN) }),
+      'reconstruct: length': () => mae.reconstruct(image, { mask: [1] }),
+      'embed: no option': () => mae.embed(image, any({ seed: 1 })),
+      'attention: -1': () => mae.attention(image, -1),
+      'attention: 1.5': () => mae.attention(image, 1.5),
+      'attention: text': () => mae.attention(image, any('last')),
+      'create: steps': () => Trainer.create(any({ ...options, steps: 0 })),
+      'create: images': () => Trainer.create(any({ ...options, images: image })),
+      'resume: no option': () => Trainer.resume('x', any({ steps: 5 })),
+      'run: 1.5': () => trainer.run(1.5).next(),
+      'run: -1': () => trainer.run(-1).next(),
+      'extend: 0': () => trainer.extend(0),
+      'add: text': () => trainer.addImages(any('cat.jpg')),
+      'export: f8': () => trainer.exportWeights({ precision: any('f8') }),
+      'delete: no address': () => cache.delete('http://['),
+      'init: no option': () => init(any({ wsm: 'x' })),
+    };
+    const failures: Record<string, Awaited<ReturnType<typeof window.failure>>> = {};
+    for (const [name, call] of Object.entries(calls)) failures[name] = await window.failure(call());
+    await mae.close();
+    await trainer.close();
+    return failures;
+  }, SMALL);
+  for (const [name, failure] of Object.entries(failures)) {
+    expect(failure, name).toMatchObject({ name: 'InvalidOption', typed: true });
+    // None of the words of a parser.
+    expect(failure?.message, name).toMatch(/^.{10,300}\.$/);
+    expect(failure?.message, name).not.toMatch(/expected|invalid type|line \d+ column/);
+  }
+  expect(failures['attention: -1']?.message).toBe('block: -1 is no whole number from 0 to 5.');
+});
+
 test('pictures come one after the other, and a bad one is named', async ({ page }) => {
   const seen = await page.evaluate(async (options) => {
     const { Trainer, memory } = window.webmae;

@@ -77,9 +77,10 @@ test("Hugging Face's files work with the config.json beside them", async ({ page
 
   const feature = await embed(page, url);
   expect(feature).toHaveLength(64);
-  // Without one beside, as text or as options.
+  // Without one beside, as text, as an object or as options.
   const alone = server.add('alone.bin', { body: file });
   expect(await embed(page, alone, { hfConfig: config })).toEqual(feature);
+  expect(await embed(page, alone, { hfConfig: JSON.parse(config) as object })).toEqual(feature);
   const overrides = { encoderHeads: 4, decoderHeads: 4, layerNormEps: 1e-12 };
   expect(await embed(page, alone, { overrides })).toEqual(feature);
 });
@@ -183,7 +184,14 @@ test('says what is wrong with a file', async ({ page, server }) => {
   const url = server.add('model.bin', { body: file });
   const overrides = { encoderHeads: 5, decoderHeads: 4 };
   expectFailure(await failure(page, url, { overrides }), 'BadWeights', /heads/);
-  expectFailure(await failure(page, url, { hfConfig: '{' }), 'BadWeights', /config\.json/);
+  expectFailure(await failure(page, url, { hfConfig: '{' }), 'InvalidOption', /config\.json/);
+  const beside = server.add('beside/model.safetensors', { body: file });
+  server.add('beside/config.json', { body: '{"hidden_size": "wide"}' });
+  expectFailure(
+    await failure(page, beside),
+    'BadWeights',
+    /beside the weights.*config\.json\.hidden_size: 'wide' is no whole number/,
+  );
   expect(await page.evaluate(() => window.webmae.memory())).toMatchObject({ open: 0 });
 });
 

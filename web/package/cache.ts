@@ -19,8 +19,10 @@ export const cache = {
   },
 
   /** Removes the file of an address; returns whether there was one. One that is being read at the moment
-   * stays. */
-  async delete(url: string): Promise<boolean> {
+   * stays.
+   *
+   * @throws {InvalidOption} if it is no address. */
+  async delete(url: string | URL): Promise<boolean> {
     return remove(absolute(url));
   },
 

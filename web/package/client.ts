@@ -46,8 +46,13 @@ export function configure(options: InitOptions): void {
 /** The device that is meant by a call that says `device`, or nothing. */
 export function deviceFor(device: DeviceChoice | undefined): DeviceChoice {
   const wanted = device ?? chosen.device ?? 'auto';
-  if (['auto', 'webgpu', 'cpu'].includes(wanted)) return wanted;
+  if (isChoice(wanted)) return wanted;
   throw new InvalidOption(`device: '${wanted}' is none of 'auto', 'webgpu' and 'cpu'.`);
+}
+
+/** Whether it says what to run on. */
+export function isChoice(device: unknown): device is DeviceChoice {
+  return device === 'auto' || device === 'webgpu' || device === 'cpu';
 }
 
 /** Calls the worker. Rejects with `signal`'s reason as soon as it is aborted; what the worker still
@@ -173,7 +178,13 @@ function spawnAt(url: string): Worker {
   return new Worker(address, { type: 'module' });
 }
 
-/** `url` against the page's base, as `fetch` sees it. */
+/** `url` against the page's base, as `fetch` sees it.
+ *
+ * @throws {InvalidOption} if it is no address. */
 export function absolute(url: string | URL): string {
-  return new Request(url).url;
+  try {
+    return new Request(url).url;
+  } catch (cause) {
+    throw new InvalidOption(`'${url}' is no address that a file could be fetched from.`, { cause });
+  }
 }

@@ -1,7 +1,7 @@
 /** Pictures of every form that a browser has, made ready for the worker. */
 
 import * as Comlink from 'comlink';
-import { call, type Engine } from './client.ts';
+import { absolute, call, type Engine } from './client.ts';
 import { BadImage, Internal } from './errors.ts';
 import type { CallId, Picture } from './protocol.ts';
 import type { CallOptions, ImageSource } from './types.ts';
@@ -12,6 +12,9 @@ interface PostedPicture {
   transfer: Transferable[];
 }
 
+/** Pictures that run together: more would take memory and hardly save time. */
+const TOGETHER = 16;
+
 /** Calls the worker with a picture. The caller's object stays usable.
  *
  * @throws {BadImage} if there is nothing in it, or nothing yet, or its pixels are another site's. */
@@ -20,22 +23,61 @@ export async function callWithPicture<T>(
   options: CallOptions,
   work: (engine: Engine, id: CallId, picture: Picture) => Promise<T>,
 ): Promise<T> {
-  const { picture, transfer } = await post(image);
+  return callTogether([image], options, (engine, id, [picture]) =>
+    work(engine, id, picture as Picture),
+  );
+}
+
+/** Calls the worker with one picture or many, some at a time, for a result each.
+ *
+ * @throws {BadImage} as {@link callWithPicture}. */
+export async function callWithPictures<T>(
+  images: ImageSource | readonly ImageSource[],
+  options: CallOptions,
+  work: (engine: Engine, id: CallId, pictures: Picture[]) => Promise<T[]>,
+): Promise<T | T[]> {
+  if (!Array.isArray(images)) {
+    const [result] = await callTogether([images as ImageSource], options, work);
+    return result as T;
+  }
+  const results: T[] = [];
+  const total = images.length;
+  for (let done = 0; done < total; done += TOGETHER) {
+    const some = images.slice(done, done + TOGETHER) as ImageSource[];
+    results.push(...(await callTogether(some, options, work)));
+    options.onProgress?.({ stage: 'images', done: results.length, total });
+  }
+  return results;
+}
+
+async function callTogether<T>(
+  images: ImageSource[],
+  options: CallOptions,
+  work: (engine: Engine, id: CallId, pictures: Picture[]) => Promise<T>,
+): Promise<T> {
+  const posted = await Promise.all(images.map(post));
+  const pictures = posted.map(({ picture }) => picture);
+  const transfer = posted.flatMap(({ transfer }) => transfer);
   try {
     return await call(options, (engine, id) =>
-      work(engine, id, Comlink.transfer(picture, transfer)),
+      work(engine, id, Comlink.transfer(pictures, transfer)),
     );
   } catch (error) {
     const cause = error instanceof Internal ? error.cause : undefined;
     if (!(cause instanceof DOMException) || cause.name !== 'DataCloneError') throw error;
     throw new BadImage(
-      `${picture.name} comes from another site, which keeps its pixels from scripts. Load it with crossOrigin = 'anonymous' from a server that allows that (CORS), or as a file.`,
+      `${pictures.map(({ name }) => name).join(' or ')} comes from another site, which keeps its pixels from scripts. Load it with crossOrigin = 'anonymous' from a server that allows that (CORS), or as a file.`,
       { cause },
     );
   }
 }
 
 async function post(image: ImageSource): Promise<PostedPicture> {
+  if (typeof image === 'string' || image instanceof URL) {
+    const url = absolute(image);
+    const name = /^https?:/.test(url) ? url : 'The picture';
+    return { picture: { pixels: url, name }, transfer: [] };
+  }
   if (image instanceof Blob) {
     const name = image instanceof File && image.name ? image.name : 'The picture';
     return { picture: { pixels: image, name }, transfer: [] };
@@ -68,7 +110,7 @@ async function post(image: ImageSource): Promise<PostedPicture> {
   }
   if (is(image, 'VideoFrame')) return snapshot(image as VideoFrame, 'The video frame');
   throw new BadImage(
-    `${whatIs(image)} is no picture; pass an ImageBitmap, ImageData, <img>, <canvas>, <video>, VideoFrame, File or Blob.`,
+    `${whatIs(image)} is no picture; pass an ImageBitmap, ImageData, <img>, <canvas>, <video>, VideoFrame, File or Blob, or an address.`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** Starting the package. */
 
 import { call, configure, deviceFor } from './client.ts';
+import { checked, INIT } from './options.ts';
 import type { DeviceChoice } from './types.ts';
 
 /** Address or bytes of WebAssembly. */
@@ -23,11 +24,11 @@ export interface InitOptions {
  * else does it when it is first needed.
  *
  * @param source Options, or only where the module for WebGPU comes from.
- * @throws {InvalidOption} with options after the worker was started.
+ * @throws {InvalidOption} for options that there are not, or after the worker was started.
  * @throws {NetworkError} if the worker or WebAssembly cannot be fetched.
  * @throws {WebGPUUnavailable} if this browser cannot run models. */
 export async function init(source: WasmSource | InitOptions = {}): Promise<void> {
-  const options = isWasm(source) ? { wasm: source } : source;
+  const options = checked(isWasm(source) ? { wasm: source } : source, INIT);
   if (Object.values(options).some((value) => value !== undefined)) configure(options);
   const device = deviceFor(undefined);
   await call({}, (engine) => engine.ready(device));

@@ -1,8 +1,8 @@
 /** A loaded model. */
 
 import { call, closed, deviceFor, release } from './client.ts';
-import { callWithPicture } from './image.ts';
-import { toJson } from './options.ts';
+import { callWithPicture, callWithPictures } from './image.ts';
+import { ATTENTION, checked, EMBED, LOAD, RECONSTRUCT, requireWhole, toJson } from './options.ts';
 import type { Handle } from './protocol.ts';
 import { reconstructionOf, reconstructRequest } from './results.ts';
 import type {
@@ -45,7 +45,10 @@ export class MAE {
    * @throws {OutOfMemory} if it does not fit on the device.
    * @throws {WebGPUUnavailable} if this browser cannot run models. */
   static async load(source: WeightsSource, options: LoadOptions = {}): Promise<MAE> {
-    const { signal: _signal, onProgress: _onProgress, device, ...plain } = options;
+    checked(options, LOAD);
+    const { signal: _signal, onProgress: _onProgress, device, hfConfig, ...rest } = options;
+    const config = typeof hfConfig === 'object' ? toJson(hfConfig) : hfConfig;
+    const plain = { ...rest, ...(config !== undefined && { hfConfig: config }) };
     const weights = postWeights(source);
     const wanted = deviceFor(device);
     const { handle, info } = await call(
@@ -59,43 +62,67 @@ export class MAE {
   /** Hides patches of a picture and lets the model predict them.
    *
    * @throws {BadImage} if the picture cannot be read.
+   * @throws {NetworkError} if it cannot be fetched.
    * @throws {BadWeights} if the model has no decoder (`info.reconstructs`).
    * @throws {InvalidOption} for a ratio outside [0, 1) or a mask of another length than there are patches.
    * @throws {DeviceLost | OutOfMemory | Closed} */
-  async reconstruct(image: ImageSource, options: ReconstructOptions = {}): Promise<Reconstruction> {
+  async reconstruct(image: ImageSource, options?: ReconstructOptions): Promise<Reconstruction>;
+  /** The same of several pictures, which run together. */
+  async reconstruct(
+    images: readonly ImageSource[],
+    options?: ReconstructOptions,
+  ): Promise<Reconstruction[]>;
+  async reconstruct(
+    images: ImageSource | readonly ImageSource[],
+    options: ReconstructOptions = {},
+  ): Promise<Reconstruction | Reconstruction[]> {
     this.#open();
-    const request = reconstructRequest(options);
-    const raw = await this.#call(image, options, (engine, id, picture) =>
-      engine.reconstruct(id, this.#handle, picture, request),
+    checked(options, RECONSTRUCT);
+    const [rows, columns] = this.info.grid;
+    const request = reconstructRequest(options, rows * columns);
+    return this.#track(
+      callWithPictures(images, options, async (engine, id, pictures) =>
+        (await engine.reconstruct(id, this.#handle, pictures, request)).map(reconstructionOf),
+      ),
     );
-    return reconstructionOf(raw);
   }
 
   /** The feature of a picture, as many values as the encoder is wide. Nothing is hidden: the same picture
    * has the same feature.
    *
-   * @throws {BadImage | InvalidOption | DeviceLost | OutOfMemory | Closed} */
-  async embed(image: ImageSource, options: EmbedOptions = {}): Promise<Float32Array> {
+   * @throws {BadImage | NetworkError | InvalidOption | DeviceLost | OutOfMemory | Closed} */
+  async embed(image: ImageSource, options?: EmbedOptions): Promise<Float32Array>;
+  /** The same of several pictures, which run together. */
+  async embed(images: readonly ImageSource[], options?: EmbedOptions): Promise<Float32Array[]>;
+  async embed(
+    images: ImageSource | readonly ImageSource[],
+    options: EmbedOptions = {},
+  ): Promise<Float32Array | Float32Array[]> {
     this.#open();
-    const { signal: _signal, onProgress: _onProgress, ...plain } = options;
-    const json = toJson(plain);
-    return this.#call(image, options, (engine, id, picture) =>
-      engine.embed(id, this.#handle, picture, json),
+    const { pool, fit = 'crop' } = checked(options, EMBED);
+    return this.#track(
+      callWithPictures(images, options, (engine, id, pictures) =>
+        engine.embed(id, this.#handle, pictures, pool, fit),
+      ),
     );
   }
 
   /** Where the heads of one encoder block look in a picture of which nothing is hidden.
    *
    * @param block From 0; the last one by default.
-   * @throws {BadImage | InvalidOption | DeviceLost | OutOfMemory | Closed} */
+   * @throws {BadImage | NetworkError | InvalidOption | DeviceLost | OutOfMemory | Closed} */
   async attention(
     image: ImageSource,
     block: number = this.info.config.encoder.depth - 1,
     options: AttentionOptions = {},
   ): Promise<Attention> {
     this.#open();
-    return this.#call(image, options, (engine, id, picture) =>
-      engine.attention(id, this.#handle, picture, block, options.fit ?? 'crop'),
+    const { fit = 'crop' } = checked(options, ATTENTION);
+    requireWhole(block, 'block', 0, this.info.config.encoder.depth - 1);
+    return this.#track(
+      callWithPicture(image, options, (engine, id, picture) =>
+        engine.attention(id, this.#handle, picture, block, fit),
+      ),
     );
   }
 
@@ -107,8 +134,7 @@ export class MAE {
     await release(this.#handle);
   }
 
-  async #call<T>(...arguments_: Parameters<typeof callWithPicture<T>>): Promise<T> {
-    const result = callWithPicture(...arguments_);
+  async #track<T>(result: Promise<T>): Promise<T> {
     this.#calls.add(result);
     try {
       return await result;

@@ -4,6 +4,8 @@ import type {
   CachedWeights,
   DeviceChoice,
   DeviceKind,
+  EmbedOptions,
+  Fit,
   LoadOptions,
   MemoryUse,
   ModelInfo,
@@ -20,7 +22,8 @@ export type Handle = number;
 
 /** A picture on its way to the worker. */
 export interface Picture {
-  pixels: ImageBitmap | ImageData | Blob;
+  /** Text is an address. */
+  pixels: ImageBitmap | ImageData | Blob | string;
   /** What to call it in a message. */
   name: string;
 }
@@ -29,7 +32,13 @@ export interface Picture {
 export type Weights = { blob: Blob; name: string } | { url: string; shipped: boolean };
 
 /** Options of a load that can be posted. */
-export type PostedLoadOptions = Omit<LoadOptions, 'signal' | 'onProgress' | 'device'>;
+export type PostedLoadOptions = Omit<
+  LoadOptions,
+  'signal' | 'onProgress' | 'device' | 'hfConfig'
+> & {
+  /** Its text. */
+  hfConfig?: string;
+};
 
 /** Where the modules for each kind of device are, if not beside the worker. */
 export type WasmSources = Partial<Record<DeviceKind, string | BufferSource>>;
@@ -55,6 +64,7 @@ export interface ReconstructRequest {
   json: string;
   mask?: Uint8Array | undefined;
   noise?: Float32Array | undefined;
+  fit: Fit;
 }
 
 /** What the worker tells unasked. */
@@ -93,13 +103,20 @@ export interface EngineApi {
     options: PostedLoadOptions,
     device: DeviceChoice,
   ): Promise<{ handle: Handle; info: ModelInfo }>;
-  embed(call: CallId, model: Handle, picture: Picture, json: string): Promise<Float32Array>;
+  /** Features of some pictures, which run together. */
+  embed(
+    call: CallId,
+    model: Handle,
+    pictures: Picture[],
+    pool: EmbedOptions['pool'],
+    fit: Fit,
+  ): Promise<Float32Array[]>;
   attention(
     call: CallId,
     model: Handle,
     picture: Picture,
     block: number,
-    fit: string,
+    fit: Fit,
   ): Promise<{
     heads: number;
     tokens: number;
@@ -107,13 +124,13 @@ export interface EngineApi {
     grid: [number, number];
     weights: Float32Array;
   }>;
-  /** Of a model or a trainer. */
+  /** Of a model or a trainer; the pictures run together. */
   reconstruct(
     call: CallId,
     handle: Handle,
-    picture: Picture,
+    pictures: Picture[],
     request: ReconstructRequest,
-  ): Promise<RawReconstruction>;
+  ): Promise<RawReconstruction[]>;
 
   createTrainer(
     call: CallId,
@@ -129,6 +146,7 @@ export interface EngineApi {
   compile(call: CallId, handle: Handle): Promise<void>;
   addImage(call: CallId, trainer: Handle, picture: Picture): Promise<TrainerInfo>;
   clearImages(call: CallId, trainer: Handle): Promise<TrainerInfo>;
+  extend(call: CallId, trainer: Handle, steps: number): Promise<TrainerInfo>;
   step(call: CallId, trainer: Handle): Promise<StepMetrics>;
   /** Trains until `steps` are done or `port` says stop; metrics go through `port`. */
   run(call: CallId, trainer: Handle, steps: number, port: MessagePort): Promise<RunEnd>;

@@ -1,13 +1,25 @@
 /** What the worker returns, as the page has it. */
 
+import { InvalidOption } from './errors.ts';
 import { toJson } from './options.ts';
 import type { RawReconstruction, ReconstructRequest } from './protocol.ts';
 import type { Reconstruction, ReconstructOptions } from './types.ts';
 
 /** A request for a reconstruction, without what stays on the page. */
-export function reconstructRequest(options: ReconstructOptions): ReconstructRequest {
-  const { signal: _signal, onProgress: _onProgress, mask, noise, ...plain } = options;
+export function reconstructRequest(
+  options: ReconstructOptions,
+  patches: number,
+): ReconstructRequest {
+  const { signal: _signal, onProgress: _onProgress, mask, noise, fit = 'crop', ...plain } = options;
+  for (const [name, entries] of Object.entries({ mask, noise })) {
+    if (entries && entries.length !== patches) {
+      throw new InvalidOption(
+        `${name}: ${entries.length} entries; the model has ${patches} patches, and each needs one.`,
+      );
+    }
+  }
   return {
+    fit,
     json: toJson(plain),
     mask: mask && Uint8Array.from(mask, (hidden) => (hidden ? 1 : 0)),
     noise: noise && Float32Array.from(noise),

@@ -1,14 +1,22 @@
 /** What this browser can do. */
 
 import { choose } from './choice.ts';
+import { isChoice } from './client.ts';
 import { graphics } from './graphics.ts';
 import { simd } from './simd.ts';
 import type { DeviceChoice, Support } from './types.ts';
 
-/** Says what models run on here and why, or why they cannot and what to do. Never throws.
+/** Says what models run on here and why, or why they cannot and what to do. Never throws, also where there is no
+ * browser.
  *
  * @param device What is asked for; `auto` by default. */
 export async function support(device: DeviceChoice = 'auto'): Promise<Support> {
+  if (!isChoice(device)) {
+    return nothing(`'${String(device)}' is no device.`, "Ask for 'auto', 'webgpu' or 'cpu'.");
+  }
+  if (typeof navigator === 'undefined' || typeof Worker === 'undefined') {
+    return nothing('There are no workers here, and webmae runs in one.', 'Use it in a browser.');
+  }
   const [offered, cache, quota] = await Promise.all([graphics(), cacheKind(), room()]);
   const { adapter, software, ...missing } = offered;
   return {
@@ -20,6 +28,10 @@ export async function support(device: DeviceChoice = 'auto'): Promise<Support> {
     cache,
     ...(quota && { quota }),
   };
+}
+
+function nothing(why: string, advice: string): Support {
+  return { why, advice, reason: why, webgpu: false, software: false, cache: 'none' };
 }
 
 async function cacheKind(): Promise<Support['cache']> {

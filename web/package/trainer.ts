@@ -3,17 +3,28 @@
 import * as Comlink from 'comlink';
 import { call, closed, deviceFor, onSave, release } from './client.ts';
 import { InvalidOption } from './errors.ts';
-import { callWithPicture } from './image.ts';
+import { callWithPicture, callWithPictures } from './image.ts';
 import { Inbox } from './inbox.ts';
-import { toJson } from './options.ts';
+import {
+  CALL,
+  checked,
+  EXPORT,
+  RECONSTRUCT,
+  RESUME,
+  requireList,
+  requireWhole,
+  TRAIN,
+  toJson,
+} from './options.ts';
 import type { FromRun, Handle, ToRun } from './protocol.ts';
 import { reconstructionOf, reconstructRequest } from './results.ts';
 import type {
   CallOptions,
-  DeviceChoice,
+  ExportOptions,
   ImageSource,
   Reconstruction,
   ReconstructOptions,
+  ResumeOptions,
   StepMetrics,
   TrainerInfo,
   TrainerOptions,
@@ -47,7 +58,7 @@ export class Trainer {
    * @throws {BadImage} for a picture that cannot be read.
    * @throws {WebGPUUnavailable | OutOfMemory} */
   static async create(options: TrainerOptions = {}): Promise<Trainer> {
-    const { signal, onProgress, images, device, ...plain } = options;
+    const { signal, onProgress, images, device, ...plain } = checked(options, TRAIN);
     const json = toJson(plain);
     const wanted = deviceFor(device);
     const opened = await call(
@@ -67,18 +78,16 @@ export class Trainer {
    * @throws {BadWeights} if it is no checkpoint.
    * @throws {BadImage} for a picture that cannot be read.
    * @throws {NetworkError | WebGPUUnavailable | OutOfMemory} */
-  static async resume(
-    checkpoint: WeightsSource,
-    options: CallOptions & { images?: Images; device?: DeviceChoice } = {},
-  ): Promise<Trainer> {
+  static async resume(checkpoint: WeightsSource, options: ResumeOptions = {}): Promise<Trainer> {
+    const { images, device, ...others } = checked(options, RESUME);
     const weights = postWeights(checkpoint);
-    const wanted = deviceFor(options.device);
+    const wanted = deviceFor(device);
     const opened = await call(
       options,
       (engine, id) => engine.resumeTrainer(id, weights, wanted),
       ({ handle }) => void release(handle),
     );
-    const trainer = await Trainer.#with(opened, options.images, options);
+    const trainer = await Trainer.#with(opened, images, others);
     if (checkpoint instanceof Uint8Array) trainer.#lastSave ??= checkpoint;
     return trainer;
   }
@@ -117,6 +126,8 @@ export class Trainer {
    * @throws {BadImage | Closed} */
   async addImages(images: Images, options: CallOptions = {}): Promise<number> {
     this.#open();
+    checked(options, CALL);
+    requireList(images);
     const total = Array.isArray(images) ? images.length : undefined;
     let done = 0;
     for await (const image of images) {
@@ -141,6 +152,7 @@ export class Trainer {
    * @throws {Diverged | DeviceLost | OutOfMemory | Closed} */
   async step(options: CallOptions = {}): Promise<StepMetrics> {
     this.#open();
+    checked(options, CALL);
     const metrics = await call(options, (engine, id) => engine.step(id, this.#handle));
     this.#seen(metrics.step);
     return metrics;
@@ -158,7 +170,10 @@ export class Trainer {
     options: CallOptions = {},
   ): AsyncGenerator<StepMetrics, void, void> {
     this.#open();
-    if (!(steps >= 0)) throw new InvalidOption(`steps: ${steps} is no number of steps.`);
+    checked(options, CALL);
+    if (steps !== Number.POSITIVE_INFINITY) {
+      requireWhole(steps, 'steps', 0, Number.MAX_SAFE_INTEGER);
+    }
     if (this.#running)
       throw new InvalidOption('Another run of this trainer goes on; end it first.');
     this.#running = true;
@@ -196,16 +211,37 @@ export class Trainer {
     }
   }
 
+  /** Makes the schedule `steps` steps longer, for a run that is to go on after its end: one curve of the learning
+   * rate over all steps, so that it rises again from where it ended. The warm-up stays as it was.
+   *
+   * @throws {InvalidOption | Closed} */
+  async extend(steps: number): Promise<TrainerInfo> {
+    this.#open();
+    requireWhole(steps, 'steps', 1, 2 ** 32 - 1);
+    this.#info = await call({}, (engine, id) => engine.extend(id, this.#handle, steps));
+    return this.#info;
+  }
+
   /** Masks and reconstructs a picture with the parameters as they are now.
    *
    * @throws {BadImage | InvalidOption | DeviceLost | OutOfMemory | Closed} */
-  async reconstruct(image: ImageSource, options: ReconstructOptions = {}): Promise<Reconstruction> {
+  async reconstruct(image: ImageSource, options?: ReconstructOptions): Promise<Reconstruction>;
+  /** The same of several pictures, which run together. */
+  async reconstruct(
+    images: readonly ImageSource[],
+    options?: ReconstructOptions,
+  ): Promise<Reconstruction[]>;
+  async reconstruct(
+    images: ImageSource | readonly ImageSource[],
+    options: ReconstructOptions = {},
+  ): Promise<Reconstruction | Reconstruction[]> {
     this.#open();
-    const request = reconstructRequest(options);
-    const raw = await callWithPicture(image, options, (engine, id, picture) =>
-      engine.reconstruct(id, this.#handle, picture, request),
+    checked(options, RECONSTRUCT);
+    const [rows, columns] = this.#info.grid;
+    const request = reconstructRequest(options, rows * columns);
+    return callWithPictures(images, options, async (engine, id, pictures) =>
+      (await engine.reconstruct(id, this.#handle, pictures, request)).map(reconstructionOf),
     );
-    return reconstructionOf(raw);
   }
 
   /** A checkpoint: all that is needed to go on, here or on the command line.
@@ -221,13 +257,11 @@ export class Trainer {
   /** The weights alone as a safetensors file, which {@link MAE.load} and the command line read; in f32
    * by default.
    *
-   * @throws {DeviceLost | Closed} */
-  async exportWeights({
-    precision = 'f32',
-  }: {
-    precision?: 'f32' | 'f16';
-  } = {}): Promise<Uint8Array> {
+   * @throws {BadWeights} if a value is beyond what `f16` holds.
+   * @throws {InvalidOption | DeviceLost | Closed} */
+  async exportWeights(options: ExportOptions = {}): Promise<Uint8Array> {
     this.#open();
+    const { precision } = checked(options, EXPORT);
     return call({}, (engine, id) => engine.exportWeights(id, this.#handle, precision === 'f16'));
   }
 

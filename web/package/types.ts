@@ -1,7 +1,9 @@
 /** The public types of the package `webmae`. */
 
-/** A picture in any form that a browser holds one in. `Blob` includes `File`. */
+/** A picture in any form that a browser holds one in, or its address. `Blob` includes `File`. */
 export type ImageSource =
+  | string
+  | URL
   | ImageBitmap
   | ImageData
   | HTMLImageElement
@@ -119,7 +121,8 @@ export interface ModelInfo {
   normalization: { mean: number[]; std: number[] };
 }
 
-/** Options of {@link MAE.reconstruct}. Of `mask`, `noise` and `seed` the first given one decides. */
+/** Options of {@link MAE.reconstruct}. Of `mask`, `noise` and `seed` the first given one decides. Of several
+ * pictures each is masked as it would be alone. */
 export interface ReconstructOptions extends CallOptions {
   /** Share of patches to hide, in [0, 1); the model's own by default. */
   maskRatio?: number;
@@ -127,7 +130,7 @@ export interface ReconstructOptions extends CallOptions {
   strategy?: MaskStrategy;
   /** Seed of the mask, 0 by default; the same seed hides the same patches everywhere. */
   seed?: number;
-  /** Patches to hide, by row: one entry for each, 1 or `true` for hidden. */
+  /** Patches to hide, by row: one entry for each, 1 or `true` for hidden, 0 or `false` for visible. */
   mask?: ArrayLike<number | boolean>;
   /** One value for each patch: those with the largest are hidden (the smallest in the plain form). */
   noise?: ArrayLike<number>;
@@ -188,6 +191,20 @@ export interface Attention {
   weights: Float32Array;
 }
 
+/** Options of {@link Trainer.resume}. */
+export interface ResumeOptions extends CallOptions {
+  /** What to run on; `auto` by default. */
+  device?: DeviceChoice;
+  /** Pictures to learn from, which a checkpoint does not hold; more can be added later. */
+  images?: Iterable<ImageSource> | AsyncIterable<ImageSource>;
+}
+
+/** Options of {@link Trainer.exportWeights}. */
+export interface ExportOptions {
+  /** `f32` by default; `f16` is half as large, and rounded. */
+  precision?: 'f32' | 'f16';
+}
+
 /** Options of {@link Trainer.create}. */
 export interface TrainerOptions extends CallOptions {
   /** What to run on; `auto` by default. */
@@ -208,7 +225,8 @@ export interface TrainerOptions extends CallOptions {
   /** How weights and activations are kept in the computation: `f16` takes half the memory and needs an adapter
    * with `shader-f16`, so WebGPU; parameters, their gradients and the optimiser stay in `f32`, the default. */
   precision?: 'f32' | 'f16';
-  /** Length of the schedule in steps, 1000 by default; training can go on after it. */
+  /** Length of the schedule in steps, 1000 by default. After it the learning rate stays at `minLr`, which teaches
+   * nothing where that is 0: see {@link Trainer.extend}. */
   steps?: number;
   /** Steps in which the learning rate rises, a tenth of `steps` by default. */
   warmupSteps?: number;
@@ -346,9 +364,9 @@ export interface LoadOptions extends CallOptions {
   integrity?: string;
   /** Keep the download for the next time, `true` by default. */
   cache?: boolean;
-  /** The model's own `config.json` (Hugging Face), where the file alone does not tell; for addresses
-   * the file of that name beside the weights is tried by default. */
-  hfConfig?: string;
+  /** The model's own `config.json` (Hugging Face), as an object or its text, where the file alone does not tell;
+   * for addresses the file of that name beside the weights is tried by default. */
+  hfConfig?: string | object;
   /** What weights alone cannot tell; not used where the file, or a `config.json`, says it. */
   overrides?: {
     encoderHeads?: number;

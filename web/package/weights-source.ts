@@ -17,13 +17,7 @@ export function postWeights(source: WeightsSource): Weights {
     };
   }
   if (typeof source === 'string' || source instanceof URL) {
-    try {
-      return { url: absolute(source), shipped: false };
-    } catch (error) {
-      throw new InvalidOption(`'${source}' is no address that weights could be fetched from.`, {
-        cause: error,
-      });
-    }
+    return { url: absolute(source), shipped: false };
   }
   if (source instanceof Blob) {
     return {

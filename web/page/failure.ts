@@ -21,14 +21,18 @@ export function isDeviceLost(error: unknown): boolean {
 /** A line of the page that says what went wrong and what to do; hidden while nothing did. */
 export class FailureLine {
   readonly #line: HTMLElement;
+  readonly #worded: (error: unknown) => unknown;
 
-  constructor(line: HTMLElement) {
+  /** `worded` puts errors into the words of its part of the page. */
+  constructor(line: HTMLElement, worded: (error: unknown) => unknown = (error) => error) {
     this.#line = line;
+    this.#worded = worded;
   }
 
   show(error: unknown): void {
     if (isCancelled(error)) return;
-    this.#line.textContent = error instanceof Error ? error.message : String(error);
+    const worded = this.#worded(error);
+    this.#line.textContent = worded instanceof Error ? worded.message : String(worded);
     this.#line.hidden = false;
   }
 

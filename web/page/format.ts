@@ -34,6 +34,13 @@ export function loss(value: number): string {
   return Number.isFinite(value) ? value.toPrecision(4) : '–';
 }
 
+/** A loss on an axis: at most eight letters, however large or small it is. */
+export function lossMark(value: number): string {
+  const size = Math.abs(value);
+  if (size !== 0 && (size < 1e-3 || size >= 1e5)) return value.toExponential(1);
+  return String(Number(value.toPrecision(4)));
+}
+
 /** `85 ms`, `3.2 s`. */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${milliseconds.toFixed(0)} ms`;

@@ -1,7 +1,11 @@
 import { byId } from './dom.ts';
 
-/** Takes files that are dropped or pasted anywhere on the page, folders with all that is in them. */
-export function takeFiles(taken: (files: File[]) => void): void {
+/** Takes files that are dropped or pasted anywhere on the page, folders with all that is in them, and addresses that are
+ * pasted. */
+export function takeFiles(
+  taken: (files: File[]) => void,
+  addressTaken: (address: string) => void,
+): void {
   const veil = byId('drop-veil');
   let depth = 0;
   const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
@@ -28,9 +32,12 @@ export function takeFiles(taken: (files: File[]) => void): void {
   });
   addEventListener('paste', (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length === 0) return;
+    const typing = event.target instanceof HTMLInputElement;
+    const text = event.clipboardData?.getData('text/plain').trim() ?? '';
+    if (files.length > 0) taken(files);
+    else if (!typing && /^https?:\/\/\S+$/.test(text)) addressTaken(text);
+    else return;
     event.preventDefault();
-    taken(files);
   });
 }
 

@@ -45,17 +45,25 @@ new CheckSection(able);
 
 takeFiles((files) => {
   const { route } = readAddress();
-  const [first] = files;
-  if (!first) return;
   if (route === 'train') void train.take(files);
   else if (route === 'weights' || files.some(({ name }) => name.endsWith('.safetensors'))) {
     location.hash = '#/weights';
     void weights.take(files);
   } else {
     location.hash = '#/';
-    void reconstruct.take(first);
+    void reconstruct.take(files);
   }
-});
+}, takeAddress);
+
+/** A pasted address: of weights where they are loaded, else of a picture. */
+function takeAddress(address: string): void {
+  if (readAddress().route === 'weights') {
+    weights.takeAddress(address);
+    return;
+  }
+  location.hash = '#/';
+  void reconstruct.takeAddress(address);
+}
 
 /** `?device=cpu` or `?device=webgpu` in the address asks for one, to try it. */
 function askedDevice(): DeviceChoice {

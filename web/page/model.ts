@@ -6,7 +6,7 @@ export interface LoadedModel {
   mae: MAE;
   name: string;
   source: WeightsSource;
-  hfConfig: string | undefined;
+  hfConfig: LoadOptions['hfConfig'];
 }
 
 type Listener = (model: LoadedModel) => void;

@@ -14,10 +14,24 @@ export interface Credit {
 
 /** A picture to work on. */
 export interface Picture {
-  /** A shipped photograph's id, or `own`. */
+  /** A shipped photograph's id, or one of {@link isOwn}. */
   id: string;
   title: string;
   image: ImageBitmap;
+  /** Whether parts of it were transparent, which stand on white now. */
+  seeThrough?: boolean;
+}
+
+const OWN = 'own';
+
+/** Whether an id is of a visitor's picture. */
+export function isOwn(id: string): boolean {
+  return id === OWN || id.startsWith(`${OWN}-`);
+}
+
+/** An id for a visitor's picture, which a link may have without having the picture. */
+export function newOwnId(): string {
+  return `${OWN}-${crypto.randomUUID().slice(0, 8)}`;
 }
 
 /** Beyond this, browsers run out of memory while decoding. */
@@ -66,11 +80,59 @@ export async function pictureFromFile(file: Blob, side = KEPT_SIDE): Promise<Pic
         `${name} has ${count(width)} × ${count(height)} pixels, more than the ${MAX_PIXELS / 1e6} million that fit in memory here. Make it smaller and choose it again.`,
       );
     }
-    const image = await shrink(decoded, width, height, side);
-    return { id: 'own', title: file instanceof File ? file.name : 'Your picture', image };
+    const vector = file.type === 'image/svg+xml';
+    if (!vector) {
+      await decoded.decode().catch(() => {
+        throw new PageError(
+          `${name} is damaged: it ends early or cannot be decoded. Choose another copy of it.`,
+        );
+      });
+    }
+    const title = file instanceof File ? file.name : 'Your picture';
+    return { id: newOwnId(), title, ...onWhite(decoded, width, height, side, vector) };
   } finally {
     URL.revokeObjectURL(url);
   }
+}
+
+/** Fetches a picture for a visitor who knows its address. */
+export async function pictureFromAddress(address: string): Promise<Picture> {
+  const refused = (why: string) =>
+    new PageError(`${address} could not be fetched: ${why} Save the picture and choose the file.`);
+  const response = await fetch(address).catch(() => {
+    throw refused('there is no connection, or its site does not let other pages read it.');
+  });
+  if (!response.ok) throw refused(`the server answered ${response.status}.`);
+  const { pathname } = new URL(address);
+  const name = decodeURIComponent(pathname.slice(pathname.lastIndexOf('/') + 1)) || 'Your picture';
+  const body = await response.blob();
+  return pictureFromFile(new File([body], name, { type: body.type }));
+}
+
+/** The picture on a white ground, its longer side at most `side`, of a drawing exactly that. */
+function onWhite(
+  source: CanvasImageSource,
+  width: number,
+  height: number,
+  side: number,
+  vector: boolean,
+): { image: ImageBitmap; seeThrough: boolean } {
+  const fit = side / Math.max(width, height);
+  const scale = vector ? fit : Math.min(1, fit);
+  const [w, h] = [width, height].map((length) => Math.max(1, Math.round(length * scale))) as [
+    number,
+    number,
+  ];
+  const canvas = new OffscreenCanvas(w, h);
+  const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
+  context.imageSmoothingQuality = 'high';
+  context.drawImage(source, 0, 0, w, h);
+  const { data } = context.getImageData(0, 0, w, h);
+  const seeThrough = data.some((value, i) => i % 4 === 3 && value < 255);
+  context.globalCompositeOperation = 'destination-over';
+  context.fillStyle = 'white';
+  context.fillRect(0, 0, w, h);
+  return { image: canvas.transferToImageBitmap(), seeThrough };
 }
 
 /** A bitmap whose longer side is at most `side`. */

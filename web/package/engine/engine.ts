@@ -14,16 +14,25 @@ import type {
   WasmSources,
   Weights,
 } from '../protocol.ts';
-import type { DeviceChoice, MemoryUse, ModelInfo, StepMetrics, TrainerInfo } from '../types.ts';
+import type {
+  DeviceChoice,
+  EmbedOptions,
+  Fit,
+  MemoryUse,
+  ModelInfo,
+  StepMetrics,
+  TrainerInfo,
+} from '../types.ts';
 import { Calls } from './calls.ts';
 import { Devices, guarded, type Opened } from './devices.ts';
 import { Meter } from './meter.ts';
 import { type Addresses, type Model, Modules, type Trainer } from './modules.ts';
-import { type Pixels, read } from './pixels.ts';
+import { read } from './pixels.ts';
 import { Queue } from './queue.ts';
 import { unpack } from './results.ts';
 import { Run } from './run.ts';
 import { Saver } from './saver.ts';
+import { checkpointFile, weightsFile } from './trained-file.ts';
 import { loadModel, readWhole } from './weights.ts';
 
 /** Never aborted: what must be done. */
@@ -86,24 +95,31 @@ export class Engine implements EngineApi {
     });
   }
 
-  async embed(call: CallId, model: Handle, picture: Picture, json: string): Promise<Float32Array> {
-    const feature = await this.#look(
-      call,
-      model,
-      picture,
-      (object: Model, { rgba, width, height }, { kernels }) =>
-        object.embed(rgba, width, height, json, kernels),
+  async embed(
+    call: CallId,
+    model: Handle,
+    pictures: Picture[],
+    pool: EmbedOptions['pool'],
+    fit: Fit,
+  ): Promise<Float32Array[]> {
+    const all = await this.#look(call, model, pictures, fit, (object: Model, images, { kernels }) =>
+      object.embed(images, JSON.stringify(pool ?? null), kernels),
     );
-    return Comlink.transfer(feature, [feature.buffer]);
+    const size = all.length / pictures.length;
+    const features = pictures.map((_, i) => all.slice(i * size, (i + 1) * size));
+    return Comlink.transfer(
+      features,
+      features.map(({ buffer }) => buffer),
+    );
   }
 
-  async attention(call: CallId, model: Handle, picture: Picture, block: number, fit: string) {
+  async attention(call: CallId, model: Handle, picture: Picture, block: number, fit: Fit) {
     const attention = await this.#look(
       call,
       model,
-      picture,
-      (object: Model, { rgba, width, height }, { kernels }) =>
-        object.attention(rgba, width, height, block, fit, kernels),
+      [picture],
+      fit,
+      (object: Model, image, { kernels }) => object.attention(image, block, kernels),
     );
     const { heads, tokens, clsTokens, rows, columns } = attention;
     const weights = attention.weights();
@@ -115,15 +131,11 @@ export class Engine implements EngineApi {
   reconstruct(
     call: CallId,
     handle: Handle,
-    picture: Picture,
-    { json, mask, noise }: ReconstructRequest,
-  ): Promise<RawReconstruction> {
-    return this.#look(
-      call,
-      handle,
-      picture,
-      async (object, { rgba, width, height }, { kernels }, began) =>
-        unpack(await object.reconstruct(rgba, width, height, json, mask, noise, kernels), began),
+    pictures: Picture[],
+    { json, mask, noise, fit }: ReconstructRequest,
+  ): Promise<RawReconstruction[]> {
+    return this.#look(call, handle, pictures, fit, async (object, images, { kernels }, began) =>
+      unpack(await object.reconstruct(images, json, mask, noise, kernels), began),
     );
   }
 
@@ -157,8 +169,18 @@ export class Engine implements EngineApi {
   }
 
   async addImage(call: CallId, trainer: Handle, picture: Picture): Promise<TrainerInfo> {
-    return this.#look(call, trainer, picture, (object: Trainer, { rgba, width, height }) => {
-      object.addImage(rgba, width, height);
+    return this.#calls.track(call, async (signal) => {
+      const { rgba, width, height } = await read(picture, signal);
+      return this.#enter(signal, trainer, (object: Trainer) => {
+        object.addImage(rgba, width, height);
+        return infoOf(object);
+      });
+    });
+  }
+
+  extend(call: CallId, trainer: Handle, steps: number): Promise<TrainerInfo> {
+    return this.#use(call, trainer, (object: Trainer) => {
+      object.extend(steps);
       return infoOf(object);
     });
   }
@@ -196,12 +218,12 @@ export class Engine implements EngineApi {
   }
 
   async save(call: CallId, trainer: Handle): Promise<Uint8Array> {
-    const bytes = await this.#use(call, trainer, (object: Trainer) => object.save());
+    const bytes = await this.#use(call, trainer, (object: Trainer) => checkpointFile(object));
     return Comlink.transfer(bytes, [bytes.buffer]);
   }
 
   async exportWeights(call: CallId, trainer: Handle, half: boolean): Promise<Uint8Array> {
-    const bytes = await this.#use(call, trainer, (object: Trainer) => object.exportWeights(half));
+    const bytes = await this.#use(call, trainer, (object: Trainer) => weightsFile(object, half));
     return Comlink.transfer(bytes, [bytes.buffer]);
   }
 
@@ -260,21 +282,26 @@ export class Engine implements EngineApi {
     });
   }
 
-  /** Does something with a picture and a model or trainer. */
+  /** Does something with pictures, `[B, C, H, W]` as the model or trainer sees them. */
   #look<T extends Model | Trainer, R>(
     call: CallId,
     handle: Handle,
-    picture: Picture,
-    work: (object: T, pixels: Pixels, meter: Meter, began: number) => R | Promise<R>,
+    pictures: Picture[],
+    fit: Fit,
+    work: (object: T, images: Float32Array, meter: Meter, began: number) => R | Promise<R>,
   ): Promise<R> {
     return this.#calls.track(call, async (signal) => {
       const began = performance.now();
-      const pixels = await read(picture);
+      const decoded = await Promise.all(pictures.map((picture) => read(picture, signal)));
       const waited = performance.now();
-      return this.#enter(signal, handle, (object: T) =>
+      return this.#enter(signal, handle, (object: T) => {
+        const prepared = decoded.map(({ rgba, width, height }) =>
+          object.prepare(rgba, width, height, fit === 'stretch'),
+        );
         // Waiting for other calls is not this one's time.
-        work(object, pixels, this.#meter(call), performance.now() - (waited - began)),
-      );
+        const since = performance.now() - (waited - began);
+        return work(object, joined(prepared), this.#meter(call), since);
+      });
     });
   }
 
@@ -308,6 +335,19 @@ export class Engine implements EngineApi {
   #meter(call: CallId): Meter {
     return new Meter((progress) => this.#events?.progress(call, progress));
   }
+}
+
+/** Arrays one after the other. */
+function joined(arrays: Float32Array[]): Float32Array {
+  const [first] = arrays;
+  if (first && arrays.length === 1) return first;
+  const all = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const array of arrays) {
+    all.set(array, at);
+    at += array.length;
+  }
+  return all;
 }
 
 function infoOf(trainer: Trainer): TrainerInfo {

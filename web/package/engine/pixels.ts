@@ -3,6 +3,7 @@
 import { BadImage } from '../errors.ts';
 import type { Picture } from '../protocol.ts';
 import { dimensions, HEAD } from './dimensions.ts';
+import { body, request } from './network.ts';
 
 /** The canvas' longest sides and largest areas are of this order in all browsers. */
 const MAX_SIDE = 16_384;
@@ -20,15 +21,24 @@ export interface Pixels {
 
 /** The pixels of a picture, upright and in sRGB.
  *
+ * @throws {NetworkError} if it cannot be fetched.
  * @throws {BadImage} if it cannot be decoded or is too large. */
-export async function read({ pixels, name }: Picture): Promise<Pixels> {
+export async function read({ pixels, name }: Picture, signal: AbortSignal): Promise<Pixels> {
   if (pixels instanceof ImageData) return pixelsOf(pixels);
-  const bitmap = pixels instanceof Blob ? await decode(pixels, name) : pixels;
+  const held = typeof pixels === 'string' ? await fetched(pixels, signal) : pixels;
+  const bitmap = held instanceof Blob ? await decode(held, name) : held;
   try {
     return draw(bitmap, name);
   } finally {
     bitmap.close();
   }
+}
+
+async function fetched(url: string, signal: AbortSignal): Promise<Blob> {
+  const response = await request(url, 0, signal, 'default');
+  const parts: BlobPart[] = [];
+  for await (const chunk of body(response, signal)) parts.push(chunk as Uint8Array<ArrayBuffer>);
+  return new Blob(parts);
 }
 
 async function decode(file: Blob, name: string): Promise<ImageBitmap> {

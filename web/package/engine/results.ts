@@ -2,8 +2,16 @@ import * as Comlink from 'comlink';
 import type { RawReconstruction } from '../protocol.ts';
 import type { Reconstruction } from './modules.ts';
 
-/** Takes everything out of a reconstruction and frees it; `began` is when the work began. */
-export function unpack(result: Reconstruction, began: number): RawReconstruction {
+/** Takes everything out of reconstructions and frees them; `began` is when the work began. */
+export function unpack(results: Reconstruction[], began: number): RawReconstruction[] {
+  const raw = results.map((result) => unpackOne(result, began));
+  const transfer = raw.flatMap((one) =>
+    Object.values(one).flatMap((part) => (ArrayBuffer.isView(part) ? [part.buffer] : [])),
+  );
+  return Comlink.transfer(raw, transfer);
+}
+
+function unpackOne(result: Reconstruction, began: number): RawReconstruction {
   const { width, height, rows, columns, loss } = result;
   const bytes = (array: Uint8Array) => array as Uint8Array<ArrayBuffer>;
   const parts = {
@@ -15,10 +23,6 @@ export function unpack(result: Reconstruction, began: number): RawReconstruction
     patchError: result.patchError(),
   };
   result.free();
-  const transfer = Object.values(parts).map(({ buffer }) => buffer);
   const milliseconds = performance.now() - began;
-  return Comlink.transfer(
-    { width, height, grid: [rows, columns], loss, milliseconds, ...parts },
-    transfer,
-  );
+  return { width, height, grid: [rows, columns], loss, milliseconds, ...parts };
 }

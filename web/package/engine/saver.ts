@@ -1,4 +1,5 @@
 import type { Trainer } from './modules.ts';
+import { checkpointFile } from './trained-file.ts';
 
 /** Milliseconds between two saves. */
 const PERIOD = 30_000;
@@ -24,7 +25,7 @@ export class Saver {
   async save(trainer: Trainer): Promise<Uint8Array | undefined> {
     if (!this.#wanted) return undefined;
     try {
-      return await trainer.save();
+      return await checkpointFile(trainer);
     } catch {
       return undefined;
     } finally {

@@ -1,7 +1,7 @@
 /** Weights on their way to the device. */
 
 import { BadWeights, typed } from '../errors.ts';
-import { toJson } from '../options.ts';
+import { requireHfConfig, toJson } from '../options.ts';
 import type { PostedLoadOptions, Weights } from '../protocol.ts';
 import { CorruptCache } from './cache-file.ts';
 import { guarded, type Opened } from './devices.ts';
@@ -212,7 +212,18 @@ async function configBeside(
   if (download?.hfConfig !== undefined) return download.hfConfig;
   if (!('url' in weights) || !new URL(weights.url).pathname.endsWith('.safetensors'))
     return undefined;
-  return jsonBeside(weights.url, 'config.json', signal);
+  const json = await jsonBeside(weights.url, 'config.json', signal);
+  if (json !== undefined) checkBeside(json);
+  return json;
+}
+
+function checkBeside(json: string): void {
+  try {
+    requireHfConfig(json, 'config.json');
+  } catch (error) {
+    const { message } = error as Error;
+    throw new BadWeights(`The file beside the weights cannot be used. ${message}`);
+  }
 }
 
 async function* chunksOf(blob: Blob): AsyncGenerator<Uint8Array> {

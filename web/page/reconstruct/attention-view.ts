@@ -120,6 +120,7 @@ export class AttentionView {
   #draw(): void {
     if (!this.#original) return;
     const values = this.#shown.checked ? this.#row() : undefined;
+    this.#caption(values !== undefined);
     if (!values) {
       this.#legend.show(undefined);
       this.#plate.show({ ...this.#original, cursor: this.#cursor });
@@ -133,6 +134,18 @@ export class AttentionView {
       heat: values.map((value) => value / top),
       cursor: this.#cursor ?? chosen,
     });
+  }
+
+  /** Says what the plate shows. */
+  #caption(attention: boolean): void {
+    const columns = this.#grid[1];
+    const query =
+      typeof this.#query === 'number'
+        ? `row ${Math.floor(this.#query / columns) + 1}, column ${(this.#query % columns) + 1}`
+        : 'the cls token';
+    const what = attention ? `Original, attention from ${query}` : 'Original';
+    byId('caption-original').textContent = what;
+    this.#plate.canvas.setAttribute('aria-label', attention ? what : 'Original picture');
   }
 
   #tell(): void {

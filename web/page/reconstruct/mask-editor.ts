@@ -13,7 +13,12 @@ export interface MaskHost {
   readonly mask: Uint8Array | undefined;
   change(part: Partial<Scene>): void;
   showCursor(patch: number | undefined): void;
+  /** Says something to the visitor. */
+  note(text: string): void;
 }
+
+/** Numbers that a seed can be, from 0 on. */
+const SEEDS = 2 ** 32;
 
 /** The controls of the mask: slider, strategy, seed, brush, undo. */
 export class MaskEditor {
@@ -36,12 +41,9 @@ export class MaskEditor {
     this.#slider.addEventListener('change', () => {
       this.#sliding = false;
     });
-    this.#seed.addEventListener('change', () => {
-      if (this.#seed.checkValidity() && this.#seed.value !== '')
-        this.#replace({ seed: this.#seed.valueAsNumber });
-    });
+    this.#seed.addEventListener('change', () => this.#seedChosen());
     byId('new-mask').addEventListener('click', () =>
-      this.#replace({ seed: this.#host.scene.seed + 1 }),
+      this.#replace({ seed: (this.#host.scene.seed + 1) % SEEDS }),
     );
     byId('invert').addEventListener('click', () => this.#invert());
     this.#undo.addEventListener('click', () => this.#back());
@@ -72,6 +74,19 @@ export class MaskEditor {
     this.#strategy.value = scene.strategy;
     if (document.activeElement !== this.#seed) this.#seed.value = String(scene.seed);
     this.#undo.disabled = this.#past.length === 0;
+  }
+
+  #seedChosen(): void {
+    const valid = this.#seed.checkValidity() && this.#seed.value !== '';
+    this.#seed.setAttribute('aria-invalid', String(!valid));
+    if (valid) {
+      this.#host.note('');
+      this.#replace({ seed: this.#seed.valueAsNumber });
+    } else {
+      this.#host.note(
+        `A seed is a whole number from 0 to ${SEEDS - 1}; the mask is still that of ${this.#host.scene.seed}.`,
+      );
+    }
   }
 
   #remember(): void {

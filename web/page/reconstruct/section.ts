@@ -4,7 +4,7 @@ import { FailureLine } from '../failure.ts';
 import { loss, plural } from '../format.ts';
 import { Latest } from '../latest.ts';
 import { type LoadedModel, model, onModelChange, withModel } from '../model.ts';
-import { centreCrop, type Picture, photograph } from '../pictures.ts';
+import { centreCrop, isOwn, type Picture, photograph } from '../pictures.ts';
 import { linkTo, rememberState } from '../route.ts';
 import { AttentionView } from './attention-view.ts';
 import { Caption } from './caption.ts';
@@ -91,14 +91,11 @@ export class ReconstructSection implements MaskHost {
   async open(query: URLSearchParams): Promise<void> {
     this.scene = sceneFromQuery(query);
     await this.#sheet.fill();
-    const own = this.scene.picture === 'own' && this.#picture?.id === 'own';
     const wanted = this.scene.picture;
-    await this.#failure.guard(async () => {
-      const picture = own && this.#picture ? this.#picture : await photograph(wanted);
-      await this.#choose(picture);
-    });
-    if (wanted === 'own' && !own) {
-      this.#note(
+    const own = this.#sheet.own(wanted);
+    await this.#failure.guard(async () => this.#choose(own ?? (await photograph(wanted))));
+    if (isOwn(wanted) && !own) {
+      this.note(
         'This link was made with someone’s own picture, which stays with them. The mask is theirs.',
       );
     }
@@ -109,9 +106,14 @@ export class ReconstructSection implements MaskHost {
     rememberState(queryFromScene(this.scene));
   }
 
-  /** Takes a visitor's file. */
-  take(file: File): Promise<void> {
-    return this.#sheet.take(file);
+  /** Takes a visitor's files. */
+  take(files: File[]): Promise<void> {
+    return this.#sheet.take(files);
+  }
+
+  /** Takes a picture by its address. */
+  takeAddress(address: string): Promise<void> {
+    return this.#sheet.takeAddress(address);
   }
 
   change(part: Partial<Scene>): void {
@@ -133,8 +135,10 @@ export class ReconstructSection implements MaskHost {
     this.#picture = picture;
     this.#sheet.mark(picture);
     this.#attention.showPicture(picture);
-    this.#note('');
-    this.#prepared = picture.id === 'own' ? [] : await prepared(picture.id).catch(() => []);
+    this.note(
+      picture.seeThrough ? 'Its transparent parts stand on white, as the model sees them.' : '',
+    );
+    this.#prepared = isOwn(picture.id) ? [] : await prepared(picture.id).catch(() => []);
     if (picture !== this.#picture) return;
     if (!this.#shown)
       this.#original.show({ image: centreCrop(picture.image, PREVIEW), grid: [1, 1] });
@@ -183,7 +187,7 @@ export class ReconstructSection implements MaskHost {
   #decode(scene: Scene, [rows, columns]: Grid): Scene {
     const painted = paintedMask(scene, rows * columns);
     if (!painted && (scene.painted || scene.code)) {
-      this.#note(
+      this.note(
         `The painted mask is for another grid than ${rows} × ${columns}; here is a drawn one.`,
       );
     }
@@ -221,7 +225,7 @@ export class ReconstructSection implements MaskHost {
   #showEncoder(original: ImageData, grid: Grid): void {
     const nothing = new Uint8Array(grid[0] * grid[1]);
     this.#show({ grid, original, reconstruction: original, mask: nothing, loss: Number.NaN });
-    this.#note('These weights have no decoder: they show attention, but cannot reconstruct.');
+    this.note('These weights have no decoder: they show attention, but cannot reconstruct.');
   }
 
   #showModel(loaded: LoadedModel): void {
@@ -229,7 +233,7 @@ export class ReconstructSection implements MaskHost {
     this.#caption.showModel(loaded);
     this.#attention.showModel(loaded.mae.info);
     byId('norm-views').hidden = !(config.norm_pix_loss && reconstructs);
-    this.#note('');
+    this.note('');
     if (this.scene.painted && this.scene.painted.length !== grid[0] * grid[1]) {
       this.change({ painted: undefined });
     } else if (!this.#opening) {
@@ -242,8 +246,6 @@ export class ReconstructSection implements MaskHost {
     this.#editor.show(this.scene, patches > 1 ? patches : 144);
     this.#thirdChoice.value = this.scene.third;
     this.#viewChoice.value = this.scene.view;
-    byId('caption-reconstruction').textContent =
-      this.scene.third === 'prediction' ? 'Prediction everywhere' : 'Reconstruction';
     const hidden = this.mask?.reduce((sum, one) => sum + one, 0);
     if (hidden === undefined || patches <= 1) return;
     const share = this.scene.painted ? hidden / patches : this.scene.ratio;
@@ -285,6 +287,18 @@ export class ReconstructSection implements MaskHost {
   #drawThird(): void {
     const content = this.#thirdContent();
     if (content) this.#third.show(content);
+    const what = this.#thirdCaption(content);
+    byId('caption-reconstruction').textContent = what;
+    this.#third.canvas.setAttribute('aria-label', what);
+  }
+
+  /** What the third plate shows. */
+  #thirdCaption(content: PlateContent | undefined): string {
+    const what =
+      this.scene.third === 'prediction' && this.#shown?.prediction
+        ? 'Prediction everywhere'
+        : 'Reconstruction';
+    return content?.heat ? `${what}, error over it` : what;
   }
 
   /** Prepared pictures have a few mask ratios and nothing else to choose. */
@@ -296,7 +310,7 @@ export class ReconstructSection implements MaskHost {
     byId('caption-model').textContent = 'prepared pictures';
   }
 
-  #note(text: string): void {
+  note(text: string): void {
     const line = byId('reconstruct-note');
     line.textContent = text;
     line.hidden = text === '';
@@ -309,21 +323,21 @@ export class ReconstructSection implements MaskHost {
     const how = this.scene.painted
       ? 'painted mask'
       : `${this.scene.strategy} mask, seed ${this.scene.seed}`;
-    const caption = `webmae   ${this.#picture.title}   ${byId('headline-ratio').textContent} hidden, ${how}   loss ${loss(this.#shown.loss)}`;
+    const caption = `webmae   ${this.#picture.title}   ${this.#thirdCaption(third)}   ${byId('headline-ratio').textContent} hidden, ${how}   loss ${loss(this.#shown.loss)}`;
     saveFile(
       await drawSheet([{ image: original, grid }, masked, third], caption),
-      `webmae-${this.#picture.id}.png`,
+      `webmae-${isOwn(this.#picture.id) ? 'own' : this.#picture.id}.png`,
     );
   }
 
   async #copyLink(): Promise<void> {
     const link = linkTo(queryFromScene(this.scene));
-    const own = this.scene.picture === 'own' ? ' It keeps the mask, not your picture.' : '';
+    const own = isOwn(this.scene.picture) ? ' It keeps the mask, not your picture.' : '';
     try {
       await navigator.clipboard.writeText(link);
-      this.#note(`The link is copied.${own}`);
+      this.note(`The link is copied.${own}`);
     } catch {
-      this.#note(`Copy this link: ${link}${own}`);
+      this.note(`Copy this link: ${link}${own}`);
     }
   }
 }

@@ -1,5 +1,12 @@
 import { PageError } from '../failure.ts';
-import { type Picture, photograph, photographs, pictureFromFile, shrink } from '../pictures.ts';
+import {
+  newOwnId,
+  type Picture,
+  photograph,
+  photographs,
+  pictureFromFile,
+  shrink,
+} from '../pictures.ts';
 import { drawnPicture } from './drawn.ts';
 
 /** Drawn pictures beside the shipped photographs. */
@@ -88,7 +95,7 @@ export async function watchedPictures(
   if (source === 'own' && own.count > 0) {
     return Promise.all(
       own.files.slice(0, count).map(async (file, i) => ({
-        id: 'own',
+        id: newOwnId(),
         title: `Your picture ${i + 1}`,
         image: await createImageBitmap(file),
       })),

@@ -1,5 +1,5 @@
 import uPlot from 'uplot';
-import { loss as asText } from '../format.ts';
+import { loss as asText, lossMark } from '../format.ts';
 
 /** Weight of the past in the smoothed line. */
 const SMOOTHING = 0.9;
@@ -10,6 +10,15 @@ const HEIGHT = 260;
 const WHOLE = [1, 2, 5]
   .flatMap((digit) => Array.from({ length: 7 }, (_, i) => digit * 10 ** i))
   .sort((a, b) => a - b);
+
+/** Pixels of a letter of the axes, and those beside the letters. */
+const LETTER = 7.3;
+const BESIDE = 20;
+
+/** Room for the longest mark. */
+function widthOf(_: uPlot, marks: string[] | null): number {
+  return Math.ceil(BESIDE + LETTER * Math.max(4, ...(marks ?? []).map(({ length }) => length)));
+}
 
 /** The loss of every step, and its running mean. */
 export class LossPlot {
@@ -92,8 +101,8 @@ export class LossPlot {
         cursor: { show: false },
         scales: { x: { time: false } },
         axes: [
-          { ...axis, incrs: WHOLE },
-          { ...axis, size: 64 },
+          { ...axis, incrs: WHOLE, space: 90 },
+          { ...axis, values: (_, marks) => marks.map(lossMark), size: widthOf },
         ],
         series: [
           {},

@@ -13,7 +13,7 @@ const STAGES: Partial<Record<Progress['stage'], string>> = {
 
 /** The section Load weights. */
 export class WeightsSection {
-  readonly #failure = new FailureLine(byId('weights-failure'));
+  readonly #failure = new FailureLine(byId('weights-failure'), asOnPage);
   readonly #form = byId<HTMLFormElement>('weights-form');
   readonly #url = byId<HTMLInputElement>('weights-url');
   readonly #bar = byId<HTMLProgressElement>('weights-bar');
@@ -50,6 +50,12 @@ export class WeightsSection {
     }
     const options = config ? { hfConfig: await config.text() } : {};
     await this.#load(weights, weights.name, options);
+  }
+
+  /** Puts an address into the form. */
+  takeAddress(address: string): void {
+    this.#url.value = address;
+    this.#url.focus();
   }
 
   /** Lists the downloads that are kept. */
@@ -139,6 +145,12 @@ function showInfo({ config, grid, reconstructs, weights }: ModelInfo, name: stri
       element('div', {}, element('dt', {}, term), element('dd', {}, fact)),
     ),
   );
+}
+
+/** An error that names the file in the place of the option. */
+function asOnPage(error: unknown): unknown {
+  if (!(error instanceof Error) || !error.message.startsWith('hfConfig')) return error;
+  return new Error(error.message.replace('hfConfig', 'config.json'));
 }
 
 function fileName(url: string): string {
