@@ -100,7 +100,7 @@ impl Checkpoint {
         let text = serde_json::to_string(&self.meta)
             .map_err(|e| Error::BadWeights { problem: format!("its description: {e}") })?;
         let tensors = self.into_tensors();
-        let metadata = BTreeMap::from([(CHECKPOINT_ENTRY.to_owned(), text)]);
+        let metadata = by_name([(CHECKPOINT_ENTRY.to_owned(), text)]);
         safetensors::to_bytes(&tensors, &metadata, safetensors::FloatType::F32)
     }
 
