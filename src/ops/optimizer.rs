@@ -186,7 +186,8 @@ impl<'de> Deserialize<'de> for Optimizer {
         }
         let constants = Constants::deserialize(json)?;
         let weight_decay = constants.weight_decay;
-        let given = |constant: Option<f32>, name| constant.ok_or(D::Error::missing_field(name));
+        let given =
+            |constant: Option<f32>, name| constant.ok_or_else(|| D::Error::missing_field(name));
         #[cfg(feature = "labels")]
         if let Some(trust) = constants.trust {
             let momentum = given(constants.momentum, "momentum")?;

@@ -93,11 +93,11 @@ impl Options {
     }
 
     fn change_optimizer(&self, optimizer: &mut Optimizer) {
-        let adamw = match optimizer {
-            Optimizer::AdamW(adamw) => adamw,
-            #[cfg(feature = "labels")]
-            Optimizer::Lars(_) => return,
-        };
+        #[cfg_attr(
+            not(feature = "labels"),
+            expect(irrefutable_let_patterns, reason = "the only one")
+        )]
+        let Optimizer::AdamW(adamw) = optimizer else { return };
         if let Some(betas) = self.betas {
             [adamw.beta1, adamw.beta2] = betas;
         }

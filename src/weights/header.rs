@@ -8,7 +8,7 @@ use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
 use crate::model::classifier::HeadInfo;
-use crate::tensor::Shapes;
+use crate::tensor::{Shapes, by_name};
 
 /// Text entries of a file's header.
 pub type Metadata = BTreeMap<String, String>;
@@ -31,7 +31,7 @@ pub fn describe(
     head: Option<&HeadInfo>,
 ) -> Result<Metadata> {
     let problem = |e| Error::BadWeights { problem: format!("the header's description: {e}") };
-    let mut metadata = Metadata::from([
+    let mut metadata = by_name([
         (CONFIG_ENTRY.to_owned(), serde_json::to_string(config).map_err(problem)?),
         (NORMALIZATION_ENTRY.to_owned(), serde_json::to_string(normalization).map_err(problem)?),
     ]);

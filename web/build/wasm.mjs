@@ -56,7 +56,7 @@ const modules = [
     feature: 'cpu',
     profile: 'wasm-cpu',
     simd: ['simd'],
-    budget: 315 * 1024,
+    budget: 300 * 1024,
   },
   {
     name: 'webmae_cpu_relaxed',
@@ -65,7 +65,7 @@ const modules = [
     feature: 'cpu',
     profile: 'wasm-cpu',
     simd: ['simd', 'relaxed-simd'],
-    budget: 315 * 1024,
+    budget: 300 * 1024,
   },
   {
     // Shaders beside their twins, for those who check their GPU.
