@@ -8,7 +8,7 @@ impl Study {
     /// label and place (empty if it has none), the seed, the measure, and the value as a share.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the rows cannot be written.
+    /// [`crate::Error::Argument`] when the rows cannot be written.
     pub fn to_csv(&self) -> Result<Vec<u8>> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         self.write_rows(&mut writer)

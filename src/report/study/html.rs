@@ -43,7 +43,7 @@ impl Study {
     /// it, else as rows of dots.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a value is no share, a place not finite, or a place on a logarithmic
+    /// [`crate::Error::Argument`] when a value is no share, a place not finite, or a place on a logarithmic
     /// axis not positive.
     pub fn to_html(&self) -> Result<String> {
         self.check()?;
