@@ -14,7 +14,7 @@ const KERNELS: &str = "kernels/src";
 
 /// The library's modules from the ground up; each may use those of the rows before its own.
 const ROWS: &[&[&str]] = &[
-    &["order", "setting", "tensor"],
+    &["absent", "order", "setting", "tensor"],
     &["remedy"],
     &["error"],
     &["config"],
