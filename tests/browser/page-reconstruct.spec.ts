@@ -246,6 +246,7 @@ test('all of several files are tried, and stay for the next visit', async ({ pag
   expect(await pixels(page.locator('#plate-original'))).toBe(before);
   await expect(page.locator('#own-kept')).toContainText('for the next visit');
   await page.getByRole('button', { name: 'Forget them' }).click();
+  await expect(page.getByRole('button', { name: 'grey.png' })).toHaveCount(0);
   await page.reload();
   await expect(page.locator('#reconstruct-note')).toContainText('someone’s own picture');
   await expect(page.getByRole('button', { name: 'grey.png' })).toHaveCount(0);
