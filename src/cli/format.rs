@@ -1,4 +1,6 @@
-//! Numbers as people read and write them.
+//! Numbers and choices as people read and write them.
+
+use clap::ValueEnum;
 
 /// Bytes with a binary unit, e.g. `1.50 GiB`.
 pub(super) fn bytes(count: u64) -> String {
@@ -13,6 +15,11 @@ pub(super) fn count(count: u64) -> String {
 /// Floating-point operations, e.g. `2.31 TFLOP`.
 pub(super) fn flops(count: u64) -> String {
     scaled(count as f64, 1000.0, &["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"])
+}
+
+/// The word for a choice on the command line.
+pub(super) fn choice(value: impl ValueEnum) -> String {
+    value.to_possible_value().map_or(String::new(), |value| value.get_name().to_owned())
 }
 
 /// A time span, e.g. `2 min 05 s`.

@@ -42,6 +42,11 @@ pub(super) fn note(quiet: bool, line: impl FnOnce() -> String) {
     }
 }
 
+/// Prints lines, unless only the result is wanted.
+pub(super) fn notes(quiet: bool, lines: &[String]) {
+    lines.iter().for_each(|line| note(quiet, || line.clone()));
+}
+
 /// Prints what `--json` asks for.
 ///
 /// # Errors

@@ -21,8 +21,10 @@ pub struct Contents {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Entry of the header, and its value, that Python's `transformers` looks for.
-pub const PYTHON_FORMAT: (&str, &str) = ("format", "pt");
+/// The text entries of a file for Python: the one that `transformers` looks for.
+pub fn python_metadata() -> BTreeMap<String, String> {
+    BTreeMap::from([("format".to_owned(), "pt".to_owned())])
+}
 
 /// Element type of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

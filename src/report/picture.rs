@@ -91,16 +91,11 @@ impl Picture {
 
     fn format(path: &Path) -> Result<ImageFormat> {
         let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_lowercase);
-        match ending.as_deref() {
-            Some("png") => Ok(ImageFormat::Png),
-            Some("jpg" | "jpeg") => Ok(ImageFormat::Jpeg),
-            Some("webp") => Ok(ImageFormat::WebP),
-            Some("bmp") => Ok(ImageFormat::Bmp),
-            _ => {
-                let endings = Self::ENDINGS.map(|ending| format!(".{ending}")).join(", ");
-                Err(Error::bad_file(path, format!("pictures are written as {endings}")))
-            }
-        }
+        let known = ending.filter(|ending| Self::ENDINGS.contains(&ending.as_str()));
+        known.and_then(ImageFormat::from_extension).ok_or_else(|| {
+            let endings = Self::ENDINGS.map(|ending| format!(".{ending}")).join(", ");
+            Error::bad_file(path, format!("pictures are written as {endings}"))
+        })
     }
 
     /// Writes a PNG file, atomically.

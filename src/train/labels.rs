@@ -42,7 +42,7 @@ pub fn labelled(mut split: Split, setting: Setting) -> Result<Labelled> {
             let problem = format!(
                 "no held-out picture has a class of the training pictures, for example {example}; \
                  both need class folders of the same names{}",
-                held_out.notes().iter().map(|note| format!("; {note}")).collect::<String>()
+                held_out.remarks()
             );
             return Err(Error::config(Setting::HeldOut, problem));
         }
@@ -79,7 +79,7 @@ pub fn require_classes(source: &dyn ImageSource, setting: Setting) -> Result<()>
     let problem = format!(
         "{} has {classes} classes; give class folders (a folder for each class), or CIFAR-10 batches{}",
         source.describe(),
-        source.notes().iter().map(|note| format!("; {note}")).collect::<String>()
+        source.remarks()
     );
     let below = source.tree_below().map(|folder| Remedy::set(setting, folder.display()));
     Err(Error::Config { setting, problem, remedies: below.into_iter().collect() })

@@ -326,8 +326,8 @@ impl Recipe {
         }
     }
 
-    #[cfg(feature = "labels")]
     /// How labels become targets, if the run uses labels.
+    #[cfg(feature = "labels")]
     pub fn label_options(&self) -> Option<LabelOptions> {
         self.classify.as_ref().map(|classify| LabelOptions {
             classes: classify.class_names.len(),
@@ -336,8 +336,8 @@ impl Recipe {
         })
     }
 
-    #[cfg(feature = "labels")]
     /// What the run's programs begin with: a frozen encoder's features, where each picture has just one.
+    #[cfg(feature = "labels")]
     pub fn input(&self) -> Input {
         let probes = self.classify.as_ref().is_some_and(|c| {
             c.head == Head::Probe && c.trainable == Trainable::None && c.mix.is_off()

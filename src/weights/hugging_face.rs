@@ -1,7 +1,6 @@
 //! A model as a folder that `transformers` loads with `ViTMAEForPreTraining.from_pretrained`. [`super::open()`] reads
 //! such folders.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
@@ -64,8 +63,7 @@ pub fn write(
         .require(super::FileKind::Mae)?;
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let foreign = to_hugging_face(config, &tensors)?;
-    let (key, value) = safetensors::PYTHON_FORMAT;
-    let metadata = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    let metadata = safetensors::python_metadata();
     safetensors::write(folder.join(WEIGHTS[0]), &foreign, &metadata, precision)?;
     write_json(&folder.join(CONFIG), &hf_config)?;
     write_json(&folder.join(PREPROCESSOR), &preprocessor(config, mean, std))

@@ -2,7 +2,7 @@
 
 import { call, closed, deviceFor, release } from './client.ts';
 import { callWithPicture, callWithPictures } from './image.ts';
-import { ATTENTION, checked, EMBED, LOAD, RECONSTRUCT, requireWhole, toJson } from './options.ts';
+import { ATTENTION, checked, EMBED, LOAD, RECONSTRUCT, requireWhole } from './options.ts';
 import type { Handle } from './protocol.ts';
 import { reconstructionOf, reconstructRequest } from './results.ts';
 import type {
@@ -47,7 +47,7 @@ export class MAE {
   static async load(source: WeightsSource, options: LoadOptions = {}): Promise<MAE> {
     checked(options, LOAD);
     const { signal: _signal, onProgress: _onProgress, device, hfConfig, ...rest } = options;
-    const config = typeof hfConfig === 'object' ? toJson(hfConfig) : hfConfig;
+    const config = typeof hfConfig === 'object' ? JSON.stringify(hfConfig) : hfConfig;
     const plain = { ...rest, ...(config !== undefined && { hfConfig: config }) };
     const weights = postWeights(source);
     const wanted = deviceFor(device);

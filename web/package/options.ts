@@ -244,11 +244,6 @@ export const requireWhole = (value: unknown, name: string, least: number, most: 
 export const requireList = (value: unknown): void => list(value, 'images');
 export const requireHfConfig = (json: string, name: string): void => hfConfig(json, name);
 
-/** JSON of options that were checked. */
-export function toJson(options: object): string {
-  return JSON.stringify(options);
-}
-
 function check<T>(options: unknown, known: Known<T>, name: string): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
     refuse(name, options, 'no object of options');

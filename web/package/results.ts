@@ -1,7 +1,6 @@
 /** What the worker returns, as the page has it. */
 
 import { InvalidOption } from './errors.ts';
-import { toJson } from './options.ts';
 import type { RawReconstruction, ReconstructRequest } from './protocol.ts';
 import type { Reconstruction, ReconstructOptions } from './types.ts';
 
@@ -20,7 +19,7 @@ export function reconstructRequest(
   }
   return {
     fit,
-    json: toJson(plain),
+    json: JSON.stringify(plain),
     mask: mask && Uint8Array.from(mask, (hidden) => (hidden ? 1 : 0)),
     noise: noise && Float32Array.from(noise),
   };

@@ -14,7 +14,6 @@ import {
   requireList,
   requireWhole,
   TRAIN,
-  toJson,
 } from './options.ts';
 import type { FromRun, Handle, ToRun } from './protocol.ts';
 import { reconstructionOf, reconstructRequest } from './results.ts';
@@ -59,7 +58,7 @@ export class Trainer {
    * @throws {WebGPUUnavailable | OutOfMemory} */
   static async create(options: TrainerOptions = {}): Promise<Trainer> {
     const { signal, onProgress, images, device, ...plain } = checked(options, TRAIN);
-    const json = toJson(plain);
+    const json = JSON.stringify(plain);
     const wanted = deviceFor(device);
     const opened = await call(
       options,

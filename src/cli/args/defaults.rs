@@ -1,8 +1,9 @@
 //! Defaults in `--help`, as the recipes have them.
 
+use clap::Arg;
 use clap::builder::StyledStr;
-use clap::{Arg, ValueEnum};
 
+use crate::cli::format::choice;
 use crate::model::classifier::Trainable;
 use crate::ops::optimizer::Optimizer;
 use crate::train::recipe::{Classify, Length, ProbeRecipe, Recipe};
@@ -81,9 +82,8 @@ fn regularisation(recipe: &Recipe, classify: &Classify) -> Values {
     let rand_augment = augment
         .rand_augment
         .map_or("off".to_owned(), |augment| format!("{},{}", augment.magnitude, augment.deviation));
-    let pool = classify.pool.to_possible_value().expect("every pooling has a name");
     let mut values = vec![
-        ("pool", pool.get_name().to_owned()),
+        ("pool", choice(classify.pool)),
         ("mixup", classify.mix.mixup.to_string()),
         ("cutmix", classify.mix.cutmix.to_string()),
         ("smoothing", classify.smoothing.to_string()),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::weights::{Origin, Weights};
+use crate::cli::format::choice;
 use crate::config::Variant;
 use crate::error::{Error, Result};
 use crate::model::classifier::{Head, HeadInfo, Pool};
@@ -34,7 +35,7 @@ impl Weights {
         if let (Some(given), Some((told, why))) = (given, told)
             && given != told
         {
-            let (given, told) = (name(given), name(told));
+            let (given, told) = (choice(given), choice(told));
             let problem = format!(
                 "is a classifier that pools by {told} ({why}), not {given}; leave --pool out"
             );
@@ -84,14 +85,6 @@ impl Weights {
         }
         let folder = if self.file.is_dir() { Some(&*self.file) } else { self.file.parent() };
         hugging_face_names(&folder.unwrap_or(Path::new(".")).join(hugging_face::CONFIG))
-    }
-}
-
-/// The word for a pooling on the command line.
-pub(crate) fn name(pool: Pool) -> &'static str {
-    match pool {
-        Pool::Cls => "cls",
-        Pool::Mean => "mean",
     }
 }
 

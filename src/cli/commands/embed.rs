@@ -8,6 +8,7 @@ use crate::cli::args::files::FilesArgs;
 use crate::cli::counter::Counter;
 use crate::cli::open::open_device;
 use crate::cli::output::check_file;
+use crate::cli::print::notes;
 use crate::data::{Augment, ImageSource, open};
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let opened = args.encoder.open(|| open_device(options), false)?;
     let source = open(&args.data, &opened.source_options(&args.files))?;
     say!("{}", source.describe());
-    source.notes().iter().for_each(|line| say!("{line}"));
+    notes(false, source.notes());
     let counter = Counter::new(source.len(), "pictures");
     let (encoder, batch_size) = (opened.encoder(), opened.batch_size);
     let features =

@@ -9,7 +9,7 @@ use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
 use crate::cli::args::files::FilesArgs;
 use crate::cli::counter::Counter;
 use crate::cli::output::check_folder;
-use crate::cli::print::note;
+use crate::cli::print::{note, notes};
 use crate::data::ImageSource;
 use crate::data::sources::split::{Subset, open_held_out, with_classes};
 use crate::error::{Error, Result};
@@ -113,13 +113,13 @@ fn matched(
             "no class of the data ({}, …) is one of the classifier's ({}, …){}",
             found[0],
             names[0],
-            source.notes().iter().map(|note| format!("; {note}")).collect::<String>()
+            source.remarks()
         );
         let below = source.tree_below().map(|folder| Remedy::set(Setting::Data, folder.display()));
         let remedies = below.into_iter().collect();
         return Err(Error::Config { setting: Setting::Data, problem, remedies });
     }
-    source.notes().iter().for_each(|line| note(quiet, || line.clone()));
+    notes(quiet, source.notes());
     if left.is_empty() {
         return Ok((source, names));
     }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::files::safetensors::{self, FloatType};
 use crate::model::classifier::{Head, HeadInfo};
 use crate::setting::Setting;
-use crate::weights::{FileKind, Metadata, VitPytorchModel, describe, hugging_face, to_vit_pytorch};
+use crate::weights::{FileKind, VitPytorchModel, describe, hugging_face, to_vit_pytorch};
 
 /// Options of `webmae export`.
 #[derive(Debug, clap::Args)]
@@ -107,9 +107,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 }
             };
             let state = to_vit_pytorch(config, tensors, model)?;
-            let (key, value) = safetensors::PYTHON_FORMAT;
-            let metadata = Metadata::from([(key.to_owned(), value.to_owned())]);
-            safetensors::write(&args.out, &state, &metadata, precision)?;
+            safetensors::write(&args.out, &state, &safetensors::python_metadata(), precision)?;
         }
     }
     say!("from {}, pixel mean and deviation {whose}", weights.file.display());

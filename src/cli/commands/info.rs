@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::cli::args::head::{KnownHead, name};
+use crate::cli::args::head::KnownHead;
 use crate::cli::args::weights::{Origin, OverrideArgs, Weights};
-use crate::cli::format::{bytes, count};
+use crate::cli::format::{self, bytes, count};
 use crate::cli::print::print_json;
 use crate::cli::wording::message;
 use crate::config::{PatchTarget, Variant};
@@ -152,7 +152,7 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         FileKind::Classifier => Some(weights.head(None)?),
         _ => None,
     };
-    let pool = head.as_ref().map(|head| name(head.info.pool));
+    let pool = head.as_ref().map(|head| format::choice(head.info.pool));
     if as_json {
         let uses: Vec<Value> = uses(weights)
             .into_iter()
@@ -214,7 +214,7 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         line("target", format!("{target}, mask ratio {}", config.mask_ratio));
     }
     if let Some(KnownHead { info, choice }) = &head {
-        let pooling = choice.clone().unwrap_or_else(|| name(info.pool).to_owned());
+        let pooling = choice.clone().unwrap_or_else(|| format::choice(info.pool));
         line("pooling", pooling);
     }
     line(

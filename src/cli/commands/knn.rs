@@ -4,7 +4,7 @@ use crate::cli::args::encoder::{EncoderArgs, OpenEncoder};
 use crate::cli::args::files::FilesArgs;
 use crate::cli::counter::Counter;
 use crate::cli::open::open_device;
-use crate::cli::print::note;
+use crate::cli::print::{note, notes};
 use crate::data::{Augment, open_split};
 use crate::error::{Error, Result};
 use crate::program::{Device, DeviceOptions};
@@ -99,7 +99,7 @@ impl Args {
         let split = open_split(&self.data, self.held_out.as_deref(), &source_options)?;
         require_classes(split.train.as_ref(), Setting::Data)?;
         let classes = split.train.class_names().len();
-        split.notes().iter().for_each(|line| note(self.json, || line.clone()));
+        notes(self.json, &split.notes());
         let (known, labels) = labelled(&opened, &split.train, "training pictures", self.json)?;
         let (queries, truth) = labelled(&opened, &split.held_out, "held-out pictures", self.json)?;
         let vote = Vote { neighbours: self.neighbours as usize, temperature: self.temperature };

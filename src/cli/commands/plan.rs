@@ -65,15 +65,16 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         precision: args.memory.precision(Precision::F32),
     };
     let estimate = fitting_estimate(&config, request, limits)?;
+    let costs = ForwardCosts::new(&config)?;
     if args.json {
         let json = serde_json::json!({
-            "model": config, "estimate": estimate, "forward": ForwardCosts::new(&config)?,
+            "model": config, "estimate": estimate, "forward": costs,
             "max_binding": limits.max_binding,
         });
         print_json(&json)?;
     } else {
         print_table(&config, &estimate, limits);
-        print_forward(&config, ForwardCosts::new(&config)?);
+        print_forward(&config, costs);
         if request.precision == Precision::F32 {
             let other = Request { precision: Precision::F16, ..request };
             let other = Estimate::new(&config, other, limits)?;

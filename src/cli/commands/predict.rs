@@ -6,7 +6,7 @@ use pollster::block_on;
 use serde_json::json;
 
 use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
-use crate::cli::print::note;
+use crate::cli::print::notes;
 use crate::data::{Augment, SourceOptions, open};
 use crate::error::Result;
 use crate::model::output::require_meaningful;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
 
 fn load(opened: &OpenClassifier, image: &str, quiet: bool) -> Result<Vec<f32>> {
     let source = open(image, &SourceOptions::for_model(&opened.config, None, &[]))?;
-    source.notes().iter().for_each(|line| note(quiet, || line.clone()));
+    notes(quiet, source.notes());
     let picture = source.decode(0)?;
     opened.normalization.still(&picture, &Augment::center(), opened.config.image_size)
 }

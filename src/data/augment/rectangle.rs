@@ -33,9 +33,9 @@ impl Rectangle {
         })
     }
 
-    #[cfg(feature = "labels")]
     /// The ranges of samples that the rectangle covers in an image of `[channels, height, width]`
     /// planes, row by row.
+    #[cfg(feature = "labels")]
     pub fn rows(self, [channels, height, width]: [usize; 3]) -> impl Iterator<Item = Range<usize>> {
         let rows = move |channel| (0..self.height).map(move |y| channel * height + self.top + y);
         (0..channels).flat_map(rows).map(move |row| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::names::{differ_by_case, is_split};
 use super::options::SourceOptions;
-use super::source::ImageSource;
+use super::source::{ImageSource, remarks};
 use super::walk::{Entries, Walk, name_of};
 use crate::data::decode::{DecodeOptions, EXTENSIONS, decode_file, little_range};
 use crate::data::pixels::Decoded;
@@ -77,8 +77,7 @@ impl Folder {
             files.extend(pictures);
         }
         if files.is_empty() {
-            let notes = notes.iter().map(|note| format!("; {note}")).collect::<String>();
-            return Err(Error::bad_file(path, nothing_found(options) + &notes));
+            return Err(Error::bad_file(path, nothing_found(options) + &remarks(&notes)));
         }
         let decode = options.decode();
         let step = files.len().div_ceil(LOOKED_AT);

@@ -9,7 +9,7 @@ use super::held_out::train_folder;
 use super::options::SourceOptions;
 use super::source::ImageSource;
 use super::synthetic::Synthetic;
-use crate::data::decode::{EXTENSIONS, has_picture_extension};
+use crate::data::decode::{EXTENSIONS, FILE_CHANNELS, files_have_channels, has_picture_extension};
 use crate::error::{Error, Result};
 use crate::setting::Setting;
 
@@ -49,8 +49,8 @@ fn synthetic_count(spec: &str, options: &SourceOptions) -> Result<Option<usize>>
 
 /// Opens a file or folder, see [`open`].
 pub(super) fn open_path(path: &Path, options: &SourceOptions) -> Result<Arc<dyn ImageSource>> {
-    if ![1, 3, 4].contains(&options.channels) {
-        let problem = crate::data::decode::files_have_channels(options.channels);
+    if !FILE_CHANNELS.contains(&options.channels) {
+        let problem = files_have_channels(options.channels);
         return Err(Error::config(Setting::Channels, problem));
     }
     let kind = std::fs::metadata(path).map_err(|source| not_there(path, source))?;

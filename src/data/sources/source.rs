@@ -50,6 +50,11 @@ pub trait ImageSource: Send + Sync {
         &[]
     }
 
+    /// [`Self::notes`] as they stand behind the problem of an error.
+    fn remarks(&self) -> String {
+        remarks(self.notes())
+    }
+
     /// Where a tree of class folders may be, if this is none but has one in it.
     fn tree_below(&self) -> Option<PathBuf> {
         None
@@ -57,4 +62,9 @@ pub trait ImageSource: Send + Sync {
 
     /// One line on what was found: kind, pictures, classes.
     fn describe(&self) -> String;
+}
+
+/// Notes as they stand behind the problem of an error.
+pub(super) fn remarks(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("; {note}")).collect()
 }

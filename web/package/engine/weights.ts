@@ -1,7 +1,7 @@
 /** Weights on their way to the device. */
 
 import { BadWeights, typed } from '../errors.ts';
-import { requireHfConfig, toJson } from '../options.ts';
+import { requireHfConfig } from '../options.ts';
 import type { PostedLoadOptions, Weights } from '../protocol.ts';
 import { CorruptCache } from './cache-file.ts';
 import { guarded, type Opened } from './devices.ts';
@@ -65,7 +65,7 @@ async function fill(
 ): Promise<Model> {
   const { reader, download } = source;
   const fileBytes = reader.size ?? header.fileBytes;
-  const overrides = toJson(options.overrides ?? {});
+  const overrides = JSON.stringify(options.overrides ?? {});
   const loader = await exclusively(
     () => new module.WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides),
   );

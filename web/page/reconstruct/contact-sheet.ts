@@ -12,7 +12,7 @@ import {
   pictureFromFile,
   thumbnail,
 } from '../pictures.ts';
-import { OwnPictures } from './own-pictures.ts';
+import { KeptPictures } from './kept-pictures.ts';
 
 /** The row of photographs, and the ways to bring one's own. */
 export class ContactSheet {
@@ -20,7 +20,7 @@ export class ContactSheet {
   readonly #failure: FailureLine;
   readonly #chosen: (picture: Picture) => Promise<void>;
   readonly #camera = new Camera(byId<HTMLVideoElement>('camera-video'));
-  readonly #kept = new OwnPictures();
+  readonly #kept = new KeptPictures();
   /** The visitor's pictures in the row. */
   readonly #own = new Map<string, Picture>();
 

@@ -1,3 +1,4 @@
+import { folderOf, read, write } from '../device-files.ts';
 import type { Course } from './meters.ts';
 
 const FOLDER = 'training';
@@ -51,7 +52,7 @@ export class KeptRun {
   static async list(): Promise<Kept[]> {
     if (!canKeep()) return [];
     const found: Kept[] = [];
-    for await (const [id, handle] of (await runs()).entries()) {
+    for await (const [id, handle] of (await folderOf(FOLDER)).entries()) {
       if (handle.kind !== 'directory') continue;
       const run = await KeptRun.open(id);
       if (!run) continue;
@@ -76,7 +77,7 @@ export class KeptRun {
     });
   }
 
-  /** Keeps the run's state. A file takes the place of the older one only when it is complete. */
+  /** Keeps the run's state. */
   async keep(record: RunRecord, checkpoint: Uint8Array): Promise<void> {
     await this.#write(CHECKPOINT, checkpoint as Uint8Array<ArrayBuffer>);
     await this.#write(RUN, JSON.stringify(record));
@@ -109,7 +110,9 @@ export class KeptRun {
 
   /** Removes the run. */
   async forget(): Promise<void> {
-    await (await runs()).removeEntry(this.#id, { recursive: true }).catch(() => undefined);
+    await (await folderOf(FOLDER))
+      .removeEntry(this.#id, { recursive: true })
+      .catch(() => undefined);
     this.release();
   }
 
@@ -128,33 +131,15 @@ export class KeptRun {
     }
   }
 
-  async #folder(): Promise<FileSystemDirectoryHandle> {
-    return (await runs()).getDirectoryHandle(this.#id, { create: true });
+  #folder(): Promise<FileSystemDirectoryHandle> {
+    return folderOf(FOLDER, this.#id);
   }
 
   async #write(name: string, data: FileSystemWriteChunkType): Promise<void> {
-    const handle = await (await this.#folder()).getFileHandle(name, { create: true });
-    const stream = await handle.createWritable();
-    try {
-      await stream.write(data);
-      await stream.close();
-    } catch (error) {
-      await stream.abort();
-      throw error;
-    }
+    await write(await this.#folder(), name, data);
   }
 
-  async #read(name: string): Promise<File | undefined> {
-    try {
-      return await (await (await this.#folder()).getFileHandle(name)).getFile();
-    } catch {
-      return undefined;
-    }
+  #read(name: string): Promise<File | undefined> {
+    return read(this.#folder(), name);
   }
-}
-
-/** The folder with a folder for each run. */
-async function runs(): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory();
-  return root.getDirectoryHandle(FOLDER, { create: true });
 }

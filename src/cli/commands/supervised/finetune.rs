@@ -5,10 +5,10 @@ use super::pictures::Pictures;
 use super::{overrule_pool, shown};
 use crate::cli::args::adamw::AdamWArgs;
 use crate::cli::args::defaults::show;
-use crate::cli::args::head;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::regular::RegularArgs;
 use crate::cli::args::run::CommonArgs;
+use crate::cli::format::choice;
 use crate::error::Result;
 use crate::model::classifier::{Pool, Trainable};
 use crate::train::recipe::Recipe;
@@ -72,7 +72,7 @@ impl FinetuneArgs {
         self.common.apply(&mut recipe);
         overrule_pool(&mut recipe, self.pool.or(encoder.pool));
         if let (None, Some(classify)) = (self.pool, &recipe.classify) {
-            say!("tokens become one feature by {} (--pool)", head::name(classify.pool));
+            say!("tokens become one feature by {} (--pool)", choice(classify.pool));
         }
         self.regular.apply(&mut recipe);
         self.adamw.apply(&mut recipe);

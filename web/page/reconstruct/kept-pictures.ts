@@ -1,3 +1,4 @@
+import { folderOf, read, write } from '../device-files.ts';
 import type { Picture } from '../pictures.ts';
 
 const FOLDER = 'own-pictures';
@@ -13,7 +14,7 @@ interface Entry {
 
 /** The visitor's own pictures, kept on the device for the next visit. Where the browser keeps no files, or has no room,
  * there are none. */
-export class OwnPictures {
+export class KeptPictures {
   /** The kept pictures, the latest first. */
   async list(): Promise<Picture[]> {
     const pictures = await Promise.all((await this.#entries()).map((entry) => this.#open(entry)));
@@ -25,11 +26,12 @@ export class OwnPictures {
     try {
       const canvas = new OffscreenCanvas(image.width, image.height);
       canvas.getContext('2d')?.drawImage(image, 0, 0);
-      await write(id, await canvas.convertToBlob({ type: 'image/png' }));
+      const folder = await folderOf(FOLDER);
+      await write(folder, id, await canvas.convertToBlob({ type: 'image/png' }));
       const others = (await this.#entries()).filter((entry) => entry.id !== id);
       const kept = [{ id, title }, ...others];
-      await write(INDEX, JSON.stringify(kept.slice(0, MOST)));
-      for (const old of kept.slice(MOST)) await (await folder()).removeEntry(old.id);
+      await write(folder, INDEX, JSON.stringify(kept.slice(0, MOST)));
+      for (const old of kept.slice(MOST)) await folder.removeEntry(old.id);
       return true;
     } catch {
       return false;
@@ -38,13 +40,14 @@ export class OwnPictures {
 
   /** Removes all. */
   async forget(): Promise<void> {
-    const root = await navigator.storage.getDirectory();
+    const root = await folderOf();
     await root.removeEntry(FOLDER, { recursive: true }).catch(() => undefined);
   }
 
   async #entries(): Promise<Entry[]> {
     try {
-      return JSON.parse(await (await read(INDEX)).text()) as Entry[];
+      const file = await read(folderOf(FOLDER), INDEX);
+      return file ? (JSON.parse(await file.text()) as Entry[]) : [];
     } catch {
       return [];
     }
@@ -52,26 +55,10 @@ export class OwnPictures {
 
   async #open({ id, title }: Entry): Promise<Picture | undefined> {
     try {
-      return { id, title, image: await createImageBitmap(await read(id)) };
+      const file = await read(folderOf(FOLDER), id);
+      return file && { id, title, image: await createImageBitmap(file) };
     } catch {
       return undefined;
     }
   }
-}
-
-async function folder(): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory();
-  return root.getDirectoryHandle(FOLDER, { create: true });
-}
-
-async function read(name: string): Promise<File> {
-  return (await (await folder()).getFileHandle(name)).getFile();
-}
-
-async function write(name: string, data: FileSystemWriteChunkType): Promise<void> {
-  const stream = await (
-    await (await folder()).getFileHandle(name, { create: true })
-  ).createWritable();
-  await stream.write(data);
-  await stream.close();
 }
