@@ -12,6 +12,10 @@ pub(super) fn check_file(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::bad_file(path, "is a folder; name a file in it"));
     }
+    if path.exists() && !path.is_file() {
+        // A device or a pipe: the folder that it stands in need take no files.
+        return Ok(());
+    }
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

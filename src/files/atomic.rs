@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 
 /// Writes `path` through `fill`: a temporary file in the same folder, synced to disk, renamed over
 /// `path`, then the folder is synced. If `fill` fails, an existing `path` keeps its content and
-/// the temporary file is removed.
+/// the temporary file is removed. A link stays a link: the file it points to is replaced. What is no file,
+/// such as `/dev/null` or a pipe, has no old content to keep: it is written to, never renamed over.
 ///
 /// # Errors
 /// [`Error::Io`] when the folder cannot be written or the disk is full.
@@ -16,6 +17,13 @@ pub fn atomic_write(
     fill: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
     let path = path.as_ref();
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        let open = std::fs::OpenOptions::new().write(true).open(path).map_err(Error::io(path))?;
+        let mut writer = BufWriter::with_capacity(1 << 20, open);
+        return fill(&mut writer).and_then(|()| writer.flush()).map_err(Error::io(path));
+    }
+    let linked = path.canonicalize();
+    let path = linked.as_deref().unwrap_or(path);
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -63,6 +71,27 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         atomic_write(&path, |w| w.write_all(b"new")).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_devices_stay_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), b"old").unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        atomic_write(at("link"), |w| w.write_all(b"new")).unwrap();
+        assert!(at("link").is_symlink());
+        assert_eq!(std::fs::read(at("file")).unwrap(), b"new");
+
+        // By way of a link, so that a fault here costs the link and not the machine's `/dev/null`.
+        std::os::unix::fs::symlink("/dev/null", at("device")).unwrap();
+        atomic_write(at("device"), |w| w.write_all(b"gone")).unwrap();
+        assert!(at("device").is_symlink());
+        std::os::unix::fs::symlink("/dev/full", at("full")).unwrap();
+        if at("full").exists() {
+            assert!(atomic_write(at("full"), |w| w.write_all(b"no room")).is_err());
+        }
     }
 
     #[test]
