@@ -37,6 +37,8 @@ fn model(variant: Variant) -> ModelConfig {
         norm_pix_loss: variant == Variant::Paper,
         encoder_mask_tokens: false,
         layer_norm_eps: variant.layer_norm_eps(),
+        dropout: 0.0,
+        emb_dropout: 0.0,
     }
 }
 

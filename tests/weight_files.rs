@@ -43,6 +43,8 @@ fn model() -> ModelConfig {
         norm_pix_loss: false,
         encoder_mask_tokens: false,
         layer_norm_eps: 1e-6,
+        dropout: 0.0,
+        emb_dropout: 0.0,
     }
 }
 
@@ -322,6 +324,8 @@ fn vit_model(about: &Value) -> ModelConfig {
             mlp_dim: n("mlp_dim"),
         },
         layer_norm_eps: 1e-5,
+        dropout: 0.0,
+        emb_dropout: 0.0,
         ..model()
     }
 }

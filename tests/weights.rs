@@ -112,6 +112,8 @@ fn model_config(about: &Value) -> ModelConfig {
         norm_pix_loss: c["norm_pix_loss"].as_bool().unwrap_or(false),
         encoder_mask_tokens: false,
         layer_norm_eps: c["layer_norm_eps"].as_f64().unwrap() as f32,
+        dropout: 0.0,
+        emb_dropout: 0.0,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::classifier::ClassifierConfig;
 #[cfg(feature = "labels")]
 use crate::model::classify::{Input, classification_objective};
 pub use crate::model::objective::MaskSource;
-use crate::model::objective::masked_objective;
+use crate::model::objective::{Purpose, masked_objective};
 use crate::model::store::{ParamLayout, ParamStore};
 #[cfg(feature = "labels")]
 use crate::ops::optimizer::lars;
@@ -68,7 +68,7 @@ pub struct StepConfig {
 pub struct BatchData<'a> {
     /// `B·C·H·W` normalised pixels, or `B·D` values with [`Input::Features`].
     pub images: &'a [f32],
-    /// [`MaskSource::Generated`]: number of each sample in its data set.
+    /// [`MaskSource::Generated`], and dropout: number of each sample in its data set.
     pub sample_ids: &'a [u32],
     /// [`MaskSource::Given`]: `B·L` values.
     pub noise: &'a [f32],
@@ -81,11 +81,6 @@ pub struct BatchData<'a> {
 }
 
 impl Task {
-    /// Whether a batch's program draws masks, for which it reads the scalars of the step.
-    fn generates_masks(&self) -> bool {
-        matches!(self, Self::Masked { masks: MaskSource::Generated, .. })
-    }
-
     /// The buffer of [`BatchData::images`].
     fn images_label(&self) -> &'static str {
         match self {
@@ -97,11 +92,13 @@ impl Task {
 
     /// Uploads the batch, but for its images, to the program that was recorded for this task.
     fn upload(&self, program: &Program, batch: BatchData<'_>) {
+        if program.has_buffer("sample_ids") {
+            program.write("sample_ids", batch.sample_ids);
+        }
         match self {
             Self::Masked { model, masks } => {
-                match masks {
-                    MaskSource::Given => program.write("noise", batch.noise),
-                    MaskSource::Generated => program.write("sample_ids", batch.sample_ids),
+                if *masks == MaskSource::Given {
+                    program.write("noise", batch.noise);
                 }
                 if let PatchTarget::Tokens { .. } = model.target {
                     program.write("tokens", batch.tokens);
@@ -129,7 +126,8 @@ impl StepConfig {
         let loss = match &self.task {
             Task::Masked { model, masks } => {
                 debug_assert!(model.num_masked() > 0, "without masked patches there is no loss");
-                masked_objective(&mut rec, model, batch, *masks, accumulated).loss
+                let purpose = Purpose::Training { accumulated };
+                masked_objective(&mut rec, model, batch, *masks, purpose).loss
             }
             #[cfg(feature = "labels")]
             Task::Classify { classifier, input } => {
@@ -211,7 +209,7 @@ impl EvalStep {
         let mut rec = Recorder::new(device.target(), false);
         rec.set_precision(precision);
         store.layout().declare(&mut rec, false);
-        let objective = masked_objective(&mut rec, model, batch, masks, 1);
+        let objective = masked_objective(&mut rec, model, batch, masks, Purpose::Evaluation);
         rec.clear_first(objective.loss);
         let program = Program::build(device, &rec, store.buffers())?;
         Ok(Self { program, task: Task::Masked { model: model.clone(), masks } })
@@ -227,7 +225,7 @@ impl EvalStep {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn run(&self, scalars: Scalars, batch: BatchData<'_>) -> Result<f32> {
-        if self.task.generates_masks() {
+        if self.program.has_buffer("step") {
             self.program.write("step", &[scalars]);
         }
         self.program.write(self.task.images_label(), batch.images);
@@ -256,7 +254,7 @@ impl TrainStep {
         let update = config.record_update(device.target(), store.layout());
         let mut shared = store.buffers().clone();
         shared.insert("loss".to_owned(), batch.buffer("loss").clone());
-        if config.task.generates_masks() {
+        if batch.has_buffer("step") {
             shared.insert("step".to_owned(), batch.buffer("step").clone());
         }
         let update = Program::build(device, &update, &shared)?;
@@ -307,7 +305,7 @@ impl TrainStep {
         batch: BatchData<'_>,
     ) -> Vec<(&Program, bool)> {
         self.config.task.upload(&self.batch, batch);
-        // Where masks are drawn, both programs share this buffer.
+        // Where something is drawn, both programs share this buffer.
         self.update.write("step", &[scalars]);
         let mut programs = vec![(&self.batch, index == 0)];
         if index + 1 == self.config.grad_accum {

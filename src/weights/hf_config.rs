@@ -176,6 +176,8 @@ impl HfConfig {
             norm_pix_loss: self.norm_pix_loss,
             encoder_mask_tokens: false,
             layer_norm_eps: self.layer_norm_eps as f32,
+            dropout: 0.0,
+            emb_dropout: 0.0,
         };
         possible(config)
     }

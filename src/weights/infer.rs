@@ -60,6 +60,8 @@ pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Res
         norm_pix_loss: overrides.norm_pix_loss.unwrap_or(false),
         encoder_mask_tokens: shapes.0.contains_key("encoder_mask_token"),
         layer_norm_eps: overrides.layer_norm_eps.unwrap_or_else(|| layer_norm_eps(format, variant)),
+        dropout: 0.0,
+        emb_dropout: 0.0,
     };
     config.validate()?;
     Ok(config)

@@ -17,6 +17,7 @@ use crate::train::run::Start;
 /// Options of `webmae train`.
 #[derive(Debug, clap::Args)]
 #[command(mut_group("ModelArgs", |group| group.conflicts_with("resume")))]
+#[command(mut_group("DropoutArgs", |group| group.conflicts_with("resume")))]
 #[command(mut_args(show(&train_defaults())))]
 #[command(after_help = "\
 The supervised baseline: the same classifier as `finetune`, from random values. --recipe strong
