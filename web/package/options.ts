@@ -109,6 +109,8 @@ const config: Known<ModelConfig> = {
   norm_pix_loss: boolean,
   encoder_mask_tokens: boolean,
   layer_norm_eps: finite,
+  dropout: finite,
+  emb_dropout: finite,
 };
 
 const list: Check = (value, name) => {

@@ -77,6 +77,11 @@ export interface ModelConfig {
   encoder_mask_tokens: boolean;
   /** LayerNorm's epsilon. */
   layer_norm_eps: number;
+  /** Share of values that training drops in each block of the encoder, in [0, 1); absent where it is 0, as always in
+   * the form `paper`. */
+  dropout?: number;
+  /** The same behind the position embedding, in training with labels, which the command line has. */
+  emb_dropout?: number;
 }
 
 /** How hidden patches are chosen: anywhere, in rectangles, or on a regular grid. */
