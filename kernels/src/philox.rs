@@ -13,6 +13,7 @@ pub fn philox4x32_lanes<const N: usize>(counters: [[u32; N]; 4], key: [u32; 2]) 
     let mut c = counters;
     let mut k = key;
     for _ in 0..10 {
+        #[expect(clippy::needless_range_loop, reason = "a column of all rows")]
         for i in 0..N {
             let a = u64::from(c[0][i]) * 0xD251_1F53;
             let b = u64::from(c[2][i]) * 0xCD9E_8D57;

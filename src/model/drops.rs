@@ -1,5 +1,6 @@
 //! What training drops at random, and nothing else does.
 
+#[cfg(feature = "dropout")]
 use crate::ops::optimizer::STEP_WORDS;
 use crate::ops::{DropPath, Dropout, drop_path, dropout, residual};
 use crate::program::{Recorder, Tensor};
@@ -53,6 +54,7 @@ impl Drops {
 }
 
 /// Dropout at the first site.
+#[cfg(feature = "dropout")]
 fn values(rec: &mut Recorder, rate: f64, batch: usize) -> Option<Dropout> {
     (rate > 0.0).then(|| Dropout {
         rate,
@@ -60,6 +62,11 @@ fn values(rec: &mut Recorder, rate: f64, batch: usize) -> Option<Dropout> {
         sample_ids: rec.external("sample_ids", [batch]),
         site: 0,
     })
+}
+
+#[cfg(not(feature = "dropout"))]
+fn values(_: &mut Recorder, _: f64, _: usize) -> Option<Dropout> {
+    None
 }
 
 /// What a block drops.

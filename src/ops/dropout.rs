@@ -19,6 +19,9 @@ pub struct Dropout {
     pub sample_ids: Tensor,
     /// Which place of the network; each has masks of its own.
     pub site: u32,
+    /// There is no dropout in builds without the feature, and no code for it.
+    #[cfg(not(feature = "dropout"))]
+    pub never: std::convert::Infallible,
 }
 
 impl Dropout {

@@ -1,7 +1,7 @@
 //! One optimisation step as recorded programs: forward, loss and backward of a batch, and the update.
 
 use crate::config::{ModelConfig, PatchTarget};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{KernelTarget, Precision};
 #[cfg(feature = "labels")]
 use crate::model::classifier::ClassifierConfig;
@@ -20,6 +20,8 @@ use crate::order::sort_indices;
 #[cfg(feature = "native")]
 use crate::program::Staged;
 use crate::program::{Device, Plan, Program, ReadBack, Recorder};
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 
 /// What is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +83,25 @@ pub struct BatchData<'a> {
 }
 
 impl Task {
+    /// Checks that what the model drops can be dropped.
+    fn check_dropout(&self) -> Result<()> {
+        let model = match self {
+            Self::Masked { model, .. } => model,
+            #[cfg(feature = "labels")]
+            Self::Classify { classifier, .. } => &classifier.model,
+        };
+        if cfg!(feature = "dropout") || model.dropout == 0.0 {
+            return Ok(());
+        }
+        Err(Error::Config {
+            setting: Setting::Dropout,
+            problem:
+                "browsers have it on WebGPU only; the processor's module does without, to be small"
+                    .to_owned(),
+            remedies: vec![Remedy::off(Setting::Dropout)],
+        })
+    }
+
     /// The buffer of [`BatchData::images`].
     fn images_label(&self) -> &'static str {
         match self {
@@ -247,8 +268,9 @@ impl TrainStep {
     /// Records and builds it on the parameters of `store`, which must be made for training.
     ///
     /// # Errors
-    /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
+    /// [`Error::Config`] for dropout in a build without; [`Error::DoesNotFit`] or [`Error::Device`].
     pub fn new(device: &Device, config: StepConfig, store: &ParamStore) -> Result<Self> {
+        config.task.check_dropout()?;
         let batch = config.record_batch(device.target(), store.layout());
         let batch = Program::build(device, &batch, store.buffers())?;
         let update = config.record_update(device.target(), store.layout());

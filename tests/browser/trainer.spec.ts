@@ -94,7 +94,18 @@ test('a resumed run goes on bit for bit', async ({ page }) => {
   expect(tensorDigests(seen.resumed)).toEqual(tensorDigests(seen.end));
 });
 
-test('values are dropped in training, the same ones whenever it is repeated', async ({ page }) => {
+test('values are dropped in training, the same ones whenever it is repeated', async ({
+  page,
+  device,
+}) => {
+  if (device === 'cpu') {
+    const failure = await page.evaluate(
+      (options) => window.failure(window.webmae.Trainer.create(options)),
+      { ...SMALL, config: { ...SMALL.config, variant: 'plain', dropout: 0.2 } } as object,
+    );
+    expectFailure(failure, 'InvalidOption', /dropout.*WebGPU only/);
+    return;
+  }
   const seen = await page.evaluate(async (options) => {
     const { Trainer } = window.webmae;
     const images = [20, 24, 28, 32].map((side) => window.picture(side, 24));

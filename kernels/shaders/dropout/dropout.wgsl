@@ -1,3 +1,4 @@
+//! needs dropout
 //! include prelude/step
 //! include prelude/philox
 //! include prelude/dropout

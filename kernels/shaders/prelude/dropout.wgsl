@@ -1,5 +1,5 @@
 // Dropout (Srivastava et al. 2014), for kernels whose `Params` have `threshold`, `factor` and `site`. Masks are
-// drawn anew wherever they are needed, forward and backward, and never stored. Its CPU twin is `dropout.rs`.
+// drawn anew wherever they are needed, forward and backward, and never stored. Their CPU twin is `masks.rs`.
 
 @group(0) @binding(1) var<storage, read> step: Step; // whose seed and epoch decide, with the sample and the site
 @group(0) @binding(2) var<storage, read> sample_ids: array<u32>; // [B]

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::Value;
-use super::dropout::Masks;
+use super::masks::Masks;
 use super::math::exp;
 use super::parallel::{self, Scratch, Shared};
 use super::tile::{Left, Tile, add, multiply, pack_columns, pack_rows, store};
@@ -31,11 +31,11 @@ pub fn attention<A: Value>(
         dim: constants.dim_head as usize,
         scale: params.scale,
     };
-    let masks = constants.dropout.then(|| masks(params, slices.step, slices.sample_ids));
+    let masks = masks(constants, params, slices.step, slices.sample_ids);
     let out = Shared::new(slices.out);
     let lse = Shared::new(slices.lse);
-    shape.each_task(params.count / params.tiles, |head, own| {
-        forward_head(shape, head, own, masks, slices.qkv, &out, &lse);
+    shape.each_task(params.count / params.tiles, masks, |head, own| {
+        forward_head(shape, head, own, slices.qkv, &out, &lse);
     });
 }
 
@@ -55,11 +55,11 @@ pub fn attention_backward_q<A: Value>(
     };
     let read =
         QueryOperands { qkv: slices.qkv, out: slices.out, lse: slices.lse, d_out: slices.d_out };
-    let masks = constants.dropout.then(|| masks(params, slices.step, slices.sample_ids));
+    let masks = masks(constants, params, slices.step, slices.sample_ids);
     let d_qkv = Shared::new(slices.d_qkv);
     let row_stats = Shared::new(slices.row_stats);
-    shape.each_task(params.count / params.tiles, |head, own| {
-        backward_q_head(shape, head, own, masks, &read, &d_qkv, &row_stats);
+    shape.each_task(params.count / params.tiles, masks, |head, own| {
+        backward_q_head(shape, head, own, &read, &d_qkv, &row_stats);
     });
 }
 
@@ -76,18 +76,28 @@ pub fn attention_backward_kv<A: Value>(
         dim: constants.dim_head as usize,
         scale: params.scale,
     };
-    let masks = constants.dropout.then(|| masks(params, slices.step, slices.sample_ids));
+    let masks = masks(constants, params, slices.step, slices.sample_ids);
     let (qkv, row_stats, d_out) = (slices.qkv, slices.row_stats, slices.d_out);
     let d_qkv = Shared::new(slices.d_qkv);
-    shape.each_task(params.count / params.tiles, |head, own| {
-        backward_kv_head(shape, head, own, masks, qkv, row_stats, d_out, &d_qkv);
+    shape.each_task(params.count / params.tiles, masks, |head, own| {
+        backward_kv_head(shape, head, own, qkv, row_stats, d_out, &d_qkv);
     });
 }
 
-/// The masks of the probabilities, which all passes have in common.
-fn masks<'a>(params: &forward::Params, step: &'a Step, sample_ids: &'a [u32]) -> Masks<'a> {
-    let &forward::Params { site, threshold, factor, .. } = params;
-    Masks { step, sample_ids, site, threshold, factor }
+/// The masks of the probabilities, if some are dropped; all passes have the same ones.
+#[cfg_attr(not(feature = "dropout"), expect(unused_variables, reason = "none are dropped"))]
+fn masks<'a>(
+    constants: &forward::Constants,
+    params: &forward::Params,
+    step: &'a Step,
+    sample_ids: &'a [u32],
+) -> Option<Masks<'a>> {
+    #[cfg(feature = "dropout")]
+    if constants.dropout {
+        let &forward::Params { site, threshold, factor, .. } = params;
+        return Some(Masks { step, sample_ids, site, threshold, factor });
+    }
+    None
 }
 
 #[derive(Clone, Copy)]
@@ -101,48 +111,55 @@ struct Shape {
 
 /// One head of one sample.
 #[derive(Clone, Copy)]
-struct HeadOf {
+struct HeadOf<'a> {
     sample: usize,
     index: usize,
+    /// Of its probabilities, if some are dropped.
+    masks: Option<Masks<'a>>,
 }
 
 impl Shape {
     /// Calls `work` for every head of every sample with ranges of its tokens.
-    fn each_task(self, heads: u32, work: impl Fn(HeadOf, Range<usize>) + Sync + Send) {
+    fn each_task<'a>(
+        self,
+        heads: u32,
+        masks: Option<Masks<'a>>,
+        work: impl Fn(HeadOf<'a>, Range<usize>) + Sync + Send,
+    ) {
         let per_head = self.tokens.div_ceil(TASK_TOKENS);
         parallel::each(heads as usize * per_head, |i| {
             let (head, task) = (i / per_head, i % per_head);
             let own = task * TASK_TOKENS..((task + 1) * TASK_TOKENS).min(self.tokens);
-            work(HeadOf { sample: head / self.heads, index: head % self.heads }, own);
+            work(HeadOf { sample: head / self.heads, index: head % self.heads, masks }, own);
         });
     }
 
     /// First value of a head in `qkv [B, L, 3, H, d]`; part 0 is the query, 1 the key, 2 the value.
-    fn qkv_index(self, head: HeadOf, token: usize, part: usize) -> usize {
+    fn qkv_index(self, head: HeadOf<'_>, token: usize, part: usize) -> usize {
         (((head.sample * self.tokens + token) * 3 + part) * self.heads + head.index) * self.dim
     }
 
     /// First value of a head in `[B, L, H, d]`.
-    fn head_index(self, head: HeadOf, token: usize) -> usize {
+    fn head_index(self, head: HeadOf<'_>, token: usize) -> usize {
         ((head.sample * self.tokens + token) * self.heads + head.index) * self.dim
     }
 
     /// Row of a query in `[B, H, L]`.
-    fn row(self, head: HeadOf, token: usize) -> usize {
+    fn row(self, head: HeadOf<'_>, token: usize) -> usize {
         (head.sample * self.heads + head.index) * self.tokens + token
     }
 
     /// Number of the four probabilities of a query and the keys from `key` on, a multiple of four, in its sample.
-    fn quad(self, head: HeadOf, query: usize, key: usize) -> u32 {
+    fn quad(self, head: HeadOf<'_>, query: usize, key: usize) -> u32 {
         ((head.index * self.tokens + query) * self.tokens.div_ceil(4) + key / 4) as u32
     }
 
-    fn qkv<A>(self, head: HeadOf, qkv: &[A], part: usize) -> Matrix<'_, A> {
+    fn qkv<'m, A>(self, head: HeadOf<'_>, qkv: &'m [A], part: usize) -> Matrix<'m, A> {
         let values = &qkv[self.qkv_index(head, 0, part)..];
         Matrix { values, stride: 3 * self.heads * self.dim, rows: self.tokens, columns: self.dim }
     }
 
-    fn head<A>(self, head: HeadOf, values: &[A]) -> Matrix<'_, A> {
+    fn head<'m, A>(self, head: HeadOf<'_>, values: &'m [A]) -> Matrix<'m, A> {
         let values = &values[self.head_index(head, 0)..];
         Matrix { values, stride: self.heads * self.dim, rows: self.tokens, columns: self.dim }
     }
@@ -285,23 +302,21 @@ fn store_row<const MR: usize, const NR: usize, A: Value>(
 vectorised! {
     fn forward_head<A: Value>(
         shape: Shape,
-        head: HeadOf,
+        head: HeadOf<'_>,
         own: Range<usize>,
-        masks: Option<Masks<'_>>,
         qkv: &[A],
         out: &Shared<'_, A>,
         lse: &Shared<'_, f32>,
     ) {
-        in_tiles!(forward_tiles::<A>(shape, head, own, masks, qkv, out, lse))
+        in_tiles!(forward_tiles::<A>(shape, head, own, qkv, out, lse))
     }
 }
 
 #[inline(always)]
 fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    head: HeadOf,
+    head: HeadOf<'_>,
     own: Range<usize>,
-    masks: Option<Masks<'_>>,
     qkv: &[A],
     out: &Shared<'_, A>,
     lse: &Shared<'_, f32>,
@@ -357,7 +372,7 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
                     }
                 }
                 maximum[i] = highest;
-                if let Some(masks) = masks {
+                if let Some(masks) = head.masks {
                     let quad = shape.quad(head, own.start + first + i, block.start);
                     masks.drop_some(head.sample, quad, row.as_flattened_mut());
                 }
@@ -399,23 +414,21 @@ struct QueryOperands<'a, A> {
 vectorised! {
     fn backward_q_head<A: Value>(
         shape: Shape,
-        head: HeadOf,
+        head: HeadOf<'_>,
         own: Range<usize>,
-        masks: Option<Masks<'_>>,
         read: &QueryOperands<'_, A>,
         d_qkv: &Shared<'_, A>,
         row_stats: &Shared<'_, f32>,
     ) {
-        in_tiles!(backward_q_tiles::<A>(shape, head, own, masks, read, d_qkv, row_stats))
+        in_tiles!(backward_q_tiles::<A>(shape, head, own, read, d_qkv, row_stats))
     }
 }
 
 #[inline(always)]
 fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    head: HeadOf,
+    head: HeadOf<'_>,
     own: Range<usize>,
-    masks: Option<Masks<'_>>,
     read: &QueryOperands<'_, A>,
     d_qkv: &Shared<'_, A>,
     row_stats: &Shared<'_, f32>,
@@ -464,7 +477,7 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
             let rows =
                 scores.chunks_exact_mut(panels.len()).zip(d_p.chunks_exact_mut(panels.len()));
             for (i, (scores, d_p)) in rows.enumerate() {
-                if let Some(masks) = masks {
+                if let Some(masks) = head.masks {
                     let quad = shape.quad(head, own.start + first + i, block.start);
                     masks.drop_some(head.sample, quad, d_p.as_flattened_mut());
                 }
@@ -487,24 +500,22 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
 vectorised! {
     fn backward_kv_head<A: Value>(
         shape: Shape,
-        head: HeadOf,
+        head: HeadOf<'_>,
         own: Range<usize>,
-        masks: Option<Masks<'_>>,
         qkv: &[A],
         row_stats: &[f32],
         d_out: &[A],
         d_qkv: &Shared<'_, A>,
     ) {
-        in_tiles!(backward_kv_tiles::<A>(shape, head, own, masks, qkv, row_stats, d_out, d_qkv))
+        in_tiles!(backward_kv_tiles::<A>(shape, head, own, qkv, row_stats, d_out, d_qkv))
     }
 }
 
 #[inline(always)]
 fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    head: HeadOf,
+    head: HeadOf<'_>,
     own: Range<usize>,
-    masks: Option<Masks<'_>>,
     qkv: &[A],
     row_stats: &[f32],
     d_out: &[A],
@@ -518,7 +529,7 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
         + 2 * tokens * padded_dim
         + 2 * padded_tokens
         + 2 * MR * (block_tokens + padded_dim)
-        + if masks.is_some() { MR * block_tokens } else { 0 };
+        + if head.masks.is_some() { MR * block_tokens } else { 0 };
     let mut scratch = Scratch::new(len);
     let scratch = &mut &mut *scratch;
     let keys = shape.qkv(head, qkv, 1).copy(own.clone(), shape.scale, scratch);
@@ -554,7 +565,7 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
             let range = panels.start * dim..panels.end * dim;
             products::<MR, NR, FUSED>(key_rows, &queries[range.clone()], p);
             products::<MR, NR, FUSED>(value_rows, &d_out[range], d_s);
-            if let Some(masks) = masks {
+            if let Some(masks) = head.masks {
                 let factors = &mut factors[..p.len()];
                 let key = own.start + first;
                 key_factors::<MR, NR>(shape, head, masks, key, panels.clone(), factors);
@@ -569,7 +580,7 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
                     }
                 }
             }
-            if masks.is_some() {
+            if head.masks.is_some() {
                 scale_all(p, factors);
             }
             accumulate::<MR, NR, FUSED>(d_v, p, d_out_along, block.clone());
@@ -593,7 +604,7 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
 #[inline(always)]
 fn key_factors<const MR: usize, const NR: usize>(
     shape: Shape,
-    head: HeadOf,
+    head: HeadOf<'_>,
     masks: Masks<'_>,
     key: usize,
     panels: Range<usize>,
