@@ -1,6 +1,5 @@
 //! Options that describe a model, shared by the commands that make one.
 
-use super::dropout::DropoutArgs;
 use crate::cli::wording::option;
 use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use crate::error::{Error, Result};
@@ -83,8 +82,6 @@ pub(crate) struct ModelArgs {
     /// Show mask tokens to the encoder as well (an ablation of the paper)
     #[arg(long)]
     encoder_mask_tokens: bool,
-    #[command(flatten)]
-    dropout: DropoutArgs,
 }
 
 /// Targets by name.
@@ -143,7 +140,6 @@ impl ModelArgs {
         config.norm_pix_loss |= self.norm_pix_loss;
         config.target = self.target(config.patch_dim())?;
         config.encoder_mask_tokens |= self.encoder_mask_tokens;
-        self.dropout.apply(&mut config);
         let encoder = StackArgs {
             settings: StackSettings::ENCODER,
             dim: self.dim,
@@ -271,8 +267,6 @@ mod tests {
         assert_eq!(plain.encoder.inner_dim(), 512);
         assert_eq!((plain.encoder.mlp_dim, plain.decoder.mlp_dim), (100, 2048));
         assert_eq!(config("--variant plain").unwrap().layer_norm_eps, 1e-5);
-        let dropping = config("--variant plain --dropout 0.1 --emb-dropout 0.2").unwrap();
-        assert_eq!((dropping.dropout, dropping.emb_dropout), (0.1, 0.2));
     }
 
     #[test]
@@ -287,14 +281,6 @@ mod tests {
             message("--preset huge").contains("--preset: no preset \"huge\"; one of nano, tiny")
         );
         assert!(message("--encoder-mask-tokens --variant plain").contains("--encoder-mask-tokens"));
-        for (option, wrong) in ["--dropout", "--emb-dropout"]
-            .into_iter()
-            .flat_map(|option| ["-0.1", "1", "nan", "inf"].map(|wrong| (option, wrong)))
-        {
-            let said = message(&format!("--variant plain {option} {wrong}"));
-            assert!(said.starts_with(&format!("{option}: must be in [0, 1)")), "{said}");
-        }
-        assert!(message("--dropout 0.1").contains("try no --dropout, or --variant plain"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `webmae plan`: the costs of a training step, without training.
 
+use crate::cli::args::dropout::DropoutArgs;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::{ModelArgs, size};
 use crate::cli::format::{bytes, count, flops, parse_bytes};
@@ -37,6 +38,8 @@ pub(crate) struct Args {
     grad_accum: u32,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    dropout: DropoutArgs,
     /// Memory that the step must fit into, e.g. 8GiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = "Step")]
     vram: Option<u64>,
@@ -47,7 +50,8 @@ pub(crate) struct Args {
 
 /// Prints the plan, or refuses.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
-    let config = args.model.config("tiny")?;
+    let mut config = args.model.config("tiny")?;
+    args.dropout.apply(&mut config)?;
     let mut limits = Limits {
         target: Processor::Gpu.into(),
         max_binding: DEFAULT_MAX_BINDING,
