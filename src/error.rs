@@ -143,10 +143,14 @@ impl Error {
     }
 
     /// Names the file that an error about weights came from: [`Error::BadWeights`] becomes
-    /// [`Error::BadFile`], others stay.
+    /// [`Error::BadFile`], [`Error::Config`] says it in its problem, others stay.
     pub fn in_file(self, path: impl AsRef<Path>) -> Self {
         match self {
             Self::BadWeights { problem } => Self::bad_file(path, format!("weights: {problem}")),
+            Self::Config { setting, problem, remedies } => {
+                let problem = format!("{}: {problem}", path.as_ref().display());
+                Self::Config { setting, problem, remedies }
+            }
             other => other,
         }
     }
