@@ -150,7 +150,7 @@ fn of_several_sets_one_is_chosen_and_said() {
     refuses(1, &["info", as_text(&single), "--weights-key", "model"], &["one set of weights"]);
     // What the tensors do not tell is asked for by the option's name.
     refuses(
-        1,
+        2,
         &["info", as_text(&single)],
         &["--heads: ", "single.safetensors", "give their number"],
     );
