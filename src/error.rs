@@ -155,6 +155,15 @@ impl Error {
         }
     }
 
+    /// The message of an error about a file that is named beside it.
+    pub(crate) fn without_file(self) -> String {
+        match self {
+            Self::BadFile { problem, .. } => problem,
+            Self::Io { source, .. } => source.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// Turns an [`std::io::Error`] about `path` into an [`Error::Io`]; for `map_err`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
