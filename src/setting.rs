@@ -68,6 +68,8 @@ settings! {
     NormPixLoss = "norm_pix_loss",
     /// Whether mask tokens go through the encoder as well.
     EncoderMaskTokens = "encoder_mask_tokens",
+    /// The position embeddings of encoder and decoder.
+    Positions = "positions",
     /// The pictures.
     Data = "data",
     /// The held-out pictures.

@@ -16,8 +16,8 @@ use webmae::files::safetensors::{self, FloatType};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::tensor::TensorMap;
-use webmae::weights::{Metadata, describe};
-use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
+use webmae::weights::{Metadata, Overrides, describe, open};
+use webmae::{MaskStrategy, ModelConfig, PatchTarget, Positions, StackConfig, Variant};
 
 const PICTURE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/preprocessing/rgb_landscape.png");
@@ -36,6 +36,7 @@ fn model(variant: Variant) -> ModelConfig {
         target: PatchTarget::Pixels,
         norm_pix_loss: variant == Variant::Paper,
         encoder_mask_tokens: false,
+        positions: None,
         layer_norm_eps: variant.layer_norm_eps(),
     }
 }
@@ -123,6 +124,12 @@ fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     // With the copy that products read; gradients and moments stay as they are.
     assert!((1.49..1.51).contains(&share("parameter_bytes")), "{halved}");
     assert!((0.99..1.01).contains(&share("moment_bytes")), "{halved}");
+    // Two tables of 145 rows.
+    let trained = |positions| {
+        let plan = json(&[&args[..], &["--positions", positions]].concat());
+        plan["estimate"]["trainable_parameters"].as_u64().unwrap()
+    };
+    assert_eq!(trained("learned") - trained("sincos"), 145 * (384 + 192));
     let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
     refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
     let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];
@@ -371,6 +378,49 @@ fn export_round_trips() {
     refuses(2, &no_ending, &["--out", ".safetensors"]);
     let lone_mean = ["export", "--weights", &uneven, "--out", &hf, "--mean", "0.5,0.5,0.5"];
     refuses(2, &lone_mean, &["--std"]);
+}
+
+#[test]
+fn positions_of_either_kind_are_named_resized_and_exported() {
+    for (variant, positions, named, format, said) in [
+        (
+            Variant::Paper,
+            Positions::Learned,
+            "learned",
+            "hugging-face",
+            "ViTMAE trains no positions",
+        ),
+        (
+            Variant::Plain,
+            Positions::Sincos,
+            "sincos",
+            "vit-pytorch",
+            "vit-pytorch trains positions",
+        ),
+    ] {
+        let (_guard, dir) = folder();
+        let square = ModelConfig { image_size: [32; 2], patch_size: [8; 2], ..model(variant) };
+        let config = ModelConfig { positions: Some(positions), ..square };
+        let weights = save(&dir, &config);
+        let webmae = text(&dir.join("webmae.safetensors"));
+        let args = ["export", "--weights", &weights, "--format", "webmae", "--out", &webmae];
+        succeeds(&args);
+        assert_eq!(json(&["info", &webmae, "--json"])["model"]["positions"], named);
+        let picture = text(&dir.join("picture.png"));
+        let args = ["reconstruct", "--weights", &webmae, "--out", &picture, PICTURE];
+        succeeds(&[&args[..], &["--image-size", "24x40"]].concat());
+
+        let out = dir.join("exported.safetensors");
+        let printed =
+            succeeds(&["export", "--weights", &weights, "--format", format, "--out", &text(&out)]);
+        assert!(printed.contains(said), "{printed}");
+        let back = json(&["info", &text(&out), "--json"]);
+        assert_eq!(back["holds"], "encoder and decoder");
+        let overrides =
+            Overrides { decoder_heads: Some(2), encoder_heads: Some(2), ..Default::default() };
+        let opened = open(&out, &overrides).unwrap();
+        assert_eq!(opened.weights.tensors, tensors(&config));
+    }
 }
 
 /// A workload that takes no time.

@@ -42,6 +42,7 @@ fn model() -> ModelConfig {
         target: PatchTarget::Pixels,
         norm_pix_loss: false,
         encoder_mask_tokens: false,
+        positions: None,
         layer_norm_eps: 1e-6,
     }
 }

@@ -75,6 +75,9 @@ export interface ModelConfig {
   norm_pix_loss: boolean;
   /** Whether mask tokens run through the encoder as well. */
   encoder_mask_tokens: boolean;
+  /** Position embeddings of encoder and decoder: the fixed sin-cos table, or random at first and trained. Absent where
+   * they are the variant's own: fixed in `paper`, learned in the others. */
+  positions?: 'sincos' | 'learned';
   /** LayerNorm's epsilon. */
   layer_norm_eps: number;
 }

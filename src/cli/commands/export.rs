@@ -110,6 +110,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             safetensors::write(&args.out, &state, &safetensors::python_metadata(), precision)?;
         }
     }
+    match (args.format, config.learned_positions()) {
+        (FormatArg::HuggingFace, true) => {
+            say!("ViTMAE trains no positions: there the learned ones stay as they are now");
+        }
+        (FormatArg::VitPytorch, false) => {
+            say!("vit-pytorch trains positions: there the fixed ones are where training begins");
+        }
+        _ => {}
+    }
     say!("from {}, pixel mean and deviation {whose}", weights.file.display());
     say!("written: {}", args.out.display());
     Ok(())
