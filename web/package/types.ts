@@ -1,6 +1,7 @@
 /** The public types of the package `webmae`. */
 
-/** A picture in any form that a browser holds one in, or its address. `Blob` includes `File`. */
+/** A picture in any form that a browser holds one in, or its address. `Blob` includes `File`. What is transparent
+ * stands on white. */
 export type ImageSource =
   | string
   | URL
