@@ -130,24 +130,23 @@ fn classifier_params(config: &ClassifierConfig) -> Vec<ParamSpec> {
     }
     table.encoder_blocks(&model.encoder);
     table.group += 1;
-    let pools_before_norm = config.head == Head::Full
-        && match model.variant {
-            Variant::Paper => config.pool == Pool::Mean,
-            Variant::Plain => true,
-            Variant::VitPytorch => false,
-        };
+    let pools_before_norm = match (config.head, model.variant) {
+        (Head::FcNormProbe, _) | (Head::Full, Variant::Plain) => true,
+        (Head::Full, Variant::Paper) => config.pool == Pool::Mean,
+        (Head::Probe, _) | (Head::Full, Variant::VitPytorch) => false,
+    };
     if pools_before_norm {
         table.norm("fc_norm", dim);
     } else if model.variant.final_norms() {
         table.norm("norm", dim);
     }
-    if config.head == Head::Probe {
+    if config.head.is_probe() {
         table.push("head_norm.running_mean", vec![dim], Init::Zeros);
         table.push("head_norm.running_var", vec![dim], Init::Ones);
         table.params.iter_mut().rev().take(2).for_each(|statistic| statistic.trainable = false);
     }
     // Nearly nothing in fine-tuning, as in facebookresearch/mae: the encoder's first gradients are small.
-    let deviation = if config.head == Head::Probe { 0.01 } else { 2e-5 };
+    let deviation = if config.head.is_probe() { 0.01 } else { 2e-5 };
     table.push("head.weight", vec![config.classes, dim], Init::Normal(deviation));
     table.push("head.bias", vec![config.classes], Init::Zeros);
     table.params

@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let model = match classifier {
                 None => VitPytorchModel::Mae { classes: args.classes as usize },
                 Some(HeadInfo { head: Head::Full, pool, .. }) => VitPytorchModel::Vit { pool },
-                Some(HeadInfo { head: Head::Probe, .. }) => {
+                Some(HeadInfo { head: Head::Probe | Head::FcNormProbe, .. }) => {
                     let problem = "holds a linear probe, whose BatchNorm vit-pytorch's ViT has not; take a fine-tuned \
                                    classifier, or --format webmae";
                     return Err(Error::bad_file(&weights.file, problem));
