@@ -96,6 +96,8 @@ settings! {
     Std = "std",
     /// The part of a picture that is shown.
     Crop = "crop",
+    /// Share of the area that random crops show.
+    CropScale = "crop_scale",
     /// Whether pictures are mirrored at random.
     Flip = "flip",
     /// Whether, and how much, colours vary.

@@ -414,8 +414,6 @@ fn positions_of_either_kind_are_named_resized_and_exported() {
         let printed =
             succeeds(&["export", "--weights", &weights, "--format", format, "--out", &text(&out)]);
         assert!(printed.contains(said), "{printed}");
-        let back = json(&["info", &text(&out), "--json"]);
-        assert_eq!(back["holds"], "encoder and decoder");
         let overrides =
             Overrides { decoder_heads: Some(2), encoder_heads: Some(2), ..Default::default() };
         let opened = open(&out, &overrides).unwrap();
@@ -559,6 +557,42 @@ fn pretraining_names_unreadable_files_and_goes_on() {
     args[4] = strict.to_str().unwrap();
     args.push("--strict");
     refuses(1, &args, &["pictures"]);
+}
+
+#[test]
+fn crops_and_colours_that_cannot_be_are_refused() {
+    let (_guard, dir) = folder();
+    let data = classes(&dir.join("data"), 2);
+    let out = text(&dir.join("run"));
+    let pretrain = ["pretrain", "--data", &data, "--steps", "1", "--out", &out];
+    let train = ["train", "--data", &data, "--steps", "1", "--out", &out];
+    let cases: [(&[&str], &[&str]); 10] = [
+        (&["--crop-scale", "0"], &["--crop-scale: must be 0 < from", "got 0 to 1"]),
+        (&["--crop-scale", "0.5,0.2"], &["--crop-scale: must be", "got 0.5 to 0.2"]),
+        (&["--crop-scale", "0.2,1.5"], &["--crop-scale: must be", "got 0.2 to 1.5"]),
+        (&["--crop-scale", "-1"], &["--crop-scale: must be", "got -1 to 1"]),
+        (&["--crop-scale", "half"], &["--crop-scale", "0.2,1"]),
+        (&["--crop-scale", "0.5", "--crop", "center"], &["--crop-scale", "try --crop random"]),
+        (&["--jitter", "1.5"], &["--jitter: its brightness must be between 0 and 1, got 1.5"]),
+        (&["--jitter", "-0.1"], &["--jitter: its brightness must be", "got -0.1"]),
+        (&["--jitter", "nan"], &["--jitter", "got NaN"]),
+        (&["--jitter", "0.4", "--color-jitter"], &["--jitter", "cannot be used with"]),
+    ];
+    for (options, words) in cases {
+        for command in [&pretrain, &train] {
+            refuses(2, &[command, options].concat(), words);
+        }
+    }
+    let synthetic = ["pretrain", "--crop-scale", "0.5", "--out", &out];
+    refuses(2, &synthetic, &["--crop-scale", "try --crop random"]);
+    for option in ["--crop-scale=0.5", "--jitter=0.5", "--no-flip", "--crop=none", "--exclude=a"] {
+        let resumed = ["pretrain", "--resume", &out, option];
+        let (name, _) = option.split_once('=').unwrap_or((option, ""));
+        refuses(2, &resumed, &[name, "cannot be used with"]);
+    }
+    let resumed = ["finetune", "--resume", &out, "--image-size", "32"];
+    refuses(2, &resumed, &["--image-size", "cannot be used with"]);
+    assert!(!Path::new(&out).exists());
 }
 
 #[test]
