@@ -45,13 +45,13 @@ impl Crop {
     /// A random part of another share of the area, from and to.
     ///
     /// # Errors
-    /// [`Error::Config`] if it is no random part.
+    /// [`Error::Config`] for crops whose size is not random.
     pub fn with_scale(self, scale: [f64; 2]) -> Result<Self> {
         match self {
             Self::RandomResized { ratio, .. } => Ok(Self::RandomResized { scale, ratio }),
             _ => Err(Error::Config {
                 setting: Setting::CropScale,
-                problem: "is the share that random crops show, and these are not random".to_owned(),
+                problem: "is of crops of random size, and these are not".to_owned(),
                 remedies: vec![Remedy::set(Setting::Crop, "random")],
             }),
         }
