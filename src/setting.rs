@@ -68,6 +68,8 @@ settings! {
     NormPixLoss = "norm_pix_loss",
     /// Whether mask tokens go through the encoder as well.
     EncoderMaskTokens = "encoder_mask_tokens",
+    /// The position embeddings of encoder and decoder.
+    Positions = "positions",
     /// The pictures.
     Data = "data",
     /// The held-out pictures.
@@ -94,6 +96,8 @@ settings! {
     Std = "std",
     /// The part of a picture that is shown.
     Crop = "crop",
+    /// Share of the area that random crops show.
+    CropScale = "crop_scale",
     /// Whether pictures are mirrored at random.
     Flip = "flip",
     /// Whether, and how much, colours vary.

@@ -289,7 +289,7 @@ fn other_targets_are_learned_and_shown() {
     refuses(2, &["reconstruct", "--weights", &run, "--out", &picture, PICTURE], &["no pixels"]);
     let begin = ["pretrain", "--data", &bench.data, "--steps", "1", "--out", "unused"];
     let begin = [&begin[..], &MODEL, &args].concat();
-    refuses(2, &begin, &["--tokens", "--crop none", "--no-flip and no --color-jitter"]);
+    refuses(2, &begin, &["--tokens", "--crop none", "--no-flip and no --jitter"]);
     write(&names[1..], &tokens[4..]);
     refuses(1, &[&begin[..], &whole].concat(), &["no tokens of the picture", "bright/0.png"]);
     write(&names, &vec![3.0; tokens.len()]);

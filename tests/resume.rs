@@ -22,7 +22,7 @@ use webmae::train::paper::{PRETRAIN_ADAMW, PROBE_LARS};
 use webmae::train::recipe::{DataRecipe, Length, Recipe};
 use webmae::train::run::{self, Start};
 use webmae::train::run_folder::read_config;
-use webmae::{Error, ModelConfig, Result, StackConfig};
+use webmae::{Error, ModelConfig, Positions, Result, StackConfig};
 
 const OPTIMIZER: AdamW = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
 
@@ -85,8 +85,15 @@ fn without_time(mut checkpoint: Checkpoint) -> Checkpoint {
 fn twenty_steps_are_ten_and_ten() {
     let folder = tempfile::tempdir().unwrap();
     let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
-    for (accumulate, steps, recompute) in [(1, 20, false), (2, 20, false), (1, 20, true)] {
+    let cases = [
+        (1, 20, false, None),
+        (2, 20, false, None),
+        (1, 20, true, None),
+        (1, 20, false, Some(Positions::Learned)),
+    ];
+    for (accumulate, steps, recompute, positions) in cases {
         let mut recipe = recipe(steps);
+        recipe.model.positions = positions;
         // With two batches a step, ten steps are two epochs.
         recipe.grad_accum = accumulate;
         recipe.checkpoint_every = 10.0 / (10 / accumulate) as f64;
@@ -101,8 +108,10 @@ fn twenty_steps_are_ten_and_ten() {
         let last = |run| without_time(checkpoints::read(&step_file(run, steps)).unwrap());
         assert!(
             last(&straight) == last(&resumed),
-            "not the same bits with {accumulate} batches, recompute {recompute}"
+            "not the same bits with {accumulate} batches, recompute {recompute}, positions {positions:?}"
         );
+        // Fixed positions have no moments.
+        assert_eq!(last(&resumed).moment1.contains_key("decoder_pos_embed"), positions.is_some());
     }
 }
 

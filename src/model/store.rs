@@ -407,19 +407,21 @@ impl ParamStore {
         }
     }
 
-    /// Sets some values of the parameter `name`, from the value `first` on.
+    /// Sets some values of one role of the parameter `name`, from the value `first` on.
     ///
     /// # Panics
-    /// If there is no such parameter, or it has fewer values.
-    pub fn write(&self, name: &str, first: usize, values: &[f32]) {
+    /// If there is no such parameter, it has fewer values, or is fixed and the role is of trained ones.
+    pub fn write(&self, role: Role, name: &str, first: usize, values: &[f32]) {
         let index = self.layout.specs.iter().position(|spec| spec.name == name);
         let index = index.unwrap_or_else(|| panic!("no parameter {name}"));
         assert!(first + values.len() <= self.layout.specs[index].len(), "{name} is smaller");
-        let place = self.place(Role::Value, name, self.layout.places[index]);
-        let (label, start) = place.expect("every parameter has a value");
+        let place = self.place(role, name, self.layout.places[index]);
+        let (label, start) = place.expect("a role of the parameter");
         let offset = start + 4 * first as u64;
         self.device.write(&self.buffers[&label], offset, bytemuck::cast_slice(values));
-        self.halve();
+        if role == Role::Value {
+            self.halve();
+        }
     }
 
     /// Waits until everything written has arrived.

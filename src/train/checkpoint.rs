@@ -63,6 +63,15 @@ impl Meta {
         })
     }
 
+    /// The description in a checkpoint's metadata.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] if the file is none, or it cannot be understood.
+    pub fn require(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        let problem = "these are weights, but no checkpoint of a training run";
+        Self::read(metadata)?.ok_or_else(|| bad(problem.to_owned()))
+    }
+
     /// The file's text entries.
     ///
     /// # Errors
@@ -149,19 +158,25 @@ impl Checkpoint {
     /// [`Error::BadWeights`] if it is broken or no checkpoint, or a parameter or a moment is no number to go on with.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let contents = safetensors::from_bytes(bytes)?;
-        let meta = Meta::read(&contents.metadata)?.ok_or_else(|| {
-            bad("these are weights, but no checkpoint of a training run".to_owned())
-        })?;
+        let meta = Meta::require(&contents.metadata)?;
         for (name, tensor) in &contents.tensors {
-            require_finite(name, &tensor.data)?;
-            if name.contains(SECOND_MOMENT) && tensor.data.iter().any(|value| *value < 0.0) {
-                return Err(bad(format!(
-                    "{name} holds a mean of squares below 0: the file is damaged"
-                )));
-            }
+            require_usable(name, &tensor.data)?;
         }
         Self::from_tensors(meta, contents.tensors)
     }
+}
+
+/// Checks that a run can go on with the values of a checkpoint's tensor `name`.
+///
+/// # Errors
+/// [`Error::BadWeights`] if one is not finite, or a mean of squares is below 0.
+pub fn require_usable(name: &str, values: &[f32]) -> Result<()> {
+    require_finite(name, values)?;
+    if name.contains(SECOND_MOMENT) && values.iter().any(|value| *value < 0.0) {
+        let problem = format!("{name} holds a mean of squares below 0: the file is damaged");
+        return Err(bad(problem));
+    }
+    Ok(())
 }
 
 fn bad(problem: String) -> Error {

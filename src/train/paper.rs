@@ -10,6 +10,8 @@
 use super::recipe::{Classify, ProbeRecipe};
 use super::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
 use crate::config::ModelConfig;
+#[cfg(feature = "labels")]
+use crate::config::Positions;
 use crate::data::Augment;
 #[cfg(feature = "labels")]
 use crate::data::augment::erasing::RandomErasing;
@@ -105,9 +107,11 @@ impl Recipe {
     }
 
     /// Training of the same classifier from random values, the supervised baseline (Table 11): without random
-    /// erasing, which fine-tuning has; without the moving average of weights; for 100 epochs instead of 300.
+    /// erasing, which fine-tuning has; without the moving average of weights; for 100 epochs instead of 300. Positions
+    /// are trained, unless the model names sin-cos ones.
     pub fn train_from_scratch(model: ModelConfig, data: &str, class_names: Vec<String>) -> Self {
         let classify = Classify {
+            learned_positions: model.positions != Some(Positions::Sincos),
             drop_path: by_depth(&model, [0.1, 0.2, 0.2]),
             ..Classify::regularised(class_names)
         };
@@ -408,6 +412,19 @@ mod tests {
             assert_eq!((adamw.beta1, adamw.beta2, adamw.weight_decay), (0.9, 0.95, 0.3));
             assert_eq!((recipe.blr, recipe.min_lr), (1e-4, 0.0));
         }
+    }
+
+    #[test]
+    fn training_from_scratch_trains_positions_unless_they_are_to_be_fixed() {
+        let trained = |positions| {
+            let model = ModelConfig { positions, ..preset("tiny") };
+            let classes = vec!["a".to_owned(), "b".to_owned()];
+            let recipe = Recipe::train_from_scratch(model.clone(), "pictures", classes);
+            let params = recipe.classify.unwrap().config(&model).params();
+            params.iter().find(|param| param.name == "pos_embed").unwrap().trainable
+        };
+        assert!(trained(None) && trained(Some(Positions::Learned)));
+        assert!(!trained(Some(Positions::Sincos)));
     }
 
     #[test]

@@ -339,9 +339,10 @@ impl Recipe {
     /// What the run's programs begin with: a frozen encoder's features, where each picture has just one.
     #[cfg(feature = "labels")]
     pub fn input(&self) -> Input {
-        let probes = self.classify.as_ref().is_some_and(|c| {
-            c.head == Head::Probe && c.trainable == Trainable::None && c.mix.is_off()
-        });
+        let probes = self
+            .classify
+            .as_ref()
+            .is_some_and(|c| c.head.is_probe() && c.trainable == Trainable::None && c.mix.is_off());
         if probes && self.data.augment.is_fixed() { Input::Features } else { Input::Images }
     }
 

@@ -46,6 +46,8 @@ pub enum Beginning<'a> {
     Fresh(&'a TensorMap),
     /// A checkpoint's, with all that belongs to them.
     Resumed(&'a Checkpoint),
+    /// Those of a checkpoint with this description, which are written to the store afterwards.
+    Resuming(&'a Meta),
 }
 
 /// A batch as the step takes it; masks follow the draws.
@@ -109,6 +111,10 @@ impl Trainer {
                 store.load(Role::Moment2, &checkpoint.moment2)?;
                 store.set_state(checkpoint.meta.state());
                 checkpoint.meta.step
+            }
+            Beginning::Resuming(meta) => {
+                store.set_state(meta.state());
+                meta.step
             }
             Beginning::Fresh(given) => {
                 let specs = store.layout().specs();

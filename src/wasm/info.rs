@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::config::ModelConfig;
 use crate::data::Normalization;
+use crate::files::safetensors::Entry;
 use crate::kernels::Precision;
 use crate::weights::{FileKind, Metadata};
 
@@ -37,6 +38,12 @@ pub(super) struct TensorRange<'a> {
     pub name: &'a str,
     pub begin: u64,
     pub end: u64,
+}
+
+impl<'a> TensorRange<'a> {
+    pub(super) fn of(entry: &'a Entry) -> Self {
+        Self { name: &entry.name, begin: entry.begin, end: entry.end }
+    }
 }
 
 /// A file of tensors that is to be written: its text entries, and what is in each part of the store.

@@ -16,11 +16,11 @@ use crate::data::augment::resize::{resize, shorter_side_to};
 use crate::data::{Augment, CropName, Cursor, Normalization};
 use crate::error::Error;
 use crate::kernels::Precision;
-use crate::model::store::Role;
+use crate::model::store::{ParamStore, Role};
 use crate::ops::optimizer::Optimizer;
 use crate::program::{Device, Plan};
 use crate::tensor::TensorMap;
-use crate::train::checkpoint::{Checkpoint, ROLES};
+use crate::train::checkpoint::ROLES;
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe, overrule};
 use crate::train::trainer::{Beginning, Trainer as Core, gives_up};
 use crate::weights::describe;
@@ -29,7 +29,7 @@ use crate::weights::describe;
 const GREY: (f32, f32) = (0.449, 0.226);
 
 /// What a checkpoint holds of each parameter, in the order of [`ROLES`].
-const SAVED: [Role; 3] = [Role::Value, Role::Moment1, Role::Moment2];
+pub(super) const SAVED: [Role; 3] = [Role::Value, Role::Moment1, Role::Moment2];
 
 /// A model in training.
 #[wasm_bindgen]
@@ -134,34 +134,6 @@ impl Trainer {
         };
         let core = Core::new(&device.device, &recipe, Beginning::Fresh(&TensorMap::new()))?;
         Ok(Self::around(device, core, normalization, Cursor::default(), 0.0))
-    }
-
-    /// Goes on from a checkpoint, whoever wrote it.
-    ///
-    /// # Errors
-    /// `BadWeights` if it is none, `OutOfMemory`.
-    pub fn resume(device: &WebDevice, checkpoint: &[u8]) -> JsResult<Self> {
-        let checkpoint = Checkpoint::from_bytes(checkpoint)?;
-        let recipe = &checkpoint.meta.recipe;
-        if recipe.classify.is_some() || recipe.data.tokens.is_some() {
-            let problem = "it is of a run with labels or tokens, which go on with the command line";
-            return Err(Error::BadWeights { problem: problem.to_owned() }.into());
-        }
-        let core = Core::new(&device.device, recipe, Beginning::Resumed(&checkpoint))?;
-        let meta = checkpoint.meta;
-        Ok(Self::around(device, core, meta.normalization, meta.cursor, meta.seconds))
-    }
-
-    fn around(
-        device: &WebDevice,
-        core: Core,
-        normalization: Normalization,
-        cursor: Cursor,
-        seconds: f64,
-    ) -> Self {
-        let feed = Feed::new(core.recipe().model.channels, cursor);
-        let reconstructors = Reconstructors::default();
-        Self { device: device.device.clone(), core, normalization, feed, seconds, reconstructors }
     }
 
     /// JSON of `TrainerInfo`.
@@ -308,6 +280,23 @@ impl Trainer {
 }
 
 impl Trainer {
+    pub(super) fn around(
+        device: &WebDevice,
+        core: Core,
+        normalization: Normalization,
+        cursor: Cursor,
+        seconds: f64,
+    ) -> Self {
+        let feed = Feed::new(core.recipe().model.channels, cursor);
+        let reconstructors = Reconstructors::default();
+        Self { device: device.device.clone(), core, normalization, feed, seconds, reconstructors }
+    }
+
+    /// What is trained.
+    pub(super) fn store(&self) -> &ParamStore {
+        self.core.store()
+    }
+
     async fn train_step(&mut self) -> JsResult<StepMetrics> {
         if self.feed.len() == 0 {
             let message = "There are no pictures to learn from; add some first (addImages).";

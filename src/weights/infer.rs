@@ -62,6 +62,7 @@ pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Res
         target: PatchTarget::Pixels,
         norm_pix_loss: overrides.norm_pix_loss.unwrap_or(false),
         encoder_mask_tokens: shapes.0.contains_key("encoder_mask_token"),
+        positions: None,
         layer_norm_eps: overrides.layer_norm_eps.unwrap_or_else(|| layer_norm_eps(format, variant)),
     };
     config.validate()?;

@@ -4,7 +4,13 @@ import path from 'node:path';
 import type { Trainer as TrainerOfPage, TrainerOptions } from '../../web/package/index.ts';
 import { webmae } from './support/command.ts';
 import { expect, expectFailure, test } from './support/fixture.ts';
-import { tensorDigests } from './support/safetensors.ts';
+import {
+  readTensors,
+  type Tensor,
+  type TensorFile,
+  tensorDigests,
+  writeTensors,
+} from './support/safetensors.ts';
 
 /** Small enough for many steps on a processor. */
 const SMALL: TrainerOptions = {
@@ -198,6 +204,66 @@ test('saving does not let the heap grow', async ({ page }) => {
   // Less than a checkpoint: parts of it are held one at a time.
   expect(seen.sizes[0]).toBeGreaterThan(3e6);
   expect(seen.grown).toBeLessThan((seen.sizes[0] as number) / 3);
+});
+
+test('resuming does not let the heap grow', async ({ page }) => {
+  const seen = await page.evaluate(async () => {
+    const { Trainer, memory } = window.webmae;
+    const images = [window.picture(32, 32)];
+    const trainer = await Trainer.create({ batchSize: 1, images });
+    await trainer.step();
+    const saved = await trainer.save();
+    await trainer.close();
+    const before = await memory();
+    const resumed = await Trainer.resume(saved, { images });
+    await resumed.step();
+    const after = await memory();
+    await resumed.close();
+    return { size: saved.length, grown: after.heap - before.heap };
+  });
+  // Tensors of it are held one at a time.
+  expect(seen.size).toBeGreaterThan(3e6);
+  expect(seen.grown).toBeLessThan(seen.size / 3);
+});
+
+test('a checkpoint has the tensors of its model, and no others', async ({ page, server }) => {
+  const learned = { ...SMALL, config: { ...SMALL.config, positions: 'learned' as const } };
+  const save = async (options: TrainerOptions) =>
+    page.evaluate(async (options) => {
+      const { Trainer } = window.webmae;
+      const trainer = await Trainer.create({ ...options, images: [window.picture(20, 20)] });
+      await trainer.step();
+      await fetch('saved.bin', {
+        method: 'PUT',
+        body: (await trainer.save()) as Uint8Array<ArrayBuffer>,
+      });
+      const { positions } = trainer.info.config;
+      await trainer.close();
+      return positions;
+    }, options);
+  const resume = (file: TensorFile) => {
+    server.add('changed.bin', { body: writeTensors(file) });
+    return page.evaluate(() => window.failure(window.webmae.Trainer.resume('changed.bin')));
+  };
+  // Fixed positions have no moments.
+  expect(await save(SMALL)).toBeUndefined();
+  expect(readTensors(server.taken('saved.bin')).tensors.has('moment1/pos_embed')).toBe(false);
+  expect(await save(learned)).toBe('learned');
+  const whole = server.taken('saved.bin');
+  const name = 'moment2/pos_embed';
+  const changes: [RegExp, (tensors: TensorFile['tensors'], position: Tensor) => void][] = [
+    [/moment2\/pos_embed \[1, 17, 32\] is missing/, (tensors) => tensors.delete(name)],
+    [/no tensor moment2\/more/, (tensors, position) => tensors.set('moment2/more', position)],
+    [/moment2\/pos_embed has shape \[1, 544\]/, (_, position) => (position.shape = [1, 544])],
+    [/moment2\/pos_embed holds 1 value/, (_, { values }) => (values[3] = Number.NaN)],
+    [/moment2\/pos_embed holds a mean of squares below 0/, (_, { values }) => (values[3] = -1)],
+  ];
+  for (const [message, change] of changes) {
+    const file = readTensors(whole);
+    change(file.tensors, file.tensors.get(name) as Tensor);
+    expectFailure(await resume(file), 'BadWeights', message);
+  }
+  expect(await resume(readTensors(whole))).toBeUndefined();
 });
 
 test('misuse is refused in a sentence', async ({ page }) => {

@@ -108,6 +108,7 @@ const config: Known<ModelConfig> = {
   mask_strategy: oneOf('random', 'block', 'grid'),
   norm_pix_loss: boolean,
   encoder_mask_tokens: boolean,
+  positions: oneOf('sincos', 'learned'),
   layer_norm_eps: finite,
 };
 

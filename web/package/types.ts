@@ -1,6 +1,7 @@
 /** The public types of the package `webmae`. */
 
-/** A picture in any form that a browser holds one in, or its address. `Blob` includes `File`. */
+/** A picture in any form that a browser holds one in, or its address. `Blob` includes `File`. What is transparent
+ * stands on white. */
 export type ImageSource =
   | string
   | URL
@@ -75,6 +76,9 @@ export interface ModelConfig {
   norm_pix_loss: boolean;
   /** Whether mask tokens run through the encoder as well. */
   encoder_mask_tokens: boolean;
+  /** Position embeddings of encoder and decoder: the fixed sin-cos table, or random at first and trained. Absent where
+   * they are the variant's own: fixed in `paper`, learned in the others. */
+  positions?: 'sincos' | 'learned';
   /** LayerNorm's epsilon. */
   layer_norm_eps: number;
 }

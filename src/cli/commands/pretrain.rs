@@ -137,7 +137,7 @@ impl Args {
         // Options of the model overrule the preset's recipe, as all others do.
         let mut recipe = Recipe::pretrain(ModelConfig::preset(preset)?, data);
         recipe.model = self.model.config(usual)?;
-        self.common.apply(&mut recipe);
+        self.common.apply(&mut recipe)?;
         self.masked.apply(&mut recipe)?;
         self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);

@@ -57,7 +57,7 @@ impl TrainArgs {
             false => Recipe::train_from_scratch(model, data, class_names),
             true => Recipe::train_plainly(model, data, class_names),
         };
-        self.common.apply(&mut recipe);
+        self.common.apply(&mut recipe)?;
         overrule_pool(&mut recipe, self.pool);
         self.regular.apply(&mut recipe);
         self.adamw.apply(&mut recipe);
