@@ -11,6 +11,7 @@ pub mod names;
 #[cfg(feature = "native")]
 mod open;
 mod resize;
+mod set;
 pub mod stream;
 mod understand;
 

@@ -110,6 +110,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             safetensors::write(&args.out, &state, &safetensors::python_metadata(), precision)?;
         }
     }
+    if let Some(choice) = weights.set_choice() {
+        say!("{choice}");
+    }
     say!("from {}, pixel mean and deviation {whose}", weights.file.display());
     say!("written: {}", args.out.display());
     Ok(())
