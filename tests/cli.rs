@@ -123,6 +123,11 @@ fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     // With the copy that products read; gradients and moments stay as they are.
     assert!((1.49..1.51).contains(&share("parameter_bytes")), "{halved}");
     assert!((0.99..1.01).contains(&share("moment_bytes")), "{halved}");
+    let averaged = json(&[&args[..], &["--ema", "0.9999"]].concat());
+    assert_eq!(bytes(&plan, "average_bytes"), 0.0);
+    assert_eq!(bytes(&averaged, "average_bytes"), bytes(&averaged, "gradient_bytes"));
+    let more = bytes(&averaged, "peak_bytes") - bytes(&plan, "peak_bytes");
+    assert!(more >= bytes(&averaged, "average_bytes"), "{averaged}");
     let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
     refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
     let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];

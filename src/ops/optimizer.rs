@@ -38,8 +38,9 @@ pub struct AdamW {
     /// Largest global gradient norm; 0 does not clip.
     pub clip_norm: f32,
     /// Decay d of the exponential moving average of the parameters, if one is kept: after each update
-    /// `average += (1 - d) · (value - average)`. After t updates d is at most (1 + t) / (10 + t): so short runs do not
-    /// stand at their initial values. That beginning is this crate's choice, the paper names the decay alone.
+    /// `average += (1 - d) · (value - average)`. After t updates d is at most (1 + t) / (10 + t), as
+    /// tf.train.ExponentialMovingAverage has it: so short runs do not stand at their initial values. That beginning is
+    /// this crate's choice, the paper names the decay alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f32>,
 }

@@ -30,8 +30,7 @@ pub const PRETRAIN_ADAMW: AdamW =
 /// AdamW of fine-tuning (Table 9).
 pub const FINETUNE_ADAMW: AdamW = AdamW { beta2: 0.999, ..PRETRAIN_ADAMW };
 /// AdamW of training from random values, with the moving average of the weights (Table 11).
-pub const SCRATCH_ADAMW: AdamW =
-    AdamW { weight_decay: 0.3, ema: Some(0.9999), ..PRETRAIN_ADAMW };
+pub const SCRATCH_ADAMW: AdamW = AdamW { weight_decay: 0.3, ema: Some(0.9999), ..PRETRAIN_ADAMW };
 /// LARS of linear probing (Table 10), with the trust coefficient of `util/lars.py`.
 pub const PROBE_LARS: Lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
 

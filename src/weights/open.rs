@@ -74,10 +74,9 @@ pub fn open_set(
         let folder = folder.filter(|folder| folder.join(hugging_face::CONFIG).is_file());
         folder.map(hugging_face::read_config).transpose()
     };
-    let sets = source.sets().map(|(chosen, others)| Sets {
-        chosen: chosen.to_owned(),
-        others: others.to_vec(),
-    });
+    let sets = source
+        .sets()
+        .map(|(chosen, others)| Sets { chosen: chosen.to_owned(), others: others.to_vec() });
     let key = key.filter(|_| sets.is_none());
     let open = || {
         let Understood { format, config, normalization, step, set, mapping } =

@@ -41,7 +41,9 @@ impl Set {
             return Ok(Self { prefix, averaged });
         }
         let problem = match is_checkpoint {
-            false => "is one set of weights; only a checkpoint has several to choose from".to_owned(),
+            false => {
+                "is one set of weights; only a checkpoint has several to choose from".to_owned()
+            }
             true => {
                 let keys: Vec<&str> = prefixes.iter().map(|prefix| key_of(prefix)).collect();
                 format!("has no weights below {:?}; it has them below {keys:?}", key.unwrap_or(""))

@@ -292,6 +292,8 @@ export interface TrainerInfo {
   recompute: boolean;
   precision: 'f32' | 'f16';
   lr: number;
+  /** Decay of the moving average of the weights, if one is kept. */
+  ema?: number;
   seed: number;
   /** Pictures to learn from. */
   images: number;
