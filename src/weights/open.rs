@@ -7,6 +7,7 @@ use super::header::Metadata;
 use super::hugging_face;
 use super::infer::Overrides;
 use super::names::{Converted, Format};
+use super::set::Sets;
 use super::understand::{Understood, understand};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
@@ -31,15 +32,6 @@ pub struct OpenedWeights {
     pub step: Option<u64>,
     /// Which of the file's sets of weights these are.
     pub sets: Sets,
-}
-
-/// The sets of weights in a checkpoint, such as a model and its moving average.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sets {
-    /// Key of the one that was read; empty where the file is one set.
-    pub chosen: String,
-    /// Keys of the others.
-    pub others: Vec<String>,
 }
 
 /// [`open_set`] of the usual set of weights.

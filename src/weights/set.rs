@@ -1,13 +1,21 @@
 //! Which of a file's tensors are the model's: a checkpoint may hold two sets of weights.
 
-#[cfg(feature = "native")]
-use super::Sets;
 use super::checkpoint::{AVERAGE, PARAM};
 use crate::error::{Error, Result};
 use crate::files::listing::Listing;
 
 /// What the tensors' names begin with in the sets of a checkpoint with moving averages; the usual set first.
 const PREFIXES: [&str; 2] = [AVERAGE, PARAM];
+
+/// The sets of weights in a checkpoint, such as a model and its moving average.
+#[cfg(feature = "native")]
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sets {
+    /// Key of the one that was read; empty where the file is one set.
+    pub chosen: String,
+    /// Keys of the others.
+    pub others: Vec<String>,
+}
 
 /// One set of weights.
 #[derive(Debug)]
