@@ -4,7 +4,8 @@
 //! The numbers are those of the paper (He et al. 2021, appendix A) and of FAIR's `main_pretrain.py`,
 //! `main_finetune.py` and `main_linprobe.py`, for one small card: batches of 64 instead of thousands, which the
 //! learning rate follows ([`Recipe::blr`]), 100 epochs of pre-training instead of 800, and a tenth of a run for
-//! warm-up where the paper's length is not kept. Augmentations have their numbers with them: [`Augment`], [`RandAugment`], [`RandomErasing`], [`Mix`].
+//! warm-up where its length is not the paper's. Augmentations have their numbers with them: [`Augment`],
+//! [`RandAugment`], [`RandomErasing`], [`Mix`].
 
 #[cfg(feature = "labels")]
 use super::recipe::{Classify, ProbeRecipe};

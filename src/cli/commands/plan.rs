@@ -132,16 +132,17 @@ fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
         Precision::F16 => " with weights and activations in f16",
     };
     line("peak memory", format!("{}{precision}", bytes(estimate.peak_bytes)));
-    let average = (estimate.average_bytes > 0).then_some(("average", estimate.average_bytes));
     let sizes = [
         ("parameters", estimate.parameter_bytes),
         ("gradients", estimate.gradient_bytes),
         ("moments", estimate.moment_bytes),
+        ("average", estimate.average_bytes),
         ("activations", estimate.activation_bytes),
         ("inputs", estimate.input_bytes),
         ("staging", estimate.staging_bytes),
     ];
-    for (name, size) in sizes.into_iter().chain(average) {
+    // A moving average need not be there, all others are.
+    for (name, size) in sizes.into_iter().filter(|&(_, size)| size > 0) {
         line("", format!("{name:<12}{:>10}", bytes(size)));
     }
     line(
