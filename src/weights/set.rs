@@ -4,9 +4,6 @@ use super::checkpoint::{AVERAGE, PARAM};
 use crate::error::{Error, Result};
 use crate::files::listing::Listing;
 
-/// What the tensors' names begin with in the sets of a checkpoint with moving averages; the usual set first.
-const PREFIXES: [&str; 2] = [AVERAGE, PARAM];
-
 /// The sets of weights in a checkpoint, such as a model and its moving average.
 #[cfg(feature = "native")]
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,38 +23,40 @@ pub(super) struct Set {
     averaged: Vec<String>,
 }
 
-/// What a user calls the set of a prefix.
-fn key_of(prefix: &str) -> &str {
-    prefix.trim_end_matches('/')
-}
-
 impl Set {
-    /// The set that is called `key`; without one the usual.
+    /// The usual set of a file with these tensors: of a checkpoint the moving averages, if it has some.
+    pub fn usual(listing: &Listing, is_checkpoint: bool) -> Self {
+        let averaged = listing.keys().filter_map(|name| name.strip_prefix(AVERAGE));
+        let averaged: Vec<String> = averaged.map(str::to_owned).collect();
+        let prefix = match (is_checkpoint, averaged.is_empty()) {
+            (false, _) => "",
+            (true, true) => PARAM,
+            (true, false) => AVERAGE,
+        };
+        Self { prefix, averaged }
+    }
+
+    /// The set of the same file that is called `key`, where this is the usual one.
     ///
     /// # Errors
     /// [`Error::BadWeights`] if there is no such set.
-    pub fn choose(listing: &Listing, is_checkpoint: bool, key: Option<&str>) -> Result<Self> {
-        let averaged = listing.keys().filter_map(|name| name.strip_prefix(AVERAGE));
-        let averaged: Vec<String> = averaged.map(str::to_owned).collect();
-        let prefixes = match (is_checkpoint, averaged.is_empty()) {
-            (false, _) => &[""][..],
-            (true, true) => &[PARAM],
-            (true, false) => &PREFIXES,
-        };
-        let is_wanted = |prefix: &&&str| key.is_none_or(|key| key_of(prefix) == key);
-        if let Some(&prefix) = prefixes.iter().find(is_wanted) {
-            return Ok(Self { prefix, averaged });
+    pub fn named(self, key: &str) -> Result<Self> {
+        let refused = |problem: String| Err(Error::BadWeights { problem });
+        if self.prefix.is_empty() {
+            let problem = "is one set of weights; only a checkpoint has several to choose from";
+            return refused(problem.to_owned());
         }
-        let problem = match is_checkpoint {
-            false => {
-                "is one set of weights; only a checkpoint has several to choose from".to_owned()
-            }
-            true => {
-                let keys: Vec<&str> = prefixes.iter().map(|prefix| key_of(prefix)).collect();
-                format!("has no weights below {:?}; it has them below {keys:?}", key.unwrap_or(""))
-            }
-        };
-        Err(Error::BadWeights { problem })
+        let prefixes = self.prefixes();
+        if let Some(prefix) = prefixes.iter().find(|prefix| key_of(prefix) == key) {
+            return Ok(Self { prefix, ..self });
+        }
+        let keys: Vec<&str> = prefixes.iter().map(|prefix| key_of(prefix)).collect();
+        refused(format!("has no weights below {key:?}; it has them below {keys:?}"))
+    }
+
+    /// What the names begin with in each set of the checkpoint, the usual one first.
+    fn prefixes(&self) -> &'static [&'static str] {
+        if self.averaged.is_empty() { &[PARAM] } else { &[AVERAGE, PARAM] }
     }
 
     /// The parameter that a tensor of the file is, if it belongs to the set. What is not trained has no average, and
@@ -74,11 +73,16 @@ impl Set {
     /// The key of this set and those of the others; nothing where there is one alone.
     #[cfg(feature = "native")]
     pub fn sets(&self) -> Sets {
-        if !PREFIXES.contains(&self.prefix) || self.averaged.is_empty() {
+        if self.prefix.is_empty() || self.averaged.is_empty() {
             return Sets::default();
         }
-        let others = PREFIXES.into_iter().filter(|prefix| *prefix != self.prefix);
+        let others = self.prefixes().iter().filter(|prefix| **prefix != self.prefix);
         let others = others.map(|prefix| key_of(prefix).to_owned()).collect();
         Sets { chosen: key_of(self.prefix).to_owned(), others }
     }
+}
+
+/// What a user calls the set of a prefix.
+fn key_of(prefix: &str) -> &str {
+    prefix.trim_end_matches('/')
 }

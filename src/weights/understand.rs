@@ -40,7 +40,10 @@ pub(super) fn understand(
     key: Option<&str>,
 ) -> Result<Understood> {
     let checkpoint = CheckpointHead::read(metadata)?;
-    let set = Set::choose(&listing, checkpoint.is_some(), key)?;
+    let mut set = Set::usual(&listing, checkpoint.is_some());
+    if let Some(key) = key {
+        set = set.named(key)?;
+    }
     let own = |(name, listed): (String, _)| Some((set.name(&name)?.to_owned(), listed));
     let listing: Listing = by_name(listing.into_iter().filter_map(own));
     let step = checkpoint.as_ref().map(|checkpoint| checkpoint.step);
