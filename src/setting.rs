@@ -142,6 +142,8 @@ settings! {
     Beta2 = "beta2",
     /// Largest norm of the gradient.
     ClipNorm = "clip_norm",
+    /// Decay of the moving average of the weights, if one is kept.
+    Ema = "ema",
     /// How weights and activations are kept in the computation.
     Precision = "precision",
     /// Whether the inside of blocks is computed again for the backward pass.

@@ -130,6 +130,11 @@ fn plan_prints_numbers_and_refuses_what_cannot_fit() {
         plan["estimate"]["trainable_parameters"].as_u64().unwrap()
     };
     assert_eq!(trained("learned") - trained("sincos"), 145 * (384 + 192));
+    let averaged = json(&[&args[..], &["--ema", "0.9999"]].concat());
+    assert_eq!(bytes(&plan, "average_bytes"), 0.0);
+    assert_eq!(bytes(&averaged, "average_bytes"), bytes(&averaged, "gradient_bytes"));
+    let more = bytes(&averaged, "peak_bytes") - bytes(&plan, "peak_bytes");
+    assert!(more >= bytes(&averaged, "average_bytes"), "{averaged}");
     let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
     refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
     let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];

@@ -75,6 +75,8 @@ pub(super) struct TrainerInfo<'a> {
     pub recompute: bool,
     pub precision: Precision,
     pub lr: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f32>,
     pub seed: u64,
     pub images: usize,
     pub flops_per_step: u64,

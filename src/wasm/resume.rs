@@ -5,11 +5,11 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::device::WebDevice;
 use super::error::{JsResult, json, named};
 use super::info::TensorRange;
-use super::trainer::{SAVED, Trainer};
+use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::files::safetensors::{Entry, Header};
 use crate::model::params::ParamSpec;
-use crate::model::store::{ParamStore, Role};
+use crate::model::store::Role;
 use crate::train::checkpoint::{Meta, ROLES, require_usable};
 use crate::train::trainer::{Beginning, Trainer as Core};
 
@@ -46,8 +46,8 @@ impl CheckpointLoader {
             return Err(Error::BadWeights { problem: problem.to_owned() }.into());
         }
         let core = Core::new(&device.device, recipe, Beginning::Resuming(&meta))?;
-        let places = places(header.entries, core.store())?;
         let trainer = Trainer::around(device, core, meta.normalization, meta.cursor, meta.seconds);
+        let places = places(header.entries, &trainer)?;
         Ok(Self { trainer, places })
     }
 
@@ -88,10 +88,11 @@ impl CheckpointLoader {
     }
 }
 
-/// Where the `entries` of a checkpoint belong in the store of its trainer, which needs them all and no others.
-fn places(entries: Vec<Entry>, store: &ParamStore) -> Result<Vec<Place>> {
+/// Where the `entries` of a checkpoint belong in the store of its `trainer`, which needs them all and no others.
+fn places(entries: Vec<Entry>, trainer: &Trainer) -> Result<Vec<Place>> {
     let mut needed: Vec<(String, Role, &ParamSpec)> = Vec::new();
-    for (role, prefix) in SAVED.into_iter().zip(ROLES) {
+    let (store, roles) = trainer.written(true);
+    for (&role, prefix) in roles.iter().zip(ROLES) {
         let stored = store.stored(role).into_iter();
         needed.extend(stored.map(|(_, _, spec)| (format!("{prefix}{}", spec.name), role, spec)));
     }

@@ -29,7 +29,7 @@ use crate::weights::describe;
 const GREY: (f32, f32) = (0.449, 0.226);
 
 /// What a checkpoint holds of each parameter, in the order of [`ROLES`].
-pub(super) const SAVED: [Role; 3] = [Role::Value, Role::Moment1, Role::Moment2];
+const SAVED: [Role; 4] = [Role::Value, Role::Moment1, Role::Moment2, Role::Average];
 
 /// A model in training.
 #[wasm_bindgen]
@@ -59,6 +59,7 @@ struct Options {
     weight_decay: Option<f32>,
     betas: Option<[f32; 2]>,
     clip_grad: Option<f32>,
+    ema: Option<f32>,
     crop: Option<CropName>,
     flip: Option<bool>,
     color_jitter: bool,
@@ -103,6 +104,7 @@ impl Options {
         }
         overrule(&mut adamw.weight_decay, self.weight_decay);
         overrule(&mut adamw.clip_norm, self.clip_grad);
+        adamw.ema = self.ema;
     }
 
     fn change_pictures(&self, data: &mut DataRecipe, channels: usize) -> JsResult<()> {
@@ -153,6 +155,7 @@ impl Trainer {
             recompute: recipe.recompute,
             precision: recipe.precision,
             lr: recipe.peak_lr(),
+            ema: recipe.optimizer.ema(),
             seed: recipe.seed,
             images: self.feed.len(),
             flops_per_step: batch.flops * recipe.grad_accum as u64 + update.flops,
@@ -216,7 +219,7 @@ impl Trainer {
         prepare(rgba, width, height, stretch, &self.core.recipe().model, &self.normalization)
     }
 
-    /// Reconstructs pictures with the parameters as they are, like a model.
+    /// Reconstructs pictures with the weights as they are, like a model.
     ///
     /// # Errors
     /// `InvalidOption`, `OutOfMemory`, `DeviceLost`.
@@ -229,7 +232,7 @@ impl Trainer {
         progress: &Progress,
     ) -> JsResult<Vec<Reconstruction>> {
         let Self { device, core, normalization, reconstructors, .. } = self;
-        let (config, store) = (&core.recipe().model, core.store());
+        let (config, store) = (&core.recipe().model, core.weights());
         reconstructors
             .run(device, config, normalization, store, images, json, mask, noise, progress)
             .await
@@ -247,13 +250,13 @@ impl Trainer {
         } else {
             describe(&core.recipe().model, normalization, None)?
         };
-        let roles = &SAVED[..if checkpoint { SAVED.len() } else { 1 }];
+        let (store, roles) = self.written(checkpoint);
         let mut parts = Vec::new();
         for (role, prefix) in roles.iter().zip(ROLES) {
             let prefix = if checkpoint { prefix } else { "" };
             let begin = parts.len();
-            parts.resize_with(begin + core.store().parts(*role), Vec::new);
-            for (part, first, spec) in core.store().stored(*role) {
+            parts.resize_with(begin + store.parts(*role), Vec::new);
+            for (part, first, spec) in store.stored(*role) {
                 let name = format!("{prefix}{}", spec.name);
                 parts[begin + part].push(StoredTensor { name, shape: &spec.shape, first });
             }
@@ -261,17 +264,17 @@ impl Trainer {
         Ok(json(&FileLayout { metadata, parts }))
     }
 
-    /// The values of part `part` of [`Self::layout`].
+    /// The values of part `part` of the same [`Self::layout`].
     ///
     /// # Errors
     /// `DeviceLost`.
     #[wasm_bindgen(js_name = readPart)]
-    pub async fn read_part(&self, mut part: usize) -> JsResult<Vec<f32>> {
-        let store = self.core.store();
-        for role in SAVED {
-            let parts = store.parts(role);
+    pub async fn read_part(&self, checkpoint: bool, mut part: usize) -> JsResult<Vec<f32>> {
+        let (store, roles) = self.written(checkpoint);
+        for role in roles {
+            let parts = store.parts(*role);
             if part < parts {
-                return Ok(store.read_part(role, part).await?);
+                return Ok(store.read_part(*role, part).await?);
             }
             part -= parts;
         }
@@ -295,6 +298,16 @@ impl Trainer {
     /// What is trained.
     pub(super) fn store(&self) -> &ParamStore {
         self.core.store()
+    }
+
+    /// What a file holds: of a checkpoint all that the run needs, else the weights to use.
+    pub(super) fn written(&self, checkpoint: bool) -> (&ParamStore, &'static [Role]) {
+        let roles = match (checkpoint, self.core.recipe().optimizer.ema()) {
+            (false, _) => return (self.core.weights(), &SAVED[..1]),
+            (true, None) => &SAVED[..SAVED.len() - 1],
+            (true, Some(_)) => &SAVED,
+        };
+        (self.core.store(), roles)
     }
 
     async fn train_step(&mut self) -> JsResult<StepMetrics> {

@@ -70,34 +70,39 @@ test('training lowers the loss', async ({ page }) => {
   expect(seen.loss).toBeGreaterThan(0);
 });
 
-test('a resumed run goes on bit for bit', async ({ page }) => {
-  const seen = await page.evaluate(async (options) => {
-    const { Trainer } = window.webmae;
-    const images = [20, 24, 28, 32, 36].map((side) => window.picture(side, 24));
-    const steps = async (trainer: TrainerOfPage, n: number) => {
-      const losses: number[] = [];
-      for await (const { loss } of trainer.run(n)) losses.push(loss);
-      return losses;
-    };
-    const through = await Trainer.create({ ...options, images });
-    const losses = await steps(through, 6);
-    const end = await through.save();
-    await through.close();
+test('a resumed run goes on bit for bit, its moving average too', async ({ page }) => {
+  const seen = await page.evaluate(
+    async (options) => {
+      const { Trainer } = window.webmae;
+      const images = [20, 24, 28, 32, 36].map((side) => window.picture(side, 24));
+      const steps = async (trainer: TrainerOfPage, n: number) => {
+        const losses: number[] = [];
+        for await (const { loss } of trainer.run(n)) losses.push(loss);
+        return losses;
+      };
+      const through = await Trainer.create({ ...options, images });
+      const losses = await steps(through, 6);
+      const end = await through.save();
+      await through.close();
 
-    const first = await Trainer.create({ ...options, images });
-    const early = await steps(first, 3);
-    const saved = await first.save();
-    await first.close();
-    const second = await Trainer.resume(saved, { images });
-    const { step } = second.info;
-    const late = await steps(second, 3);
-    const resumed = await second.save();
-    await second.close();
-    return { losses, early, step, late, end, resumed };
-  }, SMALL);
+      const first = await Trainer.create({ ...options, images });
+      const early = await steps(first, 3);
+      const saved = await first.save();
+      await first.close();
+      const second = await Trainer.resume(saved, { images });
+      const { step } = second.info;
+      const late = await steps(second, 3);
+      const resumed = await second.save();
+      await second.close();
+      return { losses, early, step, late, end, resumed };
+    },
+    { ...SMALL, ema: 0.9 },
+  );
   expect(seen.step).toBe(3);
   expect([...seen.early, ...seen.late]).toEqual(seen.losses);
-  expect(tensorDigests(seen.resumed)).toEqual(tensorDigests(seen.end));
+  const tensors = tensorDigests(seen.end);
+  expect(tensors['ema/patch_embed.proj.weight']).not.toBe(tensors['param/patch_embed.proj.weight']);
+  expect(tensorDigests(seen.resumed)).toEqual(tensors);
 });
 
 test('a run stops where it is left and others work in between', async ({ page }) => {
@@ -362,6 +367,7 @@ test('says which option cannot be used', async ({ page }) => {
     [{ lr: Number.NaN }, /lr.*NaN/],
     [{ preset: 'huge' }, /huge/],
     [{ betas: [0.9, 2] }, /beta.*2/],
+    [{ ema: 1 }, /ema.*below 1, got 1/],
     [{ config: { image_size: [16, 16], patch_size: [5, 5] } }, /16.*patch.*5.*15 or 20/],
     [{ config: { mask_ratio: 1.5 } }, /mask.ratio.*1\.5/],
     [{ colour: true }, /colour/],
@@ -386,68 +392,70 @@ test('says which option cannot be used', async ({ page }) => {
   expectFailure(weights, 'BadWeights', /checkpoint/);
 });
 
-test('a checkpoint of the command line goes on in the browser and back', async ({
-  page,
-  server,
-}) => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'webmae-'));
-  try {
-    const run = path.join(folder, 'run');
-    webmae(
-      ...['pretrain', '--data', 'synthetic', '--synthetic-images', '8', '--held-out-images', '2'],
-      ...['--preset', 'tiny', '--batch-size', '2', '--steps', '2', '--out', run],
-    );
-    const { file } = JSON.parse(webmae('info', '--json', run)) as { file: string };
-    const native = readFileSync(file);
-    server.add('checkpoint.bin', { body: native });
-    const seen = await page.evaluate(async () => {
-      const { Trainer, MAE } = window.webmae;
-      const image = window.picture(32, 32);
-      const trainer = await Trainer.resume('checkpoint.bin', { images: [image] });
-      const { step } = trainer.info;
-      const same = await trainer.save();
-      await trainer.step();
-      const further = await trainer.save();
-      const weights = await trainer.exportWeights();
-      const half = await trainer.exportWeights({ precision: 'f16' });
-      const { loss } = await trainer.reconstruct(image);
-      await trainer.close();
-      const files = { same, further, weights, half };
-      const losses: Record<string, number> = {};
-      for (const [name, bytes] of Object.entries(files)) {
-        await fetch(`${name}.bin`, { method: 'PUT', body: bytes as Uint8Array<ArrayBuffer> });
-        const mae = await MAE.load(bytes);
-        losses[name] = (await mae.reconstruct(image)).loss;
-        await mae.close();
-      }
-      return { step, loss, losses };
-    });
-    expect(seen.step).toBe(2);
-    expect(tensorDigests(server.taken('same.bin'))).toEqual(tensorDigests(native));
-    expect(seen.losses.further).toBe(seen.loss);
-    expect(seen.losses.weights).toBe(seen.loss);
-    expect(Math.abs((seen.losses.half as number) - seen.loss)).toBeLessThan(0.01 * seen.loss);
+for (const [what, average] of [
+  ['a checkpoint', []],
+  ['a checkpoint with a moving average', ['--ema', '0.9']],
+] as const) {
+  test(`${what} of the command line goes on in the browser and back`, async ({ page, server }) => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'webmae-'));
+    try {
+      const run = path.join(folder, 'run');
+      webmae(
+        ...['pretrain', '--data', 'synthetic', '--synthetic-images', '8', '--held-out-images', '2'],
+        ...['--preset', 'tiny', '--batch-size', '2', '--steps', '2', '--out', run, ...average],
+      );
+      const { file } = JSON.parse(webmae('info', '--json', run)) as { file: string };
+      const native = readFileSync(file);
+      server.add('checkpoint.bin', { body: native });
+      const seen = await page.evaluate(async () => {
+        const { Trainer, MAE } = window.webmae;
+        const image = window.picture(32, 32);
+        const trainer = await Trainer.resume('checkpoint.bin', { images: [image] });
+        const { step } = trainer.info;
+        const same = await trainer.save();
+        await trainer.step();
+        const further = await trainer.save();
+        const weights = await trainer.exportWeights();
+        const half = await trainer.exportWeights({ precision: 'f16' });
+        const { loss } = await trainer.reconstruct(image);
+        await trainer.close();
+        const files = { same, further, weights, half };
+        const losses: Record<string, number> = {};
+        for (const [name, bytes] of Object.entries(files)) {
+          await fetch(`${name}.bin`, { method: 'PUT', body: bytes as Uint8Array<ArrayBuffer> });
+          const mae = await MAE.load(bytes);
+          losses[name] = (await mae.reconstruct(image)).loss;
+          await mae.close();
+        }
+        return { step, loss, losses };
+      });
+      expect(seen.step).toBe(2);
+      expect(tensorDigests(server.taken('same.bin'))).toEqual(tensorDigests(native));
+      expect(seen.losses.further).toBe(seen.loss);
+      expect(seen.losses.weights).toBe(seen.loss);
+      expect(Math.abs((seen.losses.half as number) - seen.loss)).toBeLessThan(0.01 * seen.loss);
 
-    const [checkpoint, weights, half] = ['further', 'weights', 'half'].map((name) => {
-      const saved = path.join(folder, `${name}.safetensors`);
-      writeFileSync(saved, server.taken(`${name}.bin`));
-      return saved;
-    }) as [string, string, string];
-    expect(JSON.parse(webmae('info', '--json', checkpoint))).toMatchObject({ step: 3 });
-    const exported = path.join(folder, 'exported.safetensors');
-    for (const [options, from] of [
-      [[], weights],
-      [['--f16'], half],
-    ] as const) {
-      const format = ['--format', 'webmae', ...options];
-      webmae('export', ...format, '--weights', checkpoint, '--out', exported);
-      expect(tensorDigests(readFileSync(exported))).toEqual(tensorDigests(readFileSync(from)));
+      const [checkpoint, weights, half] = ['further', 'weights', 'half'].map((name) => {
+        const saved = path.join(folder, `${name}.safetensors`);
+        writeFileSync(saved, server.taken(`${name}.bin`));
+        return saved;
+      }) as [string, string, string];
+      expect(JSON.parse(webmae('info', '--json', checkpoint))).toMatchObject({ step: 3 });
+      const exported = path.join(folder, 'exported.safetensors');
+      for (const [options, from] of [
+        [[], weights],
+        [['--f16'], half],
+      ] as const) {
+        const format = ['--format', 'webmae', ...options];
+        webmae('export', ...format, '--weights', checkpoint, '--out', exported);
+        expect(tensorDigests(readFileSync(exported))).toEqual(tensorDigests(readFileSync(from)));
+      }
+      const picture = 'tests/fixtures/golden/preprocessing/rgb_landscape.png';
+      const grid = path.join(folder, 'grid.png');
+      webmae('reconstruct', '--weights', weights, '--out', grid, picture);
+      expect(readFileSync(grid).length).toBeGreaterThan(1000);
+    } finally {
+      rmSync(folder, { recursive: true });
     }
-    const picture = 'tests/fixtures/golden/preprocessing/rgb_landscape.png';
-    const grid = path.join(folder, 'grid.png');
-    webmae('reconstruct', '--weights', weights, '--out', grid, picture);
-    expect(readFileSync(grid).length).toBeGreaterThan(1000);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+  });
+}

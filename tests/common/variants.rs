@@ -47,7 +47,7 @@ fn models() -> Vec<ModelConfig> {
 }
 
 fn record_models(variants: &mut Variants, target: KernelTarget, precision: Precision) {
-    let optimizer = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
+    let optimizer = AdamW { clip_norm: 1.0, ema: Some(0.9999), ..PRETRAIN_ADAMW };
     for model in models() {
         let layout =
             ParamLayout::with_precision(mae_params(&model), DEFAULT_MAX_BINDING, precision);

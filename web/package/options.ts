@@ -214,6 +214,7 @@ export const TRAIN: Known<TrainerOptions> = {
   weightDecay: finite,
   betas: pair(finite),
   clipGrad: finite,
+  ema: finite,
   crop: oneOf('random', 'fixed', 'center', 'none'),
   flip: boolean,
   colorJitter: boolean,

@@ -244,6 +244,10 @@ export interface TrainerOptions extends CallOptions {
   betas?: [number, number];
   /** Largest gradient norm; 0, the default, does not clip. */
   clipGrad?: number;
+  /** Decay of an exponential moving average of the weights, such as 0.9999, at least 0 and below 1; none is kept by
+   * default. Reconstructions and exported weights are then the average. After `t` steps the decay is
+   * `(1 + t) / (10 + t)` at most, so that a short run is not held back by its beginning. */
+  ema?: number;
   /** Random resized crops, random crops of fixed size, the centre, or the whole picture squeezed;
    * `random` by default. */
   crop?: 'random' | 'fixed' | 'center' | 'none';
@@ -292,6 +296,8 @@ export interface TrainerInfo {
   recompute: boolean;
   precision: 'f32' | 'f16';
   lr: number;
+  /** Decay of the moving average of the weights, if one is kept. */
+  ema?: number;
   seed: number;
   /** Pictures to learn from. */
   images: number;

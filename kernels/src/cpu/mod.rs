@@ -44,7 +44,7 @@ pub use gemm::gemm;
 pub use layer_norm::{layer_norm, layer_norm_backward, layer_norm_backward_params};
 pub use loss::{loss_sum, masked_loss};
 pub use mask::{argsort, noise, noise_block};
-pub use optimizer::{adamw, grad_norm, halve, lars, step_end};
+pub use optimizer::{adamw, ema, grad_norm, halve, lars, step_end};
 pub use patchify::patchify;
 pub use pool::{mean_pool, mean_pool_backward};
 pub use reduce::column_sum;

@@ -72,6 +72,7 @@ fn values(recipe: &Recipe) -> Values {
         values.push(("beta1", adamw.beta1.to_string()));
         values.push(("beta2", adamw.beta2.to_string()));
         values.push(("clip-grad", adamw.clip_norm.to_string()));
+        values.push(("ema", adamw.ema.map_or("off".to_owned(), |decay| decay.to_string())));
     }
     if let Some(ProbeRecipe { every, blr, .. }) = recipe.probe {
         values.push(("probe-every", every.to_string()));

@@ -119,6 +119,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         _ => {}
     }
+    if let Some(choice) = weights.set_choice() {
+        say!("{choice}");
+    }
     say!("from {}, pixel mean and deviation {whose}", weights.file.display());
     say!("written: {}", args.out.display());
     Ok(())
