@@ -71,6 +71,11 @@ impl Variant {
         self != Self::Paper
     }
 
+    /// Whether training may drop values at random.
+    pub fn drops_values(self) -> bool {
+        self != Self::Paper
+    }
+
     /// LayerNorm's epsilon of the variant's reference code.
     pub fn layer_norm_eps(self) -> f32 {
         if self == Self::Paper { 1e-6 } else { 1e-5 }
@@ -192,6 +197,17 @@ pub struct ModelConfig {
     pub positions: Option<Positions>,
     /// LayerNorm's epsilon.
     pub layer_norm_eps: f32,
+    /// Share of values that training drops in each block of the encoder, in [0, 1): of the attention's probabilities,
+    /// behind its projection, behind GELU and behind the MLP.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
+    /// The same behind the position embedding, in training with labels: vit-pytorch's autoencoder goes past it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub emb_dropout: f64,
+}
+
+fn is_zero(rate: &f64) -> bool {
+    *rate == 0.0
 }
 
 /// Names of the presets, smallest first.
@@ -232,6 +248,8 @@ impl ModelConfig {
             encoder_mask_tokens: false,
             positions: None,
             layer_norm_eps: Variant::Paper.layer_norm_eps(),
+            dropout: 0.0,
+            emb_dropout: 0.0,
         })
     }
 
@@ -253,6 +271,8 @@ impl ModelConfig {
             encoder_mask_tokens: false,
             positions: None,
             layer_norm_eps: Variant::Plain.layer_norm_eps(),
+            dropout: 0.0,
+            emb_dropout: 0.0,
         }
     }
 
@@ -413,6 +433,21 @@ impl ModelConfig {
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             let problem = format!("must be in (0, 1), got {}", self.layer_norm_eps);
             return Err(Error::argument("layer_norm_eps", problem));
+        }
+        self.validate_dropout(Setting::Dropout, self.dropout)?;
+        self.validate_dropout(Setting::EmbDropout, self.emb_dropout)
+    }
+
+    fn validate_dropout(&self, setting: Setting, rate: f64) -> Result<()> {
+        if !(0.0..1.0).contains(&rate) {
+            return Err(Error::config(setting, format!("must be in [0, 1), got {rate}")));
+        }
+        if rate > 0.0 && !self.variant.drops_values() {
+            return Err(Error::Config {
+                setting,
+                problem: "the paper's models have none".to_owned(),
+                remedies: vec![Remedy::off(setting), Remedy::set(Setting::Variant, "plain")],
+            });
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ pub mod tensor;
 pub mod train;
 #[cfg(feature = "gpu")]
 pub mod tune;
-#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels"))]
+#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels", feature = "dropout"))]
 pub mod verify;
 #[cfg(target_family = "wasm")]
 pub mod wasm;

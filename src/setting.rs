@@ -30,6 +30,8 @@ macro_rules! settings {
 settings! {
     /// The sizes to begin with, see [`crate::ModelConfig::preset`].
     Preset = "preset",
+    /// The published form, see [`crate::Variant`].
+    Variant = "variant",
     /// Image height and width in pixels.
     ImageSize = "image_size",
     /// Patch height and width in pixels.
@@ -70,6 +72,10 @@ settings! {
     EncoderMaskTokens = "encoder_mask_tokens",
     /// The position embeddings of encoder and decoder.
     Positions = "positions",
+    /// Share of values that are dropped in the encoder's blocks.
+    Dropout = "dropout",
+    /// Share of values that are dropped behind the position embedding.
+    EmbDropout = "emb_dropout",
     /// The pictures.
     Data = "data",
     /// The held-out pictures.

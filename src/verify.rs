@@ -11,7 +11,7 @@ use crate::kernels::{KernelTarget, Precision, Reduction};
 use crate::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use crate::model::classify::{Input, classify};
 use crate::model::init::init_params;
-use crate::model::objective::{MaskSource, masked_objective, predicted_pixels};
+use crate::model::objective::{MaskSource, Purpose, masked_objective, predicted_pixels};
 use crate::model::params::{ParamSpec, mae_params};
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops;
@@ -99,13 +99,16 @@ pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
             masked("vit-b", preset("vit-b"), 2);
         }
     }
-    for (name, pool, head) in [
-        ("classifier", Pool::Mean, Head::Full),
-        ("classifier on the cls token", Pool::Cls, Head::Full),
-        ("probe", Pool::Cls, Head::Probe),
+    let dropping =
+        ModelConfig { variant: Variant::Plain, dropout: 0.1, emb_dropout: 0.2, ..preset("tiny") };
+    for (name, model, pool, head) in [
+        ("classifier", preset("tiny"), Pool::Mean, Head::Full),
+        ("classifier on the cls token", preset("tiny"), Pool::Cls, Head::Full),
+        ("classifier with dropout", dropping, Pool::Cls, Head::Full),
+        ("probe", preset("tiny"), Pool::Cls, Head::Probe),
     ] {
         let classifier = ClassifierConfig {
-            model: preset("tiny"),
+            model,
             pool,
             head,
             classes: 10,
@@ -127,8 +130,8 @@ fn preset(name: &str) -> ModelConfig {
     ModelConfig::preset(name).expect("a preset")
 }
 
-/// Small models with names: every variant with every mask, every target, heads of several widths, and sizes that are no
-/// whole vectors.
+/// Small models with names: every variant with every mask, every target, dropout, heads of several widths, and sizes that
+/// are no whole vectors.
 pub fn awkward_models() -> Vec<(String, ModelConfig)> {
     let mut models = Vec::new();
     let strategies = [MaskStrategy::Random, MaskStrategy::Block, MaskStrategy::Grid];
@@ -144,6 +147,16 @@ pub fn awkward_models() -> Vec<(String, ModelConfig)> {
             }
             models.push((format!("{variant:?}, {mask_strategy:?} masks").to_lowercase(), model));
         }
+    }
+    // Whole vectors, and not.
+    for dim_head in [24, 7] {
+        let mut model = ModelConfig { variant: Variant::Plain, dropout: 0.2, ..preset("tiny") };
+        (model.encoder.depth, model.decoder.depth) = (1, 1);
+        model.encoder.dim_head = dim_head;
+        if dim_head == 7 {
+            (model.encoder.mlp_dim, model.image_size) = (81, [12, 12]);
+        }
+        models.push((format!("plain, dropout, heads of {dim_head}"), model));
     }
     for target in [PatchTarget::Pca { components: 16 }, PatchTarget::Codebook { vocabulary: 100 }] {
         let mut model = ModelConfig { target, ..preset("tiny") };
@@ -279,7 +292,8 @@ impl Step {
         layout.declare(&mut rec, false);
         match &self.task {
             Task::Masked { model, masks } => {
-                let objective = masked_objective(&mut rec, model, self.batch_size, *masks, 1);
+                let objective =
+                    masked_objective(&mut rec, model, self.batch_size, *masks, Purpose::Evaluation);
                 rec.clear_first(objective.loss);
                 let predicted = predicted_pixels(&mut rec, model, objective.decoded.pred);
                 rec.keep(predicted, "predicted");

@@ -38,6 +38,8 @@ fn model(variant: Variant) -> ModelConfig {
         encoder_mask_tokens: false,
         positions: None,
         layer_norm_eps: variant.layer_norm_eps(),
+        dropout: 0.0,
+        emb_dropout: 0.0,
     }
 }
 

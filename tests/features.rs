@@ -99,7 +99,7 @@ fn attention_maps_are_the_weights_of_the_networks_attention() {
     let images = rec.external("images", [1, config.channels, h, w]);
     let qkv = encode_to_qkv(&mut rec, &config, images, block);
     let stack = config.encoder;
-    let out = attention(&mut rec, qkv, Heads { count: stack.heads, dim: stack.dim_head });
+    let out = attention(&mut rec, qkv, Heads { count: stack.heads, dim: stack.dim_head }, None);
     rec.keep(qkv, "qkv");
     rec.keep(out, "out");
     let program = Program::build(device(), &rec, store.buffers()).unwrap();

@@ -10,7 +10,7 @@ use webmae::ModelConfig;
 use webmae::gpu::GpuOptions;
 use webmae::kernels::{DEFAULT_MAX_BINDING, Precision, Processor};
 use webmae::model::init::init_params;
-use webmae::model::objective::masked_objective;
+use webmae::model::objective::{Purpose, masked_objective};
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars};
@@ -236,7 +236,7 @@ fn a_step_takes_few_dispatches() {
         let update = config.record_update(processor, &layout).kernels().count();
         let mut rec = Recorder::new(processor, false);
         layout.declare(&mut rec, false);
-        masked_objective(&mut rec, &model, 64, MaskSource::Generated, 1);
+        masked_objective(&mut rec, &model, 64, MaskSource::Generated, Purpose::Evaluation);
         let forward = rec.kernels().count();
         println!("{processor:?}: forward {forward}, batch {batch}, update {update}");
         assert!(batch + update <= 300, "{processor:?}: {batch} + {update} dispatches a step");

@@ -44,6 +44,8 @@ fn model() -> ModelConfig {
         encoder_mask_tokens: false,
         positions: None,
         layer_norm_eps: 1e-6,
+        dropout: 0.0,
+        emb_dropout: 0.0,
     }
 }
 
@@ -347,6 +349,8 @@ fn vit_model(about: &Value) -> ModelConfig {
             mlp_dim: n("mlp_dim"),
         },
         layer_norm_eps: 1e-5,
+        dropout: 0.0,
+        emb_dropout: 0.0,
         ..model()
     }
 }

@@ -113,6 +113,8 @@ fn model_config(about: &Value) -> ModelConfig {
         encoder_mask_tokens: false,
         positions: None,
         layer_norm_eps: c["layer_norm_eps"].as_f64().unwrap() as f32,
+        dropout: 0.0,
+        emb_dropout: 0.0,
     }
 }
 

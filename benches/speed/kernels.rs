@@ -101,7 +101,7 @@ pub fn attention_passes(criterion: &mut Criterion, device: &Device) {
             let mut rec = Recorder::new(device.target(), backward);
             let qkv = rec.external("qkv", [batch, tokens, 3 * count * dim]);
             rec.require_grad(qkv);
-            let out = attention(&mut rec, qkv, heads);
+            let out = attention(&mut rec, qkv, heads, None);
             differentiate(&mut rec, out, backward);
             let timed = Timed::new(device, &rec);
             group.throughput(Throughput::Elements(timed.program.plan().flops));

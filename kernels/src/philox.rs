@@ -4,12 +4,24 @@
 
 /// Philox 4×32-10: ten rounds over `counter` with `key`; four independent uniform words.
 pub fn philox4x32(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
-    let mut c = counter;
+    philox4x32_lanes(counter.map(|word| [word]), key).map(|[word]| word)
+}
+
+/// [`philox4x32`] of several counters at once: a word of each in every row.
+#[inline(always)]
+pub fn philox4x32_lanes<const N: usize>(counters: [[u32; N]; 4], key: [u32; 2]) -> [[u32; N]; 4] {
+    let mut c = counters;
     let mut k = key;
     for _ in 0..10 {
-        let a = u64::from(c[0]) * 0xD251_1F53;
-        let b = u64::from(c[2]) * 0xCD9E_8D57;
-        c = [(b >> 32) as u32 ^ c[1] ^ k[0], b as u32, (a >> 32) as u32 ^ c[3] ^ k[1], a as u32];
+        #[expect(clippy::needless_range_loop, reason = "a column of all rows")]
+        for i in 0..N {
+            let a = u64::from(c[0][i]) * 0xD251_1F53;
+            let b = u64::from(c[2][i]) * 0xCD9E_8D57;
+            c[0][i] = (b >> 32) as u32 ^ c[1][i] ^ k[0];
+            c[1][i] = b as u32;
+            c[2][i] = (a >> 32) as u32 ^ c[3][i] ^ k[1];
+            c[3][i] = a as u32;
+        }
         k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
     }
     c

@@ -1,42 +1,39 @@
 //! The transformer block that encoder and decoder are made of.
 
+use super::drops::{BlockDrops, Drops, Site};
 use crate::config::StackConfig;
-use crate::ops::{
-    DropPath, Heads, attention, drop_path, layer_norm, linear, linear_residual, mlp, residual,
-};
+use crate::ops::{Heads, attention, layer_norm, linear, linear_residual, mlp};
 use crate::program::{Recorder, Tensor};
 
 /// The blocks of `stack` one after the other on `x [B, T, D]`, which the recording may recompute: the output
-/// of each. Parameters are found under `name.0`, `name.1`, …; with `drop_scales [2 · depth, B]` branches
-/// are dropped for some samples.
+/// of each. Parameters are found under `name.0`, `name.1`, …
 pub(super) fn blocks(
     rec: &mut Recorder,
     name: &str,
     stack: &StackConfig,
     eps: f32,
     mut x: Tensor,
-    drop_scales: Option<Tensor>,
+    drops: Drops,
 ) -> Vec<Tensor> {
     let mut outputs = Vec::with_capacity(stack.depth);
     for i in 0..stack.depth {
-        let drop = drop_scales.map(|scales| DropPath { scales, connection: 2 * i });
+        let drops = drops.of_block(i);
         let (name, stack) = (format!("{name}.{i}"), *stack);
-        x = rec.recomputed(move |rec| block(rec, &name, &stack, eps, x, drop));
+        x = rec.recomputed(move |rec| block(rec, &name, &stack, eps, x, drops));
         outputs.push(x);
     }
     outputs
 }
 
 /// A pre-norm block: `x + attn(norm1(x))`, then `x + mlp(norm2(x))`, on `x [B, T, D]`. Parameters
-/// are found under `name`; a missing bias or output projection is left out. With `drop` both branches
-/// are dropped for some samples: its connection is the attention's, the MLP's is the next.
+/// are found under `name`; a missing bias or output projection is left out.
 pub(super) fn block(
     rec: &mut Recorder,
     name: &str,
     stack: &StackConfig,
     eps: f32,
     x: Tensor,
-    drop: Option<DropPath>,
+    drops: BlockDrops,
 ) -> Tensor {
     let param = |rec: &Recorder, part: &str| rec.param(&format!("{name}.{part}"));
     let pair = |rec: &Recorder, part: &str| {
@@ -44,31 +41,29 @@ pub(super) fn block(
     };
     let qkv = qkv(rec, name, eps, x);
     let heads = Heads { count: stack.heads, dim: stack.dim_head };
-    let attended = attention(rec, qkv, heads);
+    let attended = attention(rec, qkv, heads, drops.at(Site::Probabilities));
     let has_projection = rec.find_param(&format!("{name}.attn.proj.weight")).is_some();
-    let x = match (has_projection, drop) {
-        (true, None) => {
-            let [weight, bias] = pair(rec, "attn.proj");
-            linear_residual(rec, attended, weight, Some(bias), x)
+    let x = if has_projection && drops.is_empty() {
+        let [weight, bias] = pair(rec, "attn.proj");
+        linear_residual(rec, attended, weight, Some(bias), x)
+    } else {
+        let mut branch = attended;
+        if has_projection {
+            branch = projection(rec, &format!("{name}.attn.proj"), branch);
+            branch = drops.drop_some(rec, branch, Site::Projection);
         }
-        (false, None) => residual(rec, x, attended),
-        (true, Some(drop)) => {
-            let branch = projection(rec, &format!("{name}.attn.proj"), attended);
-            drop_path(rec, x, branch, drop)
-        }
-        (false, Some(drop)) => drop_path(rec, x, attended, drop),
+        drops.connect(rec, x, branch, 0)
     };
     rec.set_scope(format!("{name}.mlp"));
     let [gamma, beta] = pair(rec, "norm2");
     let normed = layer_norm(rec, x, gamma, beta, eps);
     let (fc1, fc2) = (pair(rec, "mlp.fc1"), pair(rec, "mlp.fc2"));
-    match drop {
-        None => mlp(rec, normed, fc1, fc2, Some(x)),
-        Some(DropPath { scales, connection }) => {
-            let branch = mlp(rec, normed, fc1, fc2, None);
-            drop_path(rec, x, branch, DropPath { scales, connection: connection + 1 })
-        }
+    if drops.is_empty() {
+        return mlp(rec, normed, fc1, fc2, Some(x), None);
     }
+    let branch = mlp(rec, normed, fc1, fc2, None, drops.at(Site::Activations));
+    let branch = drops.drop_some(rec, branch, Site::Output);
+    drops.connect(rec, x, branch, 1)
 }
 
 /// Queries, keys and values of a block on its input `x [B, T, D]`: `[B, T, 3·H·d]`.

@@ -2,9 +2,10 @@
 
 use super::block::{norm, projection};
 use super::classifier::{ClassifierConfig, Head, Pool};
+use super::drops::Drops;
 use super::features::feature;
 use super::mae::{Forward, encode_all};
-use crate::config::Variant;
+use crate::config::{ModelConfig, Variant};
 use crate::ops::{BatchNorm, Target, batch_norm, cross_entropy, mean_pool};
 use crate::program::{Recorder, Tensor};
 
@@ -43,8 +44,9 @@ impl Input {
 }
 
 /// Records the classifier of `batch` inputs, which are the external buffer of [`Input::label`]. In
-/// training BatchNorm uses the batch's statistics, and branches are dropped as the external buffer
-/// `drop_path` `[connections, B]` says, if the configuration drops any.
+/// training BatchNorm uses the batch's statistics, branches are dropped as the external buffer
+/// `drop_path` `[connections, B]` says, if the configuration drops any, and values as the external buffers `step` and
+/// `sample_ids` `[B]` say, if the model drops any.
 pub fn classify(
     rec: &mut Recorder,
     config: &ClassifierConfig,
@@ -53,12 +55,11 @@ pub fn classify(
     train: bool,
 ) -> Classified {
     let model = &config.model;
-    let drop_scales = (train && config.drop_path > 0.0)
-        .then(|| rec.external("drop_path", [config.connections(), batch]));
+    let drops = if train { drops(rec, config, batch) } else { Drops::default() };
     let encoded = (input == Input::Images).then(|| {
         let [h, w] = model.image_size;
         let images = rec.external(input.label(), [batch, model.channels, h, w]);
-        encode_all(rec, model, images, config.cls_tokens(), drop_scales)
+        encode_all(rec, model, images, config.cls_tokens(), drops)
     });
     rec.set_scope("head");
     let feature = match &encoded {
@@ -81,6 +82,18 @@ pub fn classify(
     };
     let logits = projection(rec, "head", normed);
     Classified { encoded, feature, logits }
+}
+
+/// What training drops. A probe learns from features, of which nothing is dropped.
+fn drops(rec: &mut Recorder, config: &ClassifierConfig, batch: usize) -> Drops {
+    let paths =
+        (config.drop_path > 0.0).then(|| rec.external("drop_path", [config.connections(), batch]));
+    let drops = Drops { paths, ..Drops::default() };
+    if config.head == Head::Probe {
+        return drops;
+    }
+    let &ModelConfig { dropout, emb_dropout, .. } = &config.model;
+    drops.with_values(rec, dropout, batch).with_embedding(rec, emb_dropout, batch)
 }
 
 /// The pooling of the variant's own classifier, with the norm behind it where there is one.

@@ -2,6 +2,7 @@
 
 use super::block::norm;
 use super::classifier::{Pool, no_cls_token};
+use super::drops::Drops;
 use super::mae::encode_all;
 use super::output::require_meaningful;
 use super::store::ParamStore;
@@ -38,7 +39,7 @@ impl Embedder {
         store.layout().declare(&mut rec, false);
         let [h, w] = config.image_size;
         let images = rec.external("images", [batch, config.channels, h, w]);
-        let latent = encode_all(&mut rec, config, images, cls, None).latent;
+        let latent = encode_all(&mut rec, config, images, cls, Drops::default()).latent;
         let feature = feature(&mut rec, config, latent, pool);
         rec.keep(feature, "feature");
         let program = Program::build(device, &rec, store.buffers())?;

@@ -1,9 +1,10 @@
 //! The masked autoencoder's forward pass, in the paper's order, for every variant.
 
 use super::block::{block, blocks, norm, projection, qkv};
+use super::drops::{BlockDrops, Drops};
 use crate::config::{ModelConfig, Variant};
 use crate::ops::{
-    Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, patchify, token_maps,
+    Flatten, Layout, MaskIds, TokenMaps, argsort, assemble_tokens, dropout, patchify, token_maps,
 };
 use crate::program::{Recorder, Tensor};
 
@@ -36,8 +37,14 @@ pub struct Decoded {
     pub target: Tensor,
 }
 
-/// Encoder on the visible patches of `images [B, C, H, W]`, which `noise [B, L]` decides.
-pub fn encode(rec: &mut Recorder, config: &ModelConfig, images: Tensor, noise: Tensor) -> Forward {
+/// Encoder on the visible patches of `images [B, C, H, W]`, which `noise [B, L]` decides. It drops what `drops` says.
+pub fn encode(
+    rec: &mut Recorder,
+    config: &ModelConfig,
+    images: Tensor,
+    noise: Tensor,
+    drops: Drops,
+) -> Forward {
     rec.set_scope("mask");
     let ids = argsort(rec, noise);
     rec.set_scope("patch_embed");
@@ -47,20 +54,19 @@ pub fn encode(rec: &mut Recorder, config: &ModelConfig, images: Tensor, noise: T
     let extents = [config.encoder_tokens(), config.len_keep()];
     let maps = token_maps(rec, config, ids, layout, extents, false, 1);
     let tokens = encoder_tokens(rec, maps, patches);
-    encode_tokens(rec, config, ids, tokens, None)
+    encode_tokens(rec, config, ids, tokens, drops)
 }
 
-/// Encoder on all patches, in order, behind `cls` (0 or 1) cls tokens: features never mask. With
-/// `drop_scales [2 · depth, B]` its residual branches are dropped for some samples.
+/// Encoder on all patches, in order, behind `cls` (0 or 1) cls tokens: features never mask. It drops what `drops` says.
 pub fn encode_all(
     rec: &mut Recorder,
     config: &ModelConfig,
     images: Tensor,
     cls: usize,
-    drop_scales: Option<Tensor>,
+    drops: Drops,
 ) -> Forward {
     let (ids, tokens) = all_tokens(rec, config, images, cls);
-    encode_tokens(rec, config, ids, tokens, drop_scales)
+    encode_tokens(rec, config, ids, tokens, drops)
 }
 
 /// Queries, keys and values `[B, T, 3·H·d]` of encoder block `number` on all patches, in order.
@@ -72,7 +78,8 @@ pub fn encode_to_qkv(
 ) -> Tensor {
     let (_, mut x) = all_tokens(rec, config, images, config.cls_tokens());
     for i in 0..number {
-        x = block(rec, &format!("blocks.{i}"), &config.encoder, config.layer_norm_eps, x, None);
+        let (name, eps) = (format!("blocks.{i}"), config.layer_norm_eps);
+        x = block(rec, &name, &config.encoder, eps, x, BlockDrops::default());
     }
     qkv(rec, &format!("blocks.{number}"), config.layer_norm_eps, x)
 }
@@ -131,11 +138,13 @@ fn encode_tokens(
     config: &ModelConfig,
     ids: MaskIds,
     encoder_input: Tensor,
-    drop_scales: Option<Tensor>,
+    drops: Drops,
 ) -> Forward {
     let eps = config.layer_norm_eps;
     let stack = &config.encoder;
-    let encoder_blocks = blocks(rec, "blocks", stack, eps, encoder_input, drop_scales);
+    let encoder_input =
+        drops.embedding.map_or(encoder_input, |values| dropout(rec, encoder_input, values));
+    let encoder_blocks = blocks(rec, "blocks", stack, eps, encoder_input, drops);
     let mut x = *encoder_blocks.last().unwrap_or(&encoder_input);
     if rec.find_param("norm.weight").is_some() {
         rec.set_scope("norm");
@@ -144,7 +153,7 @@ fn encode_tokens(
     Forward { ids, encoder_input, encoder_blocks, latent: x }
 }
 
-/// Decoder on the encoder's output.
+/// Decoder on the encoder's output. It drops nothing, in no reference.
 pub fn decode(rec: &mut Recorder, config: &ModelConfig, encoded: &Forward) -> Decoded {
     let eps = config.layer_norm_eps;
     rec.set_scope("decoder_embed");
@@ -166,7 +175,8 @@ pub fn decode(rec: &mut Recorder, config: &ModelConfig, encoded: &Forward) -> De
     let positions = rec.param("decoder_pos_embed");
     let decoder_input = assemble_tokens(rec, maps, x, None, mask_token, positions);
     let stack = &config.decoder;
-    let decoder_blocks = blocks(rec, "decoder_blocks", stack, eps, decoder_input, None);
+    let drops = Drops::default();
+    let decoder_blocks = blocks(rec, "decoder_blocks", stack, eps, decoder_input, drops);
     x = *decoder_blocks.last().unwrap_or(&decoder_input);
     rec.set_scope("decoder_pred");
     if config.variant.final_norms() {

@@ -4,6 +4,7 @@ pub mod attention_map;
 mod block;
 pub mod classifier;
 pub mod classify;
+pub mod drops;
 pub mod features;
 pub mod init;
 pub mod mae;

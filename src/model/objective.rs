@@ -1,6 +1,7 @@
 //! The masked objective of one batch: masks, network and loss, as every program of the masked
 //! autoencoder records it.
 
+use super::drops::Drops;
 use super::mae::{Decoded, Forward, decode, encode};
 use crate::config::{ModelConfig, PatchTarget};
 use crate::kernels::Precision;
@@ -20,6 +21,19 @@ pub enum MaskSource {
     Given,
 }
 
+/// What an objective is recorded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A step on so many accumulated batches, by whose number the loss is divided. Values are dropped, if the model
+    /// drops any.
+    Training {
+        /// How many.
+        accumulated: usize,
+    },
+    /// Its loss, or what is predicted.
+    Evaluation,
+}
+
 /// What a recorded objective yields.
 #[derive(Debug, Clone)]
 pub struct Objective {
@@ -34,15 +48,14 @@ pub struct Objective {
 }
 
 /// Records masks, network and loss of `batch` images. Inputs are the external buffers `images`
-/// `[B, C, H, W]`, and `noise` `[B, L]` or `step` and `sample_ids` `[B]`; for [`PatchTarget::Tokens`] also
-/// `tokens` `[B, L]`. The loss, divided by the number of `accumulated` batches, is added to the external
-/// buffer `loss`.
+/// `[B, C, H, W]`, and `noise` `[B, L]` or `step` and `sample_ids` `[B]`, which dropout reads as well; for
+/// [`PatchTarget::Tokens`] also `tokens` `[B, L]`. The loss is added to the external buffer `loss`.
 pub fn masked_objective(
     rec: &mut Recorder,
     config: &ModelConfig,
     batch: usize,
     masks: MaskSource,
-    accumulated: usize,
+    purpose: Purpose,
 ) -> Objective {
     let [h, w] = config.image_size;
     let pixels = rec.external("images", [batch, config.channels, h, w]);
@@ -55,7 +68,14 @@ pub fn masked_objective(
             noise(rec, config, step, sample_ids)
         }
     };
-    let encoded = encode(rec, config, pixels, noise_values);
+    let (drops, accumulated) = match purpose {
+        // vit-pytorch's autoencoder goes past the dropout behind its encoder's embedding.
+        Purpose::Training { accumulated } => {
+            (Drops::default().with_values(rec, config.dropout, batch), accumulated)
+        }
+        Purpose::Evaluation => (Drops::default(), 1),
+    };
+    let encoded = encode(rec, config, pixels, noise_values, drops);
     let decoded = decode(rec, config, &encoded);
     rec.set_scope("loss");
     let loss = rec.external("loss", [1]);

@@ -1,6 +1,6 @@
 //! What the model makes of images: masks drawn or given, predictions in patch order, errors.
 
-use super::objective::{MaskSource, masked_objective, predicted_pixels};
+use super::objective::{MaskSource, Purpose, masked_objective, predicted_pixels};
 use super::output::require_meaningful;
 use super::store::ParamStore;
 use crate::config::{ModelConfig, PatchTarget};
@@ -180,7 +180,7 @@ fn record(
     }
     let mut rec = Recorder::new(device.target(), false);
     store.layout().declare(&mut rec, false);
-    let objective = masked_objective(&mut rec, config, batch, masks, 1);
+    let objective = masked_objective(&mut rec, config, batch, masks, Purpose::Evaluation);
     rec.clear_first(objective.loss);
     rec.keep(objective.encoded.ids.restore, "ids_restore");
     let pred = predicted_pixels(&mut rec, config, objective.decoded.pred);

@@ -1,5 +1,6 @@
 //! Linear layers and the MLP: `y = x·Wᵀ + b`, with residual and GELU fused into the products.
 
+use super::dropout::{Dropout, drop_some};
 use super::gemm::{Epilogue, add_product, gemm};
 use super::reduce::{add_column_sums, add_two_column_sums};
 use crate::kernels::ProductLayout;
@@ -58,13 +59,15 @@ fn record(
     y
 }
 
-/// `gelu(x·w1ᵀ + b1)·w2ᵀ + b2`, plus `residual` if there is one; GELU exact.
+/// `gelu(x·w1ᵀ + b1)·w2ᵀ + b2`, plus `residual` if there is one; GELU exact. With `dropout` some activations are
+/// dropped behind GELU.
 pub fn mlp(
     rec: &mut Recorder,
     x: Tensor,
     [w1, b1]: [Tensor; 2],
     [w2, b2]: [Tensor; 2],
     residual: Option<Tensor>,
+    dropout: Option<Dropout>,
 ) -> Tensor {
     let [m, hidden, dim] = sizes(rec, x, w1);
     let mut shape = rec.shape(x).to_vec();
@@ -75,6 +78,7 @@ pub fn mlp(
     let activation = rec.transient_like(x, "gelu", shape.clone());
     let epilogue = Epilogue { bias: Some(b1), gelu: true, pre, ..Default::default() };
     gemm(rec, ProductLayout::Nt, [m, hidden, dim], [x, w1, activation], epilogue);
+    let activation = dropped(rec, activation, dropout);
     let sizes2 @ [_, out, _] = sizes(rec, activation, w2);
     let mut out_shape = shape;
     *out_shape.last_mut().expect("a tensor with a dimension") = out;
@@ -88,6 +92,8 @@ pub fn mlp(
         if let Some(d_pre) = pre {
             let epilogue = Epilogue { gelu_grad: true, ..Default::default() };
             gemm(rec, ProductLayout::Nn, [m, hidden, out], [dy, w2, d_pre], epilogue);
+            // The factors of dropout and of GELU's gradient come in either order.
+            let d_pre = dropped(rec, d_pre, dropout);
             param_grads(rec, [m, hidden, dim], x, d_pre, w1, Some(b1));
             input_grad(rec, [m, hidden, dim], x, d_pre, w1);
         }
@@ -96,6 +102,11 @@ pub fn mlp(
         }
     });
     y
+}
+
+/// `x`, some of whose values are dropped if there is `dropout`.
+fn dropped(rec: &mut Recorder, x: Tensor, dropout: Option<Dropout>) -> Tensor {
+    dropout.map_or(x, |dropout| drop_some(rec, x, dropout))
 }
 
 /// `out[M,N] = op(a) · op(b)` alone, for measuring; weight gradients (`Tn`) are added to `out`.

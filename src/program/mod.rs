@@ -240,6 +240,11 @@ impl Program {
         self.externals.get(label).unwrap_or_else(|| panic!("no buffer {label}"))
     }
 
+    /// Whether there is an external buffer `label`.
+    pub fn has_buffer(&self, label: &str) -> bool {
+        self.externals.contains_key(label)
+    }
+
     /// Uploads words to the external buffer `label` before the next run.
     pub fn write<T: bytemuck::NoUninit>(&self, label: &str, data: &[T]) {
         self.device.write(self.buffer(label), 0, bytemuck::cast_slice(data));

@@ -10,7 +10,7 @@ use super::step::{MaskSource, StepConfig, Task};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::kernels::{BINDING_ALIGNMENT, KernelTarget, Precision, STAGING_BUFFERS};
-use crate::model::objective::masked_objective;
+use crate::model::objective::{Purpose, masked_objective};
 use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
 use crate::ops::optimizer::{AdamW, Optimizer};
@@ -104,7 +104,13 @@ impl Estimate {
         let mut forward = Recorder::new(limits.target, false);
         forward.set_precision(precision);
         layout.declare(&mut forward, false);
-        masked_objective(&mut forward, config, batch_size, MaskSource::Generated, 1);
+        masked_objective(
+            &mut forward,
+            config,
+            batch_size,
+            MaskSource::Generated,
+            Purpose::Evaluation,
+        );
         // Any decay costs the same.
         let optimizer = AdamW { ema: averaged.then_some(0.0), ..PRETRAIN_ADAMW };
         let step = StepConfig {

@@ -5,8 +5,9 @@ use serde::Serialize;
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::kernels::Processor;
+use crate::model::drops::Drops;
 use crate::model::mae::{encode, encode_all};
-use crate::model::objective::{MaskSource, masked_objective};
+use crate::model::objective::{MaskSource, Purpose, masked_objective};
 use crate::model::params::mae_params;
 use crate::model::store::ParamLayout;
 use crate::program::{Plan, Recorder, Tensor};
@@ -46,16 +47,16 @@ impl ForwardCosts {
     pub fn new(config: &ModelConfig) -> Result<Self> {
         config.validate()?;
         let whole = flops(config, |rec| {
-            masked_objective(rec, config, 1, MaskSource::Given, 1);
+            masked_objective(rec, config, 1, MaskSource::Given, Purpose::Evaluation);
         })?;
         let encoder = flops(config, |rec| {
             let images = images(rec, config);
             let noise = rec.external("noise", [1, config.num_patches()]);
-            encode(rec, config, images, noise);
+            encode(rec, config, images, noise, Drops::default());
         })?;
         let on_all = flops(config, |rec| {
             let images = images(rec, config);
-            encode_all(rec, config, images, config.cls_tokens(), None);
+            encode_all(rec, config, images, config.cls_tokens(), Drops::default());
         })?;
         let all_tokens = config.cls_tokens() + config.num_patches();
         Ok(Self {

@@ -1,14 +1,14 @@
 //! One optimisation step as recorded programs: forward, loss and backward of a batch, and the update.
 
 use crate::config::{ModelConfig, PatchTarget};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::{KernelTarget, Precision};
 #[cfg(feature = "labels")]
 use crate::model::classifier::ClassifierConfig;
 #[cfg(feature = "labels")]
 use crate::model::classify::{Input, classification_objective};
 pub use crate::model::objective::MaskSource;
-use crate::model::objective::masked_objective;
+use crate::model::objective::{Purpose, masked_objective};
 use crate::model::store::{ParamLayout, ParamStore};
 #[cfg(feature = "labels")]
 use crate::ops::optimizer::lars;
@@ -20,6 +20,8 @@ use crate::order::sort_indices;
 #[cfg(feature = "native")]
 use crate::program::Staged;
 use crate::program::{Device, Plan, Program, ReadBack, Recorder};
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 
 /// What is learned.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +70,7 @@ pub struct StepConfig {
 pub struct BatchData<'a> {
     /// `B·C·H·W` normalised pixels, or `B·D` values with [`Input::Features`].
     pub images: &'a [f32],
-    /// [`MaskSource::Generated`]: number of each sample in its data set.
+    /// [`MaskSource::Generated`], and dropout: number of each sample in its data set.
     pub sample_ids: &'a [u32],
     /// [`MaskSource::Given`]: `B·L` values.
     pub noise: &'a [f32],
@@ -81,9 +83,23 @@ pub struct BatchData<'a> {
 }
 
 impl Task {
-    /// Whether a batch's program draws masks, for which it reads the scalars of the step.
-    fn generates_masks(&self) -> bool {
-        matches!(self, Self::Masked { masks: MaskSource::Generated, .. })
+    /// Checks that what the model drops can be dropped.
+    fn check_dropout(&self) -> Result<()> {
+        let model = match self {
+            Self::Masked { model, .. } => model,
+            #[cfg(feature = "labels")]
+            Self::Classify { classifier, .. } => &classifier.model,
+        };
+        if cfg!(feature = "dropout") || model.dropout == 0.0 {
+            return Ok(());
+        }
+        Err(Error::Config {
+            setting: Setting::Dropout,
+            problem:
+                "browsers have it on WebGPU only; the processor's module does without, to be small"
+                    .to_owned(),
+            remedies: vec![Remedy::off(Setting::Dropout)],
+        })
     }
 
     /// The buffer of [`BatchData::images`].
@@ -97,11 +113,13 @@ impl Task {
 
     /// Uploads the batch, but for its images, to the program that was recorded for this task.
     fn upload(&self, program: &Program, batch: BatchData<'_>) {
+        if program.has_buffer("sample_ids") {
+            program.write("sample_ids", batch.sample_ids);
+        }
         match self {
             Self::Masked { model, masks } => {
-                match masks {
-                    MaskSource::Given => program.write("noise", batch.noise),
-                    MaskSource::Generated => program.write("sample_ids", batch.sample_ids),
+                if *masks == MaskSource::Given {
+                    program.write("noise", batch.noise);
                 }
                 if let PatchTarget::Tokens { .. } = model.target {
                     program.write("tokens", batch.tokens);
@@ -129,7 +147,8 @@ impl StepConfig {
         let loss = match &self.task {
             Task::Masked { model, masks } => {
                 debug_assert!(model.num_masked() > 0, "without masked patches there is no loss");
-                masked_objective(&mut rec, model, batch, *masks, accumulated).loss
+                let purpose = Purpose::Training { accumulated };
+                masked_objective(&mut rec, model, batch, *masks, purpose).loss
             }
             #[cfg(feature = "labels")]
             Task::Classify { classifier, input } => {
@@ -211,7 +230,7 @@ impl EvalStep {
         let mut rec = Recorder::new(device.target(), false);
         rec.set_precision(precision);
         store.layout().declare(&mut rec, false);
-        let objective = masked_objective(&mut rec, model, batch, masks, 1);
+        let objective = masked_objective(&mut rec, model, batch, masks, Purpose::Evaluation);
         rec.clear_first(objective.loss);
         let program = Program::build(device, &rec, store.buffers())?;
         Ok(Self { program, task: Task::Masked { model: model.clone(), masks } })
@@ -227,7 +246,7 @@ impl EvalStep {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn run(&self, scalars: Scalars, batch: BatchData<'_>) -> Result<f32> {
-        if self.task.generates_masks() {
+        if self.program.has_buffer("step") {
             self.program.write("step", &[scalars]);
         }
         self.program.write(self.task.images_label(), batch.images);
@@ -250,14 +269,15 @@ impl TrainStep {
     /// average where the optimiser keeps one.
     ///
     /// # Errors
-    /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
+    /// [`Error::Config`] for dropout in a build without; [`Error::DoesNotFit`] or [`Error::Device`].
     pub fn new(device: &Device, config: StepConfig, store: &ParamStore) -> Result<Self> {
+        config.task.check_dropout()?;
         let batch = config.record_batch(device.target(), store.layout());
         let batch = Program::build(device, &batch, store.buffers())?;
         let update = config.record_update(device.target(), store.layout());
         let mut shared = store.buffers().clone();
         shared.insert("loss".to_owned(), batch.buffer("loss").clone());
-        if config.task.generates_masks() {
+        if batch.has_buffer("step") {
             shared.insert("step".to_owned(), batch.buffer("step").clone());
         }
         let update = Program::build(device, &update, &shared)?;
@@ -308,7 +328,7 @@ impl TrainStep {
         batch: BatchData<'_>,
     ) -> Vec<(&Program, bool)> {
         self.config.task.upload(&self.batch, batch);
-        // Where masks are drawn, both programs share this buffer.
+        // Where something is drawn, both programs share this buffer.
         self.update.write("step", &[scalars]);
         let mut programs = vec![(&self.batch, index == 0)];
         if index + 1 == self.config.grad_accum {

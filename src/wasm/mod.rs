@@ -3,7 +3,7 @@
 
 #[cfg(feature = "gpu")]
 mod adapter;
-#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels"))]
+#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels", feature = "dropout"))]
 mod check;
 mod device;
 mod error;
@@ -20,7 +20,7 @@ mod weights;
 mod wording;
 mod workload;
 
-#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels"))]
+#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels", feature = "dropout"))]
 pub use check::Check;
 pub use device::WebDevice;
 pub use model::{Attention, Model};

@@ -8,7 +8,7 @@ use super::info::StoredTensor;
 use crate::config::ModelConfig;
 use crate::files::safetensors;
 use crate::model::init::init_params;
-use crate::model::objective::{MaskSource, masked_objective};
+use crate::model::objective::{MaskSource, Purpose, masked_objective};
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::program::{Device, Program, Recorder};
@@ -63,7 +63,8 @@ impl Objective {
         let store = load(device, Some(weights), &config)?;
         let mut rec = Recorder::new(device.target(), true);
         store.layout().declare(&mut rec, true);
-        let objective = masked_objective(&mut rec, &config, batch, MaskSource::Given, 1);
+        let objective =
+            masked_objective(&mut rec, &config, batch, MaskSource::Given, Purpose::Evaluation);
         rec.clear_first(objective.loss);
         rec.backward();
         let kept = [

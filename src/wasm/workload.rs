@@ -7,7 +7,7 @@ use super::error::{JsResult, options};
 use super::objective::load;
 use crate::config::ModelConfig;
 use crate::kernels::Precision;
-use crate::model::objective::{MaskSource, masked_objective};
+use crate::model::objective::{MaskSource, Purpose, masked_objective};
 use crate::ops::optimizer::{AdamW, Optimizer, Scalars};
 use crate::program::{Program, Recorder};
 use crate::train::step::{BatchData, StepConfig, Task, TrainStep};
@@ -62,7 +62,8 @@ impl Workload {
             None => {
                 let mut rec = Recorder::new(device.target(), false);
                 store.layout().declare(&mut rec, false);
-                let objective = masked_objective(&mut rec, &model, batch, masks, 1);
+                let objective =
+                    masked_objective(&mut rec, &model, batch, masks, Purpose::Evaluation);
                 rec.clear_first(objective.loss);
                 rec.keep(objective.decoded.pred, "pred");
                 Pass::Forward(Box::new(Program::build(device, &rec, store.buffers())?))

@@ -177,6 +177,8 @@ impl HfConfig {
             encoder_mask_tokens: false,
             positions: None,
             layer_norm_eps: self.layer_norm_eps as f32,
+            dropout: 0.0,
+            emb_dropout: 0.0,
         };
         possible(config)
     }

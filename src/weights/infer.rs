@@ -64,6 +64,8 @@ pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Res
         encoder_mask_tokens: shapes.0.contains_key("encoder_mask_token"),
         positions: None,
         layer_norm_eps: overrides.layer_norm_eps.unwrap_or_else(|| layer_norm_eps(format, variant)),
+        dropout: 0.0,
+        emb_dropout: 0.0,
     };
     config.validate()?;
     Ok(config)

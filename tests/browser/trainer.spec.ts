@@ -105,6 +105,42 @@ test('a resumed run goes on bit for bit, its moving average too', async ({ page 
   expect(tensorDigests(seen.resumed)).toEqual(tensors);
 });
 
+test('values are dropped in training, the same ones whenever it is repeated', async ({
+  page,
+  device,
+}) => {
+  if (device === 'cpu') {
+    const failure = await page.evaluate(
+      (options) => window.failure(window.webmae.Trainer.create(options)),
+      { ...SMALL, config: { ...SMALL.config, variant: 'plain', dropout: 0.2 } } as object,
+    );
+    expectFailure(failure, 'InvalidOption', /dropout.*WebGPU only/);
+    return;
+  }
+  const seen = await page.evaluate(async (options) => {
+    const { Trainer } = window.webmae;
+    const images = [20, 24, 28, 32].map((side) => window.picture(side, 24));
+    const losses = async (dropout: number) => {
+      const config = { ...options.config, variant: 'plain', dropout } as const;
+      const trainer = await Trainer.create({ ...options, config, images });
+      const losses: number[] = [];
+      for await (const { loss } of trainer.run(3)) losses.push(loss);
+      const { config: told } = trainer.info;
+      const { loss } = await trainer.reconstruct(images[0] as ImageData, { seed: 1 });
+      const again = (await trainer.reconstruct(images[0] as ImageData, { seed: 1 })).loss;
+      await trainer.close();
+      return { losses, told, same: loss === again };
+    };
+    return [await losses(0.2), await losses(0.2), await losses(0)];
+  }, SMALL);
+  const [dropped, again, whole] = seen as [(typeof seen)[0], (typeof seen)[0], (typeof seen)[0]];
+  expect(dropped.told.dropout).toBe(0.2);
+  expect(dropped.losses.every(Number.isFinite)).toBe(true);
+  expect(again.losses).toEqual(dropped.losses);
+  expect(whole.losses[0]).not.toBe(dropped.losses[0]);
+  expect(seen.every(({ same }) => same)).toBe(true);
+});
+
 test('a run stops where it is left and others work in between', async ({ page }) => {
   const seen = await page.evaluate(async (options) => {
     const { Trainer } = window.webmae;
@@ -370,6 +406,8 @@ test('says which option cannot be used', async ({ page }) => {
     [{ ema: 1 }, /ema.*below 1, got 1/],
     [{ config: { image_size: [16, 16], patch_size: [5, 5] } }, /16.*patch.*5.*15 or 20/],
     [{ config: { mask_ratio: 1.5 } }, /mask.ratio.*1\.5/],
+    [{ config: { variant: 'plain', dropout: 1 } }, /dropout: must be in \[0, 1\), got 1/],
+    [{ config: { dropout: 0.1 } }, /dropout.*paper.*variant plain/],
     [{ colour: true }, /colour/],
     [{ steps: -1 }, /-1/],
   ];

@@ -8,7 +8,7 @@ use webmae::kernels::{
 };
 use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use webmae::model::classify::{Input, classify};
-use webmae::model::objective::{masked_objective, predicted_pixels};
+use webmae::model::objective::{Purpose, masked_objective, predicted_pixels};
 use webmae::model::params::mae_params;
 use webmae::model::store::ParamLayout;
 use webmae::ops::optimizer::{
@@ -65,7 +65,7 @@ fn record_models(variants: &mut Variants, target: KernelTarget, precision: Preci
         collect(variants, &config.record_update(target, &layout));
         let mut rec = Recorder::new(target, false);
         layout.declare(&mut rec, false);
-        let objective = masked_objective(&mut rec, &model, 3, masks, 1);
+        let objective = masked_objective(&mut rec, &model, 3, masks, Purpose::Evaluation);
         predicted_pixels(&mut rec, &model, objective.decoded.pred);
         collect(variants, &rec);
     }

@@ -125,6 +125,8 @@ impl Case {
             encoder_mask_tokens: false,
             positions: None,
             layer_norm_eps: self.number("layer_norm_eps") as f32,
+            dropout: 0.0,
+            emb_dropout: 0.0,
         };
         config.validate().expect("a valid configuration");
         config

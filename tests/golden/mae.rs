@@ -1,6 +1,7 @@
 //! The masked autoencoder's cases: forward pass, loss and every gradient.
 
 use pollster::block_on;
+use webmae::model::drops::Drops;
 use webmae::model::mae::{decode, encode};
 use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
@@ -41,7 +42,7 @@ pub fn run(case: &Case) -> Vec<String> {
     store.layout().declare(&mut rec, true);
     let images = rec.external("images", pixels.shape.clone());
     let noise = rec.external("noise", [batch, patches]);
-    let encoded = encode(&mut rec, &config, images, noise);
+    let encoded = encode(&mut rec, &config, images, noise, Drops::default());
     let decoded = decode(&mut rec, &config, &encoded);
     let loss = rec.external("loss", [1]);
     rec.clear_first(loss);

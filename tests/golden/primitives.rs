@@ -184,7 +184,7 @@ impl Group<'_> {
         let ones = bench.rec.external("ones", [1, 1]);
         let zeros = bench.rec.external("zeros", [1]);
         let shortcut = bench.rec.external("shortcut", [count, 1]);
-        let y = mlp(&mut bench.rec, column, [ones, zeros], [ones, zeros], Some(shortcut));
+        let y = mlp(&mut bench.rec, column, [ones, zeros], [ones, zeros], Some(shortcut), None);
         let dy = bench.rec.external("dy", [count, 1]);
         bench.rec.set_grad(y, dy);
         bench.rec.backward();
@@ -229,7 +229,7 @@ impl Group<'_> {
         let mut rec = Recorder::new(device().target(), true);
         let qkv = rec.external("qkv", [b, n, 3 * h * d]);
         rec.require_grad(qkv);
-        let o = attention(&mut rec, qkv, Heads { count: h, dim: d });
+        let o = attention(&mut rec, qkv, Heads { count: h, dim: d }, None);
         let d_o = rec.external("do", [b, n, h * d]);
         rec.keep(o, "o");
         rec.set_grad(o, d_o);

@@ -1,16 +1,16 @@
 //! Classification with every variant's own head and with the linear probe's.
 
 use pollster::block_on;
-use webmae::Variant;
 use webmae::data::augment::mix::soft_targets;
 use webmae::kernels::Precision;
 use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use webmae::model::classify::Input;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
-use webmae::ops::optimizer::Optimizer;
+use webmae::ops::optimizer::{Optimizer, Scalars};
 use webmae::program::Program;
 use webmae::tensor::TensorMap;
 use webmae::train::step::{StepConfig, Task};
+use webmae::{ModelConfig, Variant};
 
 use crate::common::{device, within};
 use crate::masked::model;
@@ -31,7 +31,13 @@ pub fn classifier(variant: Variant, pool: Pool, head: Head, drop_path: f32) -> C
     }
 }
 
-/// Classifiers with their names. Every variant and pooling without drop-path is compared with PyTorch
+/// `config` with some values dropped in its blocks and behind its embedding.
+fn dropping(config: ClassifierConfig) -> ClassifierConfig {
+    let model = ModelConfig { dropout: 0.2, emb_dropout: 0.1, ..config.model };
+    ClassifierConfig { model, ..config }
+}
+
+/// Classifiers with their names. Every variant and pooling without drop-path and dropout is compared with PyTorch
 /// (golden tests).
 pub fn cases() -> Vec<(String, ClassifierConfig)> {
     let cases = [
@@ -44,7 +50,12 @@ pub fn cases() -> Vec<(String, ClassifierConfig)> {
         let name = format!("{variant:?} {pool:?} drop {drop_path}");
         (name, classifier(variant, pool, Head::Full, drop_path))
     });
-    named.into()
+    let plain = |drop_path| dropping(classifier(Variant::Plain, Pool::Mean, Head::Full, drop_path));
+    let dropping = [
+        ("plain dropout".to_owned(), plain(0.0)),
+        ("plain dropout and drop-path".to_owned(), plain(0.3)),
+    ];
+    named.into_iter().chain(dropping).collect()
 }
 
 pub fn step_config(classifier: &ClassifierConfig, input: Input) -> StepConfig {
@@ -98,6 +109,10 @@ impl Recorded {
             };
             let scales = (0..config.connections() * BATCH).map(scale);
             program.write("drop_path", &scales.collect::<Vec<_>>());
+        }
+        if program.has_buffer("sample_ids") {
+            program.write("step", &[Scalars { epoch: 2, ..Scalars::seeded(3) }]);
+            program.write("sample_ids", &std::array::from_fn::<u32, BATCH, _>(|i| 7 * i as u32));
         }
         Self { store, params, program }
     }

@@ -34,6 +34,8 @@ pub fn model(
         encoder_mask_tokens: false,
         positions: None,
         layer_norm_eps: variant.layer_norm_eps(),
+        dropout: 0.0,
+        emb_dropout: 0.0,
     }
 }
 
@@ -59,6 +61,11 @@ fn with_positions(positions: Positions, model: ModelConfig) -> ModelConfig {
     ModelConfig { positions: Some(positions), ..model }
 }
 
+/// `encoder` with some of its values dropped.
+fn dropping(model: ModelConfig) -> ModelConfig {
+    ModelConfig { dropout: 0.3, ..model }
+}
+
 fn predicting(target: PatchTarget, variant: Variant, mask_ratio: f64) -> ModelConfig {
     ModelConfig { target, ..model(variant, 3, mask_ratio, false) }
 }
@@ -82,6 +89,12 @@ pub fn cases() -> Vec<(&'static str, ModelConfig)> {
         ),
         ("plain fixed positions", with_positions(Positions::Sincos, model(Plain, 3, 0.75, false))),
         ("vit-pytorch fixed", with_positions(Positions::Sincos, model(VitPytorch, 1, 0.5, false))),
+        ("plain dropout", dropping(model(Plain, 3, 0.5, false))),
+        ("plain dropout, odd heads", dropping(with_odd_heads(model(Plain, 1, 0.5, false)))),
+        (
+            "vit-pytorch dropout, identities",
+            dropping(with_identities(model(VitPytorch, 1, 0.5, true))),
+        ),
         ("paper components", predicting(Pca { components: 5 }, Paper, 0.75)),
         ("plain codebook", predicting(Codebook { vocabulary: 12 }, Plain, 0.75)),
         ("paper tokens", predicting(Tokens { vocabulary: 4 }, Paper, 0.5)),
@@ -136,17 +149,24 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
     if !tokens.is_empty() {
         program.write("tokens", &tokens);
     }
-    program.submit();
-    let loss: Vec<f32> = block_on(program.read("loss")).expect("a loss");
+    if model.dropout > 0.0 {
+        program.write("step", &[Scalars { epoch: 2, ..Scalars::seeded(3) }]);
+        program.write("sample_ids", &[5, 1_000_000]);
+    }
+    let train = || {
+        program.submit();
+        f64::from(block_on(program.read::<f32>("loss")).expect("a loss")[0])
+    };
+    let loss = train();
     let gradients = block_on(store.read(Role::Grad)).expect("gradients");
     let masks = MaskSource::Given;
     let eval = EvalStep::new(device(), model, masks, BATCH, &store, Precision::F32);
     let eval = eval.expect("a program");
     let evaluate = || f64::from(block_on(eval.run(Scalars::default(), batch)).expect("a loss"));
     let evaluated = evaluate();
-    if !within((evaluated - f64::from(loss[0])).abs(), 2e-6 * evaluated) {
-        let failure = format!("{name}: loss {} in training, {evaluated} evaluated", loss[0]);
-        tally.failures.push(failure);
+    let is_same = within((evaluated - loss).abs(), 2e-6 * evaluated);
+    if is_same == (model.dropout > 0.0) {
+        tally.failures.push(format!("{name}: loss {loss} in training, {evaluated} evaluated"));
     }
     let frozen = gradients.keys().find(|name| name.starts_with("target."));
     if let Some(frozen) = frozen {
@@ -155,7 +175,9 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
     if gradients.contains_key("decoder_pos_embed") != model.learned_positions() {
         tally.failures.push(format!("{name}: only learned positions have a gradient"));
     }
-    let objective = Objective { name, store: &store, params: &params, loss: &evaluate };
+    // What is dropped, is dropped in training alone.
+    let loss: &dyn Fn() -> f64 = if model.dropout > 0.0 { &train } else { &evaluate };
+    let objective = Objective { name, store: &store, params: &params, loss };
     objective.check(&gradients, tally);
 }
 

@@ -3,16 +3,18 @@
 use webmae::kernels::Precision;
 use webmae::ops::{Heads, attention};
 
-use crate::bench::{Bench, Failures, Setup, normal, setups, wide};
+use crate::bench::{Bench, Failures, Setup, halves, normal, setups, wide};
+use crate::dropout::Site;
 use crate::oracle;
 
-/// The output and the gradient of `qkv`.
+/// The output and the gradient of `qkv`, with probabilities dropped at a site if there is one.
 pub fn run(
     setup: &Setup,
     precision: Precision,
     [batch, tokens, count, dim]: [usize; 4],
     qkv: &[f32],
     dy: &[f32],
+    site: Option<&Site>,
 ) -> [Vec<f32>; 2] {
     let mut bench = Bench::new(setup);
     let shape = [batch, tokens, 3 * count * dim];
@@ -20,7 +22,8 @@ pub fn run(
         Precision::F32 => bench.variable("qkv", &shape, qkv),
         Precision::F16 => bench.half_variable("qkv", &shape, qkv),
     };
-    let y = attention(&mut bench.rec, qkv_in, Heads { count, dim });
+    let dropout = site.map(|site| site.bind(&mut bench));
+    let y = attention(&mut bench.rec, qkv_in, Heads { count, dim }, dropout);
     bench.rec.keep(y, "y");
     match precision {
         Precision::F32 => bench.backward(y, dy),
@@ -68,11 +71,46 @@ fn attentions() {
     for (setup, sizes) in setups().iter().flat_map(|s| sizes(s).into_iter().map(move |z| (s, z))) {
         let values = sizes.iter().product::<usize>();
         let (qkv, dy) = (normal(1, 3 * values), normal(2, values));
-        let [y, d_qkv] = run(setup, Precision::F32, sizes, &qkv, &dy);
+        let [y, d_qkv] = run(setup, Precision::F32, sizes, &qkv, &dy, None);
         let (expected, d_expected) = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
         let what = |name: &str| format!("{} attention {sizes:?} {name}", setup.name);
         failures.compare(&what("y"), &y, &expected, 4e-6);
         failures.compare(&what("d qkv"), &d_qkv, &d_expected, 1e-5);
+    }
+    failures.report();
+}
+
+/// Probabilities that are dropped: in all three kernels the same ones, behind a softmax that has them all.
+#[test]
+fn attentions_with_dropout() {
+    let mut failures = Failures::default();
+    // More than one block of the twins' keys and queries, and not by fours.
+    let long = [1, 301, 2, 4];
+    for (setup, sizes) in
+        setups().iter().flat_map(|s| sizes(s).into_iter().chain([long]).map(move |z| (s, z)))
+    {
+        let [batch, tokens, ..] = sizes;
+        let values = sizes.iter().product::<usize>();
+        let (qkv, dy) = (halves(&normal(1, 3 * values)), halves(&normal(2, values)));
+        let site = Site::new(batch, 0.3);
+        let row = tokens.next_multiple_of(4);
+        let factor = |[sample, head, query, key]: [usize; 4]| {
+            f64::from(site.factor(sample, (head * tokens + query) * row + key))
+        };
+        let (expected, d_expected) =
+            oracle::dropped_attention(&wide(&qkv), sizes, Some(&wide(&dy)), factor);
+        for (precision, tolerances) in
+            [(Precision::F32, [4e-6, 1e-5]), (Precision::F16, [1e-3, 2e-3])]
+        {
+            let [y, d_qkv] = run(setup, precision, sizes, &qkv, &dy, Some(&site));
+            let what = |name: &str| format!("{} {precision:?} {sizes:?} {name}", setup.name);
+            failures.compare(&what("y"), &y, &expected, tolerances[0]);
+            failures.compare(&what("d qkv"), &d_qkv, &d_expected, tolerances[1]);
+        }
+        let never = Site { rate: 0.0, ..site };
+        let both =
+            [None, Some(&never)].map(|site| run(setup, Precision::F32, sizes, &qkv, &dy, site));
+        failures.equal(&format!("{} {sizes:?} at a rate of 0", setup.name), &both[1], &both[0]);
     }
     failures.report();
 }
@@ -91,7 +129,7 @@ fn extreme_scores_stay_finite() {
             for (i, value) in qkv.iter_mut().enumerate() {
                 *value *= [q, k, 1.0][i / (heads * dim) % 3];
             }
-            let [y, d_qkv] = run(&setup, Precision::F32, sizes, &qkv, &dy);
+            let [y, d_qkv] = run(&setup, Precision::F32, sizes, &qkv, &dy, None);
             let finite = y.iter().chain(&d_qkv).all(|v| v.is_finite());
             failures.ensure(finite, || format!("{} {name}: not finite", setup.name));
             if q < 1e3 {
@@ -109,7 +147,7 @@ fn extreme_scores_stay_finite() {
                 _ => {}
             }
         }
-        let [y, d_qkv] = run(&setup, Precision::F32, sizes, &qkv, &dy);
+        let [y, d_qkv] = run(&setup, Precision::F32, sizes, &qkv, &dy, None);
         let (expected, _) = oracle::attention(&wide(&qkv), sizes, None);
         failures.compare(&format!("{} far below zero", setup.name), &y, &expected, 5e-2);
         let finite = d_qkv.iter().all(|v| v.is_finite());

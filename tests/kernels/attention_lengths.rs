@@ -58,7 +58,7 @@ fn widths_and_lengths() {
             .filter(|setup| compiles_fast(setup, sizes[3]) && (outermost || !setup.checked))
         {
             for precision in precisions(setup).take(if outermost { 2 } else { 1 }) {
-                let results = run(setup, precision, sizes, &qkv, &dy);
+                let results = run(setup, precision, sizes, &qkv, &dy, None);
                 let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
                 let [y, d_qkv] = tolerances(precision);
                 failures.compare(&what("y"), &results[0], &expected.0, y);
@@ -84,7 +84,7 @@ fn thousands_of_tokens() {
                 continue;
             }
             for precision in precisions(setup) {
-                let results = run(setup, precision, sizes, &qkv, &dy);
+                let results = run(setup, precision, sizes, &qkv, &dy, None);
                 let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
                 let rows = |values: &[f32], width: usize| -> Vec<f32> {
                     chosen.iter().flat_map(|&t| &values[t * width..][..width]).copied().collect()
@@ -121,7 +121,7 @@ fn scores_of_eighty_and_equal_keys() {
         }
         let expected = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
         for (setup, precision) in setups().iter().flat_map(|s| precisions(s).map(move |p| (s, p))) {
-            let results = run(setup, precision, sizes, &qkv, &dy);
+            let results = run(setup, precision, sizes, &qkv, &dy, None);
             let what = |part| format!("{} {precision:?} {name}: {part}", setup.name);
             let [y, d_qkv] = tolerances(precision);
             failures.compare(&what("y"), &results[0], &expected.0, y);

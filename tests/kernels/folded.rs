@@ -94,7 +94,7 @@ fn attention_and_products() {
         let (qkv, dy) = (normal(1, ROWS * 3), normal(2, ROWS));
         let mut bench = Bench::new(&setup);
         let qkv_in = bench.variable("qkv", &[ROWS, 1, 3], &qkv);
-        let y = ops::attention(&mut bench.rec, qkv_in, Heads { count: 1, dim: 1 });
+        let y = ops::attention(&mut bench.rec, qkv_in, Heads { count: 1, dim: 1 }, None);
         bench.rec.keep(y, "y");
         bench.backward(y, &dy);
         bench.keep_grad(qkv_in, "qkv");

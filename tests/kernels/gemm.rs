@@ -166,7 +166,7 @@ pub fn check_mlp(setup: &Setup, sizes: [usize; 3], failures: &mut Failures) {
         .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
     let second = [("w2", vec![d, h], &w2), ("b2", vec![d], &b2)]
         .map(|(name, shape, data)| bench.param(name, &shape, data, &zeros[..data.len()]));
-    let y = ops::mlp(&mut bench.rec, x_in, first, second, Some(r_in));
+    let y = ops::mlp(&mut bench.rec, x_in, first, second, Some(r_in), None);
     bench.rec.keep(y, "y");
     bench.backward(y, &dy);
     bench.keep_grad(x_in, "x");
@@ -195,7 +195,7 @@ fn gelu_is_the_exact_one() {
         let one = bench.input("one", &[1, 1], &[1.0]);
         let zero = bench.input("zero", &[1], &[0.0]);
         let shortcut = bench.input("shortcut", &[n, 1], &vec![0.0; n]);
-        let y = ops::mlp(&mut bench.rec, column, [one, zero], [one, zero], Some(shortcut));
+        let y = ops::mlp(&mut bench.rec, column, [one, zero], [one, zero], Some(shortcut), None);
         bench.rec.keep(y, "y");
         bench.backward(y, &vec![1.0; n]);
         bench.keep_grad(column, "x");

@@ -114,7 +114,7 @@ pub fn check_mlp(setup: &Setup, sizes: [usize; 3], failures: &mut Failures) {
     let b1_in = bench.param("b1", &[h], &b1, &zeros[..h]);
     let w2_in = bench.half_param("w2", &[d, h], &w2, &zeros);
     let b2_in = bench.param("b2", &[d], &b2, &zeros[..d]);
-    let y = ops::mlp(&mut bench.rec, x_in, [w1_in, b1_in], [w2_in, b2_in], Some(r_in));
+    let y = ops::mlp(&mut bench.rec, x_in, [w1_in, b1_in], [w2_in, b2_in], Some(r_in), None);
     bench.rec.keep(y, "y");
     bench.half_backward(y, &dy);
     bench.keep_grad(x_in, "x");
@@ -186,7 +186,7 @@ fn attentions() {
     {
         let values: usize = sizes.iter().product();
         let (qkv, dy) = (half_normal(1, 3 * values), half_normal(2, values));
-        let [half_y, half_d_qkv] = attention::run(setup, Precision::F16, sizes, &qkv, &dy);
+        let [half_y, half_d_qkv] = attention::run(setup, Precision::F16, sizes, &qkv, &dy, None);
         let (y, d_qkv) = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
         let what = |name: &str| format!("{} attention in f16 {sizes:?} {name}", setup.name);
         failures.compare(&what("y"), &half_y, &y, ONCE);

@@ -10,6 +10,8 @@ mod common;
 mod cooperative;
 mod cross_entropy;
 mod discrete;
+mod dropout;
+mod dropout_sites;
 mod folded;
 mod gemm;
 mod half_precision;

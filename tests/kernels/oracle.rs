@@ -149,10 +149,16 @@ pub fn softmax_backward(y: &[f64], dy: &[f64], dim: usize) -> Vec<f64> {
 
 /// Attention of sizes [batch, tokens, heads, dim] on `qkv [B, L, 3, H, d]`: the output `[B, L, H,
 /// d]` and, given its gradient, that of qkv.
-pub fn attention(
+pub fn attention(qkv: &[f64], sizes: [usize; 4], dy: Option<&[f64]>) -> (Vec<f64>, Vec<f64>) {
+    dropped_attention(qkv, sizes, dy, |_| 1.0)
+}
+
+/// [`attention`] with a factor on each probability [sample, head, query, key].
+pub fn dropped_attention(
     qkv: &[f64],
     [batch, tokens, heads, dim]: [usize; 4],
     dy: Option<&[f64]>,
+    factor: impl Fn([usize; 4]) -> f64,
 ) -> (Vec<f64>, Vec<f64>) {
     let scale = 1.0 / (dim as f64).sqrt();
     let at = |b: usize, t: usize, part: usize, h: usize| {
@@ -170,20 +176,22 @@ pub fn attention(
             let scores: Vec<f64> =
                 (0..tokens).map(|j| scale * dot(&qkv[q..q + dim], j, 1)).collect();
             let p = softmax(&scores, tokens);
+            let factors: Vec<f64> = (0..tokens).map(|j| factor([b, h, i, j])).collect();
             for (j, p) in p.iter().enumerate() {
                 for d in 0..dim {
-                    out[o + d] += p * qkv[at(b, j, 2, h) + d];
+                    out[o + d] += p * factors[j] * qkv[at(b, j, 2, h) + d];
                 }
             }
             let Some(dy) = dy else { continue };
-            let d_p: Vec<f64> = (0..tokens).map(|j| dot(&dy[o..o + dim], j, 2)).collect();
+            let d_p: Vec<f64> =
+                (0..tokens).map(|j| factors[j] * dot(&dy[o..o + dim], j, 2)).collect();
             let d_scores = softmax_backward(&p, &d_p, tokens);
             for j in 0..tokens {
                 for d in 0..dim {
                     let k = at(b, j, 1, h);
                     d_qkv[q + d] += scale * d_scores[j] * qkv[k + d];
                     d_qkv[k + d] += scale * d_scores[j] * qkv[q + d];
-                    d_qkv[at(b, j, 2, h) + d] += p[j] * dy[o + d];
+                    d_qkv[at(b, j, 2, h) + d] += p[j] * factors[j] * dy[o + d];
                 }
             }
         }

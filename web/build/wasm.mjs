@@ -46,7 +46,7 @@ const optimize = [
 const modules = [
   {
     name: 'webmae',
-    feature: 'gpu',
+    feature: 'gpu,dropout',
     profile: 'wasm',
     simd: [],
     budget: 400 * 1024,
@@ -70,7 +70,7 @@ const modules = [
   {
     // Shaders beside their twins, for those who check their GPU.
     name: 'webmae_check',
-    feature: 'gpu,cpu,labels',
+    feature: 'gpu,cpu,labels,dropout',
     profile: 'wasm-cpu',
     simd: ['simd'],
     budget: 450 * 1024,

@@ -110,6 +110,8 @@ const config: Known<ModelConfig> = {
   encoder_mask_tokens: boolean,
   positions: oneOf('sincos', 'learned'),
   layer_norm_eps: finite,
+  dropout: finite,
+  emb_dropout: finite,
 };
 
 const list: Check = (value, name) => {

@@ -81,6 +81,11 @@ export interface ModelConfig {
   positions?: 'sincos' | 'learned';
   /** LayerNorm's epsilon. */
   layer_norm_eps: number;
+  /** Share of values that training drops in each block of the encoder, in [0, 1); absent where it is 0, as always in
+   * the form `paper`. On the processor only the command line trains with it. */
+  dropout?: number;
+  /** The same behind the position embedding, in training with labels, which the command line has. */
+  emb_dropout?: number;
 }
 
 /** How hidden patches are chosen: anywhere, in rectangles, or on a regular grid. */

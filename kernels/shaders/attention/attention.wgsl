@@ -1,11 +1,15 @@
+//! include prelude/step
+//! include prelude/philox
+//! include prelude/dropout
 //! include attention/heads
 // Streamed softmax attention: o = softmax(q·kᵀ/√d)·v, without an L×L matrix in memory (Dao et al.
 // 2022). The running maximum and the accumulated output of a query are rescaled once per block of keys. The
-// log-sum-exp is kept for the backward pass.
+// log-sum-exp is kept for the backward pass. With DROPOUT some probabilities are dropped in front of v, after the
+// softmax, whose sum has them all.
 
-#operand 1 read qkv: act // [B, L, 3, H, d]
-#operand 2 write out: act // [B, L, H, d]
-@group(0) @binding(3) var<storage, read_write> lse: array<f32>; // [B, H, L]
+#operand 3 read qkv: act // [B, L, 3, H, d]
+#operand 4 write out: act // [B, L, H, d]
+@group(0) @binding(5) var<storage, read_write> lse: array<f32>; // [B, H, L]
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -55,6 +59,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         let weight{o}_{t} = select(0.0, exp(score{o}_{t} - highest{o}), first + {t}u < params.tokens);
         total{o} += weight{o}_{t};
 #end
+#if DROPOUT
+        let factors{o} = probability_factors(at, query{o}, first / 4u);
+#each t < BLOCK
+        let kept{o}_{t} = weight{o}_{t} * factors{o}[{t}u];
+#end
+#else
+#each t < BLOCK
+        let kept{o}_{t} = weight{o}_{t};
+#end
+#end
 #end
 #each v < VECTORS
 #each t < BLOCK
@@ -63,7 +77,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 #each o < OWN
         acc{o}_{v} = acc{o}_{v} * shrink{o}
 #each t < BLOCK
-            + weight{o}_{t} * v{t}_{v}
+            + kept{o}_{t} * v{t}_{v}
 #end
         ;
 #end

@@ -1,11 +1,14 @@
+//! include prelude/step
+//! include prelude/philox
+//! include prelude/dropout
 //! include attention/heads
 // Key and value gradients of attention: dv = Σ p·dO, dk = scale · Σ ds·q over the queries, with p and ds as
 // in `attention_backward_q`.
 
-#operand 1 read qkv: act // [B, L, 3, H, d]
-@group(0) @binding(2) var<storage, read> row_stats: array<vec2<f32>>; // [B, H, L, 2]: lse, δ
-#operand 3 read d_out: act // [B, L, H, d]
-#operand 4 write d_qkv: act // [B, L, 3, H, d]
+#operand 3 read qkv: act // [B, L, 3, H, d]
+@group(0) @binding(4) var<storage, read> row_stats: array<vec2<f32>>; // [B, H, L, 2]: lse, δ
+#operand 5 read d_out: act // [B, L, H, d]
+#operand 6 write d_qkv: act // [B, L, 3, H, d]
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -51,12 +54,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
         let p{o}_{t} = select(
             0.0, exp(min(sum(score{o}_{t}) - stats{t}.x, 0.0)), first + {t}u < params.tokens);
+#if DROPOUT
+        let factor{o}_{t} =
+            probability_factors(at, token{t}, token_own{o} / 4u)[token_own{o} % 4u];
+        let kept{o}_{t} = p{o}_{t} * factor{o}_{t};
+        let d_s{o}_{t} = p{o}_{t} * (sum(d_p{o}_{t}) * factor{o}_{t} - stats{t}.y);
+#else
+        let kept{o}_{t} = p{o}_{t};
         let d_s{o}_{t} = p{o}_{t} * (sum(d_p{o}_{t}) - stats{t}.y);
+#end
 #end
 #each o < OWN, v < VECTORS
         d_v{o}_{v} = d_v{o}_{v}
 #each t < BLOCK
-            + p{o}_{t} * d_o{t}_{v}
+            + kept{o}_{t} * d_o{t}_{v}
 #end
         ;
         d_k{o}_{v} = d_k{o}_{v}

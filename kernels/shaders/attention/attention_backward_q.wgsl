@@ -1,13 +1,17 @@
+//! include prelude/step
+//! include prelude/philox
+//! include prelude/dropout
 //! include attention/heads
 // Query gradient of attention: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dq = scale · Σ ds·k.
-// lse and δ are kept together for the keys' gradient.
+// lse and δ are kept together for the keys' gradient. With DROPOUT dO·v has the factor of its probability; δ is what
+// it is, because O has the factors.
 
-#operand 1 read qkv: act // [B, L, 3, H, d]
-#operand 2 read out: act // [B, L, H, d]
-@group(0) @binding(3) var<storage, read> lse: array<f32>; // [B, H, L]
-#operand 4 read d_out: act // [B, L, H, d]
-#operand 5 write d_qkv: act // [B, L, 3, H, d]
-@group(0) @binding(6) var<storage, read_write> row_stats: array<f32>; // [B, H, L, 2]: lse, δ
+#operand 3 read qkv: act // [B, L, 3, H, d]
+#operand 4 read out: act // [B, L, H, d]
+@group(0) @binding(5) var<storage, read> lse: array<f32>; // [B, H, L]
+#operand 6 read d_out: act // [B, L, H, d]
+#operand 7 write d_qkv: act // [B, L, 3, H, d]
+@group(0) @binding(8) var<storage, read_write> row_stats: array<f32>; // [B, H, L, 2]: lse, δ
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
@@ -51,10 +55,22 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         d_p{o}_{t} += d_o{o}_{v} * v{t}_{v};
 #end
 #end
+#each o < OWN
+#if DROPOUT
+        let factors{o} = probability_factors(at, query{o}, first / 4u);
+#each t < BLOCK
+        let d_kept{o}_{t} = sum(d_p{o}_{t}) * factors{o}[{t}u];
+#end
+#else
+#each t < BLOCK
+        let d_kept{o}_{t} = sum(d_p{o}_{t});
+#end
+#end
+#end
 #each o < OWN, t < BLOCK
         // p ≤ 1: where scores are huge, rounding must not make it e^(rounding).
         let p{o}_{t} = exp(min(sum(score{o}_{t}) - lse{o}, 0.0));
-        let d_s{o}_{t} = select(0.0, p{o}_{t} * (sum(d_p{o}_{t}) - delta{o}), first + {t}u < params.tokens);
+        let d_s{o}_{t} = select(0.0, p{o}_{t} * (d_kept{o}_{t} - delta{o}), first + {t}u < params.tokens);
 #end
 #each o < OWN, v < VECTORS
         d_q{o}_{v} = d_q{o}_{v}

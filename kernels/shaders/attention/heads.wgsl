@@ -1,7 +1,16 @@
 // What the attention kernels share. Heads are read as vectors of four; an invocation has OWN tokens of its own
 // side and takes the other side's in blocks, so that a vector which it loads serves OWN tokens.
 
-struct Params { tokens: u32, heads: u32, tiles: u32, count: u32, scale: f32 }
+struct Params {
+    tokens: u32,
+    heads: u32,
+    tiles: u32,
+    count: u32,
+    scale: f32,
+    site: u32, // with DROPOUT this and what follows, as the kernel `dropout` has them
+    threshold: u32,
+    factor: f32,
+}
 
 override WG: u32 = 64u;
 /// Values per head, at most 128.
@@ -13,6 +22,8 @@ override DIM_HEAD: u32 = 64u;
 #count OWN = 1
 /// Tokens of the other side that pass together.
 #count BLOCK = 4
+/// Whether probabilities are dropped. Blocks are of four tokens then.
+#count DROPOUT = 0
 
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -49,3 +60,10 @@ fn head_index(at: Place, token: u32) -> u32 {
 fn sum(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }
+
+#if DROPOUT
+/// Factors of a query's probabilities for the keys 4·quad to 4·quad + 3. All passes have the same ones.
+fn probability_factors(at: Place, query: u32, quad: u32) -> vec4<f32> {
+    return dropout_factors(at.sample, (at.head * params.tokens + query) * ((params.tokens + 3u) / 4u) + quad);
+}
+#end

@@ -6,11 +6,12 @@
 use std::ops::Range;
 
 use super::Value;
+use super::masks::Masks;
 use super::math::exp;
 use super::parallel::{self, Scratch, Shared};
 use super::tile::{Left, Tile, add, multiply, pack_columns, pack_rows, store};
 use super::vector::fold;
-use crate::{attention as forward, attention_backward_kv, attention_backward_q};
+use crate::{Step, attention as forward, attention_backward_kv, attention_backward_q};
 
 /// Own tokens of a task: a task packs the whole other side.
 const TASK_TOKENS: usize = 256;
@@ -18,7 +19,7 @@ const TASK_TOKENS: usize = 256;
 const BLOCK: usize = 256;
 
 /// `out = softmax(q·kᵀ·scale)·v` with a softmax streamed over blocks of keys (Dao et al. 2022), and its
-/// log-sum-exp.
+/// log-sum-exp. With `dropout` some probabilities are dropped in front of v, after the softmax, whose sum has them all.
 pub fn attention<A: Value>(
     params: &forward::Params,
     constants: &forward::Constants,
@@ -30,15 +31,17 @@ pub fn attention<A: Value>(
         dim: constants.dim_head as usize,
         scale: params.scale,
     };
+    let masks = masks(constants, params, slices.step, slices.sample_ids);
     let out = Shared::new(slices.out);
     let lse = Shared::new(slices.lse);
-    shape.each_task(params.count / params.tiles, |head, own| {
+    shape.each_task(params.count / params.tiles, masks, |head, own| {
         forward_head(shape, head, own, slices.qkv, &out, &lse);
     });
 }
 
 /// Query gradient: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dq = scale · Σ ds·k. Keeps lse and
-/// δ together for the keys' gradient.
+/// δ together for the keys' gradient. With `dropout` dO·v has the factor of its probability; δ is what it is, because O
+/// has the factors.
 pub fn attention_backward_q<A: Value>(
     params: &attention_backward_q::Params,
     constants: &attention_backward_q::Constants,
@@ -52,9 +55,10 @@ pub fn attention_backward_q<A: Value>(
     };
     let read =
         QueryOperands { qkv: slices.qkv, out: slices.out, lse: slices.lse, d_out: slices.d_out };
+    let masks = masks(constants, params, slices.step, slices.sample_ids);
     let d_qkv = Shared::new(slices.d_qkv);
     let row_stats = Shared::new(slices.row_stats);
-    shape.each_task(params.count / params.tiles, |head, own| {
+    shape.each_task(params.count / params.tiles, masks, |head, own| {
         backward_q_head(shape, head, own, &read, &d_qkv, &row_stats);
     });
 }
@@ -72,11 +76,28 @@ pub fn attention_backward_kv<A: Value>(
         dim: constants.dim_head as usize,
         scale: params.scale,
     };
+    let masks = masks(constants, params, slices.step, slices.sample_ids);
     let (qkv, row_stats, d_out) = (slices.qkv, slices.row_stats, slices.d_out);
     let d_qkv = Shared::new(slices.d_qkv);
-    shape.each_task(params.count / params.tiles, |head, own| {
+    shape.each_task(params.count / params.tiles, masks, |head, own| {
         backward_kv_head(shape, head, own, qkv, row_stats, d_out, &d_qkv);
     });
+}
+
+/// The masks of the probabilities, if some are dropped; all passes have the same ones.
+#[cfg_attr(not(feature = "dropout"), expect(unused_variables, reason = "none are dropped"))]
+fn masks<'a>(
+    constants: &forward::Constants,
+    params: &forward::Params,
+    step: &'a Step,
+    sample_ids: &'a [u32],
+) -> Option<Masks<'a>> {
+    #[cfg(feature = "dropout")]
+    if constants.dropout {
+        let &forward::Params { site, threshold, factor, .. } = params;
+        return Some(Masks { step, sample_ids, site, threshold, factor });
+    }
+    None
 }
 
 #[derive(Clone, Copy)]
@@ -90,43 +111,55 @@ struct Shape {
 
 /// One head of one sample.
 #[derive(Clone, Copy)]
-struct HeadOf {
+struct HeadOf<'a> {
     sample: usize,
     index: usize,
+    /// Of its probabilities, if some are dropped.
+    masks: Option<Masks<'a>>,
 }
 
 impl Shape {
     /// Calls `work` for every head of every sample with ranges of its tokens.
-    fn each_task(self, heads: u32, work: impl Fn(HeadOf, Range<usize>) + Sync + Send) {
+    fn each_task<'a>(
+        self,
+        heads: u32,
+        masks: Option<Masks<'a>>,
+        work: impl Fn(HeadOf<'a>, Range<usize>) + Sync + Send,
+    ) {
         let per_head = self.tokens.div_ceil(TASK_TOKENS);
         parallel::each(heads as usize * per_head, |i| {
             let (head, task) = (i / per_head, i % per_head);
             let own = task * TASK_TOKENS..((task + 1) * TASK_TOKENS).min(self.tokens);
-            work(HeadOf { sample: head / self.heads, index: head % self.heads }, own);
+            work(HeadOf { sample: head / self.heads, index: head % self.heads, masks }, own);
         });
     }
 
     /// First value of a head in `qkv [B, L, 3, H, d]`; part 0 is the query, 1 the key, 2 the value.
-    fn qkv_index(self, head: HeadOf, token: usize, part: usize) -> usize {
+    fn qkv_index(self, head: HeadOf<'_>, token: usize, part: usize) -> usize {
         (((head.sample * self.tokens + token) * 3 + part) * self.heads + head.index) * self.dim
     }
 
     /// First value of a head in `[B, L, H, d]`.
-    fn head_index(self, head: HeadOf, token: usize) -> usize {
+    fn head_index(self, head: HeadOf<'_>, token: usize) -> usize {
         ((head.sample * self.tokens + token) * self.heads + head.index) * self.dim
     }
 
     /// Row of a query in `[B, H, L]`.
-    fn row(self, head: HeadOf, token: usize) -> usize {
+    fn row(self, head: HeadOf<'_>, token: usize) -> usize {
         (head.sample * self.heads + head.index) * self.tokens + token
     }
 
-    fn qkv<A>(self, head: HeadOf, qkv: &[A], part: usize) -> Matrix<'_, A> {
+    /// Number of the four probabilities of a query and the keys from `key` on, a multiple of four, in its sample.
+    fn quad(self, head: HeadOf<'_>, query: usize, key: usize) -> u32 {
+        ((head.index * self.tokens + query) * self.tokens.div_ceil(4) + key / 4) as u32
+    }
+
+    fn qkv<'m, A>(self, head: HeadOf<'_>, qkv: &'m [A], part: usize) -> Matrix<'m, A> {
         let values = &qkv[self.qkv_index(head, 0, part)..];
         Matrix { values, stride: 3 * self.heads * self.dim, rows: self.tokens, columns: self.dim }
     }
 
-    fn head<A>(self, head: HeadOf, values: &[A]) -> Matrix<'_, A> {
+    fn head<'m, A>(self, head: HeadOf<'_>, values: &'m [A]) -> Matrix<'m, A> {
         let values = &values[self.head_index(head, 0)..];
         Matrix { values, stride: self.heads * self.dim, rows: self.tokens, columns: self.dim }
     }
@@ -269,7 +302,7 @@ fn store_row<const MR: usize, const NR: usize, A: Value>(
 vectorised! {
     fn forward_head<A: Value>(
         shape: Shape,
-        head: HeadOf,
+        head: HeadOf<'_>,
         own: Range<usize>,
         qkv: &[A],
         out: &Shared<'_, A>,
@@ -282,7 +315,7 @@ vectorised! {
 #[inline(always)]
 fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    head: HeadOf,
+    head: HeadOf<'_>,
     own: Range<usize>,
     qkv: &[A],
     out: &Shared<'_, A>,
@@ -320,7 +353,7 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
                 }
                 let highest = fold(highest, larger);
                 let mut weights = [0.0; NR];
-                for scores in row {
+                for scores in &mut *row {
                     for (score, weights) in scores.iter_mut().zip(&mut weights) {
                         *score = exp::<FUSED>(*score - highest);
                         *weights += *score;
@@ -339,6 +372,10 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
                     }
                 }
                 maximum[i] = highest;
+                if let Some(masks) = head.masks {
+                    let quad = shape.quad(head, own.start + first + i, block.start);
+                    masks.drop_some(head.sample, quad, row.as_flattened_mut());
+                }
             }
             accumulate::<MR, NR, FUSED>(sums, scores, values, block);
         }
@@ -377,7 +414,7 @@ struct QueryOperands<'a, A> {
 vectorised! {
     fn backward_q_head<A: Value>(
         shape: Shape,
-        head: HeadOf,
+        head: HeadOf<'_>,
         own: Range<usize>,
         read: &QueryOperands<'_, A>,
         d_qkv: &Shared<'_, A>,
@@ -390,7 +427,7 @@ vectorised! {
 #[inline(always)]
 fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    head: HeadOf,
+    head: HeadOf<'_>,
     own: Range<usize>,
     read: &QueryOperands<'_, A>,
     d_qkv: &Shared<'_, A>,
@@ -437,9 +474,14 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
                 &values[panels.start * dim..panels.end * dim],
                 d_p,
             );
-            let rows = scores.chunks_exact_mut(panels.len()).zip(d_p.chunks_exact(panels.len()));
+            let rows =
+                scores.chunks_exact_mut(panels.len()).zip(d_p.chunks_exact_mut(panels.len()));
             for (i, (scores, d_p)) in rows.enumerate() {
-                for (scores, d_p) in scores.iter_mut().zip(d_p) {
+                if let Some(masks) = head.masks {
+                    let quad = shape.quad(head, own.start + first + i, block.start);
+                    masks.drop_some(head.sample, quad, d_p.as_flattened_mut());
+                }
+                for (scores, d_p) in scores.iter_mut().zip(&*d_p) {
                     for (score, d_p) in scores.iter_mut().zip(d_p) {
                         *score = probability::<FUSED>(*score, lse[i]) * (d_p - delta[i]);
                     }
@@ -458,7 +500,7 @@ fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Valu
 vectorised! {
     fn backward_kv_head<A: Value>(
         shape: Shape,
-        head: HeadOf,
+        head: HeadOf<'_>,
         own: Range<usize>,
         qkv: &[A],
         row_stats: &[f32],
@@ -472,7 +514,7 @@ vectorised! {
 #[inline(always)]
 fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
-    head: HeadOf,
+    head: HeadOf<'_>,
     own: Range<usize>,
     qkv: &[A],
     row_stats: &[f32],
@@ -486,7 +528,8 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
         + 2 * padded_tokens * dim
         + 2 * tokens * padded_dim
         + 2 * padded_tokens
-        + 2 * MR * (block_tokens + padded_dim);
+        + 2 * MR * (block_tokens + padded_dim)
+        + if head.masks.is_some() { MR * block_tokens } else { 0 };
     let mut scratch = Scratch::new(len);
     let scratch = &mut &mut *scratch;
     let keys = shape.qkv(head, qkv, 1).copy(own.clone(), shape.scale, scratch);
@@ -511,6 +554,7 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
     let d_s = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
     let d_k = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
     let d_v = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
+    let factors = scratch.as_chunks_mut::<NR>().0;
     for first in (0..own.len()).step_by(MR) {
         let key_rows = rows_of::<MR>(keys, dim, first);
         let value_rows = rows_of::<MR>(values, dim, first);
@@ -521,6 +565,12 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
             let range = panels.start * dim..panels.end * dim;
             products::<MR, NR, FUSED>(key_rows, &queries[range.clone()], p);
             products::<MR, NR, FUSED>(value_rows, &d_out[range], d_s);
+            if let Some(masks) = head.masks {
+                let factors = &mut factors[..p.len()];
+                let key = own.start + first;
+                key_factors::<MR, NR>(shape, head, masks, key, panels.clone(), factors);
+                scale_all(d_s, factors);
+            }
             let rows = p.chunks_exact_mut(panels.len()).zip(d_s.chunks_exact_mut(panels.len()));
             for (p, d_s) in rows {
                 for ((p, d_s), (lse, delta)) in p.iter_mut().zip(d_s).zip(lse.iter().zip(delta)) {
@@ -529,6 +579,9 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
                         d_s[j] = p[j] * (d_s[j] - delta[j]);
                     }
                 }
+            }
+            if head.masks.is_some() {
+                scale_all(p, factors);
             }
             accumulate::<MR, NR, FUSED>(d_v, p, d_out_along, block.clone());
             accumulate::<MR, NR, FUSED>(d_k, d_s, queries_along, block);
@@ -542,6 +595,41 @@ fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Val
                 let d_v_row = d_qkv.part(shape.qkv_index(head, token, 2), dim);
                 store_row(d_v, i, 1.0, d_v_row);
             }
+        }
+    }
+}
+
+/// Factors of the probabilities of the keys from `key` on, `MR` of them, and the queries in `panels`:
+/// `[MR, panels]` vectors.
+#[inline(always)]
+fn key_factors<const MR: usize, const NR: usize>(
+    shape: Shape,
+    head: HeadOf<'_>,
+    masks: Masks<'_>,
+    key: usize,
+    panels: Range<usize>,
+    to: &mut [[f32; NR]],
+) {
+    let count = panels.len();
+    for (p, panel) in panels.enumerate() {
+        let mut factors = [[0.0; NR]; 4];
+        for i in 0..MR {
+            let key = key + i;
+            if i == 0 || key.is_multiple_of(4) {
+                let quads = std::array::from_fn(|j| shape.quad(head, panel * NR + j, key));
+                factors = masks.factors(head.sample, quads);
+            }
+            to[i * count + p] = factors[key % 4];
+        }
+    }
+}
+
+/// Multiplies vectors by those of `factors`, value by value.
+#[inline(always)]
+fn scale_all<const NR: usize>(vectors: &mut [[f32; NR]], factors: &[[f32; NR]]) {
+    for (vector, factors) in vectors.iter_mut().zip(factors) {
+        for (value, factor) in vector.iter_mut().zip(factors) {
+            *value *= factor;
         }
     }
 }
@@ -566,6 +654,7 @@ mod tests {
         scale: f32,
         qkv: &[A],
         d_out: &[A],
+        dropout: bool,
     ) -> Results<A> {
         let tiles = 3;
         let count = (batch * heads) as u32 * tiles;
@@ -575,15 +664,22 @@ mod tests {
         let mut row_stats = vec![0.0; 2 * rows];
         let mut d_qkv = vec![A::of(0.0); qkv.len()];
         let (tokens, heads, dim_head) = (tokens as u32, heads as u32, dim as u32);
+        let (site, threshold, factor) = (1, 1 << 30, 4.0 / 3.0);
+        let params =
+            forward::Params { tokens, heads, tiles, count, scale, site, threshold, factor };
+        let step = Step { seed: [1, 2], epoch: 3, step: 4, lr: 0.0, padding: 0 };
+        let (step, sample_ids) = (&step, &*(0..batch as u32).collect::<Vec<_>>());
         attention(
-            &forward::Params { tokens, heads, tiles, count, scale },
-            &forward::Constants { dim_head, ..Default::default() },
-            forward::Slices { qkv, out: &mut out, lse: &mut lse },
+            &params,
+            &forward::Constants { dim_head, dropout, ..Default::default() },
+            forward::Slices { step, sample_ids, qkv, out: &mut out, lse: &mut lse },
         );
         attention_backward_q(
-            &attention_backward_q::Params { tokens, heads, tiles, count, scale },
-            &attention_backward_q::Constants { dim_head, ..Default::default() },
+            &params,
+            &attention_backward_q::Constants { dim_head, dropout, ..Default::default() },
             attention_backward_q::Slices {
+                step,
+                sample_ids,
                 qkv,
                 out: &out,
                 lse: &lse,
@@ -593,9 +689,16 @@ mod tests {
             },
         );
         attention_backward_kv(
-            &attention_backward_kv::Params { tokens, heads, tiles, count, scale },
-            &attention_backward_kv::Constants { dim_head, ..Default::default() },
-            attention_backward_kv::Slices { qkv, row_stats: &row_stats, d_out, d_qkv: &mut d_qkv },
+            &params,
+            &attention_backward_kv::Constants { dim_head, dropout, ..Default::default() },
+            attention_backward_kv::Slices {
+                step,
+                sample_ids,
+                qkv,
+                row_stats: &row_stats,
+                d_out,
+                d_qkv: &mut d_qkv,
+            },
         );
         Results { out, lse, d_qkv }
     }
@@ -668,7 +771,7 @@ mod tests {
         let mut rng = Rng(3);
         let qkv = rng.values::<A>(batch * tokens * 3 * heads * dim);
         let d_out = rng.values::<A>(batch * tokens * heads * dim);
-        let results = run(shape, scale, &qkv, &d_out);
+        let results = run(shape, scale, &qkv, &d_out, false);
         let [out, lse, d_qkv] = expected(shape, scale, &qkv, &d_out);
         let name = format!("{shape:?}");
         oracle::assert_close(&results.out, &out, tolerance, &name);
@@ -681,6 +784,8 @@ mod tests {
         let shape = [2, 300, 3, 20];
         let mut rng = Rng(4);
         let (qkv, d_out) = (rng.values::<f32>(2 * 300 * 3 * 60), rng.values::<f32>(2 * 300 * 60));
-        oracle::assert_same_on_any_threads(|| run(shape, 0.3, &qkv, &d_out));
+        for dropout in [false, true] {
+            oracle::assert_same_on_any_threads(|| run(shape, 0.3, &qkv, &d_out, dropout));
+        }
     }
 }

@@ -12,10 +12,13 @@ mod batch_norm;
 mod classifier;
 mod cross_entropy;
 mod device;
+#[cfg(feature = "dropout")]
+mod dropout;
 mod gemm;
 mod layer_norm;
 mod loss;
 mod mask;
+mod masks;
 mod math;
 mod optimizer;
 #[cfg(test)]
@@ -40,6 +43,8 @@ pub use batch_norm::{batch_norm, batch_norm_backward};
 pub use classifier::argmax;
 pub use cross_entropy::cross_entropy;
 pub use device::{Buffer, Cpu, MAX_BINDING, describe};
+#[cfg(feature = "dropout")]
+pub use dropout::dropout;
 pub use gemm::gemm;
 pub use layer_norm::{layer_norm, layer_norm_backward, layer_norm_backward_params};
 pub use loss::{loss_sum, masked_loss};

@@ -23,6 +23,7 @@ use crate::train::run::Start;
 /// Options of `webmae pretrain`.
 #[derive(Debug, clap::Args)]
 #[command(mut_group("ModelArgs", |group| group.conflicts_with("resume")))]
+#[command(mut_group("DropoutArgs", |group| group.conflicts_with("resume")))]
 #[command(mut_args(show(&defaults())))]
 #[command(after_help = "\
 Examples:
@@ -142,6 +143,11 @@ impl Args {
         self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);
         recipe.probe = self.probe.beside(&recipe)?;
+        if recipe.model.emb_dropout > 0.0 {
+            say!(
+                "--emb-dropout is kept for training with labels: in pre-training it drops nothing"
+            );
+        }
         Ok((recipe, Start::New(run.folder(data, preset), TensorMap::new())))
     }
 }

@@ -5,6 +5,7 @@ use super::pictures::Pictures;
 use super::{overrule_pool, shown};
 use crate::cli::args::adamw::AdamWArgs;
 use crate::cli::args::defaults::show;
+use crate::cli::args::dropout::DropoutArgs;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::regular::RegularArgs;
 use crate::cli::args::run::CommonArgs;
@@ -16,6 +17,7 @@ use crate::train::run::Start;
 
 /// Options of `webmae finetune`.
 #[derive(Debug, clap::Args)]
+#[command(mut_group("DropoutArgs", |group| group.conflicts_with("resume")))]
 #[command(mut_args(show(&finetune_defaults())))]
 #[command(after_help = "\
 The defaults are the paper's recipe; --recipe plain has crops and flips only.
@@ -42,6 +44,8 @@ pub(crate) struct FinetuneArgs {
     pub(super) memory: MemoryArgs,
     #[command(flatten)]
     regular: RegularArgs,
+    #[command(flatten)]
+    dropout: DropoutArgs,
     #[command(flatten)]
     adamw: AdamWArgs,
 }
@@ -75,6 +79,7 @@ impl FinetuneArgs {
             say!("tokens become one feature by {} (--pool)", choice(classify.pool));
         }
         self.regular.apply(&mut recipe);
+        self.dropout.apply(&mut recipe.model);
         self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);
         Ok(encoder.start(recipe, &self.common, "finetune"))

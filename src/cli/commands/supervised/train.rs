@@ -21,6 +21,7 @@ const WARMUP: &str = "Warm-up in epochs [default: 20; a tenth of the run with --
 /// Options of `webmae train`.
 #[derive(Debug, clap::Args)]
 #[command(mut_group("ModelArgs", |group| group.conflicts_with("resume")))]
+#[command(mut_group("DropoutArgs", |group| group.conflicts_with("resume")))]
 #[command(mut_arg("warmup_epochs", |arg| arg.help(WARMUP)))]
 #[command(mut_args(show(&train_defaults())))]
 #[command(after_help = "\
