@@ -150,6 +150,12 @@ fn of_several_sets_one_is_chosen_and_said() {
     let single = folder.path().join("single.safetensors");
     safetensors::write(&single, &trained, &Metadata::new(), FloatType::F32).unwrap();
     refuses(1, &["info", as_text(&single), "--weights-key", "model"], &["one set of weights"]);
+    // What the tensors do not tell is asked for by the option's name.
+    refuses(
+        2,
+        &["info", as_text(&single)],
+        &["--heads: ", "single.safetensors", "give their number"],
+    );
 }
 
 #[test]
