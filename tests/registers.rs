@@ -72,9 +72,7 @@ fn no_kernel_spills_registers() {
     let family = std::env::var(FAMILY).unwrap_or_else(|_| USUAL_FAMILY.to_owned());
     let Some(compiler) = Compiler::for_family(&family) else {
         assert!(std::env::var_os(REQUIRED).is_none(), "Mesa's RADV has no {family} here");
-        println!(
-            "SKIPPED no_kernel_spills_registers: Mesa's RADV has no {family} here"
-        );
+        println!("SKIPPED no_kernel_spills_registers: Mesa's RADV has no {family} here");
         return;
     };
     println!("| kernel | variant | {} |", Statistics::HEADINGS.join(" | "));

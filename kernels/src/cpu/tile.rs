@@ -64,7 +64,11 @@ pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
             for (k, b) in right.iter().enumerate() {
                 fetch_ahead(b);
                 // SAFETY: below the length by the assertion, as above.
-                step::<MR, NR, FUSED>(&mut tile, |i| unsafe { *values.get_unchecked(k * stride + i) }, b);
+                step::<MR, NR, FUSED>(
+                    &mut tile,
+                    |i| unsafe { *values.get_unchecked(k * stride + i) },
+                    b,
+                );
             }
         }
     }
