@@ -90,7 +90,8 @@ fn without_time(mut checkpoint: Checkpoint) -> Checkpoint {
 fn twenty_steps_are_ten_and_ten() {
     let folder = tempfile::tempdir().unwrap();
     let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
-    let cases: [(&str, fn(&mut Recipe)); 6] = [
+    type Change = fn(&mut Recipe);
+    let cases: [(&str, Change); 6] = [
         ("as it is", |_| {}),
         ("two batches a step", |recipe| recipe.grad_accum = 2),
         ("resumed with recomputation", |recipe| recipe.recompute = true),

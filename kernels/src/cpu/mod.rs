@@ -38,7 +38,7 @@ mod tile;
 mod tokens;
 mod value;
 
-pub use attention::{attention, attention_backward_kv, attention_backward_q};
+pub use attention::{attention, attention_backward};
 pub use batch_norm::{batch_norm, batch_norm_backward};
 pub use classifier::argmax;
 pub use cross_entropy::cross_entropy;
