@@ -34,9 +34,9 @@ impl Variant {
         self == Self::Paper
     }
 
-    /// Whether positions are learned (`false`: the fixed sin-cos table).
-    pub fn learned_positions(self) -> bool {
-        self != Self::Paper
+    /// The positions of the variant's reference code.
+    pub fn positions(self) -> Positions {
+        if self == Self::Paper { Positions::Sincos } else { Positions::Learned }
     }
 
     /// Whether encoder and decoder end with a LayerNorm.
@@ -80,6 +80,17 @@ impl Variant {
     pub fn layer_norm_eps(self) -> f32 {
         if self == Self::Paper { 1e-6 } else { 1e-5 }
     }
+}
+
+/// The position embeddings of encoder and decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "native", derive(clap::ValueEnum))]
+pub enum Positions {
+    /// The 2-D sin-cos table, which stays as it is
+    Sincos,
+    /// Random at first, and trained
+    Learned,
 }
 
 /// How the patches to mask are chosen (paper, Figure 6).
@@ -181,6 +192,9 @@ pub struct ModelConfig {
     pub norm_pix_loss: bool,
     /// Feed mask tokens through the encoder as well (paper, Table 1c "encoder w/ \[M\]").
     pub encoder_mask_tokens: bool,
+    /// Its positions; none are the variant's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Positions>,
     /// LayerNorm's epsilon.
     pub layer_norm_eps: f32,
     /// Share of values that training drops in each block of the encoder, in [0, 1): of the attention's probabilities,
@@ -232,6 +246,7 @@ impl ModelConfig {
             target: PatchTarget::Pixels,
             norm_pix_loss: false,
             encoder_mask_tokens: false,
+            positions: None,
             layer_norm_eps: Variant::Paper.layer_norm_eps(),
             dropout: 0.0,
             emb_dropout: 0.0,
@@ -254,6 +269,7 @@ impl ModelConfig {
             target: PatchTarget::Pixels,
             norm_pix_loss: false,
             encoder_mask_tokens: false,
+            positions: None,
             layer_norm_eps: Variant::Plain.layer_norm_eps(),
             dropout: 0.0,
             emb_dropout: 0.0,
@@ -331,6 +347,11 @@ impl ModelConfig {
     /// Tokens in the decoder: cls + all patches.
     pub fn decoder_tokens(&self) -> usize {
         self.cls_tokens() + self.num_patches()
+    }
+
+    /// Whether positions are trained (`false`: the fixed sin-cos table).
+    pub fn learned_positions(&self) -> bool {
+        self.positions.unwrap_or(self.variant.positions()) == Positions::Learned
     }
 
     /// Rows of a position table: one more than patches, for the cls token, except in vit-pytorch's
@@ -464,15 +485,16 @@ impl ModelConfig {
                 remedies: vec![Remedy::larger(settings.heads)],
             });
         }
-        if self.variant == Variant::Paper {
-            if heads * dim_head != dim {
-                let problem = format!("{heads} heads × {dim_head} are not the width {dim}");
-                return Err(Error::config(settings.heads, problem));
-            }
-            if dim % 4 != 0 {
-                let problem = format!("must be divisible by 4 for sin-cos positions, got {dim}");
-                return Err(Error::config(settings.dim, problem));
-            }
+        if self.variant == Variant::Paper && heads * dim_head != dim {
+            let problem = format!("{heads} heads × {dim_head} are not the width {dim}");
+            return Err(Error::config(settings.heads, problem));
+        }
+        if !self.learned_positions() && dim % 4 != 0 {
+            return Err(Error::Config {
+                setting: settings.dim,
+                problem: format!("must be divisible by 4 for sin-cos positions, got {dim}"),
+                remedies: vec![Remedy::set(Setting::Positions, "learned")],
+            });
         }
         Ok(())
     }
@@ -539,6 +561,7 @@ mod tests {
             config.validate().unwrap_err().to_string()
         };
         assert!(refused(|c| c.encoder.depth = 1_000_000_000_000).contains("encoder.depth"));
+        assert!(refused(|c| c.encoder = StackConfig::new(6, 1, 1)).contains("positions learned"));
         assert!(refused(|c| c.decoder.heads = 0).contains("decoder.heads"));
         assert!(refused(|c| c.patch_size = [0, 4]).contains("patch_size"));
         assert!(refused(|c| c.image_size = [1 << 40, 1 << 40]).contains("image_size"));

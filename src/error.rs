@@ -143,11 +143,24 @@ impl Error {
     }
 
     /// Names the file that an error about weights came from: [`Error::BadWeights`] becomes
-    /// [`Error::BadFile`], others stay.
+    /// [`Error::BadFile`], [`Error::Config`] says it in its problem, others stay.
     pub fn in_file(self, path: impl AsRef<Path>) -> Self {
         match self {
             Self::BadWeights { problem } => Self::bad_file(path, format!("weights: {problem}")),
+            Self::Config { setting, problem, remedies } => {
+                let problem = format!("{}: {problem}", path.as_ref().display());
+                Self::Config { setting, problem, remedies }
+            }
             other => other,
+        }
+    }
+
+    /// The message of an error about a file that is named beside it.
+    pub(crate) fn without_file(self) -> String {
+        match self {
+            Self::BadFile { problem, .. } => problem,
+            Self::Io { source, .. } => source.to_string(),
+            other => other.to_string(),
         }
     }
 

@@ -59,7 +59,7 @@ pub mod verify;
 pub mod wasm;
 pub mod weights;
 
-pub use config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
+pub use config::{MaskStrategy, ModelConfig, PatchTarget, Positions, StackConfig, Variant};
 pub use data::{ImageSource, Normalization};
 pub use error::{Error, Result};
 pub use model::{objective::MaskSource, reconstruct::Reconstructor, store::ParamStore};

@@ -70,6 +70,8 @@ settings! {
     NormPixLoss = "norm_pix_loss",
     /// Whether mask tokens go through the encoder as well.
     EncoderMaskTokens = "encoder_mask_tokens",
+    /// The position embeddings of encoder and decoder.
+    Positions = "positions",
     /// Share of values that are dropped in the encoder's blocks.
     Dropout = "dropout",
     /// Share of values that are dropped behind the position embedding.
@@ -100,6 +102,8 @@ settings! {
     Std = "std",
     /// The part of a picture that is shown.
     Crop = "crop",
+    /// Share of the area that random crops show.
+    CropScale = "crop_scale",
     /// Whether pictures are mirrored at random.
     Flip = "flip",
     /// Whether, and how much, colours vary.
@@ -144,6 +148,8 @@ settings! {
     Beta2 = "beta2",
     /// Largest norm of the gradient.
     ClipNorm = "clip_norm",
+    /// Decay of the moving average of the weights, if one is kept.
+    Ema = "ema",
     /// How weights and activations are kept in the computation.
     Precision = "precision",
     /// Whether the inside of blocks is computed again for the backward pass.

@@ -74,7 +74,7 @@ struct Step {
 
 /// The cases for a GPU: small models of all kinds and of awkward sizes, and with `large` a ViT-B.
 pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
-    let adamw = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
+    let adamw = AdamW { clip_norm: 1.0, ema: Some(0.9999), ..PRETRAIN_ADAMW };
     let precisions = if has_f16(&gpu.clone().into()) {
         &[Precision::F32, Precision::F16][..]
     } else {
@@ -247,7 +247,10 @@ impl Step {
         let (specs, model) = self.specs();
         let initial = init_params(&specs, model.grid(), 1);
         let layout = ParamLayout::with_precision(specs, device.max_binding(), self.precision);
-        let store = ParamStore::new(device, layout, true)?;
+        let mut store = ParamStore::new(device, layout, true)?;
+        if self.optimizer.ema().is_some() {
+            store.add_average()?;
+        }
         store.load(Role::Value, &initial)?;
         let config = StepConfig {
             task: self.task.clone(),

@@ -190,6 +190,57 @@ fn fine_tuning_goes_on_bit_for_bit_and_trains_what_it_is_told() {
     }
 }
 
+/// Whatever is done with a run's weights is done with their moving average, where it keeps one, and says so.
+#[test]
+fn the_moving_average_is_what_a_run_is_used_by() {
+    let bench = Bench::new();
+    let averaged = bench.pretrain("averaged", "6", &["--ema", "0.9"]);
+    let plain = bench.pretrain("plain", "6", &[]);
+    let average = "the moving average of the weights (EMA 0.9)";
+    let taken = format!("{average} is taken (--weights-key param");
+    let left = format!("the weights are taken (--weights-key ema takes {average})");
+    let checkpoint = newest(&averaged);
+    let mut expected = checkpoint.params.clone();
+    expected.extend(checkpoint.average);
+    assert_ne!(expected, checkpoint.params);
+    for (key, said, expected) in
+        [(&[][..], &taken, expected), (&["--weights-key", "param"], &left, checkpoint.params)]
+    {
+        let file = bench.text("exported.safetensors");
+        let export = ["export", "--weights", &averaged, "--format", "webmae", "--out", &file];
+        assert!(succeeds(&[&export[..], key].concat()).contains(said));
+        let exported = fs::read(&file).unwrap();
+        assert_eq!(safetensors::from_bytes(&exported).unwrap().tensors, expected, "{key:?}");
+        let picture = bench.text("picture.png");
+        for command in [
+            &["info", &averaged][..],
+            &["knn", "--weights", &averaged, "--data", &bench.data, "-k", "1"],
+            &["reconstruct", "--weights", &averaged, "--out", &picture, PICTURE],
+        ] {
+            let text = succeeds(&[command, key].concat());
+            assert!(text.contains(said), "{text}");
+        }
+    }
+    let words = ["step-00000006", "no weights below \"teacher\"", "ema", "param"];
+    refuses(1, &["info", &averaged, "--weights-key", "teacher"], &words);
+    refuses(1, &["info", &plain, "--weights-key", "ema"], &["no weights below \"ema\"", "param"]);
+    assert!(!succeeds(&["info", &plain, "--weights-key", "param"]).contains("taken"));
+
+    // A run that begins with one may keep another.
+    let options = ["--batch-size", "4", "--steps", "3", "--ema", "0.5"];
+    let tuned = bench.train("finetune", &averaged, "tuned", &options);
+    let said = succeeds(&["eval", "--weights", &tuned, "--data", &bench.data]);
+    assert!(said.contains("(EMA 0.5) is taken"), "{said}");
+
+    let resume = ["pretrain", "--resume", &plain, "--ema", "0.9"];
+    refuses(2, &resume, &["--ema", "--resume"]);
+    for decay in ["1", "-0.1", "nan", "on"] {
+        for command in ["pretrain", "train", "finetune", "plan"] {
+            refuses(2, &[command, "--ema", decay], &["--ema", "below 1", "off"]);
+        }
+    }
+}
+
 #[test]
 fn dropout_stays_with_the_model_and_leaves_evaluations_alone() {
     let bench = Bench::new();
@@ -340,7 +391,7 @@ fn other_targets_are_learned_and_shown() {
     refuses(2, &["reconstruct", "--weights", &run, "--out", &picture, PICTURE], &["no pixels"]);
     let begin = ["pretrain", "--data", &bench.data, "--steps", "1", "--out", "unused"];
     let begin = [&begin[..], &MODEL, &args].concat();
-    refuses(2, &begin, &["--tokens", "--crop none", "--no-flip and no --color-jitter"]);
+    refuses(2, &begin, &["--tokens", "--crop none", "--no-flip and no --jitter"]);
     write(&names[1..], &tokens[4..]);
     refuses(1, &[&begin[..], &whole].concat(), &["no tokens of the picture", "bright/0.png"]);
     write(&names, &vec![3.0; tokens.len()]);

@@ -16,8 +16,8 @@ use webmae::files::safetensors::{self, FloatType};
 use webmae::model::init::init_params;
 use webmae::model::params::mae_params;
 use webmae::tensor::TensorMap;
-use webmae::weights::{Metadata, describe};
-use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
+use webmae::weights::{Metadata, Overrides, describe, open};
+use webmae::{MaskStrategy, ModelConfig, PatchTarget, Positions, StackConfig, Variant};
 
 const PICTURE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/preprocessing/rgb_landscape.png");
@@ -36,6 +36,7 @@ fn model(variant: Variant) -> ModelConfig {
         target: PatchTarget::Pixels,
         norm_pix_loss: variant == Variant::Paper,
         encoder_mask_tokens: false,
+        positions: None,
         layer_norm_eps: variant.layer_norm_eps(),
         dropout: 0.0,
         emb_dropout: 0.0,
@@ -125,6 +126,17 @@ fn plan_prints_numbers_and_refuses_what_cannot_fit() {
     // With the copy that products read; gradients and moments stay as they are.
     assert!((1.49..1.51).contains(&share("parameter_bytes")), "{halved}");
     assert!((0.99..1.01).contains(&share("moment_bytes")), "{halved}");
+    // Two tables of 145 rows.
+    let trained = |positions| {
+        let plan = json(&[&args[..], &["--positions", positions]].concat());
+        plan["estimate"]["trainable_parameters"].as_u64().unwrap()
+    };
+    assert_eq!(trained("learned") - trained("sincos"), 145 * (384 + 192));
+    let averaged = json(&[&args[..], &["--ema", "0.9999"]].concat());
+    assert_eq!(bytes(&plan, "average_bytes"), 0.0);
+    assert_eq!(bytes(&averaged, "average_bytes"), bytes(&averaged, "gradient_bytes"));
+    let more = bytes(&averaged, "peak_bytes") - bytes(&plan, "peak_bytes");
+    assert!(more >= bytes(&averaged, "average_bytes"), "{averaged}");
     let big = ["plan", "--preset", "vit-b", "--batch-size", "4096"];
     refuses(1, &big, &["does not fit", "128.0 MiB", "largest batch that fits", "--grad-accum"]);
     let small = ["plan", "--preset", "vit-l", "--batch-size", "64", "--vram", "8GiB"];
@@ -375,6 +387,47 @@ fn export_round_trips() {
     refuses(2, &lone_mean, &["--std"]);
 }
 
+#[test]
+fn positions_of_either_kind_are_named_resized_and_exported() {
+    for (variant, positions, named, format, said) in [
+        (
+            Variant::Paper,
+            Positions::Learned,
+            "learned",
+            "hugging-face",
+            "ViTMAE trains no positions",
+        ),
+        (
+            Variant::Plain,
+            Positions::Sincos,
+            "sincos",
+            "vit-pytorch",
+            "vit-pytorch trains positions",
+        ),
+    ] {
+        let (_guard, dir) = folder();
+        let square = ModelConfig { image_size: [32; 2], patch_size: [8; 2], ..model(variant) };
+        let config = ModelConfig { positions: Some(positions), ..square };
+        let weights = save(&dir, &config);
+        let webmae = text(&dir.join("webmae.safetensors"));
+        let args = ["export", "--weights", &weights, "--format", "webmae", "--out", &webmae];
+        succeeds(&args);
+        assert_eq!(json(&["info", &webmae, "--json"])["model"]["positions"], named);
+        let picture = text(&dir.join("picture.png"));
+        let args = ["reconstruct", "--weights", &webmae, "--out", &picture, PICTURE];
+        succeeds(&[&args[..], &["--image-size", "24x40"]].concat());
+
+        let out = dir.join("exported.safetensors");
+        let printed =
+            succeeds(&["export", "--weights", &weights, "--format", format, "--out", &text(&out)]);
+        assert!(printed.contains(said), "{printed}");
+        let overrides =
+            Overrides { decoder_heads: Some(2), encoder_heads: Some(2), ..Default::default() };
+        let opened = open(&out, &overrides).unwrap();
+        assert_eq!(opened.weights.tensors, tensors(&config));
+    }
+}
+
 /// A workload that takes no time.
 const SMALL_BENCH: &str = "--depth 1 --decoder-depth 1 --dim 16 --heads 1 --decoder-dim 16 \
                            --decoder-heads 1 --steps 2 --warmup 0";
@@ -511,6 +564,42 @@ fn pretraining_names_unreadable_files_and_goes_on() {
     args[4] = strict.to_str().unwrap();
     args.push("--strict");
     refuses(1, &args, &["pictures"]);
+}
+
+#[test]
+fn crops_and_colours_that_cannot_be_are_refused() {
+    let (_guard, dir) = folder();
+    let data = classes(&dir.join("data"), 2);
+    let out = text(&dir.join("run"));
+    let pretrain = ["pretrain", "--data", &data, "--steps", "1", "--out", &out];
+    let train = ["train", "--data", &data, "--steps", "1", "--out", &out];
+    let cases: [(&[&str], &[&str]); 10] = [
+        (&["--crop-scale", "0"], &["--crop-scale: must be 0 < from", "got 0 to 1"]),
+        (&["--crop-scale", "0.5,0.2"], &["--crop-scale: must be", "got 0.5 to 0.2"]),
+        (&["--crop-scale", "0.2,1.5"], &["--crop-scale: must be", "got 0.2 to 1.5"]),
+        (&["--crop-scale", "-1"], &["--crop-scale: must be", "got -1 to 1"]),
+        (&["--crop-scale", "half"], &["--crop-scale", "0.2,1"]),
+        (&["--crop-scale", "0.5", "--crop", "center"], &["--crop-scale", "try --crop random"]),
+        (&["--jitter", "1.5"], &["--jitter: its brightness must be between 0 and 1, got 1.5"]),
+        (&["--jitter", "-0.1"], &["--jitter: its brightness must be", "got -0.1"]),
+        (&["--jitter", "nan"], &["--jitter", "got NaN"]),
+        (&["--jitter", "0.4", "--color-jitter"], &["--jitter", "cannot be used with"]),
+    ];
+    for (options, words) in cases {
+        for command in [&pretrain, &train] {
+            refuses(2, &[command, options].concat(), words);
+        }
+    }
+    let synthetic = ["pretrain", "--crop-scale", "0.5", "--out", &out];
+    refuses(2, &synthetic, &["--crop-scale", "try --crop random"]);
+    for option in ["--crop-scale=0.5", "--jitter=0.5", "--no-flip", "--crop=none", "--exclude=a"] {
+        let resumed = ["pretrain", "--resume", &out, option];
+        let (name, _) = option.split_once('=').unwrap_or((option, ""));
+        refuses(2, &resumed, &[name, "cannot be used with"]);
+    }
+    let resumed = ["finetune", "--resume", &out, "--image-size", "32"];
+    refuses(2, &resumed, &["--image-size", "cannot be used with"]);
+    assert!(!Path::new(&out).exists());
 }
 
 #[test]

@@ -22,7 +22,7 @@ use webmae::train::paper::{PRETRAIN_ADAMW, PROBE_LARS};
 use webmae::train::recipe::{DataRecipe, Length, Recipe};
 use webmae::train::run::{self, Start};
 use webmae::train::run_folder::read_config;
-use webmae::{Error, ModelConfig, Result, StackConfig, Variant};
+use webmae::{Error, ModelConfig, Positions, Result, StackConfig, Variant};
 
 const OPTIMIZER: AdamW = AdamW { clip_norm: 1.0, ..PRETRAIN_ADAMW };
 
@@ -55,6 +55,11 @@ fn recipe(steps: u64) -> Recipe {
     }
 }
 
+/// The same with a moving average of the weights.
+fn averaged(ema: impl Into<Option<f32>>, recipe: Recipe) -> Recipe {
+    Recipe { optimizer: Optimizer::AdamW(AdamW { ema: ema.into(), ..OPTIMIZER }), ..recipe }
+}
+
 fn train(recipe: &Recipe, start: Start, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
     run::train(device(), recipe, start, &AtomicBool::new(false), observe)
 }
@@ -85,16 +90,28 @@ fn without_time(mut checkpoint: Checkpoint) -> Checkpoint {
 fn twenty_steps_are_ten_and_ten() {
     let folder = tempfile::tempdir().unwrap();
     let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
-    for (accumulate, steps, recompute, dropout) in
-        [(1, 20, false, 0.0), (2, 20, false, 0.0), (1, 20, true, 0.0), (2, 20, true, 0.2)]
-    {
+    type Change = fn(&mut Recipe);
+    let cases: [(&str, Change); 6] = [
+        ("as it is", |_| {}),
+        ("two batches a step", |recipe| recipe.grad_accum = 2),
+        ("resumed with recomputation", |recipe| recipe.recompute = true),
+        ("learned positions", |recipe| recipe.model.positions = Some(Positions::Learned)),
+        ("a moving average", |recipe| *recipe = averaged(Some(0.9), recipe.clone())),
+        ("dropout, two batches a step, resumed with recomputation", |recipe| {
+            recipe.model.variant = Variant::Plain;
+            recipe.model.dropout = 0.2;
+            recipe.grad_accum = 2;
+            recipe.recompute = true;
+        }),
+    ];
+    for (name, change) in cases {
+        let steps = 20;
         let mut recipe = recipe(steps);
-        if dropout > 0.0 {
-            recipe.model = ModelConfig { variant: Variant::Plain, dropout, ..recipe.model };
-        }
+        change(&mut recipe);
+        // Only what goes on computes anew.
+        let recompute = std::mem::take(&mut recipe.recompute);
         // With two batches a step, ten steps are two epochs.
-        recipe.grad_accum = accumulate;
-        recipe.checkpoint_every = 10.0 / (10 / accumulate) as f64;
+        recipe.checkpoint_every = 10.0 / (10 / recipe.grad_accum) as f64;
         let _ = fs::remove_dir_all(&straight);
         let _ = fs::remove_dir_all(&resumed);
         train(&recipe, new(&straight), &mut |_| ()).unwrap();
@@ -104,10 +121,10 @@ fn twenty_steps_are_ten_and_ten() {
         let outcome = train(&recipe, resume(&resumed), &mut |_| ()).unwrap();
         assert_eq!((outcome.step, outcome.complete), (steps, true));
         let last = |run| without_time(checkpoints::read(&step_file(run, steps)).unwrap());
-        assert!(
-            last(&straight) == last(&resumed),
-            "not the same bits with {accumulate} batches, recompute {recompute}, dropout {dropout}"
-        );
+        assert!(last(&straight) == last(&resumed), "not the same bits: {name}");
+        // Fixed positions have no moments.
+        let learned = recipe.model.learned_positions();
+        assert_eq!(last(&resumed).moment1.contains_key("decoder_pos_embed"), learned, "{name}");
     }
 }
 
@@ -158,6 +175,7 @@ fn mixed_precision_goes_on_with_its_scale() {
     let folder = tempfile::tempdir().unwrap();
     let (straight, resumed) = (folder.path().join("straight"), folder.path().join("resumed"));
     let recipe = Recipe { precision: Precision::F16, checkpoint_every: 0.5, ..recipe(20) };
+    let recipe = averaged(0.9, recipe);
     train(&Recipe { length: Length::Steps(10), ..recipe.clone() }, new(&straight), &mut |_| ())
         .unwrap();
     let mut early = checkpoints::read(&step_file(&straight, 10)).unwrap();
@@ -227,6 +245,56 @@ fn a_device_without_f16_leaves_nothing_behind() {
     let error = run::train(&device, &recipe, new(&run), &stop, &mut |_| ()).unwrap_err();
     assert!(error.to_string().starts_with("precision: f16 needs"), "{error}");
     assert!(!run.exists());
+}
+
+/// What is measured are the weights that their moving average would be, and not those in training.
+#[test]
+fn held_out_losses_are_those_of_the_moving_average() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let outcome = train(&averaged(0.9, recipe(10)), new(&run), &mut |_| ()).unwrap();
+    let checkpoint = checkpoints::read(&step_file(&run, 10)).unwrap();
+    // A finished run that goes on measures, and does nothing else.
+    let measured = |params: TensorMap| {
+        let average = TensorMap::new();
+        let plain = Checkpoint { params, average, ..checkpoint.clone() };
+        let path = folder.path().join("plain");
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        let outcome = train(&recipe(10), Start::Resume(path, Box::new(plain)), &mut |_| ());
+        let outcome = outcome.unwrap();
+        (outcome.held_out_loss, outcome.fidelity)
+    };
+    let mut average = checkpoint.params.clone();
+    average.extend(checkpoint.average.clone());
+    let expected = (outcome.held_out_loss, outcome.fidelity);
+    assert_eq!(measured(average), expected);
+    assert_ne!(measured(checkpoint.params.clone()), expected);
+}
+
+#[test]
+fn a_moving_average_goes_on_or_stays_away() {
+    let folder = tempfile::tempdir().unwrap();
+    for (began, goes_on, words) in [
+        (None, Some(0.9), "ema: the run was begun without a moving average"),
+        (Some(0.9), None, "ema: the run was begun with a moving average"),
+    ] {
+        let run = folder.path().join(format!("{began:?}"));
+        train(&averaged(began, recipe(10)), new(&run), &mut |_| ()).unwrap();
+        let saved = fs::read(step_file(&run, 10)).unwrap();
+        let says = |word: &[u8]| saved.windows(word.len()).any(|found| found == word);
+        assert_eq!(says(b"ema"), began.is_some(), "a checkpoint without one is as it was before");
+        let error = train(&averaged(goes_on, recipe(20)), resume(&run), &mut |_| ()).unwrap_err();
+        assert!(error.to_string().starts_with(words), "{error}");
+    }
+}
+
+#[test]
+fn decays_that_make_no_average_are_refused() {
+    for decay in [1.0, -0.1, f32::NAN, f32::INFINITY] {
+        let error = averaged(decay, recipe(1)).validate().unwrap_err().to_string();
+        assert!(error.starts_with("ema: must be at least 0 and below 1, got"), "{error}");
+    }
 }
 
 #[test]

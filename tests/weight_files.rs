@@ -42,6 +42,7 @@ fn model() -> ModelConfig {
         target: PatchTarget::Pixels,
         norm_pix_loss: false,
         encoder_mask_tokens: false,
+        positions: None,
         layer_norm_eps: 1e-6,
         dropout: 0.0,
         emb_dropout: 0.0,
@@ -150,6 +151,12 @@ fn of_several_sets_one_is_chosen_and_said() {
     let single = folder.path().join("single.safetensors");
     safetensors::write(&single, &trained, &Metadata::new(), FloatType::F32).unwrap();
     refuses(1, &["info", as_text(&single), "--weights-key", "model"], &["one set of weights"]);
+    // What the tensors do not tell is asked for by the option's name.
+    refuses(
+        2,
+        &["info", as_text(&single)],
+        &["--heads: ", "single.safetensors", "give their number"],
+    );
 }
 
 #[test]
@@ -238,40 +245,58 @@ fn classifier(seed: u64, classes: usize) -> TensorMap {
     tensors
 }
 
+/// `main_linprobe.py` without and with `--global_pool`: the cls token behind `norm`, or the mean behind `fc_norm`.
 #[test]
 fn a_linear_probe_of_fair_is_one() {
     let folder = tempfile::tempdir().unwrap();
-    let mut tensors = classifier(1, 2);
-    let statistics =
-        |offset: f32| HostTensor::new([16], (0..16).map(|i| offset + i as f32 / 20.0).collect());
-    tensors.insert("head_norm.running_mean".into(), statistics(-0.3));
-    tensors.insert("head_norm.running_var".into(), statistics(0.5));
-    let rename = |name: &str| name.replace("head.", "head.1.").replace("head_norm.", "head.0.");
-    let Saved::Dict(mut entries) = state(&tensors, rename) else { unreachable!() };
-    let count = Saved::Tensor("LongStorage", vec![], 10_u64.to_le_bytes().to_vec());
-    entries.push(("head.0.num_batches_tracked".to_owned(), count));
-    let path = file(&folder, "probe.pth", &Saved::dict([("model", Saved::Dict(entries))]));
-    let found = opened(&path);
-    assert_eq!(found.weights.kind, FileKind::Classifier);
-    assert_eq!(found.weights.tensors, tensors);
+    let data = classes(&folder.path().join("pictures"), 1);
+    let said = ["norm", "fc_norm"].map(|norm| {
+        let mut tensors = classifier(1, 2);
+        for suffix in ["weight", "bias"] {
+            let moved = tensors.remove(&format!("norm.{suffix}")).unwrap();
+            tensors.insert(format!("{norm}.{suffix}"), moved);
+        }
+        let statistics = |offset: f32| {
+            HostTensor::new([16], (0..16).map(|i| offset + i as f32 / 20.0).collect())
+        };
+        tensors.insert("head_norm.running_mean".into(), statistics(-0.3));
+        tensors.insert("head_norm.running_var".into(), statistics(0.5));
+        let rename = |name: &str| name.replace("head.", "head.1.").replace("head_norm.", "head.0.");
+        let Saved::Dict(mut entries) = state(&tensors, rename) else { unreachable!() };
+        let count = Saved::Tensor("LongStorage", vec![], 10_u64.to_le_bytes().to_vec());
+        entries.push(("head.0.num_batches_tracked".to_owned(), count));
+        let path = file(&folder, "probe.pth", &Saved::dict([("model", Saved::Dict(entries))]));
+        let found = opened(&path);
+        assert_eq!(found.weights.kind, FileKind::Classifier);
+        assert_eq!(found.weights.tensors, tensors);
 
-    // The same as a ViT whose head has the BatchNorm in it.
-    let mut folded = tensors.clone();
-    let [mean, var] =
-        ["head_norm.running_mean", "head_norm.running_var"].map(|n| folded.remove(n).unwrap().data);
+        // The same as a ViT whose head has the BatchNorm in it.
+        let vit = file(&folder, "vit.pth", &plain(&without_batch_norm(tensors)));
+        let own = folder.path().join("own.safetensors");
+        let export = ["export", "--weights", as_text(&path), "--heads", "2", "--format", "webmae"];
+        succeeds(&[&export[..], &["--out", as_text(&own)]].concat());
+        let said = [&path, &vit, &own].map(|path| probabilities(path, &data, &["--heads", "2"])[0]);
+        assert!((said[0] - said[1]).abs() < 1e-5 && (said[0] - 0.5).abs() > 1e-3, "{said:?}");
+        assert_eq!(said[0], said[2], "{norm}");
+        said[0]
+    });
+    assert!((said[0] - said[1]).abs() > 1e-3, "{said:?}");
+}
+
+/// A linear probe whose head has the BatchNorm in it.
+fn without_batch_norm(mut tensors: TensorMap) -> TensorMap {
+    let [mean, var] = ["head_norm.running_mean", "head_norm.running_var"]
+        .map(|name| tensors.remove(name).unwrap().data);
     let scale: Vec<f32> = var.iter().map(|v| 1.0 / (v + 1e-6).sqrt()).collect();
-    let head = folded.get_mut("head.weight").unwrap();
+    let head = tensors.get_mut("head.weight").unwrap();
     for row in head.data.chunks_exact_mut(16) {
         row.iter_mut().zip(&scale).for_each(|(w, s)| *w *= s);
     }
     let offsets = head.data.chunks_exact(16);
     let offsets =
         offsets.map(|row| -row.iter().zip(&mean).map(|(w, m)| w * m).sum::<f32>()).collect();
-    folded.insert("head.bias".into(), HostTensor::new([2], offsets));
-    let vit = file(&folder, "vit.pth", &plain(&folded));
-    let data = classes(&folder.path().join("pictures"), 1);
-    let [probe, vit] = [&path, &vit].map(|path| probabilities(path, &data, &["--heads", "2"]));
-    assert!((probe[0] - vit[0]).abs() < 1e-5 && (probe[0] - 0.5).abs() > 1e-3, "{probe:?} {vit:?}");
+    tensors.insert("head.bias".into(), HostTensor::new([2], offsets));
+    tensors
 }
 
 /// What `predict` says of a picture, by class.

@@ -157,8 +157,16 @@ pub fn adamw_update(criterion: &mut Criterion, device: &Device) {
     let mut rec = Recorder::new(device.target(), false);
     let [values, grads, moment1, moment2] =
         ["values", "grads", "moment1", "moment2"].map(|label| rec.external(label, [LEN]));
-    let slab =
-        SlabTensors { values, grads, moment1, moment2, decayed: LEN, lr_scale: 1.0, halves: None };
+    let slab = SlabTensors {
+        values,
+        grads,
+        moment1,
+        moment2,
+        halves: None,
+        averages: None,
+        decayed: LEN,
+        lr_scale: 1.0,
+    };
     let tensors = StepTensors {
         step: rec.external("step", [STEP_WORDS]),
         state: rec.external("state", [STATE_WORDS]),

@@ -62,11 +62,11 @@ impl KernelTarget {
         }
     }
 
-    /// Rows that a kernel sums at once; more go through partial sums.
+    /// Rows of which a kernel makes one of several partial sums: short ones keep a GPU busy.
     pub fn rows_per_sum(&self) -> usize {
         match self.processor {
             Processor::Cpu => usize::MAX,
-            Processor::Gpu => 4096,
+            Processor::Gpu => 128,
         }
     }
 

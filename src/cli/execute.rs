@@ -59,7 +59,9 @@ pub(super) fn execute_on(opened: &Opened, recipe: &Recipe, start: Start) -> Resu
 
 fn report(recipe: &Recipe, folder: &Path, outcome: &Outcome) {
     let Outcome { step, held_out_loss, .. } = *outcome;
-    say!("held-out loss {held_out_loss:.4} after {step} steps");
+    let average = recipe.average_in_words();
+    let whose = average.map_or(String::new(), |average| format!(", with {average}"));
+    say!("held-out loss {held_out_loss:.4} after {step} steps{whose}");
     if let Some(Fidelity { model, harmonic, mean_color }) = outcome.fidelity {
         let view = match recipe.model.norm_pix_loss {
             true => format!(" ({})", View::honest(true).name()),

@@ -15,6 +15,7 @@ impl Wording for Options {
         match setting {
             // The option is what switches it off.
             Setting::Flip => option(setting),
+            Setting::Jitter => "no --jitter or --color-jitter".to_owned(),
             Setting::Strict => format!("{}=false", option(setting)),
             _ => format!("no {}", option(setting)),
         }
@@ -30,7 +31,6 @@ pub(super) fn message(error: &Error) -> String {
 pub(super) fn option(setting: Setting) -> String {
     let name = match setting {
         Setting::Flip => "no-flip",
-        Setting::Jitter => "color-jitter",
         Setting::Trainable => "trainable-blocks",
         Setting::Length => "epochs",
         Setting::Warmup => "warmup-epochs",
@@ -58,8 +58,8 @@ mod tests {
         };
         assert_eq!(
             message(&error),
-            "--dim-head: is odd; try --crop none, --no-flip and no --color-jitter, or a larger \
-             --decoder-dim"
+            "--dim-head: is odd; try --crop none, --no-flip and no --jitter or --color-jitter, or a \
+             larger --decoder-dim"
         );
     }
 }

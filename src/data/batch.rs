@@ -377,7 +377,7 @@ impl BatchMaker {
                 Ok(()) => return Ok(index),
                 Err(problem) if self.options.strict => return Err(problem),
                 Err(problem) => {
-                    let problem = problem.to_string();
+                    let problem = problem.without_file();
                     let mut bad = self.bad.lock().unwrap_or_else(PoisonError::into_inner);
                     bad.insert(index, problem.clone());
                     first_problem.get_or_insert((index, problem));

@@ -23,17 +23,13 @@ enum Kind {
 }
 
 impl TensorFile {
-    /// Opens a `.safetensors` file or a `.pth`, `.pt`, `.ckpt` or `.bin` checkpoint of PyTorch, of which `key` says
+    /// Opens a `.safetensors` file or a `.pth`, `.pt`, `.ckpt` or `.bin` checkpoint of PyTorch. Of the latter `key` says
     /// where the state dict is, see [`Checkpoint::open`].
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when it is broken or of another kind.
     pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
         let kind = match path.extension().and_then(|e| e.to_str()) {
-            Some("safetensors") if key.is_some() => {
-                let problem = "is one set of weights; only a checkpoint of PyTorch has several to choose from";
-                return Err(Error::bad_file(path, problem));
-            }
             Some("safetensors") => {
                 let (file, header) = safetensors_header(path)?;
                 Kind::Safetensors { file, header }
@@ -68,11 +64,12 @@ impl TensorFile {
         }
     }
 
-    /// Key of the state dict that was chosen (empty for the outermost), and those of others in the file.
-    pub fn sets(&self) -> (&str, &[String]) {
+    /// Of a checkpoint of PyTorch the key of the state dict that was chosen (empty for the outermost), and those of
+    /// others in the file.
+    pub fn sets(&self) -> Option<(&str, &[String])> {
         match &self.kind {
-            Kind::Safetensors { .. } => ("", &[]),
-            Kind::Torch(checkpoint) => checkpoint.sets(),
+            Kind::Safetensors { .. } => None,
+            Kind::Torch(checkpoint) => Some(checkpoint.sets()),
         }
     }
 

@@ -35,6 +35,16 @@ pub enum Head {
     /// Linear probing: BatchNorm without affine, then `head`, on features as [`super::features`] has
     /// them.
     Probe,
+    /// A linear probe of FAIR's `main_linprobe.py` with `global_pool`: the same on the mean of the patch tokens after
+    /// `fc_norm`, which has the place of `norm`.
+    FcNormProbe,
+}
+
+impl Head {
+    /// Whether it is a linear probe.
+    pub fn is_probe(self) -> bool {
+        self != Self::Full
+    }
 }
 
 /// What a file of weights says of a classifier's head.
@@ -129,13 +139,16 @@ impl ClassifierConfig {
         if self.pool == Pool::Cls && self.cls_tokens() == 0 {
             return Err(no_cls_token());
         }
+        if self.pool == Pool::Cls && self.head == Head::FcNormProbe {
+            return Err(Error::config(Setting::Pool, "fc_norm is behind the mean; take the mean"));
+        }
         Ok(())
     }
 
     /// Cls tokens in front of the patches: 0 or 1.
     pub fn cls_tokens(&self) -> usize {
         match (self.head, self.model.variant) {
-            (Head::Probe, variant) => usize::from(variant.cls_token()),
+            (Head::Probe | Head::FcNormProbe, variant) => usize::from(variant.cls_token()),
             (Head::Full, Variant::Paper | Variant::Plain) => 1,
             (Head::Full, Variant::VitPytorch) => usize::from(self.pool == Pool::Cls),
         }
@@ -214,5 +227,6 @@ mod tests {
         assert!(
             refused(|c| (c.model.variant, c.head) = (Variant::Plain, Head::Probe)).contains("cls")
         );
+        assert!(refused(|c| c.head = Head::FcNormProbe).contains("take the mean"));
     }
 }

@@ -29,7 +29,7 @@ pub struct Classified {
 pub enum Input {
     /// Pictures `[B, C, H, W]`.
     Images,
-    /// A frozen encoder's features `[B, D]`; for [`Head::Probe`].
+    /// A frozen encoder's features `[B, D]`; for a linear probe.
     Features,
 }
 
@@ -64,14 +64,12 @@ pub fn classify(
     rec.set_scope("head");
     let feature = match &encoded {
         None => rec.external(input.label(), [batch, model.encoder.dim]),
-        Some(encoded) if config.head == Head::Probe => {
-            feature(rec, model, encoded.latent, config.pool)
-        }
+        Some(encoded) if config.head.is_probe() => feature(rec, model, encoded.latent, config.pool),
         Some(encoded) => pooled(rec, config, encoded.latent),
     };
     let normed = match config.head {
         Head::Full => feature,
-        Head::Probe => {
+        Head::Probe | Head::FcNormProbe => {
             let norm = BatchNorm {
                 running_mean: rec.param("head_norm.running_mean"),
                 running_var: rec.param("head_norm.running_var"),

@@ -26,8 +26,11 @@ pub enum Init {
     },
     /// Normal with mean 0 and this standard deviation.
     Normal(f32),
-    /// The fixed 2-D sin-cos table of the grid, with a zero row first for the cls token.
-    SinCos,
+    /// The 2-D sin-cos table of the grid; rows without a patch are zero.
+    SinCos {
+        /// Rows before the grid's.
+        lead: usize,
+    },
 }
 
 /// One parameter of the model.
@@ -76,8 +79,7 @@ impl ParamSpec {
 pub fn mae_params(config: &ModelConfig) -> Vec<ParamSpec> {
     let mut table = Table { variant: config.variant, params: Vec::new(), group: 0 };
     let (encoder, decoder) = (&config.encoder, &config.decoder);
-    let learned = config.variant.learned_positions();
-    table.embedding(config, config.cls_tokens() > 0, learned);
+    table.embedding(config, config.cls_tokens() > 0, config.learned_positions());
     table.encoder_blocks(encoder);
     if config.variant.final_norms() {
         table.norm("norm", encoder.dim);
@@ -128,24 +130,23 @@ fn classifier_params(config: &ClassifierConfig) -> Vec<ParamSpec> {
     }
     table.encoder_blocks(&model.encoder);
     table.group += 1;
-    let pools_before_norm = config.head == Head::Full
-        && match model.variant {
-            Variant::Paper => config.pool == Pool::Mean,
-            Variant::Plain => true,
-            Variant::VitPytorch => false,
-        };
+    let pools_before_norm = match (config.head, model.variant) {
+        (Head::FcNormProbe, _) | (Head::Full, Variant::Plain) => true,
+        (Head::Full, Variant::Paper) => config.pool == Pool::Mean,
+        (Head::Probe, _) | (Head::Full, Variant::VitPytorch) => false,
+    };
     if pools_before_norm {
         table.norm("fc_norm", dim);
     } else if model.variant.final_norms() {
         table.norm("norm", dim);
     }
-    if config.head == Head::Probe {
+    if config.head.is_probe() {
         table.push("head_norm.running_mean", vec![dim], Init::Zeros);
         table.push("head_norm.running_var", vec![dim], Init::Ones);
         table.params.iter_mut().rev().take(2).for_each(|statistic| statistic.trainable = false);
     }
     // Nearly nothing in fine-tuning, as in facebookresearch/mae: the encoder's first gradients are small.
-    let deviation = if config.head == Head::Probe { 0.01 } else { 2e-5 };
+    let deviation = if config.head.is_probe() { 0.01 } else { 2e-5 };
     table.push("head.weight", vec![config.classes, dim], Init::Normal(deviation));
     table.push("head.bias", vec![config.classes], Init::Zeros);
     table.params
@@ -173,7 +174,7 @@ impl Table {
             decayed: shape.len() > 1,
             shape,
             init,
-            trainable: init != Init::SinCos,
+            trainable: true,
             group: self.group,
         });
     }
@@ -211,7 +212,8 @@ impl Table {
         if cls_token {
             self.push("cls_token", vec![1, 1, dim], Init::Normal(0.02));
         }
-        self.positions("pos_embed", config.position_rows(), dim, learned_positions);
+        self.positions("pos_embed", config, dim, 1);
+        self.params.last_mut().expect("just pushed").trainable = learned_positions;
         if config.encoder_mask_tokens {
             self.push("encoder_mask_token", vec![1, 1, dim], Init::Normal(0.02));
         }
@@ -229,8 +231,7 @@ impl Table {
             };
             self.push("mask_token", shape, init);
         }
-        let learned = self.variant.learned_positions();
-        self.positions("decoder_pos_embed", config.position_rows(), decoder_dim, learned);
+        self.positions("decoder_pos_embed", config, decoder_dim, config.cls_tokens());
     }
 
     /// What the targets are computed with; found in the data, not trained.
@@ -252,10 +253,16 @@ impl Table {
         self.params[first..].iter_mut().for_each(|param| param.trainable = false);
     }
 
-    fn positions(&mut self, name: &str, rows: usize, dim: usize, learned: bool) {
-        let random = self.variant.learned_positions();
-        let init = if random { Init::Normal(1.0) } else { Init::SinCos };
-        self.push(name, vec![1, rows, dim], init);
+    /// A table with `lead` rows before the grid's. Learned ones begin as in vit-pytorch (`randn`), or as timm's
+    /// `VisionTransformer`, on which `facebookresearch/mae` stands (deviation 0.02).
+    fn positions(&mut self, name: &str, config: &ModelConfig, dim: usize, lead: usize) {
+        let learned = config.learned_positions();
+        let init = match self.variant {
+            _ if !learned => Init::SinCos { lead },
+            Variant::Paper => Init::Normal(0.02),
+            _ => Init::Normal(1.0),
+        };
+        self.push(name, vec![1, config.position_rows(), dim], init);
         self.params.last_mut().expect("just pushed").trainable = learned;
     }
 

@@ -23,6 +23,8 @@ pub enum Role {
     Moment1,
     /// AdamW's second moments.
     Moment2,
+    /// Moving averages of the parameters, see [`ParamStore::add_average`].
+    Average,
 }
 
 impl Role {
@@ -32,6 +34,7 @@ impl Role {
             Self::Grad => "grad",
             Self::Moment1 => "moment1",
             Self::Moment2 => "moment2",
+            Self::Average => "average",
         }
     }
 }
@@ -146,8 +149,8 @@ impl ParamLayout {
         }
     }
 
-    /// The slabs as whole tensors, for the optimiser.
-    pub fn slab_tensors(&self, rec: &mut Recorder) -> Vec<SlabTensors> {
+    /// The slabs as whole tensors, for the optimiser; with moving averages if they are `averaged`.
+    pub fn slab_tensors(&self, rec: &mut Recorder, averaged: bool) -> Vec<SlabTensors> {
         let slabs = 0..self.slabs.len();
         let tensors = slabs.map(|slab| SlabTensors {
             values: self.whole_slab(rec, Role::Value, slab),
@@ -155,6 +158,7 @@ impl ParamLayout {
             moment1: self.whole_slab(rec, Role::Moment1, slab),
             moment2: self.whole_slab(rec, Role::Moment2, slab),
             halves: (self.precision == Precision::F16).then(|| self.whole_half(rec, slab)),
+            averages: averaged.then(|| self.whole_slab(rec, Role::Average, slab)),
             decayed: self.slabs[slab].decayed,
             lr_scale: 1.0,
         });
@@ -365,6 +369,25 @@ impl ParamStore {
         Ok(store)
     }
 
+    /// Allocates zeroed memory for a moving average of every trained parameter. Returns the parameters with their
+    /// averages in place of their values, in the same memory at any time: for use in f32, as the copies in f16 follow
+    /// the values.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough.
+    pub fn add_average(&mut self) -> Result<Self> {
+        let mut averaged = self.buffers.clone();
+        for (i, slab) in self.layout.slabs.iter().enumerate() {
+            let label = self.layout.label(Role::Average, i);
+            let buffer = Arc::new(self.device.buffer(&label, 4 * slab.len as u64)?);
+            averaged.insert(self.layout.label(Role::Value, i), Arc::clone(&buffer));
+            self.buffers.insert(label, buffer);
+        }
+        self.device.check()?;
+        let layout = ParamLayout { precision: Precision::F32, ..self.layout.clone() };
+        Ok(Self { device: self.device.clone(), layout, buffers: averaged, halving: None })
+    }
+
     /// The layout.
     pub fn layout(&self) -> &ParamLayout {
         &self.layout
@@ -407,19 +430,21 @@ impl ParamStore {
         }
     }
 
-    /// Sets some values of the parameter `name`, from the value `first` on.
+    /// Sets some values of one role of the parameter `name`, from the value `first` on.
     ///
     /// # Panics
-    /// If there is no such parameter, or it has fewer values.
-    pub fn write(&self, name: &str, first: usize, values: &[f32]) {
+    /// If there is no such parameter, it has fewer values, or is fixed and the role is of trained ones.
+    pub fn write(&self, role: Role, name: &str, first: usize, values: &[f32]) {
         let index = self.layout.specs.iter().position(|spec| spec.name == name);
         let index = index.unwrap_or_else(|| panic!("no parameter {name}"));
         assert!(first + values.len() <= self.layout.specs[index].len(), "{name} is smaller");
-        let place = self.place(Role::Value, name, self.layout.places[index]);
-        let (label, start) = place.expect("every parameter has a value");
+        let place = self.place(role, name, self.layout.places[index]);
+        let (label, start) = place.expect("a role of the parameter");
         let offset = start + 4 * first as u64;
         self.device.write(&self.buffers[&label], offset, bytemuck::cast_slice(values));
-        self.halve();
+        if role == Role::Value {
+            self.halve();
+        }
     }
 
     /// Waits until everything written has arrived.

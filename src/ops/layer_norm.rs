@@ -1,6 +1,6 @@
 //! LayerNorm over the last dimension.
 
-use super::reduce::{add_column_sums, groups_of_strips, rows_per_chunk};
+use super::reduce::{add_two_column_sums, groups_of_strips, rows_per_chunk, shares_of_rows};
 use super::row_lanes;
 use crate::kernels::{layer_norm, layer_norm_backward, layer_norm_backward_params};
 use crate::program::{Recorder, Tensor};
@@ -29,7 +29,7 @@ pub fn layer_norm(rec: &mut Recorder, x: Tensor, gamma: Tensor, beta: Tensor, ep
     y
 }
 
-/// Adds the gradients of gamma and beta, through partial sums where there are very many rows.
+/// Adds the gradients of gamma and beta, through partial sums where there are many rows.
 fn param_grads(rec: &mut Recorder, [dy, x, stats]: [Tensor; 3], [d_gamma, d_beta]: [Tensor; 2]) {
     let (rows, dim) = rec.rows_and_dim(x);
     let per_chunk = rows_per_chunk(rec, rows);
@@ -40,11 +40,13 @@ fn param_grads(rec: &mut Recorder, [dy, x, stats]: [Tensor; 3], [d_gamma, d_beta
     } else {
         ["d gamma", "d beta"].map(|name| rec.transient(name, [chunks, dim]))
     };
-    let groups = groups_of_strips(chunks, dim);
+    let shares = shares_of_rows(per_chunk);
+    let groups = groups_of_strips(chunks, dim, shares);
     let params = layer_norm_backward_params::Params {
         rows: rows as u32,
         dim: dim as u32,
         rows_per_chunk: per_chunk as u32,
+        shares: shares as u32,
         groups: groups as u32,
     };
     let constants = layer_norm_backward_params::Constants { accumulate: is_single };
@@ -57,7 +59,6 @@ fn param_grads(rec: &mut Recorder, [dy, x, stats]: [Tensor; 3], [d_gamma, d_beta
     };
     rec.launch(params, constants, bindings, groups);
     if !is_single {
-        add_column_sums(rec, gamma_sums, d_gamma, None);
-        add_column_sums(rec, beta_sums, d_beta, None);
+        add_two_column_sums(rec, [(gamma_sums, d_gamma), (beta_sums, d_beta)]);
     }
 }

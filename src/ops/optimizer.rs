@@ -1,4 +1,5 @@
-//! The end of a step: gradient norm, clipping, skipping of what is not finite, loss scaling, AdamW or LARS.
+//! The end of a step: gradient norm, clipping, skipping of what is not finite, loss scaling, AdamW or LARS, and the
+//! moving average of the parameters.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -7,7 +8,7 @@ use super::{groups_of_lanes, row_lanes};
 #[cfg(not(feature = "labels"))]
 use crate::absent::Absent as Trust;
 pub use crate::kernels::{INITIAL_LOSS_SCALE, Metrics, State, Step as Scalars};
-use crate::kernels::{Precision, adamw, grad_norm, halve, lars, step_end};
+use crate::kernels::{Precision, adamw, ema, grad_norm, halve, lars, step_end};
 use crate::program::{Recorder, Tensor};
 
 /// Gradients per partial sum of squares; `grad_norm` has the same number.
@@ -36,6 +37,12 @@ pub struct AdamW {
     pub weight_decay: f32,
     /// Largest global gradient norm; 0 does not clip.
     pub clip_norm: f32,
+    /// Decay d of the exponential moving average of the parameters, if one is kept: after each update
+    /// `average += (1 - d) · (value - average)`. After t updates d is at most (1 + t) / (10 + t), as
+    /// tf.train.ExponentialMovingAverage has it: so short runs do not stand at their initial values. That beginning is
+    /// this crate's choice, the paper names the decay alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f32>,
 }
 
 /// A slab of parameters with everything the optimiser keeps for it, each `[len]`.
@@ -51,6 +58,8 @@ pub struct SlabTensors {
     pub moment2: Tensor,
     /// Mixed precision: the parameters in f16, which follow them.
     pub halves: Option<Tensor>,
+    /// Moving averages of the parameters, where [`AdamW::ema`] asks for them.
+    pub averages: Option<Tensor>,
     /// Leading values that are decayed; a multiple of 4.
     pub decayed: usize,
     /// Factor on the learning rate.
@@ -114,6 +123,9 @@ fn end_step(
 }
 
 /// Records the end of a step with AdamW on every slab.
+///
+/// # Panics
+/// If moving averages are asked for and a slab has none.
 pub fn adamw(rec: &mut Recorder, config: AdamW, slabs: &[SlabTensors], tensors: StepTensors) {
     end_step(rec, tensors, slabs, [config.beta1, config.beta2], config.clip_norm);
     let StepTensors { step, state, .. } = tensors;
@@ -133,6 +145,12 @@ pub fn adamw(rec: &mut Recorder, config: AdamW, slabs: &[SlabTensors], tensors: 
         let halves = halves.unwrap_or_else(|| rec.unused_out());
         let bindings = adamw::Bindings { step, state, grads, values, moment1, moment2, halves };
         rec.launch(params, constants, bindings, groups_of_lanes(count));
+        if let Some(decay) = config.ema {
+            let averages = slab.averages.expect("a slab with averages");
+            let params = ema::Params { count: count as u32, share: 1.0 - decay };
+            let bindings = ema::Bindings { state, values, averages };
+            rec.launch(params, Default::default(), bindings, groups_of_lanes(count));
+        }
     }
 }
 
@@ -166,6 +184,17 @@ pub enum Optimizer {
     Lars(Lars),
 }
 
+impl Optimizer {
+    /// See [`AdamW::ema`].
+    pub fn ema(&self) -> Option<f32> {
+        match self {
+            Self::AdamW(adamw) => adamw.ema,
+            #[cfg(feature = "labels")]
+            Self::Lars(_) => None,
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Optimizer {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         /// The constants of either.
@@ -176,6 +205,7 @@ impl<'de> Deserialize<'de> for Optimizer {
             eps: Option<f32>,
             weight_decay: f32,
             clip_norm: Option<f32>,
+            ema: Option<f32>,
             #[cfg(feature = "labels")]
             momentum: Option<f32>,
             #[cfg_attr(
@@ -199,6 +229,7 @@ impl<'de> Deserialize<'de> for Optimizer {
             eps: given(constants.eps, "eps")?,
             weight_decay,
             clip_norm: given(constants.clip_norm, "clip_norm")?,
+            ema: constants.ema,
         }))
     }
 }

@@ -5,12 +5,24 @@ use crate::program::{Recorder, Tensor};
 
 /// Rows that are summed at once of `rows`; more go through partial sums.
 pub(super) fn rows_per_chunk(rec: &Recorder, rows: usize) -> usize {
-    rec.target().rows_per_sum().min(rows)
+    /// Chunks that one sum takes nearly as fast as two launches.
+    const AT_ONCE: usize = 4;
+    let per_chunk = rec.target().rows_per_sum();
+    if rows <= per_chunk.saturating_mul(AT_ONCE) { rows } else { per_chunk }
 }
 
-/// Groups of a kernel that takes 32 columns of a chunk of rows each.
-pub(super) fn groups_of_strips(chunks: usize, dim: usize) -> usize {
-    chunks * dim.div_ceil(32)
+/// Invocations of a workgroup that share the `rows` of a column: few rows each, so that no sum is long.
+pub(super) fn shares_of_rows(rows: usize) -> usize {
+    /// Rows of an invocation.
+    const ROWS: usize = 8;
+    /// More would leave too few neighbours to load together.
+    const MOST: usize = 32;
+    rows.div_ceil(ROWS).next_power_of_two().min(MOST)
+}
+
+/// Groups of a kernel whose 256 invocations take four columns each, and `shares` of them the same ones.
+pub(super) fn groups_of_strips(chunks: usize, dim: usize, shares: usize) -> usize {
+    chunks * dim.div_ceil(4 * 256 / shares)
 }
 
 /// `out [D] += Σ x [rows, D]`, only over the rows whose kind is the filter's if there is one.
@@ -71,27 +83,33 @@ impl Sum {
         Self { x, out, rows, dim, per_chunk: rows, accumulate: true }
     }
 
-    fn chunks(&self) -> usize {
-        self.rows.div_ceil(self.per_chunk)
+    fn shares(&self) -> usize {
+        shares_of_rows(self.per_chunk)
+    }
+
+    fn groups(&self) -> usize {
+        groups_of_strips(self.rows.div_ceil(self.per_chunk), self.dim, self.shares())
     }
 }
 
 fn column_sum(rec: &mut Recorder, sum: Sum, filter: Option<(Tensor, u32)>, second: Option<Sum>) {
     let constants = column_sum::Constants { filter: filter.is_some(), accumulate: sum.accumulate };
-    let groups = groups_of_strips(sum.chunks(), sum.dim);
-    let (x2, out2, rows2, dim2, groups2) = match second {
-        Some(Sum { x, out, rows, dim, .. }) => (x, out, rows, dim, groups_of_strips(1, dim)),
-        None => (rec.unused(), rec.unused_out(), 0, 0, 0),
+    let (groups, groups2) = (sum.groups(), second.map_or(0, |second| second.groups()));
+    let (x2, out2, rows2, dim2, shares2) = match second {
+        Some(second) => (second.x, second.out, second.rows, second.dim, second.shares()),
+        None => (rec.unused(), rec.unused_out(), 0, 0, 1),
     };
     let (row_kind, wanted) = filter.unwrap_or((rec.unused(), 0));
     let params = column_sum::Params {
         rows: sum.rows as u32,
         dim: sum.dim as u32,
         rows_per_chunk: sum.per_chunk as u32,
+        shares: sum.shares() as u32,
         wanted,
         groups: groups as u32,
         rows2: rows2 as u32,
         dim2: dim2 as u32,
+        shares2: shares2 as u32,
         groups2: groups2 as u32,
     };
     let bindings = column_sum::Bindings { x: sum.x, row_kind, out: sum.out, x2, out2 };

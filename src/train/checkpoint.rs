@@ -14,11 +14,11 @@ use crate::files::safetensors;
 use crate::kernels::Precision;
 use crate::ops::optimizer::{STATE_WORDS, State};
 use crate::tensor::{TensorMap, by_name};
-use crate::weights::checkpoint::{CHECKPOINT_ENTRY, PARAM};
+use crate::weights::checkpoint::{AVERAGE, CHECKPOINT_ENTRY, PARAM};
 use crate::weights::require_finite;
 
-/// Prefixes of the tensors' names: of parameters, first and second moments.
-pub const ROLES: [&str; 3] = [PARAM, "moment1/", SECOND_MOMENT];
+/// Prefixes of the tensors' names: of parameters, first and second moments, moving averages.
+pub const ROLES: [&str; 4] = [PARAM, "moment1/", SECOND_MOMENT, AVERAGE];
 const SECOND_MOMENT: &str = "moment2/";
 /// Prefix of everything that belongs to the probe beside a run.
 const PROBE: &str = "probe/";
@@ -63,6 +63,15 @@ impl Meta {
         })
     }
 
+    /// The description in a checkpoint's metadata.
+    ///
+    /// # Errors
+    /// [`Error::BadWeights`] if the file is none, or it cannot be understood.
+    pub fn require(metadata: &BTreeMap<String, String>) -> Result<Self> {
+        let problem = "these are weights, but no checkpoint of a training run";
+        Self::read(metadata)?.ok_or_else(|| bad(problem.to_owned()))
+    }
+
     /// The file's text entries.
     ///
     /// # Errors
@@ -100,6 +109,8 @@ pub struct Checkpoint {
     pub moment1: TensorMap,
     /// AdamW's second moments.
     pub moment2: TensorMap,
+    /// Moving averages of the trained parameters; empty where the run keeps none.
+    pub average: TensorMap,
     /// The probe beside the run, which has a description of its own.
     pub probe: Option<Box<Checkpoint>>,
 }
@@ -118,7 +129,8 @@ impl Checkpoint {
 
     fn into_tensors(self) -> TensorMap {
         let mut tensors = TensorMap::new();
-        for (role, map) in ROLES.iter().zip([self.params, self.moment1, self.moment2]) {
+        let maps = [self.params, self.moment1, self.moment2, self.average];
+        for (role, map) in ROLES.iter().zip(maps) {
             tensors.extend(map.into_iter().map(|(name, tensor)| (format!("{role}{name}"), tensor)));
         }
         let probe = self.probe.map(|probe| probe.into_tensors()).unwrap_or_default();
@@ -133,14 +145,14 @@ impl Checkpoint {
             Self::from_tensors(*meta, own).map(Box::new)
         });
         let probe = probe.transpose()?;
-        let mut maps = [TensorMap::new(), TensorMap::new(), TensorMap::new()];
+        let mut maps = [const { TensorMap::new() }; ROLES.len()];
         for (name, tensor) in tensors {
             let role = ROLES.iter().position(|role| name.starts_with(role));
             let role = role.ok_or_else(|| bad(format!("a checkpoint has no tensor {name}")))?;
             maps[role].insert(name[ROLES[role].len()..].to_owned(), tensor);
         }
-        let [params, moment1, moment2] = maps;
-        Ok(Self { meta, params, moment1, moment2, probe })
+        let [params, moment1, moment2, average] = maps;
+        Ok(Self { meta, params, moment1, moment2, average, probe })
     }
 
     /// Reads a file's content.
@@ -149,19 +161,25 @@ impl Checkpoint {
     /// [`Error::BadWeights`] if it is broken or no checkpoint, or a parameter or a moment is no number to go on with.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let contents = safetensors::from_bytes(bytes)?;
-        let meta = Meta::read(&contents.metadata)?.ok_or_else(|| {
-            bad("these are weights, but no checkpoint of a training run".to_owned())
-        })?;
+        let meta = Meta::require(&contents.metadata)?;
         for (name, tensor) in &contents.tensors {
-            require_finite(name, &tensor.data)?;
-            if name.contains(SECOND_MOMENT) && tensor.data.iter().any(|value| *value < 0.0) {
-                return Err(bad(format!(
-                    "{name} holds a mean of squares below 0: the file is damaged"
-                )));
-            }
+            require_usable(name, &tensor.data)?;
         }
         Self::from_tensors(meta, contents.tensors)
     }
+}
+
+/// Checks that a run can go on with the values of a checkpoint's tensor `name`.
+///
+/// # Errors
+/// [`Error::BadWeights`] if one is not finite, or a mean of squares is below 0.
+pub fn require_usable(name: &str, values: &[f32]) -> Result<()> {
+    require_finite(name, values)?;
+    if name.contains(SECOND_MOMENT) && values.iter().any(|value| *value < 0.0) {
+        let problem = format!("{name} holds a mean of squares below 0: the file is damaged");
+        return Err(bad(problem));
+    }
+    Ok(())
 }
 
 fn bad(problem: String) -> Error {

@@ -13,7 +13,7 @@ use crate::kernels::{BINDING_ALIGNMENT, KernelTarget, Precision, STAGING_BUFFERS
 use crate::model::objective::{Purpose, masked_objective};
 use crate::model::params::{is_decoder, mae_params};
 use crate::model::store::ParamLayout;
-use crate::ops::optimizer::Optimizer;
+use crate::ops::optimizer::{AdamW, Optimizer};
 use crate::program::{Plan, Recorder};
 use crate::remedy::Remedy;
 use crate::setting::Setting;
@@ -40,6 +40,8 @@ pub struct Request {
     pub recompute: bool,
     /// See [`StepConfig::precision`].
     pub precision: Precision,
+    /// Whether a moving average of the parameters is kept.
+    pub averaged: bool,
 }
 
 /// Costs of one optimiser step. FLOPs are those of matrix products and attention.
@@ -69,6 +71,8 @@ pub struct Estimate {
     pub gradient_bytes: u64,
     /// Bytes of AdamW's moments.
     pub moment_bytes: u64,
+    /// Bytes of the parameters' moving averages.
+    pub average_bytes: u64,
     /// Bytes of activations and their gradients at the peak, shared by liveness.
     pub activation_bytes: u64,
     /// Bytes of images, masks, scalars and results.
@@ -92,7 +96,7 @@ impl Estimate {
     /// [`Error::DoesNotFit`] if a tensor has more values than any device can index;
     /// [`Error::Config`] for an invalid model.
     pub fn new(config: &ModelConfig, request: Request, limits: Limits) -> Result<Self> {
-        let Request { batch_size, grad_accum, recompute, precision } = request;
+        let Request { batch_size, grad_accum, recompute, precision, averaged } = request;
         config.validate()?;
         indexable(config, batch_size)?;
         let specs = mae_params(config);
@@ -107,11 +111,13 @@ impl Estimate {
             MaskSource::Generated,
             Purpose::Evaluation,
         );
+        // Any decay costs the same.
+        let optimizer = AdamW { ema: averaged.then_some(0.0), ..PRETRAIN_ADAMW };
         let step = StepConfig {
             task: Task::Masked { model: config.clone(), masks: MaskSource::Generated },
             batch_size,
             grad_accum,
-            optimizer: Optimizer::AdamW(PRETRAIN_ADAMW),
+            optimizer: Optimizer::AdamW(optimizer),
             layer_decay: 1.0,
             recompute,
             precision,
@@ -142,9 +148,11 @@ impl Estimate {
         let (parameters, gradients) =
             (labelled(&["param.", "fixed ", "half"]), labelled(&["grad."]));
         let moments = labelled(&["moment1.", "moment2."]);
+        let averages = labelled(&["average."]);
+        let state = parameters + gradients + moments + averages;
         let activations = batch.transient_bytes() + update.transient_bytes();
         let uniforms = (batch.dispatches + update.dispatches) as u64 * BINDING_ALIGNMENT;
-        let inputs = labelled(&[""]) - parameters - gradients - moments + uniforms;
+        let inputs = labelled(&[""]) - state + uniforms;
         let staging = STAGING_BUFFERS as u64 * labelled(&["images"]);
 
         let values = |decoder: bool| -> u64 {
@@ -164,10 +172,11 @@ impl Estimate {
             parameter_bytes: parameters,
             gradient_bytes: gradients,
             moment_bytes: moments,
+            average_bytes: averages,
             activation_bytes: activations,
             input_bytes: inputs,
             staging_bytes: staging,
-            peak_bytes: parameters + gradients + moments + activations + inputs + staging,
+            peak_bytes: state + activations + inputs + staging,
             largest_binding,
             largest_binding_tensor,
             dispatches: batch.dispatches * grad_accum + update.dispatches,
@@ -253,10 +262,15 @@ fn shortage(estimate: &Estimate, limits: Limits) -> String {
         );
     }
     format!(
-        "with a batch of {batch}, a step takes {:.1} MiB (parameters, gradients and moments {:.1}, \
-         activations {:.1}, inputs and their staging {:.1}), and there are {:.1} MiB",
+        "with a batch of {batch}, a step takes {:.1} MiB (parameters and what the optimiser keeps \
+         {:.1}, activations {:.1}, inputs and their staging {:.1}), and there are {:.1} MiB",
         mebibytes(estimate.peak_bytes),
-        mebibytes(estimate.parameter_bytes + estimate.gradient_bytes + estimate.moment_bytes),
+        mebibytes(
+            estimate.parameter_bytes
+                + estimate.gradient_bytes
+                + estimate.moment_bytes
+                + estimate.average_bytes
+        ),
         mebibytes(estimate.activation_bytes),
         mebibytes(estimate.input_bytes + estimate.staging_bytes),
         mebibytes(limits.memory.unwrap_or(u64::MAX)),
@@ -301,7 +315,13 @@ mod tests {
     }
 
     fn batch_of(batch_size: usize) -> Request {
-        Request { batch_size, grad_accum: 1, recompute: false, precision: Precision::F32 }
+        Request {
+            batch_size,
+            grad_accum: 1,
+            recompute: false,
+            precision: Precision::F32,
+            averaged: false,
+        }
     }
 
     #[test]
@@ -320,6 +340,16 @@ mod tests {
             estimate.staging_bytes,
         ];
         assert_eq!(estimate.peak_bytes, parts.iter().sum::<u64>());
+        assert_eq!(estimate.average_bytes, 0);
+        let averaged = Request { averaged: true, ..batch_of(64) };
+        let averaged = fitting_estimate(&preset("vit-b"), averaged, limits()).unwrap();
+        // A float for each trained parameter, in the slabs of the gradients, and the uniforms of its launches.
+        assert_eq!(averaged.average_bytes, estimate.gradient_bytes);
+        let launches = (averaged.dispatches - estimate.dispatches) as u64;
+        assert_eq!(
+            averaged.peak_bytes,
+            estimate.peak_bytes + averaged.average_bytes + launches * BINDING_ALIGNMENT
+        );
         let ratio = estimate.step_flops as f64 / estimate.forward_flops as f64;
         assert!((2.7..3.3).contains(&ratio), "a step is about three forward passes: {ratio}");
     }

@@ -3,13 +3,16 @@
 //!
 //! The numbers are those of the paper (He et al. 2021, appendix A) and of FAIR's `main_pretrain.py`,
 //! `main_finetune.py` and `main_linprobe.py`, for one small card: batches of 64 instead of thousands, which the
-//! learning rate follows ([`Recipe::blr`]), 100 epochs of pre-training instead of 800, and a tenth of each run for
-//! warm-up. Augmentations have their numbers with them: [`Augment`], [`RandAugment`], [`RandomErasing`], [`Mix`].
+//! learning rate follows ([`Recipe::blr`]), 100 epochs of pre-training instead of 800, and a tenth of a run for
+//! warm-up where its length is not the paper's. Augmentations have their numbers with them: [`Augment`],
+//! [`RandAugment`], [`RandomErasing`], [`Mix`].
 
 #[cfg(feature = "labels")]
 use super::recipe::{Classify, ProbeRecipe};
 use super::recipe::{DataRecipe, Length, NormalizationChoice, Recipe};
 use crate::config::ModelConfig;
+#[cfg(feature = "labels")]
+use crate::config::Positions;
 use crate::data::Augment;
 #[cfg(feature = "labels")]
 use crate::data::augment::erasing::RandomErasing;
@@ -26,11 +29,11 @@ use crate::ops::optimizer::{AdamW, Lars, Optimizer};
 
 /// AdamW of pre-training (Table 8).
 pub const PRETRAIN_ADAMW: AdamW =
-    AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
+    AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0, ema: None };
 /// AdamW of fine-tuning (Table 9).
 pub const FINETUNE_ADAMW: AdamW = AdamW { beta2: 0.999, ..PRETRAIN_ADAMW };
-/// AdamW of training from random values (Table 11).
-pub const SCRATCH_ADAMW: AdamW = AdamW { weight_decay: 0.3, ..PRETRAIN_ADAMW };
+/// AdamW of training from random values, with the moving average of the weights (Table 11).
+pub const SCRATCH_ADAMW: AdamW = AdamW { weight_decay: 0.3, ema: Some(0.9999), ..PRETRAIN_ADAMW };
 /// LARS of linear probing (Table 10), with the trust coefficient of `util/lars.py`.
 pub const PROBE_LARS: Lars = Lars { momentum: 0.9, weight_decay: 0.0, trust: 0.001 };
 
@@ -105,15 +108,19 @@ impl Recipe {
     }
 
     /// Training of the same classifier from random values, the supervised baseline (Table 11): without random
-    /// erasing, which fine-tuning has; without the moving average of weights; for 100 epochs instead of 300.
+    /// erasing, which fine-tuning has; with the moving average of the weights, and the paper's length and warm-up.
+    /// Positions are trained, unless the model names sin-cos ones.
     pub fn train_from_scratch(model: ModelConfig, data: &str, class_names: Vec<String>) -> Self {
         let classify = Classify {
+            learned_positions: model.positions != Some(Positions::Sincos),
             drop_path: by_depth(&model, [0.1, 0.2, 0.2]),
             ..Classify::regularised(class_names)
         };
-        let labelled = Self::with_labels(model, data, Length::Epochs(100.0), classify);
+        let length = Length::Epochs(by_depth(&model, [300.0, 200.0, 200.0]));
+        let labelled = Self::with_labels(model, data, length, classify);
         let augment = Augment { erasing: None, ..labelled.data.augment };
         Self {
+            warmup: Length::Epochs(20.0),
             data: DataRecipe { augment, ..labelled.data },
             blr: 1e-4,
             optimizer: Optimizer::AdamW(SCRATCH_ADAMW),
@@ -121,9 +128,13 @@ impl Recipe {
         }
     }
 
-    /// [`Self::train_from_scratch`] with crops and flips only, and AdamW as in fine-tuning: what one would try first.
+    /// [`Self::train_from_scratch`] with crops and flips only, and length and AdamW as in fine-tuning: what one would
+    /// try first.
     pub fn train_plainly(model: ModelConfig, data: &str, class_names: Vec<String>) -> Self {
+        let length = Length::Epochs(100.0);
         Self {
+            length,
+            warmup: length.warmup(),
             blr: 5e-4,
             optimizer: Optimizer::AdamW(FINETUNE_ADAMW),
             ..Self::train_from_scratch(model, data, class_names).crops_and_flips_only()
@@ -390,11 +401,13 @@ mod tests {
         assert_eq!(part, whole);
     }
 
-    /// Table 11 of the paper, but for the length and the moving average of weights.
+    /// Table 11 of the paper.
     #[test]
     fn training_from_scratch_is_the_papers() {
         let classes = vec!["a".to_owned(), "b".to_owned()];
-        for (name, drop_path) in [("vit-b", 0.1), ("vit-l", 0.2), ("vit-h", 0.2)] {
+        for (name, drop_path, epochs) in
+            [("vit-b", 0.1, 300.0), ("vit-l", 0.2, 200.0), ("vit-h", 0.2, 200.0)]
+        {
             let recipe = Recipe::train_from_scratch(preset(name), "pictures", classes.clone());
             let classify = recipe.classify.as_ref().unwrap();
             assert_eq!((classify.drop_path, classify.smoothing), (drop_path, 0.1), "{name}");
@@ -406,8 +419,24 @@ mod tests {
             assert_eq!((augment.erasing, augment.jitter), (None, None));
             let Optimizer::AdamW(adamw) = recipe.optimizer else { panic!("AdamW") };
             assert_eq!((adamw.beta1, adamw.beta2, adamw.weight_decay), (0.9, 0.95, 0.3));
+            assert_eq!(adamw.ema, Some(0.9999));
             assert_eq!((recipe.blr, recipe.min_lr), (1e-4, 0.0));
+            let lengths = (Length::Epochs(epochs), Length::Epochs(20.0));
+            assert_eq!((recipe.length, recipe.warmup), lengths, "{name}");
         }
+    }
+
+    #[test]
+    fn training_from_scratch_trains_positions_unless_they_are_to_be_fixed() {
+        let trained = |positions| {
+            let model = ModelConfig { positions, ..preset("tiny") };
+            let classes = vec!["a".to_owned(), "b".to_owned()];
+            let recipe = Recipe::train_from_scratch(model.clone(), "pictures", classes);
+            let params = recipe.classify.unwrap().config(&model).params();
+            params.iter().find(|param| param.name == "pos_embed").unwrap().trainable
+        };
+        assert!(trained(None) && trained(Some(Positions::Learned)));
+        assert!(!trained(Some(Positions::Sincos)));
     }
 
     #[test]

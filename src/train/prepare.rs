@@ -91,7 +91,7 @@ pub fn prepare(
     let parts = Parts { device, recipe, split: &split, normalization: &normalization, cursor };
     let (feed, assessment, skipped): (_, Box<dyn Assessment>, _) = match &recipe.classify {
         None => {
-            let store = trainer.store();
+            let store = trainer.weights();
             let masked = MaskedAssessment::new(device, recipe, store, &split, &normalization)?;
             let skipped = masked.skipped().to_vec();
             (Feed::Pictures(parts.loader()?), Box::new(masked), skipped)
@@ -100,11 +100,13 @@ pub fn prepare(
             let (feed, data, skipped) = parts.labelled(classify, &trainer, observe)?;
             let config = classify.config(&recipe.model);
             let (input, batch) = (recipe.input(), recipe.batch_size);
-            let predictor = Predictor::new(device, &config, input, batch, trainer.store())?;
+            let predictor = Predictor::new(device, &config, input, batch, trainer.weights())?;
             let names = classify.class_names.clone();
             (feed, Box::new(ClassifierAssessment::new(predictor, data, names)), skipped)
         }
     };
+    let average = recipe.average_in_words();
+    notes.extend(average.map(|average| format!("measured, drawn and exported is {average}")));
     let derived = Derived {
         held_out_images: assessment.len(),
         notes,
@@ -152,7 +154,7 @@ impl Parts<'_> {
                 Encoder {
                     device: self.device,
                     config: &recipe.model,
-                    store: trainer.store(),
+                    store: trainer.weights(),
                     normalization: self.normalization,
                 },
                 classify.pool,

@@ -283,6 +283,7 @@ impl Recipe {
                 below(Setting::Beta1, adamw.beta1.into(), 1.0)?;
                 below(Setting::Beta2, adamw.beta2.into(), 1.0)?;
                 below(Setting::ClipNorm, adamw.clip_norm.into(), f64::INFINITY)?;
+                below(Setting::Ema, adamw.ema.unwrap_or(0.0).into(), 1.0)?;
                 adamw.weight_decay
             }
             #[cfg(feature = "labels")]
@@ -339,10 +340,17 @@ impl Recipe {
     /// What the run's programs begin with: a frozen encoder's features, where each picture has just one.
     #[cfg(feature = "labels")]
     pub fn input(&self) -> Input {
-        let probes = self.classify.as_ref().is_some_and(|c| {
-            c.head == Head::Probe && c.trainable == Trainable::None && c.mix.is_off()
-        });
+        let probes = self
+            .classify
+            .as_ref()
+            .is_some_and(|c| c.head.is_probe() && c.trainable == Trainable::None && c.mix.is_off());
         if probes && self.data.augment.is_fixed() { Input::Features } else { Input::Images }
+    }
+
+    /// The moving average of the weights in words, if one is kept: the weights to use are then those.
+    pub fn average_in_words(&self) -> Option<String> {
+        let words = |decay| format!("the moving average of the weights (EMA {decay})");
+        self.optimizer.ema().map(words)
     }
 
     /// Images per optimiser step.

@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
         } = prepare(device, recipe, given, resumed.as_deref(), observe)?;
         let probe = recipe.probe.as_ref().map(|probe| {
             let own = resumed.as_ref().and_then(|checkpoint| checkpoint.probe.as_deref());
-            let (store, schedule) = (trainer.store(), derived.schedule);
+            let (store, schedule) = (trainer.weights(), derived.schedule);
             OnlineProbe::new(device, recipe, probe, store, &normalization, schedule, own)
         });
         let probe = probe.transpose()?;

@@ -166,7 +166,7 @@ impl StepConfig {
         rec.set_precision(self.precision);
         rec.set_scope("optimizer");
         #[cfg_attr(not(feature = "labels"), expect(unused_mut, reason = "all have one rate"))]
-        let mut slabs = layout.slab_tensors(&mut rec);
+        let mut slabs = layout.slab_tensors(&mut rec, self.optimizer.ema().is_some());
         #[cfg(feature = "labels")]
         if let Task::Classify { classifier, .. } = &self.task {
             let last = classifier.model.encoder.depth + 1;
@@ -265,7 +265,8 @@ pub struct TrainStep {
 }
 
 impl TrainStep {
-    /// Records and builds it on the parameters of `store`, which must be made for training.
+    /// Records and builds it on the parameters of `store`, which must be made for training, and have a moving
+    /// average where the optimiser keeps one.
     ///
     /// # Errors
     /// [`Error::Config`] for dropout in a build without; [`Error::DoesNotFit`] or [`Error::Device`].

@@ -35,6 +35,8 @@ pub fn gives_up(line: &Metrics) -> bool {
 pub struct Trainer {
     recipe: Recipe,
     store: ParamStore,
+    /// The parameters with their moving averages for values, if the recipe keeps them.
+    averaged: Option<ParamStore>,
     train: TrainStep,
     step: u64,
 }
@@ -46,6 +48,8 @@ pub enum Beginning<'a> {
     Fresh(&'a TensorMap),
     /// A checkpoint's, with all that belongs to them.
     Resumed(&'a Checkpoint),
+    /// Those of a checkpoint with this description, which are written to the store afterwards.
+    Resuming(&'a Meta),
 }
 
 /// A batch as the step takes it; masks follow the draws.
@@ -63,9 +67,9 @@ impl Trainer {
     /// What `recipe` trains, with the parameters of `beginning`.
     ///
     /// # Errors
-    /// [`Error::Config`] if the adapter has not the recipe's precision, [`Error::DoesNotFit`] or
-    /// [`Error::Device`] if the device has not enough, [`Error::BadWeights`] if the parameters are of another
-    /// model.
+    /// [`Error::Config`] if the adapter has not the recipe's precision, or the recipe keeps a moving average and the
+    /// checkpoint has none, or the reverse; [`Error::DoesNotFit`] or [`Error::Device`] if the device has not enough;
+    /// [`Error::BadWeights`] if the parameters are of another model.
     pub fn new(device: &Device, recipe: &Recipe, beginning: Beginning<'_>) -> Result<Self> {
         device.check_precision(recipe.precision)?;
         let (specs, limit) = (params(recipe), device.max_binding());
@@ -95,9 +99,10 @@ impl Trainer {
     fn with_store(
         device: &Device,
         recipe: &Recipe,
-        store: ParamStore,
+        mut store: ParamStore,
         beginning: Beginning<'_>,
     ) -> Result<Self> {
+        let averaged = recipe.optimizer.ema().map(|_| store.add_average()).transpose()?;
         let step = match beginning {
             Beginning::Resumed(checkpoint) => {
                 let trained = || store.layout().specs().iter().filter(|spec| spec.trainable);
@@ -107,19 +112,30 @@ impl Trainer {
                 store.load(Role::Value, &checkpoint.params)?;
                 store.load(Role::Moment1, &checkpoint.moment1)?;
                 store.load(Role::Moment2, &checkpoint.moment2)?;
+                require_same_averaging(&averaged, checkpoint)?;
+                if let Some(averaged) = &averaged {
+                    require_all(trained(), &checkpoint.average)?;
+                    averaged.load(Role::Value, &checkpoint.average)?;
+                }
                 store.set_state(checkpoint.meta.state());
                 checkpoint.meta.step
+            }
+            Beginning::Resuming(meta) => {
+                store.set_state(meta.state());
+                meta.step
             }
             Beginning::Fresh(given) => {
                 let specs = store.layout().specs();
                 let initial = init_params(specs, recipe.model.grid(), recipe.seed);
-                store.load(Role::Value, &initial)?;
-                store.load(Role::Value, given)?;
+                for store in averaged.iter().chain([&store]) {
+                    store.load(Role::Value, &initial)?;
+                    store.load(Role::Value, given)?;
+                }
                 0
             }
         };
         let train = TrainStep::new(device, recipe.step_config(), &store)?;
-        Ok(Self { recipe: recipe.clone(), store, train, step })
+        Ok(Self { recipe: recipe.clone(), store, averaged, train, step })
     }
 
     /// What the run does.
@@ -127,9 +143,15 @@ impl Trainer {
         &self.recipe
     }
 
-    /// The parameters.
+    /// The parameters in training.
     pub fn store(&self) -> &ParamStore {
         &self.store
+    }
+
+    /// The parameters to use, as they are at any time: the moving averages where they are kept, else those in
+    /// training.
+    pub fn weights(&self) -> &ParamStore {
+        self.averaged.as_ref().unwrap_or(&self.store)
     }
 
     /// The programs of a step.
@@ -255,6 +277,10 @@ impl Trainer {
             params: self.store.read(Role::Value).await?,
             moment1: self.store.read(Role::Moment1).await?,
             moment2: self.store.read(Role::Moment2).await?,
+            average: match self.averaged {
+                Some(_) => self.store.read(Role::Average).await?,
+                None => TensorMap::new(),
+            },
             probe: None,
         })
     }
@@ -289,6 +315,20 @@ impl Trainer {
         );
         Ok(Error::Diverged { problem, remedies })
     }
+}
+
+/// Checks that a checkpoint has moving averages if, and only if, the run that goes on from it keeps them.
+fn require_same_averaging(averaged: &Option<ParamStore>, checkpoint: &Checkpoint) -> Result<()> {
+    let problem = match (averaged.is_some(), checkpoint.average.is_empty()) {
+        (true, true) => {
+            "the run was begun without a moving average of the weights, and goes on without one"
+        }
+        (false, false) => {
+            "the run was begun with a moving average of the weights, and goes on with it"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::config(Setting::Ema, problem))
 }
 
 /// The parameter table of what `recipe` trains.

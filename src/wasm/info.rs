@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::config::ModelConfig;
 use crate::data::Normalization;
+use crate::files::safetensors::Entry;
 use crate::kernels::Precision;
 use crate::weights::{FileKind, Metadata};
 
@@ -39,6 +40,12 @@ pub(super) struct TensorRange<'a> {
     pub end: u64,
 }
 
+impl<'a> TensorRange<'a> {
+    pub(super) fn of(entry: &'a Entry) -> Self {
+        Self { name: &entry.name, begin: entry.begin, end: entry.end }
+    }
+}
+
 /// A file of tensors that is to be written: its text entries, and what is in each part of the store.
 #[derive(Serialize)]
 pub(super) struct FileLayout<'a> {
@@ -68,6 +75,8 @@ pub(super) struct TrainerInfo<'a> {
     pub recompute: bool,
     pub precision: Precision,
     pub lr: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f32>,
     pub seed: u64,
     pub images: usize,
     pub flops_per_step: u64,

@@ -4,7 +4,7 @@ use super::error::{JsResult, named};
 use crate::config::ModelConfig;
 use crate::data::{Augment, Normalization, Pixels};
 
-/// A canvas' RGBA bytes as a picture of `channels` (1 or 3); alpha is dropped.
+/// A canvas' RGBA bytes, opaque, as a picture of `channels` (1 or 3).
 pub(super) fn from_rgba(
     rgba: &[u8],
     width: usize,

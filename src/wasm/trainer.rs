@@ -16,11 +16,11 @@ use crate::data::augment::resize::{resize, shorter_side_to};
 use crate::data::{Augment, CropName, Cursor, Normalization};
 use crate::error::Error;
 use crate::kernels::Precision;
-use crate::model::store::Role;
+use crate::model::store::{ParamStore, Role};
 use crate::ops::optimizer::Optimizer;
 use crate::program::{Device, Plan};
 use crate::tensor::TensorMap;
-use crate::train::checkpoint::{Checkpoint, ROLES};
+use crate::train::checkpoint::ROLES;
 use crate::train::recipe::{DataRecipe, Length, NormalizationChoice, Recipe, overrule};
 use crate::train::trainer::{Beginning, Trainer as Core, gives_up};
 use crate::weights::describe;
@@ -29,7 +29,7 @@ use crate::weights::describe;
 const GREY: (f32, f32) = (0.449, 0.226);
 
 /// What a checkpoint holds of each parameter, in the order of [`ROLES`].
-const SAVED: [Role; 3] = [Role::Value, Role::Moment1, Role::Moment2];
+const SAVED: [Role; 4] = [Role::Value, Role::Moment1, Role::Moment2, Role::Average];
 
 /// A model in training.
 #[wasm_bindgen]
@@ -59,6 +59,7 @@ struct Options {
     weight_decay: Option<f32>,
     betas: Option<[f32; 2]>,
     clip_grad: Option<f32>,
+    ema: Option<f32>,
     crop: Option<CropName>,
     flip: Option<bool>,
     color_jitter: bool,
@@ -103,6 +104,7 @@ impl Options {
         }
         overrule(&mut adamw.weight_decay, self.weight_decay);
         overrule(&mut adamw.clip_norm, self.clip_grad);
+        adamw.ema = self.ema;
     }
 
     fn change_pictures(&self, data: &mut DataRecipe, channels: usize) -> JsResult<()> {
@@ -136,34 +138,6 @@ impl Trainer {
         Ok(Self::around(device, core, normalization, Cursor::default(), 0.0))
     }
 
-    /// Goes on from a checkpoint, whoever wrote it.
-    ///
-    /// # Errors
-    /// `BadWeights` if it is none, `OutOfMemory`.
-    pub fn resume(device: &WebDevice, checkpoint: &[u8]) -> JsResult<Self> {
-        let checkpoint = Checkpoint::from_bytes(checkpoint)?;
-        let recipe = &checkpoint.meta.recipe;
-        if recipe.classify.is_some() || recipe.data.tokens.is_some() {
-            let problem = "it is of a run with labels or tokens, which go on with the command line";
-            return Err(Error::BadWeights { problem: problem.to_owned() }.into());
-        }
-        let core = Core::new(&device.device, recipe, Beginning::Resumed(&checkpoint))?;
-        let meta = checkpoint.meta;
-        Ok(Self::around(device, core, meta.normalization, meta.cursor, meta.seconds))
-    }
-
-    fn around(
-        device: &WebDevice,
-        core: Core,
-        normalization: Normalization,
-        cursor: Cursor,
-        seconds: f64,
-    ) -> Self {
-        let feed = Feed::new(core.recipe().model.channels, cursor);
-        let reconstructors = Reconstructors::default();
-        Self { device: device.device.clone(), core, normalization, feed, seconds, reconstructors }
-    }
-
     /// JSON of `TrainerInfo`.
     #[wasm_bindgen(getter)]
     pub fn info(&self) -> String {
@@ -181,6 +155,7 @@ impl Trainer {
             recompute: recipe.recompute,
             precision: recipe.precision,
             lr: recipe.peak_lr(),
+            ema: recipe.optimizer.ema(),
             seed: recipe.seed,
             images: self.feed.len(),
             flops_per_step: batch.flops * recipe.grad_accum as u64 + update.flops,
@@ -244,7 +219,7 @@ impl Trainer {
         prepare(rgba, width, height, stretch, &self.core.recipe().model, &self.normalization)
     }
 
-    /// Reconstructs pictures with the parameters as they are, like a model.
+    /// Reconstructs pictures with the weights as they are, like a model.
     ///
     /// # Errors
     /// `InvalidOption`, `OutOfMemory`, `DeviceLost`.
@@ -257,7 +232,7 @@ impl Trainer {
         progress: &Progress,
     ) -> JsResult<Vec<Reconstruction>> {
         let Self { device, core, normalization, reconstructors, .. } = self;
-        let (config, store) = (&core.recipe().model, core.store());
+        let (config, store) = (&core.recipe().model, core.weights());
         reconstructors
             .run(device, config, normalization, store, images, json, mask, noise, progress)
             .await
@@ -275,13 +250,13 @@ impl Trainer {
         } else {
             describe(&core.recipe().model, normalization, None)?
         };
-        let roles = &SAVED[..if checkpoint { SAVED.len() } else { 1 }];
+        let (store, roles) = self.written(checkpoint);
         let mut parts = Vec::new();
         for (role, prefix) in roles.iter().zip(ROLES) {
             let prefix = if checkpoint { prefix } else { "" };
             let begin = parts.len();
-            parts.resize_with(begin + core.store().parts(*role), Vec::new);
-            for (part, first, spec) in core.store().stored(*role) {
+            parts.resize_with(begin + store.parts(*role), Vec::new);
+            for (part, first, spec) in store.stored(*role) {
                 let name = format!("{prefix}{}", spec.name);
                 parts[begin + part].push(StoredTensor { name, shape: &spec.shape, first });
             }
@@ -289,17 +264,17 @@ impl Trainer {
         Ok(json(&FileLayout { metadata, parts }))
     }
 
-    /// The values of part `part` of [`Self::layout`].
+    /// The values of part `part` of the same [`Self::layout`].
     ///
     /// # Errors
     /// `DeviceLost`.
     #[wasm_bindgen(js_name = readPart)]
-    pub async fn read_part(&self, mut part: usize) -> JsResult<Vec<f32>> {
-        let store = self.core.store();
-        for role in SAVED {
-            let parts = store.parts(role);
+    pub async fn read_part(&self, checkpoint: bool, mut part: usize) -> JsResult<Vec<f32>> {
+        let (store, roles) = self.written(checkpoint);
+        for role in roles {
+            let parts = store.parts(*role);
             if part < parts {
-                return Ok(store.read_part(role, part).await?);
+                return Ok(store.read_part(*role, part).await?);
             }
             part -= parts;
         }
@@ -308,6 +283,33 @@ impl Trainer {
 }
 
 impl Trainer {
+    pub(super) fn around(
+        device: &WebDevice,
+        core: Core,
+        normalization: Normalization,
+        cursor: Cursor,
+        seconds: f64,
+    ) -> Self {
+        let feed = Feed::new(core.recipe().model.channels, cursor);
+        let reconstructors = Reconstructors::default();
+        Self { device: device.device.clone(), core, normalization, feed, seconds, reconstructors }
+    }
+
+    /// What is trained.
+    pub(super) fn store(&self) -> &ParamStore {
+        self.core.store()
+    }
+
+    /// What a file holds: of a checkpoint all that the run needs, else the weights to use.
+    pub(super) fn written(&self, checkpoint: bool) -> (&ParamStore, &'static [Role]) {
+        let roles = match (checkpoint, self.core.recipe().optimizer.ema()) {
+            (false, _) => return (self.core.weights(), &SAVED[..1]),
+            (true, None) => &SAVED[..SAVED.len() - 1],
+            (true, Some(_)) => &SAVED,
+        };
+        (self.core.store(), roles)
+    }
+
     async fn train_step(&mut self) -> JsResult<StepMetrics> {
         if self.feed.len() == 0 {
             let message = "There are no pictures to learn from; add some first (addImages).";

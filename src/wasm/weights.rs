@@ -9,7 +9,7 @@ use super::model::Model;
 use crate::model::objective::MaskSource;
 use crate::model::params::encoder_or_mae_params;
 use crate::model::reconstruct::Reconstructor;
-use crate::model::store::{ParamLayout, ParamStore};
+use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::program::Device;
 use crate::weights::stream::Stream;
 use crate::weights::{FileKind, Overrides};
@@ -87,9 +87,7 @@ impl WeightsLoader {
     #[wasm_bindgen(getter)]
     pub fn tensors(&self) -> String {
         let entries = self.stream.wanted.iter().map(|wanted| &wanted.entry);
-        let ranges: Vec<TensorRange<'_>> = entries
-            .map(|entry| TensorRange { name: &entry.name, begin: entry.begin, end: entry.end })
-            .collect();
+        let ranges: Vec<_> = entries.map(TensorRange::of).collect();
         json(&ranges)
     }
 
@@ -104,7 +102,7 @@ impl WeightsLoader {
         let values = wanted.values(bytes)?;
         // Heads and other parts without use here have no place.
         if self.store.layout().specs().iter().any(|spec| spec.name == wanted.internal) {
-            self.store.write(&wanted.internal, wanted.first, &values);
+            self.store.write(Role::Value, &wanted.internal, wanted.first, &values);
         }
         self.written[index] = true;
         Ok(())

@@ -20,6 +20,7 @@ impl Wording for Options {
             Setting::WeightDecay => "weightDecay",
             Setting::Beta1 | Setting::Beta2 => "betas",
             Setting::ClipNorm => "clipGrad",
+            Setting::Ema => "ema",
             Setting::Crop => "crop",
             Setting::Flip => "flip",
             Setting::Jitter => "colorJitter",

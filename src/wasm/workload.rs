@@ -70,7 +70,8 @@ impl Workload {
             }
             Some(adam) => {
                 let Adam { lr, beta1, beta2, eps } = options(&adam)?;
-                let adam = AdamW { beta1, beta2, eps, weight_decay: 0.0, clip_norm: 0.0 };
+                let (weight_decay, clip_norm, ema) = (0.0, 0.0, None);
+                let adam = AdamW { beta1, beta2, eps, weight_decay, clip_norm, ema };
                 let config = StepConfig {
                     task: Task::Masked { model, masks },
                     batch_size: batch,

@@ -11,6 +11,8 @@ use crate::error::Result;
 pub const CHECKPOINT_ENTRY: &str = "webmae.checkpoint";
 /// Prefix of the parameters' names in a checkpoint.
 pub const PARAM: &str = "param/";
+/// Prefix of the names of their moving averages.
+pub const AVERAGE: &str = "ema/";
 
 /// The part of a checkpoint's description that concerns its model.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -175,6 +175,7 @@ impl HfConfig {
             target: PatchTarget::Pixels,
             norm_pix_loss: self.norm_pix_loss,
             encoder_mask_tokens: false,
+            positions: None,
             layer_norm_eps: self.layer_norm_eps as f32,
             dropout: 0.0,
             emb_dropout: 0.0,

@@ -11,9 +11,9 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::files::safetensors::{self, FloatType};
-use crate::model::params::{Init, mae_params};
-use crate::model::position::sin_cos_2d;
-use crate::tensor::{HostTensor, TensorMap};
+use crate::model::init::init_params;
+use crate::model::params::{Init, ParamSpec, mae_params};
+use crate::tensor::TensorMap;
 
 /// The weights' file name, and the one from before safetensors.
 pub const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
@@ -23,8 +23,8 @@ pub const CONFIG: &str = "config.json";
 pub const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// Writes `model.safetensors`, `config.json` and `preprocessor_config.json` into `folder`, which is
-/// made if it does not exist. `tensors` are internal ones; the sin-cos tables are computed where
-/// absent. `mean` and `std` normalise pixels in [0, 1], one value per channel.
+/// made if it does not exist. `tensors` are internal ones; fixed positions are computed where
+/// absent, learned ones written as they are, though `transformers` would not train them. `mean` and `std` normalise pixels in [0, 1], one value per channel.
 ///
 /// # Errors
 /// [`Error::Argument`] for a model that `ViTMAEForPreTraining` cannot express (only the paper variant
@@ -50,13 +50,10 @@ pub fn write(
         return Err(Error::argument("pixel mean and std", problem));
     }
     let mut tensors = tensors.clone();
-    for param in mae_params(config) {
-        if param.init == Init::SinCos {
-            tensors.entry(param.name).or_insert_with(|| {
-                let table = sin_cos_2d(param.shape[2], config.grid(), config.cls_tokens() == 1);
-                HostTensor::new(param.shape, table)
-            });
-        }
+    let fixed = |param: &ParamSpec| matches!(param.init, Init::SinCos { .. });
+    let tables: Vec<ParamSpec> = mae_params(config).into_iter().filter(fixed).collect();
+    for (name, table) in init_params(&tables, config.grid(), 0) {
+        tensors.entry(name).or_insert(table);
     }
     to_internal(Format::Webmae, config, &tensors, Missing::Refused)?
         .kind

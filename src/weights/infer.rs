@@ -3,6 +3,8 @@
 use super::names::{Format, internal_shapes};
 use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
 use crate::error::{Error, Result};
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 use crate::tensor::Shapes;
 
 /// What weights alone cannot tell. An absent value is guessed: heads from the published widths
@@ -37,8 +39,8 @@ const KNOWN_HEADS: [(usize, usize); 6] =
 /// the published one (512 × 8, 16 heads) as a starting point for pre-training.
 ///
 /// # Errors
-/// [`Error::BadWeights`] when a tensor that tells a size is missing or odd, or a size stays unknown
-/// (the message names the override); [`Error::Config`] when the sizes do not fit together.
+/// [`Error::BadWeights`] when a tensor that tells a size is missing or odd; [`Error::Config`] when a size stays
+/// unknown, about the setting that gives it, or when the sizes do not fit together.
 pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Result<ModelConfig> {
     let shapes = Internal(internal_shapes(format, file));
     let variant = format.variant().map_or_else(|| shapes.variant(), Ok)?;
@@ -48,9 +50,10 @@ pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Res
         image_size: shapes.image_size(variant, patch_size, overrides)?,
         patch_size,
         channels,
-        encoder: shapes.stack("blocks", variant, overrides.encoder_heads, "encoder heads")?,
+        encoder: shapes.stack("blocks", variant, overrides.encoder_heads, Setting::EncoderHeads)?,
         decoder: if shapes.0.contains_key("decoder_blocks.0.norm1.weight") {
-            shapes.stack("decoder_blocks", variant, overrides.decoder_heads, "decoder heads")?
+            let heads = overrides.decoder_heads;
+            shapes.stack("decoder_blocks", variant, heads, Setting::DecoderHeads)?
         } else {
             StackConfig::new(512, 8, overrides.decoder_heads.unwrap_or(16))
         },
@@ -59,6 +62,7 @@ pub fn infer_config(format: Format, file: &Shapes, overrides: &Overrides) -> Res
         target: PatchTarget::Pixels,
         norm_pix_loss: overrides.norm_pix_loss.unwrap_or(false),
         encoder_mask_tokens: shapes.0.contains_key("encoder_mask_token"),
+        positions: None,
         layer_norm_eps: overrides.layer_norm_eps.unwrap_or_else(|| layer_norm_eps(format, variant)),
         dropout: 0.0,
         emb_dropout: 0.0,
@@ -112,14 +116,17 @@ impl Internal {
         };
         if patch_size[0].saturating_mul(patch_size[1]).saturating_mul(channels) != patch_dim {
             let problem = format!(
-                "a patch has {patch_dim} values, which are no {channels} channels of a {} patch: \
-                 give the patch size and the channels",
+                "a patch has {patch_dim} values, which are no {channels} channels of a {} patch",
                 match overrides.patch_size {
                     Some([p, q]) => format!("{p}×{q}"),
                     None => "square".to_owned(),
                 },
             );
-            return Err(Error::BadWeights { problem });
+            return Err(Error::Config {
+                setting: Setting::PatchSize,
+                problem,
+                remedies: vec![Remedy::on(Setting::PatchSize).and(Remedy::on(Setting::Channels))],
+            });
         }
         Ok((patch_size, channels))
     }
@@ -145,10 +152,10 @@ impl Internal {
         };
         let Some(side) = side.filter(|side| *side > 0) else {
             let problem = format!(
-                "pos_embed has {rows} rows, which is no square grid (and a cls token): give the \
-                 image size"
+                "pos_embed has {rows} rows, which is no square grid (and a cls token); give the image's height and \
+                 width"
             );
-            return Err(Error::BadWeights { problem });
+            return Err(Error::config(Setting::ImageSize, problem));
         };
         Ok(patch_size.map(|patch| side.saturating_mul(patch)))
     }
@@ -158,7 +165,7 @@ impl Internal {
         name: &str,
         variant: Variant,
         given: Option<usize>,
-        option: &str,
+        setting: Setting,
     ) -> Result<StackConfig> {
         let [dim] = self.get(&format!("{name}.0.norm1.weight"))?;
         let [mlp_dim, _] = self.get(&format!("{name}.0.mlp.fc1.weight"))?;
@@ -176,12 +183,12 @@ impl Internal {
         };
         let Some(heads) = heads.filter(|h| *h > 0 && inner.is_multiple_of(*h)) else {
             let why = match given {
-                Some(heads) => format!("cannot be {heads} equal heads: give other {option}"),
-                None => format!("are no equal heads of a known size: give the {option}"),
+                Some(heads) => format!("cannot be {heads} equal heads"),
+                None => "are no equal heads of a known size; give their number".to_owned(),
             };
             let problem =
                 format!("{name} has width {dim} and {inner} attention values, which {why}");
-            return Err(Error::BadWeights { problem });
+            return Err(Error::config(setting, problem));
         };
         Ok(StackConfig { dim, depth, heads, dim_head: inner / heads, mlp_dim })
     }

@@ -11,6 +11,7 @@ pub mod names;
 #[cfg(feature = "native")]
 mod open;
 mod resize;
+mod set;
 pub mod stream;
 mod understand;
 
@@ -22,5 +23,7 @@ pub use names::{
     map_names, to_hugging_face, to_internal, to_vit_pytorch,
 };
 #[cfg(feature = "native")]
-pub use open::{OpenedWeights, Sets, open, open_set};
+pub use open::{OpenedWeights, open, open_set};
 pub use resize::{resize_model, resize_positions};
+#[cfg(feature = "native")]
+pub use set::Sets;

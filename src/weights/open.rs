@@ -7,6 +7,7 @@ use super::header::Metadata;
 use super::hugging_face;
 use super::infer::Overrides;
 use super::names::{Converted, Format};
+use super::set::Sets;
 use super::understand::{Understood, understand};
 use crate::config::ModelConfig;
 use crate::data::Normalization;
@@ -33,15 +34,6 @@ pub struct OpenedWeights {
     pub sets: Sets,
 }
 
-/// The sets of weights in a checkpoint of PyTorch, such as a model and its moving average.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Sets {
-    /// Key of the one that was read; empty where the file is one set.
-    pub chosen: String,
-    /// Keys of the others.
-    pub others: Vec<String>,
-}
-
 /// [`open_set`] of the usual set of weights.
 ///
 /// # Errors
@@ -50,10 +42,10 @@ pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<OpenedWeigh
     open_set(path, overrides, None)
 }
 
-/// Opens a `.safetensors` file, a `.pth` / `.pt` / `.ckpt` / `.bin` checkpoint of PyTorch, of which `key` names one of
-/// several sets of weights, or a Hugging Face folder. The configuration comes from the file's own header, from a
-/// `config.json` in the folder (Hugging Face formats), or from the tensors and `overrides`. Of a run's checkpoint the
-/// parameters alone are read.
+/// Opens a `.safetensors` file, a `.pth` / `.pt` / `.ckpt` / `.bin` checkpoint of PyTorch, or a Hugging Face folder. The
+/// configuration comes from the file's own header, from a `config.json` in the folder (Hugging Face formats), or from
+/// the tensors and `overrides`. `key` names one of several sets of weights. A run's checkpoint has the parameters,
+/// `param`, and maybe their moving averages, `ema`, which are then the usual set; its moments are not read.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when it is broken, of an unknown code
@@ -74,17 +66,20 @@ pub fn open_set(
         let folder = folder.filter(|folder| folder.join(hugging_face::CONFIG).is_file());
         folder.map(hugging_face::read_config).transpose()
     };
-    let sets = source.sets();
-    let sets = Sets { chosen: sets.0.to_owned(), others: sets.1.to_vec() };
+    let sets = source
+        .sets()
+        .map(|(chosen, others)| Sets { chosen: chosen.to_owned(), others: others.to_vec() });
+    let key = key.filter(|_| sets.is_none());
     let open = || {
-        let Understood { format, config, normalization, step, prefix, mapping } =
-            understand(listing, &metadata, beside, overrides)?;
+        let Understood { format, config, normalization, step, set, mapping } =
+            understand(listing, &metadata, beside, overrides, key)?;
+        let sets = sets.unwrap_or_else(|| set.sets());
         let needed = mapping.needs();
-        let own = |name: &str| name.strip_prefix(prefix).is_some_and(|name| needed.contains(name));
+        let own = |name: &str| set.name(name).is_some_and(|name| needed.contains(name));
         let tensors = source.read(own)?;
         tensors.iter().try_for_each(|(name, tensor)| require_finite(name, &tensor.data))?;
-        let tensors = tensors.into_iter().map(|(name, t)| (name[prefix.len()..].to_owned(), t));
-        let weights = mapping.convert(by_name(tensors))?;
+        let own = |(name, tensor): (String, _)| Some((set.name(&name)?.to_owned(), tensor));
+        let weights = mapping.convert(by_name(tensors.into_iter().filter_map(own)))?;
         Ok(OpenedWeights { format, config, weights, normalization, metadata, step, sets })
     };
     open().map_err(|e: Error| e.in_file(&file))

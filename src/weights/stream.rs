@@ -54,8 +54,8 @@ impl Wanted {
 }
 
 impl Stream {
-    /// Understands the beginning of a file of `file_bytes` bytes, which must hold its whole header.
-    /// `hf_config` is the text of Hugging Face's `config.json` beside it.
+    /// Understands the beginning of a file of `file_bytes` bytes, which must hold its whole header. Of a checkpoint
+    /// with moving averages of the weights it takes those. `hf_config` is the text of Hugging Face's `config.json` beside it.
     ///
     /// # Errors
     /// [`Error::BadWeights`] when it is no whole safetensors file, of an unknown code base, or its
@@ -69,11 +69,11 @@ impl Stream {
         let header = Header::read(beginning, file_bytes)?;
         let beside =
             || hf_config.map(HfConfig::parse).transpose()?.map(|c| c.to_model()).transpose();
-        let Understood { format, config, normalization, step, prefix, mapping } =
-            understand(header.listing(), &header.metadata, beside, overrides)?;
+        let Understood { format, config, normalization, step, set, mapping } =
+            understand(header.listing(), &header.metadata, beside, overrides, None)?;
         let destinations = mapping.destinations();
         let wanted = header.entries.iter().filter_map(|entry| {
-            let &(internal, first) = destinations.get(entry.name.strip_prefix(prefix)?)?;
+            let &(internal, first) = destinations.get(set.name(&entry.name)?)?;
             Some(Wanted { entry: entry.clone(), internal: internal.to_owned(), first })
         });
         let wanted = wanted.collect();

@@ -1,9 +1,10 @@
 //! What a file of weights is, from its header alone: the same for files read as a whole and tensor by tensor.
 
-use super::checkpoint::{CheckpointHead, PARAM};
+use super::checkpoint::CheckpointHead;
 use super::header::{Metadata, identify, possible, stored_normalization};
 use super::infer::Overrides;
 use super::names::{Format, Mapping, Missing, map_names, parameters};
+use super::set::Set;
 use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::Result;
@@ -19,14 +20,14 @@ pub(super) struct Understood {
     pub normalization: Option<Normalization>,
     /// Steps done, if it is a checkpoint of a training run.
     pub step: Option<u64>,
-    /// What the names of its parameters begin with.
-    pub prefix: &'static str,
-    /// By names without the prefix.
+    /// Which of its tensors are the model's.
+    pub set: Set,
+    /// By their names in the set.
     pub mapping: Mapping,
 }
 
 /// Understands a file by its tensors and its text entries. `hugging_face` gives the configuration beside it, if there
-/// is one. Every size is compared with the tensors here, before any memory is taken for it.
+/// is one; `key` chooses one of several sets of weights. Every size is compared with the tensors here, before any memory is taken for it.
 ///
 /// # Errors
 /// [`Error::BadWeights`](crate::Error::BadWeights) when it is of an unknown code base, or its tensors do not make the
@@ -36,15 +37,15 @@ pub(super) fn understand(
     metadata: &Metadata,
     hugging_face: impl FnOnce() -> Result<Option<ModelConfig>>,
     overrides: &Overrides,
+    key: Option<&str>,
 ) -> Result<Understood> {
     let checkpoint = CheckpointHead::read(metadata)?;
-    // A checkpoint's moments are not wanted.
-    let prefix = if checkpoint.is_some() { PARAM } else { "" };
-    let listing: Listing = by_name(
-        listing
-            .into_iter()
-            .filter_map(|(name, listed)| Some((name.strip_prefix(prefix)?.to_owned(), listed))),
-    );
+    let mut set = Set::usual(&listing, checkpoint.is_some());
+    if let Some(key) = key {
+        set = set.named(key)?;
+    }
+    let own = |(name, listed): (String, _)| Some((set.name(&name)?.to_owned(), listed));
+    let listing: Listing = by_name(listing.into_iter().filter_map(own));
     let step = checkpoint.as_ref().map(|checkpoint| checkpoint.step);
     let (format, config, normalization) = match checkpoint {
         Some(head) => (Format::Webmae, possible(head.model)?, Some(head.normalization)),
@@ -60,5 +61,5 @@ pub(super) fn understand(
     let (shapes, others) = parameters(format, &listing)?;
     let mut mapping = map_names(format, &config, &shapes, Missing::Refused)?;
     mapping.ignored.extend(others);
-    Ok(Understood { format, config, normalization, step, prefix, mapping })
+    Ok(Understood { format, config, normalization, step, set, mapping })
 }

@@ -103,18 +103,38 @@ test('turns photographs as EXIF says', async ({ page }) => {
   expect(difference.unturned).toBeGreaterThan(5);
 });
 
-test('does not darken what is see-through', async ({ page }) => {
-  const pixel = await page.evaluate(async () => {
+test('puts what is see-through on white', async ({ page }) => {
+  const seen = await page.evaluate(async () => {
     const mae = await window.webmae.MAE.load('tiny');
-    const image = new ImageData(96, 96);
-    for (let i = 0; i < image.data.length; i += 4) image.data.set([200, 100, 50, 128], i);
-    const { original } = await mae.reconstruct(image);
+    const filled = (color: number[]) => {
+      const image = new ImageData(96, 96);
+      for (let i = 0; i < image.data.length; i += 4) image.data.set(color, i);
+      return image;
+    };
+    const half = filled([200, 100, 50, 128]);
+    const canvas = new OffscreenCanvas(96, 96);
+    canvas.getContext('2d')?.putImageData(half, 0, 0);
+    const forms = [half, await createImageBitmap(half), canvas, await canvas.convertToBlob()];
+    const pixels: number[][] = [];
+    for (const form of [...forms, new ImageData(96, 96)]) {
+      const { original } = await mae.reconstruct(form);
+      pixels.push(Array.from(original.data.subarray(0, 4)));
+    }
+    const white = await window.digest(await mae.embed(filled([255, 255, 255, 255])));
+    const nothing = await window.digest(await mae.embed(new ImageData(96, 96)));
     await mae.close();
-    return Array.from(original.data.subarray(0, 4));
+    return { pixels, same: white === nothing, kept: Array.from(half.data.subarray(0, 4)) };
   });
-  for (const [i, value] of [200, 100, 50, 255].entries()) {
-    expect(Math.abs((pixel[i] as number) - value)).toBeLessThanOrEqual(2);
+  const [clear, ...halves] = seen.pixels.reverse();
+  expect(clear).toEqual([255, 255, 255, 255]);
+  expect(halves).toHaveLength(4);
+  for (const pixel of halves) {
+    for (const [i, value] of [227, 177, 152, 255].entries()) {
+      expect(Math.abs((pixel[i] as number) - value)).toBeLessThanOrEqual(2);
+    }
   }
+  expect(seen.same).toBe(true);
+  expect(seen.kept).toEqual([200, 100, 50, 128]);
 });
 
 test('pictures come by their addresses', async ({ page, server, allowed }) => {

@@ -4,7 +4,13 @@ import path from 'node:path';
 import type { Trainer as TrainerOfPage, TrainerOptions } from '../../web/package/index.ts';
 import { webmae } from './support/command.ts';
 import { expect, expectFailure, test } from './support/fixture.ts';
-import { tensorDigests } from './support/safetensors.ts';
+import {
+  readTensors,
+  type Tensor,
+  type TensorFile,
+  tensorDigests,
+  writeTensors,
+} from './support/safetensors.ts';
 
 /** Small enough for many steps on a processor. */
 const SMALL: TrainerOptions = {
@@ -64,34 +70,39 @@ test('training lowers the loss', async ({ page }) => {
   expect(seen.loss).toBeGreaterThan(0);
 });
 
-test('a resumed run goes on bit for bit', async ({ page }) => {
-  const seen = await page.evaluate(async (options) => {
-    const { Trainer } = window.webmae;
-    const images = [20, 24, 28, 32, 36].map((side) => window.picture(side, 24));
-    const steps = async (trainer: TrainerOfPage, n: number) => {
-      const losses: number[] = [];
-      for await (const { loss } of trainer.run(n)) losses.push(loss);
-      return losses;
-    };
-    const through = await Trainer.create({ ...options, images });
-    const losses = await steps(through, 6);
-    const end = await through.save();
-    await through.close();
+test('a resumed run goes on bit for bit, its moving average too', async ({ page }) => {
+  const seen = await page.evaluate(
+    async (options) => {
+      const { Trainer } = window.webmae;
+      const images = [20, 24, 28, 32, 36].map((side) => window.picture(side, 24));
+      const steps = async (trainer: TrainerOfPage, n: number) => {
+        const losses: number[] = [];
+        for await (const { loss } of trainer.run(n)) losses.push(loss);
+        return losses;
+      };
+      const through = await Trainer.create({ ...options, images });
+      const losses = await steps(through, 6);
+      const end = await through.save();
+      await through.close();
 
-    const first = await Trainer.create({ ...options, images });
-    const early = await steps(first, 3);
-    const saved = await first.save();
-    await first.close();
-    const second = await Trainer.resume(saved, { images });
-    const { step } = second.info;
-    const late = await steps(second, 3);
-    const resumed = await second.save();
-    await second.close();
-    return { losses, early, step, late, end, resumed };
-  }, SMALL);
+      const first = await Trainer.create({ ...options, images });
+      const early = await steps(first, 3);
+      const saved = await first.save();
+      await first.close();
+      const second = await Trainer.resume(saved, { images });
+      const { step } = second.info;
+      const late = await steps(second, 3);
+      const resumed = await second.save();
+      await second.close();
+      return { losses, early, step, late, end, resumed };
+    },
+    { ...SMALL, ema: 0.9 },
+  );
   expect(seen.step).toBe(3);
   expect([...seen.early, ...seen.late]).toEqual(seen.losses);
-  expect(tensorDigests(seen.resumed)).toEqual(tensorDigests(seen.end));
+  const tensors = tensorDigests(seen.end);
+  expect(tensors['ema/patch_embed.proj.weight']).not.toBe(tensors['param/patch_embed.proj.weight']);
+  expect(tensorDigests(seen.resumed)).toEqual(tensors);
 });
 
 test('values are dropped in training, the same ones whenever it is repeated', async ({
@@ -236,6 +247,66 @@ test('saving does not let the heap grow', async ({ page }) => {
   expect(seen.grown).toBeLessThan((seen.sizes[0] as number) / 3);
 });
 
+test('resuming does not let the heap grow', async ({ page }) => {
+  const seen = await page.evaluate(async () => {
+    const { Trainer, memory } = window.webmae;
+    const images = [window.picture(32, 32)];
+    const trainer = await Trainer.create({ batchSize: 1, images });
+    await trainer.step();
+    const saved = await trainer.save();
+    await trainer.close();
+    const before = await memory();
+    const resumed = await Trainer.resume(saved, { images });
+    await resumed.step();
+    const after = await memory();
+    await resumed.close();
+    return { size: saved.length, grown: after.heap - before.heap };
+  });
+  // Tensors of it are held one at a time.
+  expect(seen.size).toBeGreaterThan(3e6);
+  expect(seen.grown).toBeLessThan(seen.size / 3);
+});
+
+test('a checkpoint has the tensors of its model, and no others', async ({ page, server }) => {
+  const learned = { ...SMALL, config: { ...SMALL.config, positions: 'learned' as const } };
+  const save = async (options: TrainerOptions) =>
+    page.evaluate(async (options) => {
+      const { Trainer } = window.webmae;
+      const trainer = await Trainer.create({ ...options, images: [window.picture(20, 20)] });
+      await trainer.step();
+      await fetch('saved.bin', {
+        method: 'PUT',
+        body: (await trainer.save()) as Uint8Array<ArrayBuffer>,
+      });
+      const { positions } = trainer.info.config;
+      await trainer.close();
+      return positions;
+    }, options);
+  const resume = (file: TensorFile) => {
+    server.add('changed.bin', { body: writeTensors(file) });
+    return page.evaluate(() => window.failure(window.webmae.Trainer.resume('changed.bin')));
+  };
+  // Fixed positions have no moments.
+  expect(await save(SMALL)).toBeUndefined();
+  expect(readTensors(server.taken('saved.bin')).tensors.has('moment1/pos_embed')).toBe(false);
+  expect(await save(learned)).toBe('learned');
+  const whole = server.taken('saved.bin');
+  const name = 'moment2/pos_embed';
+  const changes: [RegExp, (tensors: TensorFile['tensors'], position: Tensor) => void][] = [
+    [/moment2\/pos_embed \[1, 17, 32\] is missing/, (tensors) => tensors.delete(name)],
+    [/no tensor moment2\/more/, (tensors, position) => tensors.set('moment2/more', position)],
+    [/moment2\/pos_embed has shape \[1, 544\]/, (_, position) => (position.shape = [1, 544])],
+    [/moment2\/pos_embed holds 1 value/, (_, { values }) => (values[3] = Number.NaN)],
+    [/moment2\/pos_embed holds a mean of squares below 0/, (_, { values }) => (values[3] = -1)],
+  ];
+  for (const [message, change] of changes) {
+    const file = readTensors(whole);
+    change(file.tensors, file.tensors.get(name) as Tensor);
+    expectFailure(await resume(file), 'BadWeights', message);
+  }
+  expect(await resume(readTensors(whole))).toBeUndefined();
+});
+
 test('misuse is refused in a sentence', async ({ page }) => {
   const failures = await page.evaluate(async (options) => {
     const { MAE, Trainer, cache, init } = window.webmae;
@@ -332,6 +403,7 @@ test('says which option cannot be used', async ({ page }) => {
     [{ lr: Number.NaN }, /lr.*NaN/],
     [{ preset: 'huge' }, /huge/],
     [{ betas: [0.9, 2] }, /beta.*2/],
+    [{ ema: 1 }, /ema.*below 1, got 1/],
     [{ config: { image_size: [16, 16], patch_size: [5, 5] } }, /16.*patch.*5.*15 or 20/],
     [{ config: { mask_ratio: 1.5 } }, /mask.ratio.*1\.5/],
     [{ config: { variant: 'plain', dropout: 1 } }, /dropout: must be in \[0, 1\), got 1/],
@@ -358,68 +430,70 @@ test('says which option cannot be used', async ({ page }) => {
   expectFailure(weights, 'BadWeights', /checkpoint/);
 });
 
-test('a checkpoint of the command line goes on in the browser and back', async ({
-  page,
-  server,
-}) => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'webmae-'));
-  try {
-    const run = path.join(folder, 'run');
-    webmae(
-      ...['pretrain', '--data', 'synthetic', '--synthetic-images', '8', '--held-out-images', '2'],
-      ...['--preset', 'tiny', '--batch-size', '2', '--steps', '2', '--out', run],
-    );
-    const { file } = JSON.parse(webmae('info', '--json', run)) as { file: string };
-    const native = readFileSync(file);
-    server.add('checkpoint.bin', { body: native });
-    const seen = await page.evaluate(async () => {
-      const { Trainer, MAE } = window.webmae;
-      const image = window.picture(32, 32);
-      const trainer = await Trainer.resume('checkpoint.bin', { images: [image] });
-      const { step } = trainer.info;
-      const same = await trainer.save();
-      await trainer.step();
-      const further = await trainer.save();
-      const weights = await trainer.exportWeights();
-      const half = await trainer.exportWeights({ precision: 'f16' });
-      const { loss } = await trainer.reconstruct(image);
-      await trainer.close();
-      const files = { same, further, weights, half };
-      const losses: Record<string, number> = {};
-      for (const [name, bytes] of Object.entries(files)) {
-        await fetch(`${name}.bin`, { method: 'PUT', body: bytes as Uint8Array<ArrayBuffer> });
-        const mae = await MAE.load(bytes);
-        losses[name] = (await mae.reconstruct(image)).loss;
-        await mae.close();
-      }
-      return { step, loss, losses };
-    });
-    expect(seen.step).toBe(2);
-    expect(tensorDigests(server.taken('same.bin'))).toEqual(tensorDigests(native));
-    expect(seen.losses.further).toBe(seen.loss);
-    expect(seen.losses.weights).toBe(seen.loss);
-    expect(Math.abs((seen.losses.half as number) - seen.loss)).toBeLessThan(0.01 * seen.loss);
+for (const [what, average] of [
+  ['a checkpoint', []],
+  ['a checkpoint with a moving average', ['--ema', '0.9']],
+] as const) {
+  test(`${what} of the command line goes on in the browser and back`, async ({ page, server }) => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'webmae-'));
+    try {
+      const run = path.join(folder, 'run');
+      webmae(
+        ...['pretrain', '--data', 'synthetic', '--synthetic-images', '8', '--held-out-images', '2'],
+        ...['--preset', 'tiny', '--batch-size', '2', '--steps', '2', '--out', run, ...average],
+      );
+      const { file } = JSON.parse(webmae('info', '--json', run)) as { file: string };
+      const native = readFileSync(file);
+      server.add('checkpoint.bin', { body: native });
+      const seen = await page.evaluate(async () => {
+        const { Trainer, MAE } = window.webmae;
+        const image = window.picture(32, 32);
+        const trainer = await Trainer.resume('checkpoint.bin', { images: [image] });
+        const { step } = trainer.info;
+        const same = await trainer.save();
+        await trainer.step();
+        const further = await trainer.save();
+        const weights = await trainer.exportWeights();
+        const half = await trainer.exportWeights({ precision: 'f16' });
+        const { loss } = await trainer.reconstruct(image);
+        await trainer.close();
+        const files = { same, further, weights, half };
+        const losses: Record<string, number> = {};
+        for (const [name, bytes] of Object.entries(files)) {
+          await fetch(`${name}.bin`, { method: 'PUT', body: bytes as Uint8Array<ArrayBuffer> });
+          const mae = await MAE.load(bytes);
+          losses[name] = (await mae.reconstruct(image)).loss;
+          await mae.close();
+        }
+        return { step, loss, losses };
+      });
+      expect(seen.step).toBe(2);
+      expect(tensorDigests(server.taken('same.bin'))).toEqual(tensorDigests(native));
+      expect(seen.losses.further).toBe(seen.loss);
+      expect(seen.losses.weights).toBe(seen.loss);
+      expect(Math.abs((seen.losses.half as number) - seen.loss)).toBeLessThan(0.01 * seen.loss);
 
-    const [checkpoint, weights, half] = ['further', 'weights', 'half'].map((name) => {
-      const saved = path.join(folder, `${name}.safetensors`);
-      writeFileSync(saved, server.taken(`${name}.bin`));
-      return saved;
-    }) as [string, string, string];
-    expect(JSON.parse(webmae('info', '--json', checkpoint))).toMatchObject({ step: 3 });
-    const exported = path.join(folder, 'exported.safetensors');
-    for (const [options, from] of [
-      [[], weights],
-      [['--f16'], half],
-    ] as const) {
-      const format = ['--format', 'webmae', ...options];
-      webmae('export', ...format, '--weights', checkpoint, '--out', exported);
-      expect(tensorDigests(readFileSync(exported))).toEqual(tensorDigests(readFileSync(from)));
+      const [checkpoint, weights, half] = ['further', 'weights', 'half'].map((name) => {
+        const saved = path.join(folder, `${name}.safetensors`);
+        writeFileSync(saved, server.taken(`${name}.bin`));
+        return saved;
+      }) as [string, string, string];
+      expect(JSON.parse(webmae('info', '--json', checkpoint))).toMatchObject({ step: 3 });
+      const exported = path.join(folder, 'exported.safetensors');
+      for (const [options, from] of [
+        [[], weights],
+        [['--f16'], half],
+      ] as const) {
+        const format = ['--format', 'webmae', ...options];
+        webmae('export', ...format, '--weights', checkpoint, '--out', exported);
+        expect(tensorDigests(readFileSync(exported))).toEqual(tensorDigests(readFileSync(from)));
+      }
+      const picture = 'tests/fixtures/golden/preprocessing/rgb_landscape.png';
+      const grid = path.join(folder, 'grid.png');
+      webmae('reconstruct', '--weights', weights, '--out', grid, picture);
+      expect(readFileSync(grid).length).toBeGreaterThan(1000);
+    } finally {
+      rmSync(folder, { recursive: true });
     }
-    const picture = 'tests/fixtures/golden/preprocessing/rgb_landscape.png';
-    const grid = path.join(folder, 'grid.png');
-    webmae('reconstruct', '--weights', weights, '--out', grid, picture);
-    expect(readFileSync(grid).length).toBeGreaterThan(1000);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+  });
+}

@@ -123,6 +123,7 @@ impl Case {
             target: PatchTarget::Pixels,
             norm_pix_loss: self.json["config"]["norm_pix_loss"].as_bool().unwrap_or(false),
             encoder_mask_tokens: false,
+            positions: None,
             layer_norm_eps: self.number("layer_norm_eps") as f32,
             dropout: 0.0,
             emb_dropout: 0.0,

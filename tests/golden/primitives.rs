@@ -342,7 +342,7 @@ impl Group<'_> {
         let expected = self.case.tensor(self.group);
         let dim = expected.shape[1];
         let side = ((expected.shape[0] - 1) as f64).sqrt() as usize;
-        let difference = max_difference(&sin_cos_2d(dim, [side; 2], true), &expected.data);
+        let difference = max_difference(&sin_cos_2d(dim, [side; 2], 1), &expected.data);
         let failed = !(difference <= 2e-6);
         failed.then(|| format!("{}: {difference:.3e} > 2e-6", self.group)).into_iter().collect()
     }

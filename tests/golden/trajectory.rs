@@ -53,6 +53,7 @@ pub fn adamw(case: &Case) -> Vec<String> {
             eps: number(&optimizer["eps"]),
             weight_decay: number(&optimizer["weight_decay"]),
             clip_norm: 0.0,
+            ema: None,
         }),
         task: Task::Masked { model: model.clone(), masks: MaskSource::Given },
         layer_decay: 1.0,

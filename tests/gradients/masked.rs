@@ -8,7 +8,7 @@ use webmae::ops::optimizer::{Metrics, Optimizer, Scalars};
 use webmae::program::Program;
 use webmae::tensor::TensorMap;
 use webmae::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
-use webmae::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
+use webmae::{MaskStrategy, ModelConfig, PatchTarget, Positions, StackConfig, Variant};
 
 use crate::common::{device, max_abs, max_difference, within};
 use crate::slopes::{OPTIMIZER, Objective, Tally, moved_params, normal};
@@ -32,6 +32,7 @@ pub fn model(
         target: PatchTarget::Pixels,
         norm_pix_loss,
         encoder_mask_tokens: false,
+        positions: None,
         layer_norm_eps: variant.layer_norm_eps(),
         dropout: 0.0,
         emb_dropout: 0.0,
@@ -56,6 +57,10 @@ fn with_odd_heads(mut model: ModelConfig) -> ModelConfig {
     model
 }
 
+fn with_positions(positions: Positions, model: ModelConfig) -> ModelConfig {
+    ModelConfig { positions: Some(positions), ..model }
+}
+
 /// `encoder` with some of its values dropped.
 fn dropping(model: ModelConfig) -> ModelConfig {
     ModelConfig { dropout: 0.3, ..model }
@@ -78,6 +83,12 @@ pub fn cases() -> Vec<(&'static str, ModelConfig)> {
         ("plain odd heads", with_odd_heads(model(Plain, 1, 0.75, false))),
         ("vit-pytorch", model(VitPytorch, 1, 0.5, false)),
         ("vit-pytorch identities", with_identities(model(VitPytorch, 4, 0.75, true))),
+        (
+            "paper learned positions",
+            with_positions(Positions::Learned, model(Paper, 3, 0.75, false)),
+        ),
+        ("plain fixed positions", with_positions(Positions::Sincos, model(Plain, 3, 0.75, false))),
+        ("vit-pytorch fixed", with_positions(Positions::Sincos, model(VitPytorch, 1, 0.5, false))),
         ("plain dropout", dropping(model(Plain, 3, 0.5, false))),
         ("plain dropout, odd heads", dropping(with_odd_heads(model(Plain, 1, 0.5, false)))),
         (
@@ -160,6 +171,9 @@ fn check(name: &str, model: &ModelConfig, tally: &mut Tally) {
     let frozen = gradients.keys().find(|name| name.starts_with("target."));
     if let Some(frozen) = frozen {
         tally.failures.push(format!("{name}: {frozen} has a gradient"));
+    }
+    if gradients.contains_key("decoder_pos_embed") != model.learned_positions() {
+        tally.failures.push(format!("{name}: only learned positions have a gradient"));
     }
     // What is dropped, is dropped in training alone.
     let loss: &dyn Fn() -> f64 = if model.dropout > 0.0 { &train } else { &evaluate };

@@ -1,4 +1,4 @@
-//! Attention from one token to several thousand and for heads of 16 to 80 values, in f32 and in f16.
+//! Attention from one token to several thousand and for heads of 16 to 128 values, in f32 and in f16.
 //! Inputs are values that f16 has, so that f64 code sees the same ones.
 
 use webmae::kernels::Precision;
@@ -28,9 +28,10 @@ fn inputs(sizes: [usize; 4]) -> [Vec<f32>; 2] {
     [halves(&normal(1, 3 * values)), halves(&normal(2, values))]
 }
 
-/// Software drivers take many seconds to compile the loops over a wide head: there, 16 values only.
-fn compiles_fast(setup: &Setup, dim: usize) -> bool {
-    dim <= 16 || !is_software(setup)
+/// llvmpipe ends an invocation's loops after 65,535 iterations of all of them together, and the backward pass of a head
+/// is one workgroup's: there, gradients of sequences up to this length only.
+fn has_gradient(setup: &Setup, tokens: usize) -> bool {
+    tokens <= 600 || !is_software(setup)
 }
 
 /// Every width, and lengths up to one past 1024: batch, tokens, heads, values per head.
@@ -45,6 +46,9 @@ fn widths_and_lengths() {
         [1, 50, 2, 64],
         [1, 197, 2, 72],
         [1, 257, 2, 80],
+        [2, 33, 1, 96],
+        [1, 70, 2, 128],
+        [1, 513, 2, 16],
         [1, 1025, 2, 16],
     ];
     let mut failures = Failures::default();
@@ -52,17 +56,16 @@ fn widths_and_lengths() {
         let [qkv, dy] = inputs(sizes);
         let expected = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
         // Compiling is what takes the time: f16 and checks with the narrowest and the widest heads only.
-        let outermost = [16, 80].contains(&sizes[3]);
-        for setup in setups()
-            .iter()
-            .filter(|setup| compiles_fast(setup, sizes[3]) && (outermost || !setup.checked))
-        {
-            for precision in precisions(setup).take(if outermost { 2 } else { 1 }) {
-                let results = run(setup, precision, sizes, &qkv, &dy, None);
+        let outermost = [16, 128].contains(&sizes[3]);
+        for setup in setups().into_iter().filter(|setup| outermost || !setup.checked) {
+            for precision in precisions(&setup).take(if outermost { 2 } else { 1 }) {
+                let results = run(&setup, precision, sizes, &qkv, &dy, None);
                 let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
                 let [y, d_qkv] = tolerances(precision);
                 failures.compare(&what("y"), &results[0], &expected.0, y);
-                failures.compare(&what("d qkv"), &results[1], &expected.1, d_qkv);
+                if has_gradient(&setup, sizes[1]) {
+                    failures.compare(&what("d qkv"), &results[1], &expected.1, d_qkv);
+                }
             }
         }
     }
@@ -80,9 +83,6 @@ fn thousands_of_tokens() {
         let chosen = [0, 1, 63, 64, 1000, 2047, 2048, tokens - 1];
         let expected = oracle::attention_of_tokens(&wide(&qkv), DIM, &wide(&dy), &chosen);
         for setup in setups().iter().filter(|setup| !setup.checked) {
-            if tokens > 4096 && is_software(setup) {
-                continue;
-            }
             for precision in precisions(setup) {
                 let results = run(setup, precision, sizes, &qkv, &dy, None);
                 let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
@@ -91,7 +91,10 @@ fn thousands_of_tokens() {
                 };
                 let [y, d_qkv] = tolerances(precision);
                 failures.compare(&what("y"), &rows(&results[0], DIM), &expected.0, y);
-                failures.compare(&what("d qkv"), &rows(&results[1], 3 * DIM), &expected.1, d_qkv);
+                if has_gradient(setup, tokens) {
+                    let d_rows = rows(&results[1], 3 * DIM);
+                    failures.compare(&what("d qkv"), &d_rows, &expected.1, d_qkv);
+                }
             }
         }
     }

@@ -355,6 +355,7 @@ fn a_large_slab() {
         moment1: bench.rec.external("m", [len]),
         moment2: bench.rec.external("v", [len]),
         halves: None,
+        averages: Some(bench.rec.external("averages", [len])),
         decayed: 0,
         lr_scale: 1.0,
     };
@@ -364,12 +365,16 @@ fn a_large_slab() {
     let state = bench.ids("state", &[STATE_WORDS], &state);
     let loss = bench.input("loss", &[1], &[0.5]);
     let metrics = bench.rec.external("metrics", [METRICS_RING, METRICS_WORDS]);
-    let config = AdamW { beta1: 0.5, beta2: 0.5, eps: 0.0, weight_decay: 0.0, clip_norm: 0.0 };
+    let [beta1, beta2, eps, weight_decay, clip_norm] = [0.5, 0.5, 0.0, 0.0, 0.0];
+    let config = AdamW { beta1, beta2, eps, weight_decay, clip_norm, ema: Some(0.25) };
     adamw(&mut bench.rec, config, &[slab], StepTensors { step, state, loss, metrics });
     let run = bench.run();
     // The first step moves by the learning rate against the gradient's sign.
     let wanted: Vec<f32> = grads.iter().map(|g| -0.5 * g).collect();
     failures.equal("values", &run.f32("values"), &wanted);
+    // After one update the decay is 2 / 11.
+    let wanted: Vec<f64> = grads.iter().map(|g| -0.5 * f64::from(*g) * 9.0 / 11.0).collect();
+    failures.compare("averages", &run.f32("averages"), &wanted, 1e-6);
     failures.compare("norm", &run.f32("metrics")[1..2], &[(len as f64).sqrt()], 1e-5);
     failures.report();
 }

@@ -11,7 +11,7 @@ const TOLERANCE: f64 = 3e-6;
 
 /// Rows, outputs, inputs: awkward ones, then one past and exactly at the tiles' edges, then the
 /// models' own.
-const SIZES: [[usize; 3]; 14] = [
+const SIZES: [[usize; 3]; 16] = [
     [1, 1, 1],
     [7, 1, 65],
     [1, 197, 63],
@@ -26,6 +26,9 @@ const SIZES: [[usize; 3]; 14] = [
     [64, 68, 65],
     [68, 192, 48],
     [100, 48, 192],
+    // More rows than a GPU sums at once, the last also in several parts of a weight's gradient.
+    [700, 70, 3],
+    [1300, 5, 12],
 ];
 
 #[test]

@@ -14,8 +14,14 @@ use crate::oracle_heads;
 use crate::patchify::config;
 
 const ROUNDING: f64 = 1.0 / 2048.0;
-const CONFIG: AdamW =
-    AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 1.0 };
+const CONFIG: AdamW = AdamW {
+    beta1: 0.9,
+    beta2: 0.95,
+    eps: 1e-8,
+    weight_decay: 0.05,
+    clip_norm: 1.0,
+    ema: Some(0.5),
+};
 const LEN: usize = 4100;
 
 fn state_with(loss_scale: f32, good_steps: u32) -> State {
@@ -104,6 +110,7 @@ fn update(setup: &Setup, scale: Option<f32>, good_steps: u32) -> Results {
         moment1: bench.input("m", &[LEN], &zeros),
         moment2: bench.input("v", &[LEN], &zeros),
         halves: scale.map(|_| bench.half("half", &[LEN], &zeros)),
+        averages: Some(bench.input("average", &[LEN], &normal(3, LEN))),
         decayed: 1024,
         lr_scale: 1.0,
     };
@@ -133,7 +140,7 @@ fn the_scale_is_taken_back() {
         let what = |name: &str| format!("{} {name}", setup.name);
         let plain = update(&setup, None, 0);
         let scaled = update(&setup, Some(4096.0), 7);
-        for name in ["value", "m", "v"] {
+        for name in ["value", "m", "v", "average"] {
             // A power of two changes exponents only.
             failures.equal(&what(name), &scaled.f32(name), &plain.f32(name));
         }

@@ -5,9 +5,20 @@ use webmae::ops::layer_norm;
 use crate::bench::{Bench, Failures, Setup, all_setups, normal, sum, wide};
 use crate::oracle;
 
-/// Rows and width; the last has more rows than one invocation of the GPU tier sums (128).
-const SIZES: [[usize; 2]; 9] =
-    [[1, 1], [7, 2], [3, 7], [65, 63], [7, 65], [5, 197], [2, 1025], [63, 128], [197, 33]];
+/// Rows and width; the last two have more rows than a GPU sums at once (512).
+const SIZES: [[usize; 2]; 11] = [
+    [1, 1],
+    [7, 2],
+    [3, 7],
+    [65, 63],
+    [7, 65],
+    [5, 197],
+    [2, 1025],
+    [63, 128],
+    [197, 33],
+    [513, 130],
+    [1300, 5],
+];
 
 fn check(
     setup: &Setup,

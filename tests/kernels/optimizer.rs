@@ -9,8 +9,14 @@ use pollster::block_on;
 
 use crate::bench::{Bench, Failures, Results, Setup, all_setups, normal, wide};
 
-const CONFIG: AdamW =
-    AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.05, clip_norm: 0.0 };
+const CONFIG: AdamW = AdamW {
+    beta1: 0.9,
+    beta2: 0.95,
+    eps: 1e-8,
+    weight_decay: 0.05,
+    clip_norm: 0.0,
+    ema: Some(0.25),
+};
 /// Lengths, decayed leading values, factor on the learning rate: around the chunk of 4096 and the
 /// group of 64 lanes of 4 values.
 const SLABS: [(usize, usize, f32); 4] =
@@ -38,6 +44,7 @@ fn record(setup: &Setup, config: AdamW, slabs: &[(usize, usize, f32)], scale: f3
             moment1: bench.input(&format!("m {i}"), &[len], &zeros),
             moment2: bench.input(&format!("v {i}"), &[len], &zeros),
             halves: None,
+            averages: Some(bench.input(&format!("average {i}"), &[len], &normal(stream + 5, len))),
             decayed,
             lr_scale,
         });
@@ -65,12 +72,14 @@ struct Reference {
     value: Vec<f64>,
     m: Vec<f64>,
     v: Vec<f64>,
+    average: Vec<f64>,
 }
 
 impl Reference {
     fn step(&mut self, config: AdamW, g: &[f64], (decayed, lr): (usize, f64), t: i32) {
         let [beta1, beta2, eps, decay] =
             [config.beta1, config.beta2, config.eps, config.weight_decay].map(f64::from);
+        let ema = f64::from(config.ema.expect("a decay"));
         for (i, g) in g.iter().enumerate() {
             if i < decayed {
                 self.value[i] -= lr * decay * self.value[i];
@@ -80,6 +89,8 @@ impl Reference {
             let m_hat = self.m[i] / (1.0 - beta1.powi(t));
             let v_hat = self.v[i] / (1.0 - beta2.powi(t));
             self.value[i] -= lr * m_hat / (v_hat.sqrt() + eps);
+            let decay = ema.min((1.0 + f64::from(t)) / (10.0 + f64::from(t)));
+            self.average[i] = decay * self.average[i] + (1.0 - decay) * self.value[i];
         }
     }
 }
@@ -94,7 +105,9 @@ fn adamw_follows_the_f64_code() {
         let mut references: Vec<Reference> = Vec::new();
         for (i, &(len, ..)) in SLABS.iter().enumerate() {
             let value = wide(&normal(10 * i as u32 + 1, len));
-            references.push(Reference { value, m: vec![0.0; len], v: vec![0.0; len] });
+            let (m, v) = (vec![0.0; len], vec![0.0; len]);
+            let average = wide(&normal(10 * i as u32 + 5, len));
+            references.push(Reference { value, m, v, average });
         }
         for t in 1..=4 {
             let lr = 0.01 / t as f32;
@@ -137,6 +150,31 @@ fn adamw_follows_the_f64_code() {
             failures.compare(&what("v"), &run.f32(&format!("v {i}")), &reference.v, 4e-6);
             let value = run.f32(&format!("value {i}"));
             failures.compare(&what("value"), &value, &reference.value, 5e-7);
+            let average = run.f32(&format!("average {i}"));
+            failures.compare(&what("average"), &average, &reference.average, 5e-7);
+        }
+    }
+    failures.report();
+}
+
+/// A moving average of 1, 2, 3, 4 from 0 on with a decay of 0.3, computed by hand: the decay is 2/11 and 3/12 at
+/// first, then as configured. It is `decay * average + (1 - decay) * value`, as torch.optim.swa_utils has it.
+#[test]
+fn moving_averages_are_those_computed_by_hand() {
+    let mut failures = Failures::default();
+    for setup in all_setups() {
+        let config = AdamW { ema: Some(0.3), ..CONFIG };
+        let run = record(&setup, config, &[(4, 0, 1.0)], 1.0);
+        run.program.write("state", &[State::default()]);
+        run.program.write("average 0", &[0.0f32; 4]);
+        let expected = [9.0 / 11.0, 75.0 / 44.0, 1149.0 / 440.0, 15_767.0 / 4400.0];
+        for (n, expected) in expected.into_iter().enumerate() {
+            run.program.write("value 0", &[n as f32 + 1.0; 4]);
+            // Without a learning rate values stay.
+            run.program.write("step", &[scalars(n as u32, 0.0)]);
+            run.program.submit();
+            let what = format!("{} after {} updates", setup.name, n + 1);
+            failures.compare(&what, &run.f32("average 0"), &[expected; 4], 2e-7);
         }
     }
     failures.report();
@@ -150,7 +188,7 @@ fn steps_that_are_not_finite_are_skipped() {
         let run = record(&setup, AdamW { clip_norm: 1.0, ..CONFIG }, &SLABS, 1.0);
         let snapshot = |run: &Results| -> Vec<Vec<f32>> {
             let names = (0..SLABS.len())
-                .flat_map(|i| ["value", "m", "v"].map(|part| format!("{part} {i}")));
+                .flat_map(|i| ["value", "m", "v", "average"].map(|part| format!("{part} {i}")));
             names.map(|name| run.f32(&name)).collect()
         };
         let before = snapshot(&run);

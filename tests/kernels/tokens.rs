@@ -226,7 +226,8 @@ fn sequences() {
     let mut failures = Failures::default();
     for setup in setups() {
         for (i, case) in cases().iter().enumerate() {
-            check(&setup, case, [[1, 1], [3, 7], [2, 65]][i % 3], &mut failures);
+            // The last has more rows than a GPU sums at once.
+            check(&setup, case, [[1, 1], [3, 7], [9, 65]][i % 3], &mut failures);
         }
     }
     failures.report();

@@ -221,7 +221,7 @@ export class Trainer {
     return this.#info;
   }
 
-  /** Masks and reconstructs a picture with the parameters as they are now.
+  /** Masks and reconstructs a picture with the weights as they are now: their moving average where one is kept (`ema`).
    *
    * @throws {BadImage | InvalidOption | DeviceLost | OutOfMemory | Closed} */
   async reconstruct(image: ImageSource, options?: ReconstructOptions): Promise<Reconstruction>;
@@ -253,8 +253,8 @@ export class Trainer {
     return checkpoint;
   }
 
-  /** The weights alone as a safetensors file, which {@link MAE.load} and the command line read; in f32
-   * by default.
+  /** The weights alone, or their moving average where one is kept (`ema`), as a safetensors file, which
+   * {@link MAE.load} and the command line read; in f32 by default.
    *
    * @throws {BadWeights} if a value is beyond what `f16` holds.
    * @throws {InvalidOption | DeviceLost | Closed} */

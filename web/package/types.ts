@@ -1,6 +1,7 @@
 /** The public types of the package `webmae`. */
 
-/** A picture in any form that a browser holds one in, or its address. `Blob` includes `File`. */
+/** A picture in any form that a browser holds one in, or its address. `Blob` includes `File`. What is transparent
+ * stands on white. */
 export type ImageSource =
   | string
   | URL
@@ -75,6 +76,9 @@ export interface ModelConfig {
   norm_pix_loss: boolean;
   /** Whether mask tokens run through the encoder as well. */
   encoder_mask_tokens: boolean;
+  /** Position embeddings of encoder and decoder: the fixed sin-cos table, or random at first and trained. Absent where
+   * they are the variant's own: fixed in `paper`, learned in the others. */
+  positions?: 'sincos' | 'learned';
   /** LayerNorm's epsilon. */
   layer_norm_eps: number;
   /** Share of values that training drops in each block of the encoder, in [0, 1); absent where it is 0, as always in
@@ -245,6 +249,10 @@ export interface TrainerOptions extends CallOptions {
   betas?: [number, number];
   /** Largest gradient norm; 0, the default, does not clip. */
   clipGrad?: number;
+  /** Decay of an exponential moving average of the weights, such as 0.9999, at least 0 and below 1; none is kept by
+   * default. Reconstructions and exported weights are then the average. After `t` steps the decay is
+   * `(1 + t) / (10 + t)` at most, so that a short run is not held back by its beginning. */
+  ema?: number;
   /** Random resized crops, random crops of fixed size, the centre, or the whole picture squeezed;
    * `random` by default. */
   crop?: 'random' | 'fixed' | 'center' | 'none';
@@ -293,6 +301,8 @@ export interface TrainerInfo {
   recompute: boolean;
   precision: 'f32' | 'f16';
   lr: number;
+  /** Decay of the moving average of the weights, if one is kept. */
+  ema?: number;
   seed: number;
   /** Pictures to learn from. */
   images: number;

@@ -1,3 +1,4 @@
+import { putOnWhite } from '../package/white.ts';
 import { PageError } from './failure.ts';
 import { count } from './format.ts';
 
@@ -127,11 +128,9 @@ function onWhite(
   const context = canvas.getContext('2d') as OffscreenCanvasRenderingContext2D;
   context.imageSmoothingQuality = 'high';
   context.drawImage(source, 0, 0, w, h);
-  const { data } = context.getImageData(0, 0, w, h);
-  const seeThrough = data.some((value, i) => i % 4 === 3 && value < 255);
-  context.globalCompositeOperation = 'destination-over';
-  context.fillStyle = 'white';
-  context.fillRect(0, 0, w, h);
+  const drawn = context.getImageData(0, 0, w, h);
+  const seeThrough = putOnWhite(drawn.data);
+  if (seeThrough) context.putImageData(drawn, 0, 0);
   return { image: canvas.transferToImageBitmap(), seeThrough };
 }
 

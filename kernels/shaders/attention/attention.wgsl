@@ -3,93 +3,129 @@
 //! include prelude/dropout
 //! include attention/heads
 // Streamed softmax attention: o = softmax(q·kᵀ/√d)·v, without an L×L matrix in memory (Dao et al.
-// 2022). The running maximum and the accumulated output of a query are rescaled once per block of keys. The
-// log-sum-exp is kept for the backward pass. With DROPOUT some probabilities are dropped in front of v, after the
-// softmax, whose sum has them all.
+// 2022). A workgroup has a tile of a head's queries, and the keys and values pass in tiles. The running maximum and the
+// accumulated output of a query are rescaled once per tile. The log-sum-exp is kept for the backward pass. With DROPOUT
+// some probabilities are dropped in front of v, after the softmax, whose sum has them all.
 
 #operand 3 read qkv: act // [B, L, 3, H, d]
 #operand 4 write out: act // [B, L, H, d]
 @group(0) @binding(5) var<storage, read_write> lse: array<f32>; // [B, H, L]
 
-@compute @workgroup_size(WG)
+var<workgroup> query_tile: array<vec4<f32>, {VECTORS}u * QUERY_STRIDE>;
+// The keys [vector, key], then the values [key, vector].
+var<workgroup> other_tile: array<vec4<f32>, {VECTORS}u * KEY_STRIDE>;
+// Of an invocation's queries for each key.
+var<workgroup> weights: array<vec{QUERIES}<f32>, KEY_TILE * SIDE>;
+// Of an invocation's queries over its keys: the highest score, in the end the sum of weights.
+var<workgroup> partial: array<vec{QUERIES}<f32>, LANES>;
+
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
     let id = group_index(group, groups);
     if (id >= params.count) { return; }
-    let at = place(id, lane);
-    if (at.token >= params.tokens) { return; }
+    let head = head_of(id / params.tiles);
+    let first_query = id % params.tiles * QUERY_TILE;
+    let down = lane / SIDE;
+    let right = lane % SIDE;
 
-#each o < OWN
-    let query{o} = existing(at.token + {o}u);
-    let own{o} = qkv_index(at, query{o}, 0u);
-    var maximum{o} = -3.0e38;
-    var total{o} = 0.0;
-#each v < VECTORS
-    let q{o}_{v} = load_qkv(own{o} + {v}u * 4u, DIM_HEAD - {v}u * 4u) * params.scale;
-    var acc{o}_{v} = vec4<f32>();
-#end
-#end
-    for (var first = 0u; first < params.tokens; first += {BLOCK}u) {
-#each t < BLOCK
-        let token{t} = existing(first + {t}u);
-        let key{t} = qkv_index(at, token{t}, 1u);
-        let value{t} = qkv_index(at, token{t}, 2u);
-#end
-#each o < OWN, t < BLOCK
-        var product{o}_{t} = vec4<f32>();
-#end
-#each v < VECTORS
-#each t < BLOCK
-        let k{t}_{v} = load_qkv(key{t} + {v}u * 4u, DIM_HEAD - {v}u * 4u);
-#end
-#each o < OWN, t < BLOCK
-        product{o}_{t} += q{o}_{v} * k{t}_{v};
-#end
-#end
-#each o < OWN
-        var highest{o} = maximum{o};
-#each t < BLOCK
-        let score{o}_{t} = sum(product{o}_{t});
-        highest{o} = max(highest{o}, score{o}_{t});
-#end
-        let shrink{o} = exp(maximum{o} - highest{o});
-        maximum{o} = highest{o};
-        total{o} *= shrink{o};
-#each t < BLOCK
-        let weight{o}_{t} = select(0.0, exp(score{o}_{t} - highest{o}), first + {t}u < params.tokens);
-        total{o} += weight{o}_{t};
-#end
-#if DROPOUT
-        let factors{o} = probability_factors(at, query{o}, first / 4u);
-#each t < BLOCK
-        let kept{o}_{t} = weight{o}_{t} * factors{o}[{t}u];
-#end
-#else
-#each t < BLOCK
-        let kept{o}_{t} = weight{o}_{t};
-#end
-#end
-#end
-#each v < VECTORS
-#each t < BLOCK
-        let v{t}_{v} = load_qkv(value{t} + {v}u * 4u, DIM_HEAD - {v}u * 4u);
-#end
-#each o < OWN
-        acc{o}_{v} = acc{o}_{v} * shrink{o}
-#each t < BLOCK
-            + kept{o}_{t} * v{t}_{v}
-#end
-        ;
-#end
-#end
+    for (var i = lane; i < {VECTORS}u * QUERY_TILE; i += LANES) {
+        let v = i % {VECTORS}u;
+        let query = i / {VECTORS}u;
+        let at = qkv_index(head, existing(first_query + query), 0u) + 4u * v;
+        query_tile[v * QUERY_STRIDE + query] = load_qkv(at, DIM_HEAD - 4u * v) * params.scale;
     }
-#each o < OWN
-    if (at.token + {o}u < params.tokens) {
-        let out{o} = head_index(at, query{o});
-#each v < VECTORS
-        store_out(out{o} + {v}u * 4u, DIM_HEAD - {v}u * 4u, acc{o}_{v} / total{o});
+    var maximum = vec{QUERIES}<f32>(-3.0e38);
+    var total = vec{QUERIES}<f32>();
+#each q < QUERIES, o < OWN
+    var sum{q}_{o} = vec4<f32>();
 #end
-        lse[at.first_row + query{o}] = maximum{o} + log(total{o});
+    for (var first = 0u; first < params.tokens; first += KEY_TILE) {
+        workgroupBarrier();
+        for (var i = lane; i < {VECTORS}u * KEY_TILE; i += LANES) {
+            let v = i % {VECTORS}u;
+            let key = i / {VECTORS}u;
+            let at = qkv_index(head, existing(first + key), 1u) + 4u * v;
+            other_tile[v * KEY_STRIDE + key] = load_qkv(at, DIM_HEAD - 4u * v);
+        }
+        workgroupBarrier();
+#each q < QUERIES, k < KEYS
+        var score{q}_{k} = 0.0;
+#end
+        for (var v = 0u; v < {VECTORS}u; v += 1u) {
+#each q < QUERIES
+            let q{q} = query_tile[v * QUERY_STRIDE + down + {q}u * SIDE];
+#end
+#each k < KEYS
+            let k{k} = other_tile[v * KEY_STRIDE + right + {k}u * SIDE];
+#end
+#each q < QUERIES, k < KEYS
+            score{q}_{k} = add_dot(q{q}, k{k}, score{q}_{k});
+#end
+        }
+        var highest = maximum;
+#each k < KEYS
+        let key{k} = first + right + {k}u * SIDE;
+        let scores{k} = vec{QUERIES}<f32>(
+#each q < QUERIES
+            score{q}_{k},
+#end
+        );
+        highest = max(highest, select(highest, scores{k}, key{k} < params.tokens));
+#end
+        partial[right * SIDE + down] = highest;
+        workgroupBarrier();
+        for (var i = 0u; i < SIDE; i += 1u) { highest = max(highest, partial[i * SIDE + down]); }
+        let shrink = exp(maximum - highest);
+        maximum = highest;
+        total *= shrink;
+#each k < KEYS
+        var weights{k} =
+            select(vec{QUERIES}<f32>(), exp(scores{k} - highest), key{k} < params.tokens);
+        total += weights{k};
+#if DROPOUT
+#each q < QUERIES
+        weights{k}[{q}u] *=
+            probability_factor(head, existing(first_query + down + {q}u * SIDE), existing(key{k}));
+#end
+#end
+        weights[(right + {k}u * SIDE) * SIDE + down] = weights{k};
+#end
+        for (var i = lane; i < {VECTORS}u * KEY_TILE; i += LANES) {
+            let v = i % {VECTORS}u;
+            let at = qkv_index(head, existing(first + i / {VECTORS}u), 2u) + 4u * v;
+            other_tile[i] = load_qkv(at, DIM_HEAD - 4u * v);
+        }
+        workgroupBarrier();
+#each q < QUERIES, o < OWN
+        sum{q}_{o} *= shrink[{q}u];
+#end
+        for (var key = 0u; key < KEY_TILE; key += 1u) {
+            let weight = weights[key * SIDE + down];
+#each o < OWN
+            let value{o} = other_tile[key * {VECTORS}u + vector_at(right, {o}u)];
+#end
+#each q < QUERIES, o < OWN
+            sum{q}_{o} += weight[{q}u] * value{o};
+#end
+        }
+    }
+    // What was read of it last lies in front of a barrier.
+    partial[right * SIDE + down] = total;
+    workgroupBarrier();
+    total = vec{QUERIES}<f32>();
+    for (var i = 0u; i < SIDE; i += 1u) { total += partial[i * SIDE + down]; }
+#each q < QUERIES
+    let query{q} = first_query + down + {q}u * SIDE;
+    if (query{q} < params.tokens) {
+        let at{q} = head_index(head, query{q});
+#each o < OWN
+        let v{q}_{o} = 4u * (right + {o}u * SIDE);
+        if (v{q}_{o} < DIM_HEAD) {
+            store_out(at{q} + v{q}_{o}, DIM_HEAD - v{q}_{o}, sum{q}_{o} / total[{q}u]);
+        }
+#end
+        if (right == 0u) { lse[head.first_row + query{q}] = maximum[{q}u] + log(total[{q}u]); }
     }
 #end
 }

@@ -1,5 +1,6 @@
-// What the attention kernels share. Heads are read as vectors of four; an invocation has OWN tokens of its own
-// side and takes the other side's in blocks, so that a vector which it loads serves OWN tokens.
+// What the attention kernels share. A workgroup is 8 × 8 invocations. In a product of queries with keys an invocation
+// has a few rows of either, eight apart; in one with weights, a few rows and a few vectors of a head, eight apart: what
+// neighbours read in workgroup memory are neighbours.
 
 struct Params {
     tokens: u32,
@@ -12,34 +13,41 @@ struct Params {
     factor: f32,
 }
 
-override WG: u32 = 64u;
 /// Values per head, at most 128.
 override DIM_HEAD: u32 = 64u;
 
 /// Vectors per head; the last one may be partly empty.
 #count VECTORS = 16
-/// Tokens of an invocation.
-#count OWN = 1
-/// Tokens of the other side that pass together.
-#count BLOCK = 4
-/// Whether probabilities are dropped. Blocks are of four tokens then.
+/// Those of an invocation: an eighth.
+#count OWN = 2
+/// Queries of an invocation.
+#count QUERIES = 2
+/// Keys of an invocation.
+#count KEYS = 2
+/// Whether probabilities are dropped.
 #count DROPOUT = 0
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-/// Where an invocation works.
-struct Place {
+const SIDE: u32 = 8u;
+const LANES: u32 = SIDE * SIDE;
+/// Queries and keys of a workgroup's tile.
+const QUERY_TILE: u32 = {QUERIES}u * SIDE;
+const KEY_TILE: u32 = {KEYS}u * SIDE;
+/// From one vector of a tile's rows to the next: odd, so that rows and vectors alike lie in different banks.
+const QUERY_STRIDE: u32 = QUERY_TILE + 1u;
+const KEY_STRIDE: u32 = KEY_TILE + 1u;
+
+/// A head of a sample.
+struct Head {
     sample: u32,     // b
-    head: u32,       // h
-    token: u32,      // the first of its queries or keys; past the end where there is none
+    index: u32,      // h
     first_row: u32,  // (b · H + h) · L
 }
 
-fn place(id: u32, lane: u32) -> Place {
-    let head_index = id / params.tiles;
-    let token = ((id - head_index * params.tiles) * WG + lane) * {OWN}u;
-    let b = head_index / params.heads;
-    return Place(b, head_index - b * params.heads, token, head_index * params.tokens);
+fn head_of(number: u32) -> Head {
+    let sample = number / params.heads;
+    return Head(sample, number - sample * params.heads, number * params.tokens);
 }
 
 /// `token`, or the last one for those past the end.
@@ -48,22 +56,29 @@ fn existing(token: u32) -> u32 {
 }
 
 /// First value of a head in `qkv [B, L, 3, H, d]`; part 0 is the query, 1 the key, 2 the value.
-fn qkv_index(at: Place, token: u32, part: u32) -> u32 {
-    return (((at.sample * params.tokens + token) * 3u + part) * params.heads + at.head) * DIM_HEAD;
+fn qkv_index(head: Head, token: u32, part: u32) -> u32 {
+    return (((head.sample * params.tokens + token) * 3u + part) * params.heads + head.index) * DIM_HEAD;
 }
 
 /// First value of a head in `[B, L, H, d]`.
-fn head_index(at: Place, token: u32) -> u32 {
-    return ((at.sample * params.tokens + token) * params.heads + at.head) * DIM_HEAD;
+fn head_index(head: Head, token: u32) -> u32 {
+    return ((head.sample * params.tokens + token) * params.heads + head.index) * DIM_HEAD;
 }
 
-fn sum(v: vec4<f32>) -> f32 {
-    return (v.x + v.y) + (v.z + v.w);
+/// `a·b + sum`, one multiply-add after the other.
+fn add_dot(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
+    return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
+}
+
+/// The one of an invocation's vectors that begins at `right`, or the last one for those past the end.
+fn vector_at(right: u32, own: u32) -> u32 {
+    return min(right + own * SIDE, {VECTORS}u - 1u);
 }
 
 #if DROPOUT
-/// Factors of a query's probabilities for the keys 4·quad to 4·quad + 3. All passes have the same ones.
-fn probability_factors(at: Place, query: u32, quad: u32) -> vec4<f32> {
-    return dropout_factors(at.sample, (at.head * params.tokens + query) * ((params.tokens + 3u) / 4u) + quad);
+/// Factor of the probability of a query and a key. All passes have the same one.
+fn probability_factor(head: Head, query: u32, key: u32) -> f32 {
+    let row = (head.index * params.tokens + query) * ((params.tokens + 3u) / 4u);
+    return dropout_factors(head.sample, row + key / 4u)[key % 4u];
 }
 #end

@@ -1,12 +1,13 @@
+//! include prelude/columns
 // Sums over rows, per column and chunk of rows: bias gradients, the end of other two-stage sums,
-// and (FILTER) the gradient of a token that an index map puts in many places. A workgroup takes 32
-// columns; eight invocations share the rows of each. The groups of a second sum may follow the
-// first one's, which saves a launch.
+// and (FILTER) the gradient of a token that an index map puts in many places. An invocation takes
+// four columns; `shares` of a workgroup's invocations share the rows of each. The groups of a second
+// sum may follow the first one's, which saves a launch.
 
 struct Params {
-    rows: u32, dim: u32, rows_per_chunk: u32, wanted: u32, groups: u32,
+    rows: u32, dim: u32, rows_per_chunk: u32, shares: u32, wanted: u32, groups: u32,
     // The second sum, in one chunk.
-    rows2: u32, dim2: u32, groups2: u32,
+    rows2: u32, dim2: u32, shares2: u32, groups2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -20,9 +21,7 @@ struct Params {
 override FILTER: bool = false;
 override ACCUMULATE: bool = false;
 
-const COLUMNS: u32 = 32u;
-const SHARES: u32 = 8u;
-var<workgroup> partial: array<f32, 256>;
+var<workgroup> partial: array<vec4<f32>, 256>;
 
 fn load(second: bool, i: u32) -> f32 {
     if (second) { return x2[i]; }
@@ -39,30 +38,38 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let rows = select(params.rows, params.rows2, second);
     let dim = select(params.dim, params.dim2, second);
     let per_chunk = select(params.rows_per_chunk, rows, second);
-    let strips = (dim + COLUMNS - 1u) / COLUMNS;
-    let chunk = id / strips;
-    let d = (id - chunk * strips) * COLUMNS + lane % COLUMNS;
-    let first = chunk * per_chunk;
+    let shares = select(params.shares, params.shares2, second);
+    let columns = columns_of(id, dim, shares, lane);
+    let first = columns.chunk * per_chunk;
     let end = min(first + per_chunk, rows);
-    var sum = 0.0;
-    if (d < dim) {
-        for (var row = first + lane / COLUMNS; row < end; row += SHARES) {
-            if (FILTER) {
-                if (row_kind[row] != params.wanted) { continue; }
-            }
-            sum += load(second, row * dim + d);
+    var sum = vec4<f32>();
+    for (var row = first + columns.share; row < end; row += shares) {
+        if (FILTER) {
+            if (row_kind[row] != params.wanted) { continue; }
         }
+        let i = row * dim + columns.all;
+        sum += vec4<f32>(load(second, i.x), load(second, i.y), load(second, i.z), load(second, i.w));
     }
-    partial[lane] = sum;
-    workgroupBarrier();
-    if (lane >= COLUMNS || d >= dim) { return; }
-    var total = 0.0;
-    for (var share = 0u; share < SHARES; share += 1u) { total += partial[lane + share * COLUMNS]; }
-    let index = chunk * dim + d;
+    if (shares > 1u) {
+        partial[lane] = sum;
+        workgroupBarrier();
+        if (columns.share > 0u) { return; }
+        for (var i = lane + columns.width; i < SUM_LANES; i += columns.width) { sum += partial[i]; }
+    }
+    let to = columns.chunk * dim + columns.first;
+    let left = dim - min(columns.first, dim);
+    if (left > 0u) { store(second, to, sum.x); }
+    if (left > columns.width) { store(second, to + columns.width, sum.y); }
+    if (left > 2u * columns.width) { store(second, to + 2u * columns.width, sum.z); }
+    if (left > 3u * columns.width) { store(second, to + 3u * columns.width, sum.w); }
+}
+
+fn store(second: bool, i: u32, sum: f32) {
     if (second) {
-        out2[index] += total;
-        return;
+        out2[i] += sum;
+    } else if (ACCUMULATE) {
+        out[i] += sum;
+    } else {
+        out[i] = sum;
     }
-    if (ACCUMULATE) { total += out[index]; }
-    out[index] = total;
 }

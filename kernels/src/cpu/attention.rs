@@ -1,7 +1,7 @@
 //! Attention without an L×L matrix in memory, forward and backward, one head of one sample at a time.
 //!
-//! The side whose tokens a task owns is taken in tiles of a few rows; the other side is packed once and passes
-//! in blocks. All products are those of `tile`.
+//! Queries are taken in tiles of a few rows; keys and values are packed once and pass in blocks. All products are those
+//! of `tile`.
 
 use std::ops::Range;
 
@@ -11,12 +11,14 @@ use super::math::exp;
 use super::parallel::{self, Scratch, Shared};
 use super::tile::{Left, Tile, add, multiply, pack_columns, pack_rows, store};
 use super::vector::fold;
-use crate::{Step, attention as forward, attention_backward_kv, attention_backward_q};
+use crate::{Step, attention as forward, attention_backward};
 
-/// Own tokens of a task: a task packs the whole other side.
+/// Queries of a forward task: a task packs all keys and values.
 const TASK_TOKENS: usize = 256;
-/// Tokens of the other side that pass together. Their scores against a tile stay in the nearest cache.
+/// Keys that pass together. Their scores against a tile stay in the nearest cache.
 const BLOCK: usize = 256;
+/// Probabilities that the backward pass keeps of a head, with as many gradients of scores: for the second cache.
+const KEPT: usize = 48 * 1024;
 
 /// `out = softmax(q·kᵀ·scale)·v` with a softmax streamed over blocks of keys (Dao et al. 2022), and its
 /// log-sum-exp. With `dropout` some probabilities are dropped in front of v, after the softmax, whose sum has them all.
@@ -34,53 +36,35 @@ pub fn attention<A: Value>(
     let masks = masks(constants, params, slices.step, slices.sample_ids);
     let out = Shared::new(slices.out);
     let lse = Shared::new(slices.lse);
-    shape.each_task(params.count / params.tiles, masks, |head, own| {
-        forward_head(shape, head, own, slices.qkv, &out, &lse);
+    let per_head = shape.tokens.div_ceil(TASK_TOKENS);
+    parallel::each((params.count / params.tiles) as usize * per_head, |i| {
+        let (head, task) = (i / per_head, i % per_head);
+        let own = task * TASK_TOKENS..((task + 1) * TASK_TOKENS).min(shape.tokens);
+        forward_head(shape, shape.head_of(head, masks), own, slices.qkv, &out, &lse);
     });
 }
 
-/// Query gradient: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dq = scale · Σ ds·k. Keeps lse and
-/// δ together for the keys' gradient. With `dropout` dO·v has the factor of its probability; δ is what it is, because O
-/// has the factors.
-pub fn attention_backward_q<A: Value>(
-    params: &attention_backward_q::Params,
-    constants: &attention_backward_q::Constants,
-    slices: attention_backward_q::Slices<'_, A>,
+/// Gradients in one pass: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dv = Σ p·dO, dk = scale · Σ ds·q
+/// and dq = scale · Σ ds·k. Keeps Σ ds·k and δ of each query, as the shader does. With `dropout` dO·v and the p of dv have
+/// the factor of their probability; δ is what it is, because O has the factors.
+pub fn attention_backward<A: Value>(
+    params: &attention_backward::Params,
+    constants: &attention_backward::Constants,
+    slices: attention_backward::Slices<'_, A>,
 ) {
+    let attention_backward::Slices { qkv, out, lse, d_out, .. } = slices;
     let shape = Shape {
         tokens: params.tokens as usize,
         heads: params.heads as usize,
         dim: constants.dim_head as usize,
         scale: params.scale,
     };
-    let read =
-        QueryOperands { qkv: slices.qkv, out: slices.out, lse: slices.lse, d_out: slices.d_out };
+    let read = Operands { qkv, out, lse, d_out };
     let masks = masks(constants, params, slices.step, slices.sample_ids);
     let d_qkv = Shared::new(slices.d_qkv);
-    let row_stats = Shared::new(slices.row_stats);
-    shape.each_task(params.count / params.tiles, masks, |head, own| {
-        backward_q_head(shape, head, own, &read, &d_qkv, &row_stats);
-    });
-}
-
-/// Key and value gradients: dv = Σ p·dO, dk = scale · Σ ds·q over the queries, with p and ds as in
-/// [`attention_backward_q()`].
-pub fn attention_backward_kv<A: Value>(
-    params: &attention_backward_kv::Params,
-    constants: &attention_backward_kv::Constants,
-    slices: attention_backward_kv::Slices<'_, A>,
-) {
-    let shape = Shape {
-        tokens: params.tokens as usize,
-        heads: params.heads as usize,
-        dim: constants.dim_head as usize,
-        scale: params.scale,
-    };
-    let masks = masks(constants, params, slices.step, slices.sample_ids);
-    let (qkv, row_stats, d_out) = (slices.qkv, slices.row_stats, slices.d_out);
-    let d_qkv = Shared::new(slices.d_qkv);
-    shape.each_task(params.count / params.tiles, masks, |head, own| {
-        backward_kv_head(shape, head, own, qkv, row_stats, d_out, &d_qkv);
+    let rows = Shared::new(slices.rows);
+    parallel::each(params.count as usize, |i| {
+        backward_head(shape, shape.head_of(i, masks), &read, &d_qkv, &rows);
     });
 }
 
@@ -119,19 +103,8 @@ struct HeadOf<'a> {
 }
 
 impl Shape {
-    /// Calls `work` for every head of every sample with ranges of its tokens.
-    fn each_task<'a>(
-        self,
-        heads: u32,
-        masks: Option<Masks<'a>>,
-        work: impl Fn(HeadOf<'a>, Range<usize>) + Sync + Send,
-    ) {
-        let per_head = self.tokens.div_ceil(TASK_TOKENS);
-        parallel::each(heads as usize * per_head, |i| {
-            let (head, task) = (i / per_head, i % per_head);
-            let own = task * TASK_TOKENS..((task + 1) * TASK_TOKENS).min(self.tokens);
-            work(HeadOf { sample: head / self.heads, index: head % self.heads, masks }, own);
-        });
+    fn head_of(self, number: usize, masks: Option<Masks<'_>>) -> HeadOf<'_> {
+        HeadOf { sample: number / self.heads, index: number % self.heads, masks }
     }
 
     /// First value of a head in `qkv [B, L, 3, H, d]`; part 0 is the query, 1 the key, 2 the value.
@@ -244,21 +217,18 @@ fn products<const MR: usize, const NR: usize, const FUSED: bool>(
     }
 }
 
-/// Adds to each panel's tile the weights of a block, `[MR, panels]` vectors, times rows of the block; the first block
-/// replaces what was in the tiles.
+/// Adds to each panel's tile the `weights` of a block times rows of the block; the first block replaces what was in the
+/// tiles.
 #[inline(always)]
 fn accumulate<const MR: usize, const NR: usize, const FUSED: bool>(
     sums: &mut [Tile<MR, NR>],
-    weights: &[[f32; NR]],
+    weights: Left<'_, MR>,
     panels: &[[f32; NR]],
     block: Range<usize>,
 ) {
-    let width = weights.len() / MR * NR;
-    let weights = weights.as_flattened();
-    let rows: [&[f32]; MR] = std::array::from_fn(|i| &weights[i * width..][..width]);
     let tokens = panels.len() / sums.len();
     for (sum, panel) in sums.iter_mut().zip(panels.chunks_exact(tokens)) {
-        let tile = multiply::<MR, NR, FUSED>(Left::Rows(rows), &panel[block.clone()]);
+        let tile = multiply::<MR, NR, FUSED>(weights, &panel[block.clone()]);
         if block.start == 0 {
             *sum = tile;
         } else {
@@ -267,13 +237,9 @@ fn accumulate<const MR: usize, const NR: usize, const FUSED: bool>(
     }
 }
 
-/// Blocks of the other side's `tokens`: their range, and that of their panels.
-fn blocks<const NR: usize>(tokens: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-    const { assert!(BLOCK.is_multiple_of(NR)) };
-    (0..tokens).step_by(BLOCK).map(move |first| {
-        let end = (first + BLOCK).min(tokens);
-        (first..end, first / NR..end.div_ceil(NR))
-    })
+/// Blocks of `len` of some `tokens`.
+fn blocks(tokens: usize, len: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..tokens).step_by(len).map(move |first| first..(first + len).min(tokens))
 }
 
 /// Sets what lies behind the `tokens` first values of a row.
@@ -339,7 +305,9 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
         let rows = rows_of::<MR>(queries, dim, first);
         let mut maximum = [-3.0e38_f32; MR];
         let mut total = [0.0; MR];
-        for (block, panels) in blocks::<NR>(tokens) {
+        for block in blocks(tokens, BLOCK) {
+            const { assert!(BLOCK.is_multiple_of(NR)) };
+            let panels = block.start / NR..block.end.div_ceil(NR);
             let scores = &mut scores[..MR * panels.len()];
             let keys = &keys[panels.start * dim..panels.end * dim];
             products::<MR, NR, FUSED>(rows, keys, scores);
@@ -377,7 +345,10 @@ fn forward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
                     masks.drop_some(head.sample, quad, row.as_flattened_mut());
                 }
             }
-            accumulate::<MR, NR, FUSED>(sums, scores, values, block);
+            let width = panels.len() * NR;
+            let scores = scores.as_flattened();
+            let weights = Left::Rows(std::array::from_fn(|i| &scores[i * width..][..width]));
+            accumulate::<MR, NR, FUSED>(sums, weights, values, block);
         }
         for i in 0..MR.min(own.len() - first) {
             let token = own.start + first + i;
@@ -403,8 +374,8 @@ fn probability<const FUSED: bool>(score: f32, lse: f32) -> f32 {
     exp::<FUSED>(if exponent > 0.0 { 0.0 } else { exponent })
 }
 
-/// What the query gradient reads.
-struct QueryOperands<'a, A> {
+/// What the gradients are made of.
+struct Operands<'a, A> {
     qkv: &'a [A],
     out: &'a [A],
     lse: &'a [f32],
@@ -412,226 +383,135 @@ struct QueryOperands<'a, A> {
 }
 
 vectorised! {
-    fn backward_q_head<A: Value>(
+    fn backward_head<A: Value>(
         shape: Shape,
         head: HeadOf<'_>,
-        own: Range<usize>,
-        read: &QueryOperands<'_, A>,
+        read: &Operands<'_, A>,
         d_qkv: &Shared<'_, A>,
-        row_stats: &Shared<'_, f32>,
+        rows: &Shared<'_, f32>,
     ) {
-        in_tiles!(backward_q_tiles::<A>(shape, head, own, read, d_qkv, row_stats))
+        in_tiles!(backward_tiles::<A>(shape, head, read, d_qkv, rows))
     }
 }
 
 #[inline(always)]
-fn backward_q_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
+fn backward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
     shape: Shape,
     head: HeadOf<'_>,
-    own: Range<usize>,
-    read: &QueryOperands<'_, A>,
+    read: &Operands<'_, A>,
     d_qkv: &Shared<'_, A>,
-    row_stats: &Shared<'_, f32>,
+    rows: &Shared<'_, f32>,
 ) {
     let (dim, tokens) = (shape.dim, shape.tokens);
-    let (padded_dim, padded_tokens) = (dim.next_multiple_of(NR), tokens.next_multiple_of(NR));
-    let block_tokens = padded_tokens.min(BLOCK);
-    let len = 2 * own.len() * dim
-        + 2 * padded_tokens * dim
-        + tokens * padded_dim
-        + MR * (2 * block_tokens + padded_dim);
+    let (padded_dim, width) = (dim.next_multiple_of(NR), tokens.next_multiple_of(NR));
+    let tiles = tokens.div_ceil(MR);
+    // Queries whose probabilities are kept until the keys' and values' gradients have them.
+    let kept = (KEPT / width).max(4 * MR).next_multiple_of(MR).min(tiles * MR);
+    // The last tile of keys reads beyond the last row.
+    let weights = kept * width + MR.next_multiple_of(NR);
+    let len = 2 * tokens * dim
+        + 2 * width * dim
+        + 3 * tokens * padded_dim
+        + 2 * weights
+        + (1 + 2 * tiles) * MR * padded_dim;
     let mut scratch = Scratch::new(len);
     let scratch = &mut &mut *scratch;
-    let queries = shape.qkv(head, read.qkv, 0).copy(own.clone(), shape.scale, scratch);
-    let d_out = shape.head(head, read.d_out).copy(own.clone(), 1.0, scratch);
-    let out = shape.head(head, read.out);
+    let queries = shape.qkv(head, read.qkv, 0);
+    let query_rows = queries.copy(0..tokens, shape.scale, scratch);
+    let queries_along = queries.along_tokens::<NR>(scratch);
     let keys = shape.qkv(head, read.qkv, 1);
     let (keys, keys_along) = (keys.across_tokens::<NR>(scratch), keys.along_tokens::<NR>(scratch));
     let values = shape.qkv(head, read.qkv, 2).across_tokens::<NR>(scratch);
-    let scores = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-    let d_p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-    let sums = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-    for first in (0..own.len()).step_by(MR) {
-        let rows = rows_of::<MR>(queries, dim, first);
-        let d_out_rows = rows_of::<MR>(d_out, dim, first);
-        let count = MR.min(own.len() - first);
-        let mut lse = [0.0; MR];
-        let mut delta = [0.0; MR];
-        for i in 0..count {
-            let token = own.start + first + i;
-            let row = shape.row(head, token);
-            lse[i] = read.lse[row];
-            delta[i] = super::vector::sum2(d_out_rows[i], out.row(token), |a, b| a * b);
-            // SAFETY: a token of a head belongs to one task.
-            unsafe { row_stats.part(2 * row, 2) }.copy_from_slice(&[lse[i], delta[i]]);
-        }
-        for (block, panels) in blocks::<NR>(tokens) {
-            let scores = &mut scores[..MR * panels.len()];
-            let d_p = &mut d_p[..MR * panels.len()];
-            products::<MR, NR, FUSED>(rows, &keys[panels.start * dim..panels.end * dim], scores);
-            products::<MR, NR, FUSED>(
-                d_out_rows,
-                &values[panels.start * dim..panels.end * dim],
-                d_p,
-            );
-            let rows =
-                scores.chunks_exact_mut(panels.len()).zip(d_p.chunks_exact_mut(panels.len()));
-            for (i, (scores, d_p)) in rows.enumerate() {
-                if let Some(masks) = head.masks {
-                    let quad = shape.quad(head, own.start + first + i, block.start);
-                    masks.drop_some(head.sample, quad, d_p.as_flattened_mut());
-                }
-                for (scores, d_p) in scores.iter_mut().zip(&*d_p) {
-                    for (score, d_p) in scores.iter_mut().zip(d_p) {
-                        *score = probability::<FUSED>(*score, lse[i]) * (d_p - delta[i]);
+    let out = shape.head(head, read.out);
+    let d_out = shape.head(head, read.d_out);
+    let (d_out_rows, d_out_along) =
+        (d_out.copy(0..tokens, 1.0, scratch), d_out.along_tokens::<NR>(scratch));
+    let p = take(scratch, weights).as_chunks_mut::<NR>().0;
+    let d_s = take(scratch, weights).as_chunks_mut::<NR>().0;
+    let mut sums = |tiles: usize| {
+        take(scratch, tiles * MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0
+    };
+    let (d_q, d_k, d_v) = (sums(1), sums(tiles), sums(tiles));
+    for block in blocks(tokens, kept) {
+        for first in block.clone().step_by(MR) {
+            let at = (first - block.start) * width / NR;
+            let row_weights = at..at + MR * width / NR;
+            let (p, d_s) = (&mut p[row_weights.clone()], &mut d_s[row_weights]);
+            let d_out_rows = rows_of::<MR>(d_out_rows, dim, first);
+            products::<MR, NR, FUSED>(rows_of(query_rows, dim, first), keys, p);
+            products::<MR, NR, FUSED>(d_out_rows, values, d_s);
+            let count = MR.min(tokens - first);
+            let mut deltas = [0.0; MR];
+            let each = p.chunks_exact_mut(width / NR).zip(d_s.chunks_exact_mut(width / NR));
+            for (i, (p, d_s)) in each.enumerate().take(count) {
+                let query = first + i;
+                fill_past(p, tokens, f32::NEG_INFINITY);
+                let drop_some = |weights: &mut [[f32; NR]]| {
+                    if let Some(masks) = head.masks {
+                        let quad = shape.quad(head, query, 0);
+                        masks.drop_some(head.sample, quad, weights.as_flattened_mut());
+                    }
+                };
+                drop_some(d_s);
+                let lse = read.lse[shape.row(head, query)];
+                let delta = super::vector::sum2(d_out_rows[i], out.row(query), |a, b| a * b);
+                for (p, d_s) in p.iter_mut().zip(d_s) {
+                    for (p, d_s) in p.iter_mut().zip(d_s) {
+                        *p = probability::<FUSED>(*p, lse);
+                        *d_s = *p * (*d_s - delta);
                     }
                 }
+                drop_some(p);
+                deltas[i] = delta;
             }
-            accumulate::<MR, NR, FUSED>(sums, scores, keys_along, block);
+            let d_s = d_s.as_flattened();
+            for keys in blocks(tokens, BLOCK) {
+                let left = Left::Rows(std::array::from_fn(|i| &d_s[i * width..][keys.clone()]));
+                accumulate::<MR, NR, FUSED>(d_q, left, keys_along, keys);
+            }
+            for (i, delta) in deltas.into_iter().enumerate().take(count) {
+                let row_len = dim.next_multiple_of(4) + 4;
+                // SAFETY: a head belongs to one task.
+                let (d_q_row, kept) = unsafe {
+                    (
+                        d_qkv.part(shape.qkv_index(head, first + i, 0), dim),
+                        rows.part(shape.row(head, first + i) * row_len, row_len),
+                    )
+                };
+                store_row(d_q, i, shape.scale, d_q_row);
+                store_row(d_q, i, 1.0, &mut kept[..dim]);
+                kept[dim..].fill(0.0);
+                kept[row_len - 4] = delta;
+            }
         }
-        for i in 0..count {
-            let at = shape.qkv_index(head, own.start + first + i, 0);
-            // SAFETY: as above.
-            store_row(sums, i, shape.scale, unsafe { d_qkv.part(at, dim) });
-        }
-    }
-}
-
-vectorised! {
-    fn backward_kv_head<A: Value>(
-        shape: Shape,
-        head: HeadOf<'_>,
-        own: Range<usize>,
-        qkv: &[A],
-        row_stats: &[f32],
-        d_out: &[A],
-        d_qkv: &Shared<'_, A>,
-    ) {
-        in_tiles!(backward_kv_tiles::<A>(shape, head, own, qkv, row_stats, d_out, d_qkv))
-    }
-}
-
-#[inline(always)]
-fn backward_kv_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>(
-    shape: Shape,
-    head: HeadOf<'_>,
-    own: Range<usize>,
-    qkv: &[A],
-    row_stats: &[f32],
-    d_out: &[A],
-    d_qkv: &Shared<'_, A>,
-) {
-    let (dim, tokens) = (shape.dim, shape.tokens);
-    let (padded_dim, padded_tokens) = (dim.next_multiple_of(NR), tokens.next_multiple_of(NR));
-    let block_tokens = padded_tokens.min(BLOCK);
-    let len = 2 * own.len() * dim
-        + 2 * padded_tokens * dim
-        + 2 * tokens * padded_dim
-        + 2 * padded_tokens
-        + 2 * MR * (block_tokens + padded_dim)
-        + if head.masks.is_some() { MR * block_tokens } else { 0 };
-    let mut scratch = Scratch::new(len);
-    let scratch = &mut &mut *scratch;
-    let keys = shape.qkv(head, qkv, 1).copy(own.clone(), shape.scale, scratch);
-    let values = shape.qkv(head, qkv, 2).copy(own.clone(), 1.0, scratch);
-    let queries = shape.qkv(head, qkv, 0);
-    let (queries, queries_along) =
-        (queries.across_tokens::<NR>(scratch), queries.along_tokens::<NR>(scratch));
-    let d_out = shape.head(head, d_out);
-    let (d_out, d_out_along) =
-        (d_out.across_tokens::<NR>(scratch), d_out.along_tokens::<NR>(scratch));
-    // Beyond the last query probabilities are zero.
-    let lse = take(scratch, padded_tokens);
-    let delta = take(scratch, padded_tokens);
-    lse.fill(f32::INFINITY);
-    delta.fill(0.0);
-    let stats = &row_stats[2 * shape.row(head, 0)..][..2 * tokens];
-    for ((lse, delta), stats) in lse.iter_mut().zip(&mut *delta).zip(stats.as_chunks::<2>().0) {
-        [*lse, *delta] = *stats;
-    }
-    let (lse, delta) = (lse.as_chunks::<NR>().0, delta.as_chunks::<NR>().0);
-    let p = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-    let d_s = take(scratch, MR * block_tokens).as_chunks_mut::<NR>().0;
-    let d_k = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-    let d_v = take(scratch, MR * padded_dim).as_chunks_mut::<NR>().0.as_chunks_mut::<MR>().0;
-    let factors = scratch.as_chunks_mut::<NR>().0;
-    for first in (0..own.len()).step_by(MR) {
-        let key_rows = rows_of::<MR>(keys, dim, first);
-        let value_rows = rows_of::<MR>(values, dim, first);
-        for (block, panels) in blocks::<NR>(tokens) {
-            let p = &mut p[..MR * panels.len()];
-            let d_s = &mut d_s[..MR * panels.len()];
-            let (lse, delta) = (&lse[panels.clone()], &delta[panels.clone()]);
-            let range = panels.start * dim..panels.end * dim;
-            products::<MR, NR, FUSED>(key_rows, &queries[range.clone()], p);
-            products::<MR, NR, FUSED>(value_rows, &d_out[range], d_s);
-            if let Some(masks) = head.masks {
-                let factors = &mut factors[..p.len()];
-                let key = own.start + first;
-                key_factors::<MR, NR>(shape, head, masks, key, panels.clone(), factors);
-                scale_all(d_s, factors);
-            }
-            let rows = p.chunks_exact_mut(panels.len()).zip(d_s.chunks_exact_mut(panels.len()));
-            for (p, d_s) in rows {
-                for ((p, d_s), (lse, delta)) in p.iter_mut().zip(d_s).zip(lse.iter().zip(delta)) {
-                    for j in 0..NR {
-                        p[j] = probability::<FUSED>(p[j], lse[j]);
-                        d_s[j] = p[j] * (d_s[j] - delta[j]);
-                    }
-                }
-            }
-            if head.masks.is_some() {
-                scale_all(p, factors);
-            }
+        for (tile, (d_k, d_v)) in each_tile(d_k, tiles).zip(each_tile(d_v, tiles)).enumerate() {
+            let [p, d_s] = [&*p, &*d_s].map(|weights| Left::Columns {
+                values: &weights.as_flattened()[tile * MR..],
+                stride: width,
+            });
             accumulate::<MR, NR, FUSED>(d_v, p, d_out_along, block.clone());
-            accumulate::<MR, NR, FUSED>(d_k, d_s, queries_along, block);
+            accumulate::<MR, NR, FUSED>(d_k, d_s, queries_along, block.clone());
         }
-        for i in 0..MR.min(own.len() - first) {
-            let token = own.start + first + i;
-            // SAFETY: a token of a head belongs to one task.
+    }
+    for (tile, (d_k, d_v)) in each_tile(d_k, tiles).zip(each_tile(d_v, tiles)).enumerate() {
+        for i in 0..MR.min(tokens - tile * MR) {
+            let at = |part| shape.qkv_index(head, tile * MR + i, part);
+            // SAFETY: as above.
             unsafe {
-                let d_k_row = d_qkv.part(shape.qkv_index(head, token, 1), dim);
-                store_row(d_k, i, shape.scale, d_k_row);
-                let d_v_row = d_qkv.part(shape.qkv_index(head, token, 2), dim);
-                store_row(d_v, i, 1.0, d_v_row);
+                store_row(d_k, i, shape.scale, d_qkv.part(at(1), dim));
+                store_row(d_v, i, 1.0, d_qkv.part(at(2), dim));
             }
         }
     }
 }
 
-/// Factors of the probabilities of the keys from `key` on, `MR` of them, and the queries in `panels`:
-/// `[MR, panels]` vectors.
-#[inline(always)]
-fn key_factors<const MR: usize, const NR: usize>(
-    shape: Shape,
-    head: HeadOf<'_>,
-    masks: Masks<'_>,
-    key: usize,
-    panels: Range<usize>,
-    to: &mut [[f32; NR]],
-) {
-    let count = panels.len();
-    for (p, panel) in panels.enumerate() {
-        let mut factors = [[0.0; NR]; 4];
-        for i in 0..MR {
-            let key = key + i;
-            if i == 0 || key.is_multiple_of(4) {
-                let quads = std::array::from_fn(|j| shape.quad(head, panel * NR + j, key));
-                factors = masks.factors(head.sample, quads);
-            }
-            to[i * count + p] = factors[key % 4];
-        }
-    }
-}
-
-/// Multiplies vectors by those of `factors`, value by value.
-#[inline(always)]
-fn scale_all<const NR: usize>(vectors: &mut [[f32; NR]], factors: &[[f32; NR]]) {
-    for (vector, factors) in vectors.iter_mut().zip(factors) {
-        for (value, factor) in vector.iter_mut().zip(factors) {
-            *value *= factor;
-        }
-    }
+/// The sums of each of `tiles` tiles of rows, by panels.
+fn each_tile<const MR: usize, const NR: usize>(
+    sums: &mut [Tile<MR, NR>],
+    tiles: usize,
+) -> impl Iterator<Item = &mut [Tile<MR, NR>]> {
+    let panels = sums.len() / tiles;
+    sums.chunks_exact_mut(panels)
 }
 
 #[cfg(test)]
@@ -657,11 +537,12 @@ mod tests {
         dropout: bool,
     ) -> Results<A> {
         let tiles = 3;
-        let count = (batch * heads) as u32 * tiles;
+        let batch_heads = (batch * heads) as u32;
+        let count = batch_heads * tiles;
         let rows = batch * heads * tokens;
         let mut out = vec![A::of(0.0); d_out.len()];
         let mut lse = vec![0.0; rows];
-        let mut row_stats = vec![0.0; 2 * rows];
+        let mut row_gradients = vec![0.0; rows * (dim.next_multiple_of(4) + 4)];
         let mut d_qkv = vec![A::of(0.0); qkv.len()];
         let (tokens, heads, dim_head) = (tokens as u32, heads as u32, dim as u32);
         let (site, threshold, factor) = (1, 1 << 30, 4.0 / 3.0);
@@ -674,10 +555,10 @@ mod tests {
             &forward::Constants { dim_head, dropout, ..Default::default() },
             forward::Slices { step, sample_ids, qkv, out: &mut out, lse: &mut lse },
         );
-        attention_backward_q(
-            &params,
-            &attention_backward_q::Constants { dim_head, dropout, ..Default::default() },
-            attention_backward_q::Slices {
+        attention_backward(
+            &attention_backward::Params { tiles: 1, count: batch_heads, ..params },
+            &attention_backward::Constants { dim_head, dropout, ..Default::default() },
+            attention_backward::Slices {
                 step,
                 sample_ids,
                 qkv,
@@ -685,19 +566,7 @@ mod tests {
                 lse: &lse,
                 d_out,
                 d_qkv: &mut d_qkv,
-                row_stats: &mut row_stats,
-            },
-        );
-        attention_backward_kv(
-            &params,
-            &attention_backward_kv::Constants { dim_head, dropout, ..Default::default() },
-            attention_backward_kv::Slices {
-                step,
-                sample_ids,
-                qkv,
-                row_stats: &row_stats,
-                d_out,
-                d_qkv: &mut d_qkv,
+                rows: &mut row_gradients,
             },
         );
         Results { out, lse, d_qkv }

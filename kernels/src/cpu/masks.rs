@@ -32,7 +32,7 @@ pub struct Masks<'a> {
 impl Masks<'_> {
     /// Factors of the four values of each of a sample's `quads`: of all first ones, then of all second ones, and so on.
     #[inline(always)]
-    pub fn factors<const N: usize>(self, sample: usize, quads: [u32; N]) -> [[f32; N]; 4] {
+    fn factors<const N: usize>(self, sample: usize, quads: [u32; N]) -> [[f32; N]; 4] {
         let Step { seed, epoch, .. } = *self.step;
         let counters = [quads, [self.sample_ids[sample]; N], [epoch; N], [self.site; N]];
         philox4x32_lanes(counters, seed)

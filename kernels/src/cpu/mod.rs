@@ -38,7 +38,7 @@ mod tile;
 mod tokens;
 mod value;
 
-pub use attention::{attention, attention_backward_kv, attention_backward_q};
+pub use attention::{attention, attention_backward};
 pub use batch_norm::{batch_norm, batch_norm_backward};
 pub use classifier::argmax;
 pub use cross_entropy::cross_entropy;
@@ -49,7 +49,7 @@ pub use gemm::gemm;
 pub use layer_norm::{layer_norm, layer_norm_backward, layer_norm_backward_params};
 pub use loss::{loss_sum, masked_loss};
 pub use mask::{argsort, noise, noise_block};
-pub use optimizer::{adamw, grad_norm, halve, lars, step_end};
+pub use optimizer::{adamw, ema, grad_norm, halve, lars, step_end};
 pub use patchify::patchify;
 pub use pool::{mean_pool, mean_pool_backward};
 pub use reduce::column_sum;

@@ -4,8 +4,8 @@ use super::Value;
 use super::parallel::{self, GRAIN, Shared};
 use super::vector::{sum, sum2};
 use crate::{
-    Metrics, State, adamw as adam, grad_norm as norm, halve as half, lars as layerwise,
-    step_end as end,
+    Metrics, State, adamw as adam, ema as average, grad_norm as norm, halve as half,
+    lars as layerwise, step_end as end,
 };
 
 /// Gradients of one partial sum of squares.
@@ -92,6 +92,32 @@ vectorised! {
             *m = beta1 * *m + (1.0 - beta1) * g;
             *v = beta2 * *v + (1.0 - beta2) * g * g;
             *value = *value * decay - step_size * *m / ((*v * correction2).sqrt() + eps);
+        }
+    }
+}
+
+/// Exponential moving average of a slab's values, once they are updated. It follows faster at first, so that a
+/// short run does not stand at its initial values: after t updates the share is at least 9 / (10 + t), which is a
+/// decay of at most (1 + t) / (10 + t).
+pub fn ema(params: &average::Params, _: &average::Constants, slices: average::Slices<'_>) {
+    let state = slices.state;
+    if state.apply == 0 {
+        return;
+    }
+    let share = params.share.max(9.0 / (10.0 + state.updates as f32));
+    let averages = Shared::new(slices.averages);
+    // The shader counts vectors of four.
+    parallel::ranges(4 * params.count as usize, GRAIN, |range| {
+        // SAFETY: ranges do not overlap.
+        let averages = unsafe { averages.part(range.start, range.len()) };
+        follow(share, &slices.values[range], averages);
+    });
+}
+
+vectorised! {
+    fn follow(share: f32, values: &[f32], averages: &mut [f32]) {
+        for (average, value) in averages.iter_mut().zip(values) {
+            *average += share * (value - *average);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A tile has `MR` rows and `NR` columns. Its right operand is packed: panels of `NR` columns, each `[K, NR]`,
 //! so that a step along K reads one contiguous row of it. Its left operand is `MR` rows as they lie, or
-//! packed likewise, `[K, MR]`.
+//! packed likewise, `[K, MR]`, or as many columns of a matrix as it lies.
 
 #[cfg(target_arch = "wasm32")]
 use std::arch::wasm32::v128;
@@ -22,6 +22,13 @@ pub enum Left<'a, const MR: usize> {
     Rows([&'a [f32]; MR]),
     /// `[K, MR]`
     Packed(&'a [[f32; MR]]),
+    /// The first `MR` columns of rows that begin `stride` apart, `[K, stride]`.
+    Columns {
+        /// From the first of them on.
+        values: &'a [f32],
+        /// From one row to the next.
+        stride: usize,
+    },
 }
 
 /// `left · right`.
@@ -49,6 +56,19 @@ pub fn multiply<const MR: usize, const NR: usize, const FUSED: bool>(
             for (a, b) in columns.iter().zip(right) {
                 fetch_ahead(b);
                 step::<MR, NR, FUSED>(&mut tile, |i| a[i], b);
+            }
+        }
+        Left::Columns { values, stride } => {
+            let last = right.len().saturating_sub(1) * stride;
+            assert!(values.len() >= last + MR, "columns for the whole panel");
+            for (k, b) in right.iter().enumerate() {
+                fetch_ahead(b);
+                // SAFETY: below the length by the assertion, as above.
+                step::<MR, NR, FUSED>(
+                    &mut tile,
+                    |i| unsafe { *values.get_unchecked(k * stride + i) },
+                    b,
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
 //! AdamW's options.
 
+use super::ema::{EmaArg, parse_ema};
 use crate::ops::optimizer::Optimizer;
 use crate::train::recipe::{Recipe, overrule};
 
@@ -20,6 +21,10 @@ pub(crate) struct AdamWArgs {
     /// Largest global gradient norm; 0 does not clip
     #[arg(long, value_name = "NORM")]
     clip_grad: Option<f32>,
+    /// Decay of an exponential moving average of the weights, which is then measured, exported and used in their
+    /// place; after t steps at most (1 + t) / (10 + t), so that short runs are not held back by their beginning
+    #[arg(long, value_name = "DECAY|off", value_parser = parse_ema, allow_negative_numbers = true)]
+    ema: Option<EmaArg>,
 }
 
 impl AdamWArgs {
@@ -30,6 +35,7 @@ impl AdamWArgs {
             overrule(&mut adamw.beta1, self.beta1);
             overrule(&mut adamw.beta2, self.beta2);
             overrule(&mut adamw.clip_norm, self.clip_grad);
+            overrule(&mut adamw.ema, self.ema.map(|EmaArg(decay)| decay));
         }
     }
 }

@@ -4,6 +4,7 @@ use clap::Arg;
 use clap::builder::StyledStr;
 
 use crate::cli::format::choice;
+use crate::data::augment::transform::Crop;
 use crate::model::classifier::Trainable;
 use crate::ops::optimizer::Optimizer;
 use crate::train::recipe::{Classify, Length, ProbeRecipe, Recipe};
@@ -51,6 +52,7 @@ fn values(recipe: &Recipe) -> Values {
             Some(lr) => ("lr", rate(lr)),
             None => ("blr", rate(recipe.blr)),
         },
+        ("jitter", "0".to_owned()),
         ("batch-size", recipe.batch_size.to_string()),
         ("grad-accum", recipe.grad_accum.to_string()),
         ("min-lr", rate(recipe.min_lr)),
@@ -62,11 +64,15 @@ fn values(recipe: &Recipe) -> Values {
         ("pictures", recipe.data.pictures.to_string()),
         ("synthetic-images", recipe.data.synthetic_len.to_string()),
     ];
+    if let Crop::RandomResized { scale: [low, high], .. } = recipe.data.augment.crop {
+        values.push(("crop-scale", format!("{low},{high}")));
+    }
     if let Optimizer::AdamW(adamw) = recipe.optimizer {
         values.push(("weight-decay", adamw.weight_decay.to_string()));
         values.push(("beta1", adamw.beta1.to_string()));
         values.push(("beta2", adamw.beta2.to_string()));
         values.push(("clip-grad", adamw.clip_norm.to_string()));
+        values.push(("ema", adamw.ema.map_or("off".to_owned(), |decay| decay.to_string())));
     }
     if let Some(ProbeRecipe { every, blr, .. }) = recipe.probe {
         values.push(("probe-every", every.to_string()));

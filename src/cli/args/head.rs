@@ -49,8 +49,11 @@ impl Weights {
         let info = match &self.head {
             Some(stored) => HeadInfo { pool, ..stored.clone() },
             None => {
-                let probe = self.has("head_norm.running_mean");
-                let head = if probe { Head::Probe } else { Head::Full };
+                let head = match self.has("head_norm.running_mean") {
+                    true if self.has("fc_norm.weight") => Head::FcNormProbe,
+                    true => Head::Probe,
+                    false => Head::Full,
+                };
                 HeadInfo { pool, head, class_names: self.class_names()? }
             }
         };

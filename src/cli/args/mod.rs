@@ -4,6 +4,7 @@ pub(crate) mod adamw;
 pub(crate) mod classifier;
 pub(crate) mod defaults;
 pub(crate) mod dropout;
+pub(crate) mod ema;
 pub(crate) mod encoder;
 pub(crate) mod files;
 pub(crate) mod head;

@@ -1,7 +1,7 @@
 //! Options that describe a model, shared by the commands that make one.
 
 use crate::cli::wording::option;
-use crate::config::{MaskStrategy, ModelConfig, PatchTarget, StackConfig, Variant};
+use crate::config::{MaskStrategy, ModelConfig, PatchTarget, Positions, StackConfig, Variant};
 use crate::error::{Error, Result};
 use crate::setting::{Setting, StackSettings};
 
@@ -22,6 +22,10 @@ pub(crate) struct ModelArgs {
     /// Published form of the masked autoencoder [default: the preset's]
     #[arg(long)]
     variant: Option<Variant>,
+    /// Position embeddings of encoder and decoder: fixed, or random at first and trained [default: sincos in the paper
+    /// variant, else learned]
+    #[arg(long)]
+    positions: Option<Positions>,
     /// Image size in pixels
     #[arg(long, value_name = "N|HxW", value_parser = parse_size)]
     image_size: Option<[usize; 2]>,
@@ -133,6 +137,7 @@ impl ModelArgs {
             config.variant = variant;
             config.layer_norm_eps = variant.layer_norm_eps();
         }
+        config.positions = self.positions;
         (config.image_size, config.channels) = self.picture(default_preset)?;
         config.patch_size = self.patch_size.unwrap_or(config.patch_size);
         config.mask_ratio = self.mask_ratio.unwrap_or(config.mask_ratio);
@@ -267,6 +272,9 @@ mod tests {
         assert_eq!(plain.encoder.inner_dim(), 512);
         assert_eq!((plain.encoder.mlp_dim, plain.decoder.mlp_dim), (100, 2048));
         assert_eq!(config("--variant plain").unwrap().layer_norm_eps, 1e-5);
+        let learned = |args: &str| config(args).unwrap().learned_positions();
+        assert!(!learned("") && learned("--variant plain") && learned("--positions learned"));
+        assert!(!learned("--variant plain --positions sincos"));
     }
 
     #[test]
@@ -280,6 +288,8 @@ mod tests {
         assert!(
             message("--preset huge").contains("--preset: no preset \"huge\"; one of nano, tiny")
         );
+        assert!(message("--dim 126 --heads 3").contains("--dim: must be divisible by 4"));
+        assert!(message("--dim 126 --heads 3").contains("try --positions learned"));
         assert!(message("--encoder-mask-tokens --variant plain").contains("--encoder-mask-tokens"));
     }
 

@@ -15,11 +15,14 @@ use crate::train::run_folder::{next_free, read_config};
 
 /// What every training command has.
 #[derive(Debug, clap::Args)]
+#[command(mut_group("FilesArgs", |group| group.conflicts_with("resume")))]
 pub(crate) struct CommonArgs {
     #[command(flatten)]
     pub run: RunArgs,
     #[command(flatten)]
     pub data: DataArgs,
+    #[command(flatten)]
+    pub files: FilesArgs,
     #[command(flatten)]
     pub rate: RateArgs,
     #[command(flatten)]
@@ -58,7 +61,6 @@ pub(crate) struct RunArgs {
 /// Which pictures, and what is done to each.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Data")]
-#[command(mut_group("FilesArgs", |group| group.conflicts_with("resume")))]
 #[group(conflicts_with = "resume")]
 pub(crate) struct DataArgs {
     /// Held-out pictures [default: a val or test folder beside the data, else a part of it]
@@ -67,19 +69,24 @@ pub(crate) struct DataArgs {
     /// Held-out pictures that are measured, at most
     #[arg(long, value_name = "N")]
     held_out_images: Option<usize>,
-    #[command(flatten)]
-    pub files: FilesArgs,
     /// Ignore the orientation that cameras store (as torchvision does)
     #[arg(long)]
     pub ignore_exif: bool,
     /// Part of a picture that is shown [default: random; none in pre-training on synthetic]
     #[arg(long, value_enum)]
     crop: Option<CropName>,
+    /// Share of a picture's area that a random crop shows, drawn between these; to 1 where MAX is left out
+    #[arg(long, value_name = "MIN[,MAX]", value_parser = parse_scale, allow_negative_numbers = true)]
+    crop_scale: Option<[f64; 2]>,
     /// Do not mirror pictures
     #[arg(long)]
     no_flip: bool,
-    /// Vary brightness, contrast, saturation and hue (RGB)
-    #[arg(long)]
+    /// Vary brightness, contrast and (RGB) saturation, in random order, by factors from 1 - STRENGTH to 1 + STRENGTH;
+    /// 0 is off
+    #[arg(long, value_name = "STRENGTH", allow_negative_numbers = true)]
+    jitter: Option<f32>,
+    /// The same at 0.4, and the hue by up to a tenth of a turn, as in the paper's Table 1e
+    #[arg(long, conflicts_with = "jitter")]
     color_jitter: bool,
 }
 
@@ -132,16 +139,21 @@ pub(crate) struct OutputArgs {
 
 impl CommonArgs {
     /// Changes `recipe` as they say.
-    pub(crate) fn apply(&self, recipe: &mut Recipe) {
-        let Self { run, data, rate, output } = self;
+    ///
+    /// # Errors
+    /// [`Error::Config`] for crops and colours that cannot be.
+    pub(crate) fn apply(&self, recipe: &mut Recipe) -> Result<()> {
+        let Self { run, data, files, rate, output } = self;
         if let Some(length) = run.length() {
             recipe.set_length(length);
         }
         overrule(&mut recipe.data.strict, run.strict);
         overrule(&mut recipe.data.threads, run.threads);
-        data.apply(recipe);
+        data.apply(recipe)?;
+        files.apply(recipe);
         rate.apply(recipe);
         output.apply(recipe);
+        Ok(())
     }
 }
 
@@ -193,23 +205,33 @@ impl RunArgs {
 }
 
 impl DataArgs {
-    fn apply(&self, recipe: &mut Recipe) {
+    fn apply(&self, recipe: &mut Recipe) -> Result<()> {
         let usual = match recipe.classify {
             None => Augment::pretrain(),
             Some(_) => Augment::classify(),
         };
         let crop = self.crop.map(|name| name.crop(&usual));
         let data = &mut recipe.data;
-        overrule(&mut data.augment.crop, crop);
-        data.augment.flip &= !self.no_flip;
-        if self.color_jitter {
-            data.augment.jitter = Some(ColorJitter::paper());
+        let augment = &mut data.augment;
+        overrule(&mut augment.crop, crop);
+        if let Some(scale) = self.crop_scale {
+            augment.crop = augment.crop.with_scale(scale)?;
         }
+        augment.flip &= !self.no_flip;
+        let jitter = self.jitter.filter(|&strength| strength != 0.0).map(ColorJitter::of_strength);
+        augment.jitter = jitter.or(self.color_jitter.then(ColorJitter::paper));
+        augment.validate()?;
         data.held_out.clone_from(&self.held_out);
         overrule(&mut data.held_out_images, self.held_out_images);
-        data.class_prefix.clone_from(&self.files.class_prefix);
-        data.exclude.clone_from(&self.files.exclude);
         data.apply_exif = !self.ignore_exif;
+        Ok(())
+    }
+}
+
+impl FilesArgs {
+    fn apply(&self, recipe: &mut Recipe) {
+        recipe.data.class_prefix.clone_from(&self.class_prefix);
+        recipe.data.exclude.clone_from(&self.exclude);
     }
 }
 
@@ -234,5 +256,28 @@ impl OutputArgs {
         overrule(&mut recipe.eval_every, self.eval_every);
         overrule(&mut recipe.checkpoint_every, self.checkpoint_every);
         overrule(&mut recipe.keep_checkpoints, self.keep_checkpoints);
+    }
+}
+
+/// Parses `MIN` or `MIN,MAX`.
+fn parse_scale(text: &str) -> std::result::Result<[f64; 2], String> {
+    let (low, high) = text.split_once(',').unwrap_or((text, "1"));
+    match (low.trim().parse(), high.trim().parse()) {
+        (Ok(low), Ok(high)) => Ok([low, high]),
+        _ => Err(format!("{text:?} is not one number or two, as in 0.2 or 0.2,1")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_are_one_number_or_two() {
+        assert_eq!(parse_scale("0.2"), Ok([0.2, 1.0]));
+        assert_eq!(parse_scale("0.1, 0.5"), Ok([0.1, 0.5]));
+        for bad in ["", "x", "0.2,", "0.1,0.2,0.3"] {
+            assert!(parse_scale(bad).is_err(), "{bad}");
+        }
     }
 }

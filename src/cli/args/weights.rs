@@ -40,8 +40,9 @@ pub(crate) struct OverrideArgs {
     /// Channels of the image
     #[arg(long, value_name = "N", value_parser = size())]
     channels: Option<u32>,
-    /// Which of a checkpoint's sets of weights to take, e.g. model_ema, or a.b for b in a [default: model, state_dict and
-    /// such, then their moving average]
+    /// Which of a checkpoint's sets of weights to take. Of webmae's own: ema, the moving average that a run with --ema
+    /// keeps, or param, the weights themselves [default: ema where it is there]; of PyTorch's e.g. model_ema, or a.b for
+    /// b in a [default: model, state_dict and such, then their moving average]
     #[arg(long, value_name = "KEY")]
     weights_key: Option<String>,
     /// The model predicts pixels normalised by each patch's mean and variance
@@ -77,6 +78,8 @@ pub(crate) struct Weights {
     pub head: Option<HeadInfo>,
     /// Which of the file's sets of weights these are.
     pub sets: Sets,
+    /// The moving average that the checkpoint's run keeps, in words.
+    average: Option<String>,
 }
 
 /// Where weights come from.
@@ -180,11 +183,12 @@ impl OverrideArgs {
             }
             None => None,
         };
-        let head = || match Meta::read(&opened.metadata)? {
-            Some(meta) => Ok(meta.recipe.classify.as_ref().map(Classify::head_info)),
-            None => stored_head(&opened.metadata),
+        let meta = Meta::read(&opened.metadata).map_err(|e| e.in_file(path))?;
+        let recipe = meta.map(|meta| meta.recipe);
+        let head = match &recipe {
+            Some(recipe) => recipe.classify.as_ref().map(Classify::head_info),
+            None => stored_head(&opened.metadata).map_err(|e| e.in_file(path))?,
         };
-        let head = head().map_err(|e| e.in_file(path))?;
         let origin = match opened.step {
             Some(step) => Origin::Checkpoint { step },
             None => Origin::File(opened.format),
@@ -200,6 +204,7 @@ impl OverrideArgs {
             broken: Vec::new(),
             head,
             sets: opened.sets,
+            average: recipe.and_then(|recipe| recipe.average_in_words()),
         })
     }
 }
@@ -220,12 +225,18 @@ impl Weights {
     /// Which of a file's sets of weights was taken, where there are several.
     pub(crate) fn set_choice(&self) -> Option<String> {
         let Sets { chosen, others } = &self.sets;
-        let all = || std::iter::once(chosen).chain(others).map(String::as_str).collect::<Vec<_>>();
-        (!others.is_empty()).then(|| {
-            format!(
-                "the file holds {}: {chosen} is taken (--weights-key takes another)",
-                all().join(", ")
-            )
+        let first_other = others.first()?;
+        Some(match (&self.average, &**chosen) {
+            (Some(average), "ema") => {
+                format!("{average} is taken (--weights-key {first_other} takes the weights)")
+            }
+            (Some(average), _) => {
+                format!("the weights are taken (--weights-key {first_other} takes {average})")
+            }
+            (None, _) => {
+                let all = [std::slice::from_ref(chosen), others].concat().join(", ");
+                format!("the file holds {all}: {chosen} is taken (--weights-key takes another)")
+            }
         })
     }
 

@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let model = match classifier {
                 None => VitPytorchModel::Mae { classes: args.classes as usize },
                 Some(HeadInfo { head: Head::Full, pool, .. }) => VitPytorchModel::Vit { pool },
-                Some(HeadInfo { head: Head::Probe, .. }) => {
+                Some(HeadInfo { head: Head::Probe | Head::FcNormProbe, .. }) => {
                     let problem = "holds a linear probe, whose BatchNorm vit-pytorch's ViT has not; take a fine-tuned \
                                    classifier, or --format webmae";
                     return Err(Error::bad_file(&weights.file, problem));
@@ -109,6 +109,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             let state = to_vit_pytorch(config, tensors, model)?;
             safetensors::write(&args.out, &state, &safetensors::python_metadata(), precision)?;
         }
+    }
+    match (args.format, config.learned_positions()) {
+        (FormatArg::HuggingFace, true) => {
+            say!("ViTMAE trains no positions: there the learned ones stay as they are now");
+        }
+        (FormatArg::VitPytorch, false) => {
+            say!("vit-pytorch trains positions: there the fixed ones are where training begins");
+        }
+        _ => {}
+    }
+    if let Some(choice) = weights.set_choice() {
+        say!("{choice}");
     }
     say!("from {}, pixel mean and deviation {whose}", weights.file.display());
     say!("written: {}", args.out.display());

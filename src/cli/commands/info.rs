@@ -212,6 +212,8 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
             PatchTarget::Tokens { vocabulary } => format!("{vocabulary} given tokens"),
         };
         line("target", format!("{target}, mask ratio {}", config.mask_ratio));
+        let positions = if config.learned_positions() { "learned" } else { "fixed" };
+        line("positions", positions.to_owned());
     }
     if let Some(KnownHead { info, choice }) = &head {
         let pooling = choice.clone().unwrap_or_else(|| format::choice(info.pool));

@@ -1,6 +1,7 @@
 //! `webmae plan`: the costs of a training step, without training.
 
 use crate::cli::args::dropout::DropoutArgs;
+use crate::cli::args::ema::{EmaArg, parse_ema};
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::{ModelArgs, size};
 use crate::cli::format::{bytes, count, flops, parse_bytes};
@@ -40,6 +41,10 @@ pub(crate) struct Args {
     memory: MemoryArgs,
     #[command(flatten)]
     dropout: DropoutArgs,
+    /// Plan for a moving average of the weights, which takes as much memory as they do [default: off]
+    #[arg(long, value_name = "DECAY|off", value_parser = parse_ema, allow_negative_numbers = true)]
+    #[arg(help_heading = "Memory")]
+    ema: Option<EmaArg>,
     /// Memory that the step must fit into, e.g. 8GiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = "Step")]
     vram: Option<u64>,
@@ -67,6 +72,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         grad_accum: args.grad_accum as usize,
         recompute: args.memory.recompute(false),
         precision: args.memory.precision(Precision::F32),
+        averaged: matches!(args.ema, Some(EmaArg(Some(_)))),
     };
     let estimate = fitting_estimate(&config, request, limits)?;
     let costs = ForwardCosts::new(&config)?;
@@ -130,14 +136,17 @@ fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
         Precision::F16 => " with weights and activations in f16",
     };
     line("peak memory", format!("{}{precision}", bytes(estimate.peak_bytes)));
-    for (name, size) in [
+    let sizes = [
         ("parameters", estimate.parameter_bytes),
         ("gradients", estimate.gradient_bytes),
         ("moments", estimate.moment_bytes),
+        ("average", estimate.average_bytes),
         ("activations", estimate.activation_bytes),
         ("inputs", estimate.input_bytes),
         ("staging", estimate.staging_bytes),
-    ] {
+    ];
+    // A moving average need not be there, all others are.
+    for (name, size) in sizes.into_iter().filter(|&(_, size)| size > 0) {
         line("", format!("{name:<12}{:>10}", bytes(size)));
     }
     line(

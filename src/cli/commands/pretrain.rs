@@ -142,7 +142,7 @@ impl Args {
         let mut recipe = Recipe::pretrain(ModelConfig::preset(preset)?, data);
         recipe.model = self.model.config(usual)?;
         self.dropout.apply(&mut recipe.model)?;
-        self.common.apply(&mut recipe);
+        self.common.apply(&mut recipe)?;
         self.masked.apply(&mut recipe)?;
         self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);

@@ -13,11 +13,11 @@ use crate::setting::Setting;
 /// pictures only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ColorJitter {
-    /// Factor from `max(0, 1 − brightness)` to `1 + brightness`.
+    /// Factor from `1 − brightness` to `1 + brightness`, at most 1.
     pub brightness: f32,
-    /// Factor from `max(0, 1 − contrast)` to `1 + contrast`.
+    /// Factor from `1 − contrast` to `1 + contrast`, at most 1.
     pub contrast: f32,
-    /// Factor from `max(0, 1 − saturation)` to `1 + saturation`.
+    /// Factor from `1 − saturation` to `1 + saturation`, at most 1.
     pub saturation: f32,
     /// Shift from `−hue` to `hue` of a full turn, at most 0.5.
     pub hue: f32,
@@ -29,21 +29,25 @@ impl ColorJitter {
         Self { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }
     }
 
+    /// Brightness, contrast and saturation by up to `strength`; the hue stays.
+    pub fn of_strength(strength: f32) -> Self {
+        Self { brightness: strength, contrast: strength, saturation: strength, hue: 0.0 }
+    }
+
     /// Checks every number.
     ///
     /// # Errors
     /// [`Error::Config`] names the field, the value and what would be accepted.
     pub fn validate(&self) -> Result<()> {
         let fields = [
-            ("brightness", self.brightness, f32::MAX),
-            ("contrast", self.contrast, f32::MAX),
-            ("saturation", self.saturation, f32::MAX),
+            ("brightness", self.brightness, 1.0),
+            ("contrast", self.contrast, 1.0),
+            ("saturation", self.saturation, 1.0),
             ("hue", self.hue, 0.5),
         ];
         for (name, value, most) in fields {
             if !(0.0..=most).contains(&value) {
-                let limit = if most < 1.0 { "between 0 and 0.5" } else { "at least 0" };
-                let problem = format!("its {name} must be {limit}, got {value}");
+                let problem = format!("its {name} must be between 0 and {most}, got {value}");
                 return Err(Error::config(Setting::Jitter, problem));
             }
         }
@@ -54,7 +58,7 @@ impl ColorJitter {
     pub fn apply<S: Sample>(&self, picture: &mut Pixels<S>, rng: &mut Rng) {
         let mut order = [0, 1, 2, 3];
         rng.shuffle(&mut order);
-        let mut factor = |strength: f32| rng.range((1.0 - strength).max(0.0), 1.0 + strength);
+        let mut factor = |strength: f32| rng.range(1.0 - strength, 1.0 + strength);
         let brightness = factor(self.brightness);
         let contrast = factor(self.contrast);
         let saturation = factor(self.saturation);
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn nothing_changes_at_strength_zero() {
         let start = Pixels::<u8>::new(2, 2, 3, (0..12).map(|v| v * 20).collect());
-        let none = ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 };
+        let none = ColorJitter::of_strength(0.0);
         let mut picture = start.clone();
         none.apply(&mut picture, &mut Rng::new(1, [0; 3]));
         assert_eq!(picture, start);
@@ -206,11 +210,61 @@ mod tests {
         assert_ne!(picture, start);
     }
 
+    /// What is left of one change tells its factor, which lies anywhere between the ends.
+    #[test]
+    fn factors_are_uniform_and_orders_random() {
+        let grey = Pixels::<u16>::new(1, 1, 1, vec![20_000]);
+        let brighter = ColorJitter { brightness: 0.4, ..ColorJitter::of_strength(0.0) };
+        let factors: Vec<f64> = (0..4000)
+            .map(|seed| {
+                let mut picture = grey.clone();
+                brighter.apply(&mut picture, &mut Rng::new(seed, [0; 3]));
+                f64::from(picture.data[0]) / 20_000.0
+            })
+            .collect();
+        assert!(factors.iter().all(|factor| (0.5999..=1.4).contains(factor)));
+        for quarter in 0..4 {
+            let ends = [0.6 + 0.2 * f64::from(quarter), 0.8 + 0.2 * f64::from(quarter)];
+            let count = factors.iter().filter(|&&f| f >= ends[0] && f < ends[1]).count();
+            assert!((900..1100).contains(&count), "{count} in {ends:?}");
+        }
+        // Three changes in six orders, of which none gives what another one gives.
+        let start = Pixels::<u16>::new(2, 1, 3, vec![30_000, 9_000, 50, 400, 21_000, 60_000]);
+        let mut seen = [0; 6];
+        for seed in 0..1200 {
+            let mut picture = start.clone();
+            ColorJitter::of_strength(0.4).apply(&mut picture, &mut Rng::new(seed, [0; 3]));
+            let mut rng = Rng::new(seed, [0; 3]);
+            rng.shuffle(&mut [0, 1, 2, 3]);
+            let [brightness, contrast, saturation] = [(); 3].map(|()| rng.range(0.6, 1.4));
+            let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+            let changed = orders.map(|order| {
+                let mut picture = start.clone();
+                for change in order {
+                    match change {
+                        0 => blend_all(&mut picture, 0, brightness),
+                        1 => {
+                            let mean = mean_luma(&picture);
+                            blend_all(&mut picture, mean, contrast);
+                        }
+                        _ => saturate(&mut picture, saturation),
+                    }
+                }
+                picture
+            });
+            let order = changed.iter().position(|changed| *changed == picture);
+            seen[order.expect("one of the orders")] += 1;
+        }
+        assert!(seen.iter().all(|&count| count > 120), "{seen:?}");
+    }
+
     #[test]
     fn nonsense_is_refused() {
         assert!(ColorJitter::paper().validate().is_ok());
         assert!(ColorJitter { hue: 0.6, ..ColorJitter::paper() }.validate().is_err());
         assert!(ColorJitter { contrast: -0.1, ..ColorJitter::paper() }.validate().is_err());
+        assert!(ColorJitter::of_strength(1.0).validate().is_ok());
+        assert!(ColorJitter::of_strength(1.01).validate().is_err());
         assert!(ColorJitter { contrast: f32::NAN, ..ColorJitter::paper() }.validate().is_err());
     }
 }

@@ -14,6 +14,7 @@ use crate::absent::{Absent as RandAugment, Absent as RandomErasing};
 use crate::data::pixels::{Pixels, Sample};
 use crate::error::{Error, Result};
 use crate::philox::Rng;
+use crate::remedy::Remedy;
 use crate::setting::Setting;
 
 /// Which part of a picture becomes the sample.
@@ -38,6 +39,23 @@ pub enum Crop {
     },
     /// The whole picture resized to the target, whatever its proportions.
     None,
+}
+
+impl Crop {
+    /// A random part of another share of the area, from and to.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for crops whose size is not random.
+    pub fn with_scale(self, scale: [f64; 2]) -> Result<Self> {
+        match self {
+            Self::RandomResized { ratio, .. } => Ok(Self::RandomResized { scale, ratio }),
+            _ => Err(Error::Config {
+                setting: Setting::CropScale,
+                problem: "is of crops of random size, and these are not".to_owned(),
+                remedies: vec![Remedy::set(Setting::Crop, "random")],
+            }),
+        }
+    }
 }
 
 /// A crop by its name.
@@ -125,7 +143,8 @@ impl Augment {
             Crop::RandomResized { scale: [low, high], .. }
                 if !(low > 0.0 && low <= high && high <= 1.0) =>
             {
-                return refuse(format!("its scale must be 0 < from ≤ to ≤ 1, got {low} to {high}"));
+                let problem = format!("must be 0 < from ≤ to ≤ 1, got {low} to {high}");
+                return Err(Error::config(Setting::CropScale, problem));
             }
             Crop::RandomResized { ratio: [low, high], .. }
                 if !(low > 0.0 && low <= high && high.is_finite()) =>
@@ -334,5 +353,12 @@ mod tests {
         assert!(with(Crop::RandomResized { scale: [0.5, 1.0], ratio: [2.0, 1.0] }).is_err());
         assert!(with(Crop::Center { margin: f64::NAN }).is_err());
         assert!(Augment::pretrain().validate().is_ok());
+        let scaled = |crop: Crop| crop.with_scale([0.5, 0.9]);
+        let Crop::RandomResized { scale, .. } = scaled(Augment::classify().crop).unwrap() else {
+            panic!("a random part");
+        };
+        assert_eq!(scale, [0.5, 0.9]);
+        let refused = scaled(Crop::RandomFixed).unwrap_err().to_string();
+        assert!(refused.contains("crop_scale") && refused.contains("try crop random"), "{refused}");
     }
 }

@@ -25,7 +25,8 @@ pub enum VitPytorchModel {
 }
 
 /// The state dict of `model` with the values of the internal `tensors`: in the plain variant that of vit-pytorch up to
-/// 0.25, in the vit-pytorch variant that of 1.x.
+/// 0.25, in the vit-pytorch variant that of 1.x. Fixed positions are written as they are, though vit-pytorch would train
+/// them.
 ///
 /// # Errors
 /// [`Error::Argument`] for what vit-pytorch has not: the paper variant, a decoder whose MLP is not four times as wide,

@@ -33,7 +33,7 @@ import { unpack } from './results.ts';
 import { Run } from './run.ts';
 import { Saver } from './saver.ts';
 import { checkpointFile, weightsFile } from './trained-file.ts';
-import { loadModel, readWhole } from './weights.ts';
+import { type LoadContext, loadModel, loadTrainer } from './weights.ts';
 
 /** Never aborted: what must be done. */
 const NEVER = new AbortController().signal;
@@ -78,13 +78,7 @@ export class Engine implements EngineApi {
       const opening = this.#device(signal, wanted);
       // The file may fail first; then nobody waits for the device.
       opening.catch(() => {});
-      const context = {
-        options,
-        signal,
-        meter: this.#meter(call),
-        exclusively: <T>(task: () => T | Promise<T>) => this.#queue.run(signal, task),
-      };
-      const model = await loadModel(opening, weights, context);
+      const model = await loadModel(opening, weights, this.#loading(call, signal, options));
       if (signal.aborted) model.free();
       signal.throwIfAborted();
       const { device } = await opening;
@@ -144,8 +138,10 @@ export class Engine implements EngineApi {
     json: string,
     wanted: DeviceChoice,
   ): Promise<{ handle: Handle; info: TrainerInfo }> {
-    return this.#openTrainer(call, wanted, async () => ({ module, device }) => {
-      return new module.Trainer(device, json);
+    return this.#openTrainer(call, wanted, async (opening, signal) => {
+      const { module, device } = await opening;
+      const make = () => new module.Trainer(device, json);
+      return this.#queue.run(signal, () => guarded(device, make));
     });
   }
 
@@ -154,11 +150,9 @@ export class Engine implements EngineApi {
     weights: Weights,
     wanted: DeviceChoice,
   ): Promise<{ handle: Handle; info: TrainerInfo }> {
-    return this.#openTrainer(call, wanted, async (signal) => {
-      const context = { options: { cache: false }, signal, meter: this.#meter(call) };
-      const checkpoint = await readWhole(weights, context);
-      return ({ module, device }) => module.Trainer.resume(device, checkpoint);
-    });
+    return this.#openTrainer(call, wanted, (opening, signal) =>
+      loadTrainer(opening, weights, this.#loading(call, signal, { cache: false })),
+    );
   }
 
   compile(call: CallId, handle: Handle): Promise<void> {
@@ -243,18 +237,16 @@ export class Engine implements EngineApi {
   #openTrainer(
     call: CallId,
     wanted: DeviceChoice,
-    prepare: (signal: AbortSignal) => Promise<(opened: Opened) => Trainer>,
+    make: (opening: Promise<Opened>, signal: AbortSignal) => Promise<Trainer>,
   ): Promise<{ handle: Handle; info: TrainerInfo }> {
     return this.#calls.track(call, async (signal) => {
-      const make = await prepare(signal);
-      const opened = await this.#device(signal, wanted);
-      const { device } = opened;
-      const trainer = await this.#queue.run(signal, () =>
-        guarded(device, async () => {
-          await this.#devices.tune(device);
-          return make(opened);
-        }),
-      );
+      const opening = this.#tunedDevice(signal, wanted);
+      // As in `load`.
+      opening.catch(() => {});
+      const trainer = await make(opening, signal);
+      if (signal.aborted) trainer.free();
+      signal.throwIfAborted();
+      const { device } = await opening;
       // Meanwhile pictures can be added.
       device.compile(() => {}).catch(() => {});
       const info = infoOf(trainer);
@@ -262,6 +254,20 @@ export class Engine implements EngineApi {
       this.#savers.set(handle, new Saver(info.parameters));
       return { handle, info };
     });
+  }
+
+  /** A device whose tiles are chosen, for training. */
+  async #tunedDevice(signal: AbortSignal, wanted: DeviceChoice): Promise<Opened> {
+    const opened = await this.#device(signal, wanted);
+    const { device } = opened;
+    await this.#queue.run(signal, () => guarded(device, () => this.#devices.tune(device)));
+    return opened;
+  }
+
+  /** What loading needs beside the weights. */
+  #loading(call: CallId, signal: AbortSignal, options: PostedLoadOptions): LoadContext {
+    const exclusively = <T>(task: () => T | Promise<T>) => this.#queue.run(signal, task);
+    return { options, signal, meter: this.#meter(call), exclusively };
   }
 
   /** One step; `last` is when the one before it ended. */

@@ -2,6 +2,7 @@
 
 import { BadImage } from '../errors.ts';
 import type { Picture } from '../protocol.ts';
+import { putOnWhite } from '../white.ts';
 import { dimensions, HEAD } from './dimensions.ts';
 import { body, request } from './network.ts';
 
@@ -12,14 +13,14 @@ const MAX_PIXELS = 200e6;
 /** Larger pictures are scaled down before their pixels are read; smaller ones are taken as they are. */
 const EXACT_SIDE = 2048;
 
-/** RGBA bytes of a picture. */
+/** RGBA bytes of a picture, opaque. */
 export interface Pixels {
   rgba: Uint8Array;
   width: number;
   height: number;
 }
 
-/** The pixels of a picture, upright and in sRGB.
+/** The pixels of a picture, upright, in sRGB and on white.
  *
  * @throws {NetworkError} if it cannot be fetched.
  * @throws {BadImage} if it cannot be decoded or is too large. */
@@ -79,5 +80,6 @@ function draw(bitmap: ImageBitmap, name: string): Pixels {
 }
 
 function pixelsOf({ data, width, height }: ImageData): Pixels {
+  putOnWhite(data);
   return { rgba: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), width, height };
 }

@@ -52,7 +52,7 @@ async function write(trainer: Trainer, checkpoint: boolean, half: boolean): Prom
   file.set(text, 8);
   const data = file.subarray(8 + text.length);
   for (const [index, tensors] of placed.entries()) {
-    const part = await trainer.readPart(index);
+    const part = await trainer.readPart(checkpoint, index);
     for (const { name, first, length, begin } of tensors) {
       const values = part.subarray(first, first + length);
       data.set(half ? halved(values, name) : asBytes(values), begin);

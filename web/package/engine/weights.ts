@@ -9,7 +9,7 @@ import { Download } from './download.ts';
 import { type Header, readHeader } from './header.ts';
 import { toHex } from './integrity.ts';
 import type { Meter } from './meter.ts';
-import type { Device, Model } from './modules.ts';
+import type { Device, Model, Trainer } from './modules.ts';
 import { jsonBeside } from './network.ts';
 import { BlobReader, type Reader, StreamReader } from './reader.ts';
 
@@ -20,15 +20,11 @@ interface Source {
   download: Download | undefined;
 }
 
-/** What reading needs beside the weights. */
-export interface ReadContext {
+/** What loading needs beside the weights. */
+export interface LoadContext {
   options: PostedLoadOptions;
   signal: AbortSignal;
   meter: Meter;
-}
-
-/** What loading needs beside the weights. */
-export interface LoadContext extends ReadContext {
   /** Runs what nothing else on the device may come between. */
   exclusively<T>(task: () => T | Promise<T>): Promise<T>;
 }
@@ -51,24 +47,49 @@ export function loadModel(
     const hfConfig =
       context.options.hfConfig ??
       (header.describesItself ? undefined : await configBeside(weights, source, context.signal));
-    const opened = await opening;
-    return guarded(opened.device, () => fill(opened, source, header, hfConfig, context));
+    const { module, device } = await opening;
+    const overrides = JSON.stringify(context.options.overrides ?? {});
+    const make = (fileBytes: number) =>
+      new module.WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides);
+    return guarded(device, () => fill(make, device, source, header, hfConfig, context));
   });
 }
 
-async function fill(
-  { device, module }: Opened,
+/** Loads a trainer from a checkpoint, tensor by tensor. */
+export function loadTrainer(
+  opening: Promise<Opened>,
+  weights: Weights,
+  context: LoadContext,
+): Promise<Trainer> {
+  return withSource(weights, context, async (source) => {
+    const header = await readHeader(source.reader);
+    context.meter.total = header.fileBytes;
+    const { module, device } = await opening;
+    const make = (fileBytes: number) =>
+      new module.CheckpointLoader(device, header.bytes, fileBytes);
+    return guarded(device, () => fill(make, device, source, header, undefined, context));
+  });
+}
+
+/** What takes the tensors of a file. */
+interface Loader<T> {
+  /** JSON of their places. */
+  readonly tensors: string;
+  write(index: number, bytes: Uint8Array): void;
+  finish(): Promise<T>;
+  free(): void;
+}
+
+async function fill<T>(
+  make: (fileBytes: number) => Loader<T>,
+  device: Device,
   source: Source,
   header: Header,
   hfConfig: string | undefined,
   { options, signal, meter, exclusively }: LoadContext,
-): Promise<Model> {
+): Promise<T> {
   const { reader, download } = source;
-  const fileBytes = reader.size ?? header.fileBytes;
-  const overrides = JSON.stringify(options.overrides ?? {});
-  const loader = await exclusively(
-    () => new module.WeightsLoader(device, header.bytes, fileBytes, hfConfig, overrides),
-  );
+  const loader = await exclusively(() => make(reader.size ?? header.fileBytes));
   let consumed = false;
   try {
     const compiled = compileBeside(device, meter);
@@ -112,24 +133,10 @@ function compileBeside(device: Device, meter: Meter): () => Promise<void> {
   };
 }
 
-/** The whole of a file, for a checkpoint. */
-export function readWhole(weights: Weights, context: ReadContext): Promise<Uint8Array> {
-  return withSource(weights, context, async (source) => {
-    const header = await readHeader(source.reader);
-    context.meter.total = header.fileBytes;
-    const data = await source.reader.read(header.bytes.length, header.fileBytes);
-    await verify(source, context.options.integrity, undefined);
-    const whole = new Uint8Array(header.fileBytes);
-    whole.set(header.bytes);
-    whole.set(data, header.bytes.length);
-    return whole;
-  });
-}
-
 /** Uses a file of weights; once more from the network if what the cache had is damaged. */
 async function withSource<T>(
   weights: Weights,
-  context: ReadContext,
+  context: LoadContext,
   use: (source: Source) => Promise<T>,
 ): Promise<T> {
   try {
@@ -142,7 +149,7 @@ async function withSource<T>(
 
 async function withSourceOnce<T>(
   weights: Weights,
-  context: ReadContext,
+  context: LoadContext,
   use: (source: Source) => Promise<T>,
 ): Promise<T> {
   const source = await open(weights, context);
@@ -167,7 +174,7 @@ function named(error: Error, file: string): BadWeights | undefined {
   return new BadWeights(`${file}: ${problem}`, { cause: error });
 }
 
-async function open(weights: Weights, { options, signal, meter }: ReadContext): Promise<Source> {
+async function open(weights: Weights, { options, signal, meter }: LoadContext): Promise<Source> {
   if ('url' in weights) {
     const { url, shipped } = weights;
     const download = await Download.start(

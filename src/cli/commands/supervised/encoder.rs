@@ -16,6 +16,7 @@ use crate::weights::FileKind;
 
 /// Where the encoder comes from.
 #[derive(Debug, clap::Args)]
+#[command(mut_group("OverrideArgs", |group| group.conflicts_with("resume")))]
 pub(super) struct WeightsArgs {
     /// Pre-trained: run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
     #[arg(

@@ -73,7 +73,7 @@ impl FinetuneArgs {
         if self.regular.is_plain() {
             recipe = recipe.crops_and_flips_only();
         }
-        self.common.apply(&mut recipe);
+        self.common.apply(&mut recipe)?;
         overrule_pool(&mut recipe, self.pool.or(encoder.pool));
         if let (None, Some(classify)) = (self.pool, &recipe.classify) {
             say!("tokens become one feature by {} (--pool)", choice(classify.pool));

@@ -54,7 +54,7 @@ impl LinprobeArgs {
         let model = encoder.model.clone();
         let Pictures { data, class_names, count } = Pictures::open(&self.common, &model)?;
         let mut recipe = Recipe::linprobe(model, data, class_names, count);
-        self.common.apply(&mut recipe);
+        self.common.apply(&mut recipe)?;
         overrule_pool(&mut recipe, self.pool);
         Ok(encoder.start(recipe, &self.common, "linprobe"))
     }

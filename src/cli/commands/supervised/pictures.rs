@@ -18,7 +18,7 @@ pub(super) struct Pictures<'a> {
 impl<'a> Pictures<'a> {
     /// Those that the options name, as `model` takes them.
     pub(super) fn open(common: &'a CommonArgs, model: &ModelConfig) -> Result<Self> {
-        let CommonArgs { run, data: pictures, rate, .. } = common;
+        let CommonArgs { run, data: pictures, files, rate, .. } = common;
         let data = run.data.as_deref().ok_or_else(|| {
             let problem = "is missing: class folders or CIFAR-10 batches, see --help";
             Error::config(Setting::Data, problem)
@@ -26,7 +26,7 @@ impl<'a> Pictures<'a> {
         let options = SourceOptions {
             apply_exif: !pictures.ignore_exif,
             seed: rate.seed.unwrap_or_default(),
-            ..pictures.files.source_options(model)
+            ..files.source_options(model)
         };
         let split = open_split(data, pictures.held_out.as_deref(), &options)?;
         let train = labelled(split, Setting::Data)?.split.train;

@@ -15,16 +15,21 @@ use crate::model::classifier::Pool;
 use crate::train::recipe::Recipe;
 use crate::train::run::Start;
 
+/// Help of the warm-up, of which one recipe has its own.
+const WARMUP: &str = "Warm-up in epochs [default: 20; a tenth of the run with --epochs, --steps or \
+                      --recipe plain]";
+
 /// Options of `webmae train`.
 #[derive(Debug, clap::Args)]
 #[command(mut_group("ModelArgs", |group| group.conflicts_with("resume")))]
 #[command(mut_group("DropoutArgs", |group| group.conflicts_with("resume")))]
+#[command(mut_arg("warmup_epochs", |arg| arg.help(WARMUP)))]
 #[command(mut_args(show(&train_defaults())))]
 #[command(after_help = "\
 The supervised baseline: the same classifier as `finetune`, from random values. --recipe strong
-is the paper's (appendix A.2, Table 11) without its moving average of weights, and shorter: the
-paper's length is --epochs 300 --warmup-epochs 20. --recipe plain has crops and flips only, and
-AdamW as in fine-tuning.
+is the paper's (appendix A.2, Table 11) but for the size of batches; its 20 epochs of warm-up are
+for its own length, and become a tenth of another one. --recipe plain has crops and flips only,
+and AdamW as in fine-tuning.
 
 Examples:
   webmae train --data CIFAR --preset tiny
@@ -62,7 +67,7 @@ impl TrainArgs {
             false => Recipe::train_from_scratch(model, data, class_names),
             true => Recipe::train_plainly(model, data, class_names),
         };
-        self.common.apply(&mut recipe);
+        self.common.apply(&mut recipe)?;
         overrule_pool(&mut recipe, self.pool);
         self.regular.apply(&mut recipe);
         self.adamw.apply(&mut recipe);
