@@ -569,4 +569,34 @@ mod tests {
         assert!(refused(|c| c.encoder.mlp_dim = usize::MAX).contains("encoder.mlp_dim"));
         assert!(refused(|c| c.encoder.dim = usize::MAX).contains("encoder"));
     }
+
+    #[test]
+    fn configurations_keep_dropout_and_without_it_are_as_they_were() {
+        let whole = ModelConfig::preset("plain").unwrap();
+        let text = serde_json::to_string(&whole).unwrap();
+        assert!(!text.contains("dropout"), "{text}");
+        assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), whole);
+        let dropping = ModelConfig { dropout: 0.1, emb_dropout: 0.2, ..whole };
+        let text = serde_json::to_string(&dropping).unwrap();
+        assert!(text.contains(r#""dropout":0.1,"emb_dropout":0.2"#), "{text}");
+        assert_eq!(serde_json::from_str::<ModelConfig>(&text).unwrap(), dropping);
+    }
+
+    #[test]
+    fn only_shares_are_dropped_and_not_in_the_papers_models() {
+        for variant in [Variant::Plain, Variant::VitPytorch, Variant::Paper] {
+            for rate in [-0.1, 1.0, 1.5, f64::NAN, f64::INFINITY] {
+                let plain = ModelConfig { variant, ..ModelConfig::preset("tiny").unwrap() };
+                let dropping = ModelConfig { dropout: rate, ..plain.clone() };
+                let error = dropping.validate().unwrap_err().to_string();
+                assert!(error.contains("dropout: must be in [0, 1)"), "{error}");
+                let dropping = ModelConfig { emb_dropout: rate, ..plain };
+                let error = dropping.validate().unwrap_err().to_string();
+                assert!(error.contains("emb_dropout: must be in [0, 1)"), "{error}");
+            }
+            let dropping =
+                ModelConfig { variant, dropout: 0.5, ..ModelConfig::preset("tiny").unwrap() };
+            assert_eq!(dropping.validate().is_ok(), variant != Variant::Paper, "{variant:?}");
+        }
+    }
 }

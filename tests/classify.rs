@@ -166,6 +166,10 @@ fn fine_tuning_goes_on_bit_for_bit_and_trains_what_it_is_told() {
     refuses(1, &["finetune", "--resume", &pretrained], &["no such run", "webmae pretrain"]);
     refuses(2, &["pretrain", "--resume", &pretrained, "--dim", "32"], &["--dim", "--resume"]);
     refuses(2, &["finetune", "--resume", &straight, "--mixup", "0"], &["--mixup", "--resume"]);
+    for (command, run) in [("pretrain", &pretrained), ("finetune", &straight)] {
+        let args = [command, "--resume", run, "--dropout", "0.1"];
+        refuses(2, &args, &["--dropout", "--resume"]);
+    }
 
     let device_bytes = |run: &str| {
         let text = fs::read_to_string(Path::new(run).join("config.json")).unwrap();
@@ -235,6 +239,53 @@ fn the_moving_average_is_what_a_run_is_used_by() {
             refuses(2, &[command, "--ema", decay], &["--ema", "below 1", "off"]);
         }
     }
+}
+
+#[test]
+fn dropout_stays_with_the_model_and_leaves_evaluations_alone() {
+    let bench = Bench::new();
+    let rates = |run: &str| {
+        let text = fs::read_to_string(Path::new(run).join("config.json")).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let model = &config["recipe"]["model"];
+        ["dropout", "emb_dropout"].map(|field| model[field].as_f64())
+    };
+    let plain = ["--variant", "plain"];
+    let dropping = ["--variant", "plain", "--dropout", "0.2", "--emb-dropout", "0.1"];
+    let whole = bench.pretrain("whole", "3", &plain);
+    let pretrained = bench.pretrain("dropping", "3", &dropping);
+    assert_eq!(rates(&whole), [None, None]);
+    assert_eq!(rates(&pretrained), [Some(0.2), Some(0.1)]);
+    assert_ne!(metrics(&whole)[0]["loss"], metrics(&pretrained)[0]["loss"]);
+
+    let few = ["--batch-size", "4", "--steps", "3", "--pool", "mean"];
+    let tuned = bench.train("finetune", &pretrained, "tuned", &few);
+    assert_eq!(rates(&tuned), [Some(0.2), Some(0.1)], "what pre-training had");
+    let other = [&few[..], &["--dropout", "0.4", "--emb-dropout", "0"]].concat();
+    assert_eq!(rates(&bench.train("finetune", &pretrained, "other", &other)), [Some(0.4), None]);
+
+    // The same weights, which say nothing of dropout: the same classes, as probable.
+    let probable = |weights: &str| succeeds(&["predict", "--weights", weights, PICTURE, "--json"]);
+    let said = probable(&tuned);
+    assert_eq!(said, probable(&tuned));
+    let mut undropped = newest(&tuned);
+    let model = &mut undropped.meta.model;
+    (model.dropout, model.emb_dropout) = (0.0, 0.0);
+    undropped.meta.recipe.model = model.clone();
+    let other = bench.text("undropped");
+    let folder = checkpoints::folder_of(Path::new(&other));
+    fs::create_dir_all(&folder).unwrap();
+    checkpoints::write(undropped, &folder, 1).unwrap();
+    assert_eq!(said, probable(&other));
+
+    refuses(2, &["pretrain", "--data", &bench.data, "--dropout", "0.1"], &["--variant plain"]);
+    let planned = |rate: &str| {
+        let plan = ["plan", "--preset", "plain", "--batch-size", "2", "--dropout", rate, "--json"];
+        json(&plan)["estimate"]["dispatches"].as_u64().unwrap()
+    };
+    // In each of the six blocks three products' outputs, forward and backward, and two residuals that products no longer
+    // add.
+    assert_eq!(planned("0.1") - planned("0"), 6 * (2 * 3 + 2));
 }
 
 #[test]

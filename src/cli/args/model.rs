@@ -1,6 +1,5 @@
 //! Options that describe a model, shared by the commands that make one.
 
-use super::dropout::DropoutArgs;
 use crate::cli::wording::option;
 use crate::config::{MaskStrategy, ModelConfig, PatchTarget, Positions, StackConfig, Variant};
 use crate::error::{Error, Result};
@@ -87,8 +86,6 @@ pub(crate) struct ModelArgs {
     /// Show mask tokens to the encoder as well (an ablation of the paper)
     #[arg(long)]
     encoder_mask_tokens: bool,
-    #[command(flatten)]
-    dropout: DropoutArgs,
 }
 
 /// Targets by name.
@@ -148,7 +145,6 @@ impl ModelArgs {
         config.norm_pix_loss |= self.norm_pix_loss;
         config.target = self.target(config.patch_dim())?;
         config.encoder_mask_tokens |= self.encoder_mask_tokens;
-        self.dropout.apply(&mut config);
         let encoder = StackArgs {
             settings: StackSettings::ENCODER,
             dim: self.dim,
@@ -279,8 +275,6 @@ mod tests {
         let learned = |args: &str| config(args).unwrap().learned_positions();
         assert!(!learned("") && learned("--variant plain") && learned("--positions learned"));
         assert!(!learned("--variant plain --positions sincos"));
-        let dropping = config("--variant plain --dropout 0.1 --emb-dropout 0.2").unwrap();
-        assert_eq!((dropping.dropout, dropping.emb_dropout), (0.1, 0.2));
     }
 
     #[test]
@@ -297,14 +291,6 @@ mod tests {
         assert!(message("--dim 126 --heads 3").contains("--dim: must be divisible by 4"));
         assert!(message("--dim 126 --heads 3").contains("try --positions learned"));
         assert!(message("--encoder-mask-tokens --variant plain").contains("--encoder-mask-tokens"));
-        for (option, wrong) in ["--dropout", "--emb-dropout"]
-            .into_iter()
-            .flat_map(|option| ["-0.1", "1", "nan", "inf"].map(|wrong| (option, wrong)))
-        {
-            let said = message(&format!("--variant plain {option} {wrong}"));
-            assert!(said.starts_with(&format!("{option}: must be in [0, 1)")), "{said}");
-        }
-        assert!(message("--dropout 0.1").contains("try no --dropout, or --variant plain"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `webmae plan`: the costs of a training step, without training.
 
+use crate::cli::args::dropout::DropoutArgs;
 use crate::cli::args::ema::{EmaArg, parse_ema};
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::{ModelArgs, size};
@@ -38,6 +39,8 @@ pub(crate) struct Args {
     grad_accum: u32,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    dropout: DropoutArgs,
     /// Plan for a moving average of the weights, which takes as much memory as they do [default: off]
     #[arg(long, value_name = "DECAY|off", value_parser = parse_ema, allow_negative_numbers = true)]
     #[arg(help_heading = "Memory")]
@@ -52,7 +55,8 @@ pub(crate) struct Args {
 
 /// Prints the plan, or refuses.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
-    let config = args.model.config("tiny")?;
+    let mut config = args.model.config("tiny")?;
+    args.dropout.apply(&mut config)?;
     let mut limits = Limits {
         target: Processor::Gpu.into(),
         max_binding: DEFAULT_MAX_BINDING,

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use crate::cli::args::adamw::AdamWArgs;
 use crate::cli::args::defaults::show;
+use crate::cli::args::dropout::DropoutArgs;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::run::CommonArgs;
@@ -46,6 +47,8 @@ pub(crate) struct Args {
     adamw: AdamWArgs,
     #[command(flatten)]
     memory: MemoryArgs,
+    #[command(flatten)]
+    dropout: DropoutArgs,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -138,6 +141,7 @@ impl Args {
         // Options of the model overrule the preset's recipe, as all others do.
         let mut recipe = Recipe::pretrain(ModelConfig::preset(preset)?, data);
         recipe.model = self.model.config(usual)?;
+        self.dropout.apply(&mut recipe.model)?;
         self.common.apply(&mut recipe)?;
         self.masked.apply(&mut recipe)?;
         self.adamw.apply(&mut recipe);

@@ -79,7 +79,7 @@ impl FinetuneArgs {
             say!("tokens become one feature by {} (--pool)", choice(classify.pool));
         }
         self.regular.apply(&mut recipe);
-        self.dropout.apply(&mut recipe.model);
+        self.dropout.apply(&mut recipe.model)?;
         self.adamw.apply(&mut recipe);
         self.memory.apply(&mut recipe);
         Ok(encoder.start(recipe, &self.common, "finetune"))

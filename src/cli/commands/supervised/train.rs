@@ -5,6 +5,7 @@ use super::pictures::Pictures;
 use super::{overrule_pool, shown};
 use crate::cli::args::adamw::AdamWArgs;
 use crate::cli::args::defaults::show;
+use crate::cli::args::dropout::DropoutArgs;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::ModelArgs;
 use crate::cli::args::regular::RegularArgs;
@@ -47,6 +48,8 @@ pub(crate) struct TrainArgs {
     #[command(flatten)]
     adamw: AdamWArgs,
     #[command(flatten)]
+    dropout: DropoutArgs,
+    #[command(flatten)]
     model: ModelArgs,
 }
 
@@ -56,7 +59,8 @@ impl TrainArgs {
     /// # Errors
     /// Names the file or option that cannot be used.
     pub(crate) fn begin(&self) -> Result<(Recipe, Start)> {
-        let model = self.model.config("tiny")?;
+        let mut model = self.model.config("tiny")?;
+        self.dropout.apply(&mut model)?;
         let encoder = GivenEncoder::fresh(model.clone());
         let Pictures { data, class_names, .. } = Pictures::open(&self.common, &model)?;
         let mut recipe = match self.regular.is_plain() {
