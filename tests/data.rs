@@ -416,12 +416,16 @@ fn patterns_exclude_names_and_paths() {
     assert_eq!(seen(&["*.gif"]), (4, 5));
     assert_eq!(seen(&["old"]), (3, 4));
     assert_eq!(seen(&["cat/old"]), (4, 5));
+    assert_eq!(seen(&["./cat/old/"]), (4, 5));
     assert_eq!(seen(&["cat/*.png", "o?"]), (3, 4));
     assert_eq!(seen(&["**/old/**", "{dog,ox}"]), (2, 2));
     let source = opened(&["old"]).unwrap();
     assert!(source.notes()[0].contains("old and 1 more (as excluded)"), "{:?}", source.notes());
     assert!(message(opened(&["*.png", "*.gif"])).contains("as excluded"));
-    assert!(message(opened(&["[a"])).starts_with("exclude: "), "{}", message(opened(&["[a"])));
+    for wrong in ["[a", ""] {
+        let said = message(opened(&[wrong]));
+        assert!(said.starts_with("exclude: "), "{said}");
+    }
 }
 
 #[test]

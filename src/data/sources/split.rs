@@ -38,10 +38,10 @@ impl Split {
     }
 }
 
-/// Opens `data` for training and finds held-out data, in this order: `held_out` if given; the
-/// `val` (`valid`, `validation`, `test`, `testing`, in any case) folder beside or below `data`'s `train` (`training`) folder; CIFAR's
-/// `test_batch.bin` beside its `data_batch_*.bin`; else 5 % of the pictures (1 to 512, readable ones), drawn
-/// from `options.seed`, of each class its share. A single picture is both.
+/// Opens `data` for training and finds held-out data, in this order: `held_out` if given; the `val` or `test` folder
+/// (`Valid`, `test_set` …) beside or below `data`'s `train` folder; CIFAR's `test_batch.bin` beside its
+/// `data_batch_*.bin`; else 5 % of the pictures (1 to 512, readable ones), drawn from `options.seed`, of each class its
+/// share. A single picture is both.
 ///
 /// # Errors
 /// As [`open`], for either part.
