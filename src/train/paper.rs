@@ -21,7 +21,7 @@ use crate::data::augment::mix::Mix;
 #[cfg(feature = "labels")]
 use crate::data::augment::rand_augment::RandAugment;
 use crate::data::augment::transform::Crop;
-use crate::data::sources::synthetic::is_synthetic;
+use crate::data::sources::synthetic::{SYNTHETIC_LEN, is_synthetic};
 use crate::kernels::Precision;
 #[cfg(feature = "labels")]
 use crate::model::classifier::{Head, Pool, Trainable};
@@ -213,7 +213,6 @@ impl Recipe {
 
     fn masked(model: ModelConfig, data: &str, length: Length) -> Self {
         let data = DataRecipe {
-            synthetic_len: 50_000,
             held_out_images: 256,
             pictures: 8,
             ..DataRecipe::new(&model, data, Augment::pretrain())
@@ -285,7 +284,7 @@ impl DataRecipe {
             exclude: Vec::new(),
             apply_exif: true,
             strict: false,
-            synthetic_len: 0,
+            synthetic_len: SYNTHETIC_LEN,
             augment,
             normalization: NormalizationChoice::usual(model.channels),
             held_out_images: EVERY_PICTURE,
