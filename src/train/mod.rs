@@ -42,6 +42,8 @@ mod run_display;
 pub mod run_folder;
 #[cfg(feature = "native")]
 mod run_lock;
+#[cfg(feature = "native")]
+mod same_data;
 pub mod schedule;
 #[cfg(feature = "native")]
 mod staged_feed;
