@@ -18,7 +18,7 @@ use crate::weights::FileKind;
 #[derive(Debug, clap::Args)]
 #[command(mut_group("OverrideArgs", |group| group.conflicts_with("resume")))]
 pub(super) struct WeightsArgs {
-    /// Pre-trained: run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    /// Pre-trained: run folder, checkpoint, weights file (.safetensors, .pth, .pt, .ckpt, .bin) or Hugging Face folder
     #[arg(
         long,
         value_name = "PATH",
