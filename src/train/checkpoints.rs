@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
-use super::run_folder;
+use super::run_files::is_begun;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 
@@ -65,7 +65,7 @@ pub fn newest<T>(
         }
     }
     let reasons: Vec<String> = broken.iter().map(ToString::to_string).collect();
-    if reasons.is_empty() && run_folder::is_begun(run) {
+    if reasons.is_empty() && is_begun(run) {
         let problem = "this run ended before its first checkpoint, so there is nothing to go on from; delete the \
                        folder and begin anew";
         return Err(Error::bad_file(run, problem));

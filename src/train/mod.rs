@@ -39,6 +39,8 @@ pub mod run;
 #[cfg(feature = "native")]
 mod run_display;
 #[cfg(feature = "native")]
+mod run_files;
+#[cfg(feature = "native")]
 pub mod run_folder;
 #[cfg(feature = "native")]
 mod run_lock;

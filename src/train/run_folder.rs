@@ -10,16 +10,14 @@ use super::checkpoints;
 use super::derived::Derived;
 use super::recipe::Recipe;
 use super::run_display::RunDisplay;
-use super::run_lock::{self, RunLock};
+use super::run_files::{CONFIG, METRICS};
+use super::run_lock::RunLock;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::remedy::Remedy;
 use crate::report::Picture;
 use crate::report::metrics::{MetricsLog, Record};
 use crate::setting::Setting;
-
-const CONFIG: &str = "config.json";
-const METRICS: &str = "metrics.jsonl";
 
 /// Content of `config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -163,12 +161,6 @@ impl RunFolder {
     pub fn take_problems(&mut self) -> Vec<String> {
         self.display.take_problems()
     }
-}
-
-/// Whether a run was begun in the folder, however soon it ended.
-pub(super) fn is_begun(run: &Path) -> bool {
-    // In the order of their making.
-    [run_lock::NAME, METRICS, CONFIG].iter().any(|name| run.join(name).exists())
 }
 
 /// Reads `config.json` of a run.
