@@ -22,8 +22,8 @@ pub struct Sets {
 #[derive(Debug, Default)]
 pub(super) struct Set {
     /// Its key and those of the others; no key where the file is one set.
-    key: String,
-    others: Vec<String>,
+    #[cfg(feature = "native")]
+    keys: Sets,
     /// Names of its tensors, by those in the file.
     names: BTreeMap<String, String>,
     /// The file's names of what belongs to no set.
@@ -47,14 +47,13 @@ impl Set {
         let has_average = listing.keys().any(|name| name.starts_with(AVERAGE));
         let prefixes: &[&str] = if has_average { &[AVERAGE, PARAM] } else { &[PARAM] };
         let key_of = |prefix: &&str| prefix.trim_end_matches('/').to_owned();
-        let mut others: Vec<String> = prefixes.iter().map(key_of).collect();
+        let keys: Vec<String> = prefixes.iter().map(key_of).collect();
         let chosen = match key {
             None => 0,
             Some(key) => {
-                others.iter().position(|other| other == key).ok_or_else(|| none(key, &others))?
+                keys.iter().position(|other| other == key).ok_or_else(|| none(key, &keys))?
             }
         };
-        let key = others.remove(chosen);
         let prefix = prefixes[chosen];
         let own = |name: &String| {
             // What is not trained has no average, and belongs to both sets.
@@ -65,10 +64,12 @@ impl Set {
             let own = name.strip_prefix(prefix).or_else(untrained)?;
             Some((name.clone(), own.to_owned()))
         };
-        let mut set = Self { others, ..Self::default() };
+        let mut set = Self::default();
         set.names.extend(listing.keys().filter_map(own));
+        #[cfg(feature = "native")]
         if has_average {
-            set.key = key;
+            let others = keys.iter().filter(|key| **key != keys[chosen]).cloned().collect();
+            set.keys = Sets { chosen: keys[chosen].clone(), others };
         }
         Ok(set)
     }
@@ -89,9 +90,13 @@ impl Set {
         prefix += below.first().unwrap_or(&"");
         let stem =
             stems.iter().find_map(|(stem, format)| Some((stem.strip_prefix(&*prefix)?, *format)));
-        let mut set = Self { key: key_of(&prefix).to_owned(), ..Self::default() };
+        let mut set = Self::default();
         let others = || all.iter().filter(|other| !prefix.starts_with(**other));
-        set.others.extend(others().map(|other| key_of(other).to_owned()));
+        #[cfg(feature = "native")]
+        {
+            let others = others().map(|other| key_of(other).to_owned()).collect();
+            set.keys = Sets { chosen: key_of(&prefix).to_owned(), others };
+        }
         for name in listing.keys() {
             if others().any(|other| name.starts_with(other)) {
                 continue;
@@ -124,8 +129,9 @@ impl Set {
             ("", key) | (key, "") => key.to_owned(),
             (outer, key) => format!("{outer}.{key}"),
         };
-        let inner = self.others.iter().map(|key| at(key));
-        Sets { chosen: at(&self.key), others: inner.chain(beside.iter().cloned()).collect() }
+        let Sets { chosen, others } = self.keys;
+        let inner = others.iter().map(|key| at(key));
+        Sets { chosen: at(&chosen), others: inner.chain(beside.iter().cloned()).collect() }
     }
 }
 
