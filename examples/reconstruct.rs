@@ -28,7 +28,8 @@ fn main() -> webmae::Result<()> {
     run(args.get(1).map(Path::new), Path::new(weights), Path::new(out))
 }
 
-/// Draws the `picture`, a file or else a drawn one, into the PNG file `out`, and prints how close the model came.
+/// Draws the `picture`, a file or else a drawn one, into the PNG file `out`, and prints how close the model and two
+/// plain fillings came.
 pub fn run(picture: Option<&Path>, weights: &Path, out: &Path) -> webmae::Result<()> {
     let opened = open(weights, &Overrides::default())?;
     opened.weights.kind.require(FileKind::Mae)?;
@@ -56,8 +57,17 @@ pub fn run(picture: Option<&Path>, weights: &Path, out: &Path) -> webmae::Result
         config.num_masked(),
         seen.mask.len()
     );
-    if let Some(decibels) = picture.error(&shown).psnr() {
-        println!("{decibels:.2} dB on hidden pixels");
+    // Two fillings that learned nothing tell what a figure is worth.
+    let mean_color = picture.mean_color();
+    let fillings = [
+        ("model", &*shown),
+        ("harmonic filling", picture.harmonic()),
+        ("mean colour", &mean_color),
+    ];
+    for (name, filled) in fillings {
+        if let Some(decibels) = picture.error(filled).psnr() {
+            println!("{name}: {decibels:.2} dB on hidden pixels");
+        }
     }
     draw(&RECONSTRUCTION_CAPTIONS, &[reconstruction_row(&picture, &[shown])?])?.write_png(out)
 }

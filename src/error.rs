@@ -35,6 +35,8 @@ pub enum Error {
     NoAdapter {
         /// What was looked for, what was found, what to install.
         problem: String,
+        /// What else would run.
+        remedies: Vec<Remedy>,
     },
     /// The device refused or lost something that the program needs.
     Device {
@@ -118,7 +120,9 @@ impl Error {
                 format!("{}: {problem}{}", words.name(*setting), advice(remedies, words))
             }
             Self::Argument { what, problem } => format!("{what}: {problem}"),
-            Self::NoAdapter { problem } => format!("no usable GPU adapter: {problem}"),
+            Self::NoAdapter { problem, remedies } => {
+                format!("no usable GPU adapter: {problem}{}", advice(remedies, words))
+            }
             Self::Device { problem } => format!("GPU device: {problem}"),
             Self::OutOfMemory { problem, remedies } => {
                 format!("out of memory: {problem}{}", advice(remedies, words))

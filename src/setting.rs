@@ -28,6 +28,10 @@ macro_rules! settings {
 }
 
 settings! {
+    /// What runs: a GPU or the processor.
+    Device = "device",
+    /// The GPU, or the software driver, by its name.
+    Adapter = "adapter",
     /// The sizes to begin with, see [`crate::ModelConfig::preset`].
     Preset = "preset",
     /// The published form, see [`crate::Variant`].

@@ -158,6 +158,13 @@ pub fn awkward_models() -> Vec<(String, ModelConfig)> {
         }
         models.push((format!("plain, dropout, heads of {dim_head}"), model));
     }
+    // Attention divides wide heads otherwise; ViT-H has some of 80.
+    for dim_head in [80, 96, 128] {
+        let mut model = ModelConfig { variant: Variant::Plain, ..preset("tiny") };
+        (model.encoder.depth, model.decoder.depth) = (1, 1);
+        model.encoder.dim_head = dim_head;
+        models.push((format!("plain, heads of {dim_head}"), model));
+    }
     for target in [PatchTarget::Pca { components: 16 }, PatchTarget::Codebook { vocabulary: 100 }] {
         let mut model = ModelConfig { target, ..preset("tiny") };
         (model.encoder.depth, model.decoder.depth) = (1, 1);

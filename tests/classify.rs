@@ -9,7 +9,7 @@ mod pictures;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use command::{json, refuses, succeeds};
+use command::{json, refuses, succeeds, webmae};
 use pictures::classes;
 use serde_json::Value;
 use webmae::files::safetensors::{self, FloatType};
@@ -226,6 +226,22 @@ fn the_moving_average_is_what_a_run_is_used_by() {
     refuses(1, &["info", &plain, "--weights-key", "ema"], &["no weights below \"ema\"", "param"]);
     assert!(!succeeds(&["info", &plain, "--weights-key", "param"]).contains("taken"));
 
+    // A run says which it began with, where there is a choice.
+    for (weights, key) in
+        [(&averaged, &["--weights-key", "param"][..]), (&averaged, &[]), (&plain, &[])]
+    {
+        let kept = match key {
+            _ if weights == &plain => Value::Null,
+            [_, key] => (*key).into(),
+            _ => "ema".into(),
+        };
+        let name = format!("of {kept}");
+        let run = bench.train("linprobe", weights, &name, &[key, &["--steps", "1"]].concat());
+        let config = fs::read_to_string(Path::new(&run).join("config.json")).unwrap();
+        let config: Value = serde_json::from_str(&config).unwrap();
+        assert_eq!(config["recipe"]["classify"]["weights_key"], kept);
+    }
+
     // A run that begins with one may keep another.
     let options = ["--batch-size", "4", "--steps", "3", "--ema", "0.5"];
     let tuned = bench.train("finetune", &averaged, "tuned", &options);
@@ -268,14 +284,11 @@ fn dropout_stays_with_the_model_and_leaves_evaluations_alone() {
     let probable = |weights: &str| succeeds(&["predict", "--weights", weights, PICTURE, "--json"]);
     let said = probable(&tuned);
     assert_eq!(said, probable(&tuned));
-    let mut undropped = newest(&tuned);
-    let model = &mut undropped.meta.model;
-    (model.dropout, model.emb_dropout) = (0.0, 0.0);
-    undropped.meta.recipe.model = model.clone();
-    let other = bench.text("undropped");
-    let folder = checkpoints::folder_of(Path::new(&other));
-    fs::create_dir_all(&folder).unwrap();
-    checkpoints::write(undropped, &folder, 1).unwrap();
+    let other = changed(&bench, &tuned, "undropped", |checkpoint| {
+        let model = &mut checkpoint.meta.model;
+        (model.dropout, model.emb_dropout) = (0.0, 0.0);
+        checkpoint.meta.recipe.model = model.clone();
+    });
     assert_eq!(said, probable(&other));
 
     refuses(2, &["pretrain", "--data", &bench.data, "--dropout", "0.1"], &["--variant plain"]);
@@ -286,6 +299,66 @@ fn dropout_stays_with_the_model_and_leaves_evaluations_alone() {
     // In each of the six blocks three products' outputs, forward and backward, and two residuals that products no longer
     // add.
     assert_eq!(planned("0.1") - planned("0"), 6 * (2 * 3 + 2));
+}
+
+/// The newest checkpoint of `run`, changed, as a run of its own.
+fn changed(bench: &Bench, run: &str, name: &str, change: impl FnOnce(&mut Checkpoint)) -> String {
+    let mut checkpoint = newest(run);
+    change(&mut checkpoint);
+    let other = bench.text(name);
+    checkpoints::write(checkpoint, &checkpoints::folder_of(Path::new(&other))).unwrap();
+    other
+}
+
+/// Pictures for which the frozen encoder overflows: their steps are skipped, and leave nothing behind.
+#[test]
+fn a_batch_that_overflows_leaves_a_probe_as_it_was() {
+    let bench = Bench::new();
+    let pretrained = bench.pretrain("mae", "3", &[]);
+    // The first value of a token grows with red, from near the largest of all numbers on.
+    let bright = changed(&bench, &pretrained, "bright", |checkpoint| {
+        let params = &mut checkpoint.params;
+        let weight = params.get_mut("patch_embed.proj.weight").unwrap();
+        weight.data[..64].fill(1e38 / 64.0);
+        weight.data[64..192].fill(0.0);
+        params.get_mut("patch_embed.proj.bias").unwrap().data[0] = 3e38;
+    });
+    let out = bench.text("probe");
+    let args = ["linprobe", "--weights", &bright, "--data", &bench.data, "--out", &out];
+    let output = webmae(&[&args[..], &["--batch-size", "1", "--steps", "8"]].concat());
+    let error = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(said.contains("skipped: its loss or gradients are not finite"), "{said}");
+    let words = "what the model yields for 6 of 12 held-out pictures is not finite";
+    assert!(said.contains(words), "{said}");
+    assert!(!said.contains("accuracy") && !said.contains("try it"), "{said}");
+    assert!(!Path::new(&out).join("confusion.png").exists());
+    for name in ["head_norm.running_mean", "head_norm.running_var", "head.weight"] {
+        assert!(newest(&out).params[name].data.iter().all(|x| x.is_finite()), "{name}");
+    }
+    let eval = ["eval", "--weights", &out, "--data", &bench.data];
+    refuses(1, &eval, &["logits are not finite", "6 pictures of 12"]);
+}
+
+#[test]
+fn logits_that_are_not_finite_are_no_accuracy() {
+    let bench = Bench::new();
+    let pretrained = bench.pretrain("mae", "3", &[]);
+    let far = ["--recipe", "plain", "--lr", "1e18", "--warmup-steps", "0"];
+    let few = ["--batch-size", "4", "--steps", "1"];
+    let weights = ["--weights", &pretrained];
+    for (command, own) in [("train", &MODEL[..10]), ("finetune", &weights)] {
+        let out = bench.text(command);
+        let args = [command, "--data", &bench.data, "--out", &out];
+        let output = webmae(&[&args[..], own, &far, &few].concat());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("12 of 12 held-out pictures is not finite"), "{command}: {error}");
+        assert!(!said.contains("accuracy") && !said.contains("try it"), "{command}: {said}");
+        assert!(!Path::new(&out).join("confusion.png").exists(), "{command}");
+    }
 }
 
 #[test]
@@ -320,7 +393,8 @@ fn a_probe_beside_pre_training_is_measured_and_resumed_and_changes_nothing() {
     let bench = Bench::new();
     let alone = bench.pretrain("alone", "6", &[]);
     let every = ["--checkpoint-every", "1", "--keep-checkpoints", "9", "--probe-every", "1"];
-    let options = [&["--probe-data", &bench.data][..], &every].concat();
+    let data = classes(&bench.path("probe-pictures"), 6);
+    let options = [&["--probe-data", &data][..], &every].concat();
     let probed = bench.pretrain("probed", "6", &options);
     assert_eq!(newest(&alone).params, newest(&probed).params, "the encoder sees no label");
     let measured: Vec<f64> =
@@ -330,6 +404,12 @@ fn a_probe_beside_pre_training_is_measured_and_resumed_and_changes_nothing() {
     fs::create_dir_all(checkpoints::folder_of(Path::new(&resumed))).unwrap();
     let file = "checkpoints/step-00000003.safetensors";
     fs::copy(Path::new(&probed).join(file), Path::new(&resumed).join(file)).unwrap();
+    let last = bench.path("probe-pictures").join("val/dark/5.png");
+    let kept = bench.path("5.png");
+    fs::rename(&last, &kept).unwrap();
+    let words = ["--probe-data", "began with 12 held-out pictures, now there are 11"];
+    refuses(2, &["pretrain", "--resume", &resumed, "--strict"], &words);
+    fs::rename(kept, last).unwrap();
     succeeds(&["pretrain", "--resume", &resumed]);
     let (probed, resumed) = (newest(&probed), newest(&resumed));
     assert!(probed.probe.is_some() && probed == resumed, "not the same bits");

@@ -416,12 +416,16 @@ fn patterns_exclude_names_and_paths() {
     assert_eq!(seen(&["*.gif"]), (4, 5));
     assert_eq!(seen(&["old"]), (3, 4));
     assert_eq!(seen(&["cat/old"]), (4, 5));
+    assert_eq!(seen(&["./cat/old/"]), (4, 5));
     assert_eq!(seen(&["cat/*.png", "o?"]), (3, 4));
     assert_eq!(seen(&["**/old/**", "{dog,ox}"]), (2, 2));
     let source = opened(&["old"]).unwrap();
     assert!(source.notes()[0].contains("old and 1 more (as excluded)"), "{:?}", source.notes());
     assert!(message(opened(&["*.png", "*.gif"])).contains("as excluded"));
-    assert!(message(opened(&["[a"])).starts_with("exclude: "), "{}", message(opened(&["[a"])));
+    for wrong in ["[a", ""] {
+        let said = message(opened(&[wrong]));
+        assert!(said.starts_with("exclude: "), "{said}");
+    }
 }
 
 #[test]
@@ -520,19 +524,38 @@ fn what_is_set_aside_is_stratified() {
         let split = open_split(dir.path().to_str().unwrap(), None, &options).unwrap();
         let mut counts = [0; 10];
         (0..split.held_out.len()).for_each(|i| counts[split.held_out.label(i).unwrap()] += 1);
-        // A twentieth is 0.2, 0.4, … 2.0; eleven are set aside.
-        assert_eq!(counts, [0, 0, 1, 1, 1, 1, 1, 2, 2, 2], "seed {seed}");
+        // A twentieth is 0.2, 0.4, … 2.0; eleven are set aside, one of each at least.
+        assert_eq!(counts, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2], "seed {seed}");
         assert_eq!(split.train.len(), 220 - 11);
     }
 }
 
+/// Of each class those that are held out, one for each that can spare one as long as that is a small part.
 #[test]
-fn no_class_loses_its_only_picture() {
-    let dir = folder();
-    save(dir.path().join("cat/1.png"), drawn(4, 4, 0));
-    (0..3).for_each(|i| save(dir.path().join(format!("dog/{i}.png")), drawn(4, 4, i)));
-    let split = open_split(dir.path().to_str().unwrap(), None, &SourceOptions::default()).unwrap();
-    assert_eq!((split.held_out.len(), split.held_out.label(0)), (1, Some(1)));
+fn small_classes_are_measured_and_learned() {
+    let many_small = [3; 40];
+    let nearly_single = [&[1; 97][..], &[3]].concat();
+    for (sizes, expected) in [
+        (&[19, 19][..], &[1, 1][..]),
+        (&[100, 10], &[4, 1]),
+        (&[1, 3], &[0, 1]),
+        // One of each would be a third.
+        (&many_small, &[&[1; 6][..], &[0; 34]].concat()),
+        (&nearly_single, &[&[0; 97][..], &[2]].concat()),
+        (&[1, 1], &[1, 0]),
+    ] {
+        let dir = folder();
+        for (class, &size) in sizes.iter().enumerate() {
+            for i in 0..size {
+                save(dir.path().join(format!("{class:02}/{i:03}.png")), drawn(4, 4, i));
+            }
+        }
+        let data = dir.path().to_str().unwrap();
+        let split = open_split(data, None, &SourceOptions::default()).unwrap();
+        let mut counts = vec![0; sizes.len()];
+        (0..split.held_out.len()).for_each(|i| counts[split.held_out.label(i).unwrap()] += 1);
+        assert_eq!(counts, expected, "{sizes:?}");
+    }
 }
 
 #[test]

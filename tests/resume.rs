@@ -35,7 +35,7 @@ fn recipe(steps: u64) -> Recipe {
     let recipe = Recipe::pretrain(model, "synthetic");
     Recipe {
         data: DataRecipe {
-            synthetic_len: 84,
+            synthetic_len: 85,
             augment: Augment::pretrain(),
             held_out_images: 4,
             pictures: 2,
@@ -366,12 +366,72 @@ fn numbers_that_are_not_finite_stop_the_run_and_are_named() {
         let message = error.to_string();
         assert!(matches!(error, Error::Diverged { .. }), "{message}");
         assert!(message.contains(first), "{message}");
+        let kept = step_file(&run, 10).display().to_string();
+        assert!(message.contains(&kept), "{message} names the checkpoint from before");
         assert_eq!(skipped, [1, 2, 3, 4, 5]);
         assert!(before.contains_key("blocks.1.mlp.fc1.weight"));
         // The last good checkpoint is as it was, and nothing came after it.
         assert!(checkpoints::read(&step_file(&run, 10)).unwrap() == good);
         assert_eq!(fs::read_dir(checkpoints::folder_of(&run)).unwrap().count(), 1);
     }
+}
+
+/// A moment that is infinite stays so, and takes every step of its weight away: nothing is skipped.
+#[test]
+fn what_no_run_could_go_on_from_is_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&recipe(10), new(&run), &mut |_| ()).unwrap();
+    let good = checkpoints::read(&step_file(&run, 10)).unwrap();
+    let mut bad = good.clone();
+    bad.moment2.get_mut("blocks.1.mlp.fc1.weight").unwrap().data[7] = f32::INFINITY;
+    let start = Start::Resume(run.clone(), Box::new(bad));
+    let one = Recipe { keep_checkpoints: 1, ..recipe(20) };
+    let error = train(&one, start, &mut |_| ()).unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, Error::Diverged { .. }), "{message}");
+    for words in ["step 20 moment2/blocks.1.mlp.fc1.weight holds", "step-00000010"] {
+        assert!(message.contains(words), "{words} is missing in: {message}");
+    }
+    assert!(checkpoints::read(&step_file(&run, 10)).unwrap() == good);
+    assert_eq!(fs::read_dir(checkpoints::folder_of(&run)).unwrap().count(), 1);
+}
+
+#[test]
+fn a_run_that_ends_among_skipped_steps_fails_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&recipe(10), new(&run), &mut |_| ()).unwrap();
+    let mut bad = checkpoints::read(&step_file(&run, 10)).unwrap();
+    bad.params.get_mut("blocks.1.mlp.fc1.weight").unwrap().data.fill(3e38);
+    let start = Start::Resume(run.clone(), Box::new(bad));
+    let one = Recipe { keep_checkpoints: 1, ..recipe(12) };
+    let error = train(&one, start, &mut |_| ()).unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, Error::Diverged { .. }), "{message}");
+    assert!(message.contains("2 steps in a row up to step 12"), "{message}");
+    assert!(step_file(&run, 10).exists() && step_file(&run, 12).exists());
+}
+
+/// One step that is far too long, after which nothing is finite: neither a loss nor a picture is made of that.
+#[test]
+fn predictions_that_are_not_finite_are_no_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let one = Recipe { lr: Some(1e18), warmup: Length::Steps(0), ..recipe(1) };
+    let mut said = Vec::new();
+    let error = train(&one, new(&run), &mut |event| match event {
+        Event::HeldOut { loss, .. } => panic!("a held-out loss of {loss}"),
+        Event::Picture { path } => panic!("a picture {}", path.display()),
+        Event::Meaningless { who, pictures, measured, .. } => said.push((who, pictures, measured)),
+        _ => {}
+    })
+    .unwrap_err();
+    let message = error.to_string();
+    assert!(matches!(error, Error::Diverged { .. }), "{message}");
+    assert!(message.contains("4 of 4 held-out pictures is not finite"), "{message}");
+    assert_eq!(said, [("the model", 4, 4)]);
+    assert!(!run.join("reconstructions.png").exists());
 }
 
 /// A checkpoint whose moments are no numbers would go on without a word: its square root takes the step away.
@@ -387,7 +447,7 @@ fn damaged_moments_are_named_and_an_earlier_checkpoint_is_taken() {
     let damaged = |change: &dyn Fn(&mut Checkpoint)| {
         let mut bad = last.clone();
         change(&mut bad);
-        checkpoints::write(bad, &checkpoints::folder_of(&run), 9).unwrap();
+        checkpoints::write(bad, &checkpoints::folder_of(&run)).unwrap();
         let (path, found, broken) = checkpoints::latest(&run).unwrap();
         assert!(found == good && path == step_file(&run, 10));
         broken[0].to_string()
@@ -415,7 +475,7 @@ fn spawn(run: &Path, more: &[&str]) -> Child {
         command.args(["--steps", "100000", "--resume"]).arg(run);
     } else {
         command.arg("--out").arg(run).args(
-            "--data synthetic --synthetic-images 84 --image-size 16 --dim 32 --depth 1 --heads 2 \
+            "--data synthetic --synthetic-images 85 --image-size 16 --dim 32 --depth 1 --heads 2 \
              --decoder-dim 16 --decoder-depth 1 --decoder-heads 2 --batch-size 8 --steps 100000 \
              --eval-every 0 --pictures-every 0 --checkpoint-every 0.2"
                 .split_whitespace(),

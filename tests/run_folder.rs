@@ -16,7 +16,7 @@ use webmae::train::run_folder::read_config;
 
 /// A run of a very small model; `more` comes behind.
 fn pretrain(run: &Path, more: &[&str]) -> Vec<String> {
-    let usual = "pretrain --device cpu --data synthetic --synthetic-images 84 --image-size 16 --dim 32 --depth 1 \
+    let usual = "pretrain --device cpu --data synthetic --synthetic-images 85 --image-size 16 --dim 32 --depth 1 \
                  --heads 2 --decoder-dim 16 --decoder-depth 1 --decoder-heads 2 --batch-size 8 --held-out-images 4";
     let usual = usual.split_whitespace().chain(["--out", run.to_str().unwrap()]);
     usual.chain(more.iter().copied()).map(str::to_owned).collect()
@@ -84,16 +84,19 @@ fn write_picture(path: &Path, level: u8) {
 #[test]
 fn data_that_has_changed_is_said_or_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (pictures, moved) = (folder.path().join("pictures"), folder.path().join("moved"));
-    fs::create_dir(&pictures).unwrap();
-    for i in 0..20 {
-        write_picture(&pictures.join(format!("{i:02}.png")), 10 * i);
+    let [pictures, moved, kept] =
+        ["pictures", "moved", "kept"].map(|name| folder.path().join(name));
+    for folder in [&pictures, &kept] {
+        fs::create_dir(folder).unwrap();
+        for i in 0..20 {
+            write_picture(&folder.join(format!("{i:02}.png")), 10 * i);
+        }
     }
     let run = folder.path().join("run");
     let data = ["--data", pictures.to_str().unwrap()];
-    let held_out = ["--held-out", pictures.to_str().unwrap(), "--steps", "2", "--batch-size", "4"];
+    let held_out = ["--held-out", kept.to_str().unwrap(), "--steps", "2", "--batch-size", "4"];
     let mut args = pretrain(&run, &[]);
-    args.retain(|arg| arg != "--synthetic-images" && arg != "84");
+    args.retain(|arg| arg != "--synthetic-images" && arg != "85");
     let at = args.iter().position(|arg| arg == "synthetic").unwrap();
     args[at] = data[1].to_owned();
     let at = args.iter().position(|arg| arg == "--batch-size").unwrap();
@@ -122,6 +125,11 @@ fn data_that_has_changed_is_said_or_refused() {
         &more("8", moved.to_str().unwrap()),
         &["21 training pictures", "names or sizes differ"],
     );
+    // The held-out ones as well.
+    fs::rename(moved.join("newer.png"), moved.join("new.png")).unwrap();
+    fs::remove_file(kept.join("07.png")).unwrap();
+    let words = ["--data", "began with 20 held-out pictures, now there are 19", "--strict=false"];
+    refuses(2, &more("8", moved.to_str().unwrap()), &words);
 }
 
 #[test]
@@ -147,8 +155,12 @@ fn a_run_without_a_checkpoint_says_what_to_do() {
     let run = folder.path().join("run");
     succeeds_with(&pretrain(&run, &["--steps", "2"]));
     fs::remove_dir_all(checkpoints::folder_of(&run)).unwrap();
-    let words = ["before its first checkpoint", "delete the folder"];
-    refuses(1, &["pretrain", "--resume", run.to_str().unwrap()], &words);
+    // However soon it was killed.
+    for file in ["loss.png", "config.json", "metrics.jsonl"] {
+        fs::remove_file(run.join(file)).unwrap();
+        let words = ["before its first checkpoint", "delete the folder"];
+        refuses(1, &["pretrain", "--resume", run.to_str().unwrap()], &words);
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use torch_file::{Saved, save, storage, tensor, text, tuple};
 use webmae::data::Normalization;
 use webmae::files::safetensors::{self, FloatType};
-use webmae::model::classifier::Pool;
+use webmae::model::classifier::{Head, HeadInfo, Pool};
 use webmae::model::init::init_params;
 use webmae::model::params::{is_decoder, mae_params};
 use webmae::tensor::{HostTensor, TensorMap};
@@ -156,6 +156,205 @@ fn of_several_sets_one_is_chosen_and_said() {
         2,
         &["info", as_text(&single)],
         &["--heads: ", "single.safetensors", "give their number"],
+    );
+}
+
+/// The dictionaries of a checkpoint and the names in them are sets alike; all are said and can be chosen.
+#[test]
+fn sets_are_found_however_they_lie_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = [encoder(1), encoder(2)];
+    let both = |first: &str, second: &str| {
+        let entries = |prefix: &str, tensors: &TensorMap| match prefixed(tensors, prefix) {
+            Saved::Dict(entries) => entries,
+            _ => unreachable!(),
+        };
+        Saved::Dict(entries(first, &one).into_iter().chain(entries(second, &two)).collect())
+    };
+    let nested = |inner: &str| Saved::dict([(inner, plain(&two))]);
+    let inside = Saved::dict([("state_dict", plain(&one)), ("state_dict_ema", plain(&two))]);
+    for (name, root, [first, second], usual) in [
+        (
+            "nested.pth",
+            Saved::dict([("model", inside)]),
+            ["model.state_dict", "model.state_dict_ema"],
+            0,
+        ),
+        (
+            "deeper.pth",
+            Saved::dict([("student", plain(&one)), ("teacher", nested("backbone"))]),
+            ["student", "teacher.backbone"],
+            1,
+        ),
+        (
+            "unusual.pth",
+            Saved::dict([("ema_model_state_dict", plain(&two)), ("model_state_dict", plain(&one))]),
+            ["model_state_dict", "ema_model_state_dict"],
+            0,
+        ),
+        ("dino.pth", both("student.backbone.", "teacher.backbone."), ["student", "teacher"], 1),
+        ("flat.pth", both("module.", "ema."), ["module", "ema"], 0),
+        (
+            "lightning.ckpt",
+            Saved::dict([("state_dict", both("model.", "model_ema.module."))]),
+            ["state_dict.model", "state_dict.model_ema"],
+            0,
+        ),
+        (
+            "unusual.ckpt",
+            Saved::dict([("state_dict", both("model.", "ema_model."))]),
+            ["state_dict.model", "state_dict.ema_model"],
+            0,
+        ),
+    ] {
+        let path = file(&folder, name, &root);
+        let keys = [first, second];
+        for (key, tensors) in
+            [(None, [&one, &two][usual]), (Some(first), &one), (Some(second), &two)]
+        {
+            let opened =
+                open_set(&path, &overrides(), key).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert!(opened.weights.tensors == *tensors, "{name} {key:?}");
+            let chosen = key.unwrap_or(keys[usual]);
+            let other = if chosen == first { second } else { first };
+            assert_eq!(
+                (&*opened.sets.chosen, &opened.sets.others[..]),
+                (chosen, &[other.to_owned()][..])
+            );
+        }
+        let heads = ["--heads", "2"];
+        let said = succeeds(&[&["info", as_text(&path)], &heads[..]].concat());
+        assert!(said.contains(&format!("{} is taken (--weights-key", keys[usual])), "{said}");
+        let wrong = [&["info", as_text(&path), "--weights-key", "mean"], &heads[..]].concat();
+        refuses(1, &wrong, &[name, "no weights below \"mean\""]);
+    }
+    // What is inside the usual dictionary needs not be named from the outermost on.
+    let short = open_set(folder.path().join("lightning.ckpt"), &overrides(), Some("model_ema"));
+    assert_eq!(short.unwrap().weights.tensors, two);
+    let whole = open_set(folder.path().join("dino.pth"), &overrides(), Some("student.backbone"));
+    assert_eq!(whole.unwrap().weights.tensors, one);
+
+    for (names, usual) in
+        [(["model.", "ema."], 0), (["student.", "teacher."], 1), (["", "ema."], 0)]
+    {
+        let path = folder.path().join("sets.safetensors");
+        let named = |(tensors, prefix): (&TensorMap, &str)| {
+            let named = tensors.iter().map(|(name, t)| (format!("{prefix}{name}"), t.clone()));
+            named.collect::<Vec<_>>()
+        };
+        let all: TensorMap =
+            [(&one, names[0]), (&two, names[1])].into_iter().flat_map(named).collect();
+        safetensors::write(&path, &all, &Metadata::new(), FloatType::F32).unwrap();
+        assert_eq!(opened(&path).weights.tensors, *[&one, &two][usual], "{names:?}");
+        let key = names[1].trim_end_matches('.');
+        let second = open_set(&path, &overrides(), Some(key)).unwrap();
+        assert_eq!((second.weights.tensors, &*second.sets.chosen), (two.clone(), key));
+    }
+}
+
+/// What lies beside an encoder's module is its head, or no part of the model.
+#[test]
+fn a_head_may_lie_beside_the_encoder() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = classifier(1, 2);
+    let rename = |name: &str| match name.starts_with("head.") {
+        true => name.to_owned(),
+        false => format!("backbone.{name}"),
+    };
+    let Saved::Dict(mut entries) = state(&tensors, rename) else { unreachable!() };
+    entries.push(("dino_loss.center".to_owned(), Saved::floats(&[2], &[0.5; 2])));
+    entries.push(("norm.weight".to_owned(), Saved::floats(&[2], &[0.5; 2])));
+    let path = file(&folder, "beside.pth", &Saved::Dict(entries));
+    let found = opened(&path);
+    assert_eq!((found.weights.kind, found.weights.tensors), (FileKind::Classifier, tensors));
+    assert_eq!(found.weights.ignored, ["dino_loss.center", "norm.weight"]);
+    let alone = open_set(&path, &overrides(), Some("backbone")).unwrap();
+    assert_eq!((alone.weights.kind, alone.weights.tensors), (FileKind::EncoderOnly, encoder(1)));
+}
+
+/// A program that reads JSON learns what was chosen for it, too.
+#[test]
+fn json_says_which_weights_were_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = classes(&folder.path().join("pictures"), 2);
+    let root =
+        Saved::dict([("model", plain(&classifier(1, 2))), ("model_ema", plain(&classifier(2, 2)))]);
+    let path = file(&folder, "both.pth", &root);
+    let picture = format!("{data}/val/bright/0.png");
+    let more = ["--json", "--heads", "2", "--weights", as_text(&path)];
+    for command in [
+        &["predict", "--device", "cpu", &picture][..],
+        &["eval", "--device", "cpu", "--data", &data],
+        &["knn", "--device", "cpu", "--data", &data],
+    ] {
+        let said = json(&[command, &more].concat());
+        assert_eq!(said["weights_key"], "model", "{said}");
+        assert_eq!(said["other_weights_keys"], json!(["model_ema"]), "{said}");
+        assert_eq!(said["pool"], "cls", "{said}");
+        let chosen = json(&[command, &more, &["--weights-key", "model_ema"]].concat());
+        assert_eq!(chosen["weights_key"], "model_ema", "{chosen}");
+    }
+}
+
+/// An option that a file contradicts is not passed over.
+#[test]
+fn options_that_contradict_the_weights_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own.safetensors");
+    let metadata = describe(&model(), &Normalization::imagenet(), None).unwrap();
+    safetensors::write(&own, &whole(1), &metadata, FloatType::F32).unwrap();
+    let fair = file(&folder, "fair.pth", &plain(&whole(1)));
+    let sizes = ["--heads", "2", "--decoder-heads", "4"];
+    let own = as_text(&own);
+    succeeds(&[&["info", own, "--patch-size", "8", "--channels", "3"], &sizes[..]].concat());
+    for (option, value, said) in [
+        ("--heads", "4", "say 2, not 4"),
+        ("--decoder-heads", "2", "say 4, not 2"),
+        ("--patch-size", "4x8", "say 8×8, not 4×8"),
+        ("--channels", "1", "say 3, not 1"),
+    ] {
+        refuses(2, &["info", own, option, value], &[option, "own.safetensors", said]);
+        if !option.ends_with("heads") {
+            let args = [&["info", as_text(&fair), option, value], &sizes[..]].concat();
+            refuses(2, &args, &[option, "fair.pth", said]);
+        }
+    }
+    let said = ["--norm-pix-loss", "own.safetensors", "not normalised"];
+    refuses(2, &["reconstruct", "--weights", own, "--norm-pix-loss", "x.png"], &said);
+    succeeds(&[&["info", as_text(&fair), "--norm-pix-loss"], &sizes[..]].concat());
+
+    let out = folder.path().join("out.safetensors");
+    let export = ["export", "--format", "webmae", "--out", as_text(&out), "--weights", own];
+    for (option, value, word) in
+        [("--pool", "mean", "no classifier"), ("--classes", "7", "only vit-pytorch's MAE")]
+    {
+        let said = [option, "own.safetensors", word];
+        refuses(2, &[&export[..], &[option, value]].concat(), &said);
+    }
+    refuses(2, &[&export[..], &["--classes", "0"]].concat(), &["--classes"]);
+    assert!(!out.exists());
+
+    // A run's earlier checkpoints are no better, and none of them is broken.
+    let run = folder.path().join("run");
+    let run = as_text(&run);
+    let pretrain = ["pretrain", "--data", "synthetic:40", "--device", "cpu", "--batch-size", "2"];
+    let still = ["--channels", "6", "--steps", "2", "--out", run];
+    succeeds(&[&pretrain[..], &still].concat());
+    let checkpoint = |step| format!("{run}/checkpoints/step-{step:08}.safetensors");
+    std::fs::copy(checkpoint(2), checkpoint(1)).unwrap();
+    for (option, value, word) in
+        [("--weights-key", "foo", "below \"foo\""), ("--heads", "7", "not 7")]
+    {
+        let output = command::webmae(&["info", run, option, value]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && said.matches(word).count() == 1, "{said}");
+        assert!(!said.contains("no readable checkpoint"), "{said}");
+    }
+    // It took pictures of six channels from somewhere already.
+    let about = json(&["info", run, "--json"]);
+    assert_eq!(
+        (&about["uses"][0]["use"], &about["uses"][0]["possible"]),
+        (&json!("go on training"), &json!(true))
     );
 }
 
@@ -379,6 +578,12 @@ fn pooling_is_told_or_chosen_and_said() {
     assert!(said.contains("cls is taken (--pool mean"), "{said}");
     let info = succeeds(&[&["info", as_text(&path)], &sizes[..]].concat());
     assert!(info.contains("cls is taken (--pool mean"), "{info}");
+    let said = |more: &[&str]| json(&[&predict[..], &sizes, &["--json"], more].concat());
+    assert_eq!((&said(&[])["pool"], &said(&[])["pool_assumed"]), (&json!("cls"), &json!(true)));
+    let given = said(&["--pool", "mean"]);
+    assert_eq!((&given["pool"], &given["pool_assumed"]), (&json!("mean"), &json!(false)));
+    let about = json(&[&["info", as_text(&path), "--json"], &sizes[..]].concat());
+    assert_eq!(about["pool"], Value::Null);
 
     // A file that is written says it.
     let own = folder.path().join("own.safetensors");
@@ -469,10 +674,16 @@ fn mae_model(about: &Value) -> ModelConfig {
 #[test]
 fn export_writes_what_vit_pytorch_loads() {
     let folder = tempfile::tempdir().unwrap();
-    let config = ModelConfig { variant: Variant::Plain, layer_norm_eps: 1e-5, ..model() };
+    let config = ModelConfig {
+        variant: Variant::Plain,
+        layer_norm_eps: 1e-5,
+        norm_pix_loss: true,
+        ..model()
+    };
     let weights = folder.path().join("plain.safetensors");
     let tensors = init_params(&mae_params(&config), config.grid(), 1);
-    let metadata = describe(&config, &Normalization::imagenet(), None).unwrap();
+    let statistics = Normalization::new(vec![0.3; 3], vec![0.4; 3]).unwrap();
+    let metadata = describe(&config, &statistics, None).unwrap();
     safetensors::write(&weights, &tensors, &metadata, FloatType::F32).unwrap();
     let out = folder.path().join("mae.safetensors");
     let args =
@@ -483,7 +694,51 @@ fn export_writes_what_vit_pytorch_loads() {
     assert_eq!(state["patch_to_emb.weight"], state["encoder.to_patch_embedding.1.weight"]);
     let opened = open(&out, &overrides()).unwrap();
     assert_eq!((opened.format, opened.weights.tensors), (Format::VitPytorchOld, tensors));
+    // What PyTorch does not look at tells the rest.
+    let opened = open(&out, &Overrides::default()).unwrap();
+    assert_eq!((opened.config, opened.normalization), (config, Some(statistics)));
+    let refused = [&args[..], &["--pool", "cls", "--out", as_text(&out)]].concat();
+    refuses(2, &refused, &["--pool", "plain.safetensors"]);
     refuses(2, &[&args[..], &["--out", "mae.pth"]].concat(), &["--out", ".safetensors"]);
+}
+
+/// Pooling, names and pixel statistics of a classifier come back from vit-pytorch's format.
+#[test]
+fn a_classifier_of_vit_pytorch_is_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = classes(&folder.path().join("pictures"), 1);
+    for name in ["plain_vit_mean_tiny", "vitp_vit_mean_tiny", "plain_vit_cls_tiny"] {
+        let (given, about) = golden("golden-vit", name, "param.");
+        let config = vit_model(&about);
+        let format = match config.variant {
+            Variant::Plain => Format::VitPytorchOld,
+            _ => Format::VitPytorch,
+        };
+        let tensors = to_internal(format, &config, &given, Missing::Refused).unwrap().tensors;
+        let classes = tensors["head.weight"].shape[0];
+        let head = HeadInfo {
+            pool: if name.contains("mean") { Pool::Mean } else { Pool::Cls },
+            head: Head::Full,
+            class_names: (0..classes).map(|class| format!("kind {class}")).collect(),
+        };
+        let channels = config.channels;
+        let statistics = Normalization::new(vec![0.3; channels], vec![0.4; channels]).unwrap();
+        let own = folder.path().join("own.safetensors");
+        let metadata = describe(&config, &statistics, Some(&head)).unwrap();
+        safetensors::write(&own, &tensors, &metadata, FloatType::F32).unwrap();
+        let out = folder.path().join("vit.safetensors");
+        let args = ["export", "--weights", as_text(&own), "--format", "vit-pytorch"];
+        succeeds(&[&args[..], &["--out", as_text(&out)]].concat());
+        assert_eq!(safetensors::read(&out).unwrap().tensors, given, "{name}");
+
+        let [before, after] = [&own, &out].map(|path| probabilities(path, &data, &[]));
+        assert_eq!(before, after, "{name}");
+        let picture = format!("{data}/val/bright/0.png");
+        let said =
+            json(&["predict", "--device", "cpu", "--json", "--weights", as_text(&out), &picture]);
+        assert!(said["classes"][0]["class"].as_str().unwrap().starts_with("kind "), "{said}");
+        assert_eq!(said["pool_assumed"], false);
+    }
 }
 
 /// Weights that are no numbers are refused by every command, with tensor, count and file.
@@ -579,7 +834,8 @@ fn what_overflows_inside_is_refused() {
     let own = folder.path().join("half.safetensors");
     let export = ["export", "--f16", "--heads", "2", "--decoder-heads", "4", "--weights", &mae];
     for format in ["webmae", "hugging-face"] {
-        let out = if format == "webmae" { as_text(&own) } else { as_text(folder.path()) };
+        let new = folder.path().join("new");
+        let out = if format == "webmae" { as_text(&own) } else { as_text(&new) };
         let args = [&export[..], &["--format", format, "--out", out]].concat();
         refuses(
             1,
@@ -589,6 +845,7 @@ fn what_overflows_inside_is_refused() {
                 word => word,
             }),
         );
+        assert!(!Path::new(out).exists(), "{format} left something behind");
     }
 }
 

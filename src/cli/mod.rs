@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn every_setting_has_its_option() {
         let command = Cli::command();
-        let arguments = command.get_subcommands().flat_map(clap::Command::get_arguments);
+        let all = command.get_subcommands().chain([&command]);
+        let arguments = all.flat_map(clap::Command::get_arguments);
         let options: BTreeSet<String> =
             arguments.filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect();
         for &setting in Setting::ALL {

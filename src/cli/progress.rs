@@ -133,6 +133,11 @@ impl Progress {
                 ));
                 self.held_out = Some(format!("{loss:.4}{accuracy}{model}"));
             }
+            Event::Meaningless { step, who, pictures, measured } => {
+                self.line(&format!(
+                    "step {step}: what {who} yields for {pictures} of {measured} held-out pictures is not finite"
+                ));
+            }
             Event::Picture { .. } | Event::Saved { .. } => {}
         }
     }

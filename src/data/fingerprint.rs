@@ -38,17 +38,17 @@ impl Fingerprint {
         Self { images, checksum }
     }
 
-    /// What is different `now`, if anything is.
-    pub fn change(&self, now: &Self) -> Option<String> {
+    /// What is different `now`, if anything is; `part` is what they are for.
+    pub fn change(&self, now: &Self, part: &str) -> Option<String> {
         let (before, after) = (self.images, now.images);
         match self == now {
             true => None,
             false if before == after => Some(format!(
-                "the {after} training pictures are not those that the run began with: names or sizes differ"
+                "the {after} {part} pictures are not those that the run began with: names or sizes differ"
             )),
-            false => Some(format!(
-                "the run began with {before} training pictures, now there are {after}"
-            )),
+            false => {
+                Some(format!("the run began with {before} {part} pictures, now there are {after}"))
+            }
         }
     }
 }

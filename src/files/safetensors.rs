@@ -234,10 +234,21 @@ pub fn to_bytes(
     if precision == FloatType::F16 {
         tensors.iter().try_for_each(|(name, tensor)| fits_f16(name, &tensor.data))?;
     }
-    let entries: HashMap<String, String> = metadata.clone().into_iter().collect();
+    let problem = |e: String| Error::BadWeights { problem: format!("cannot be stored: {e}") };
     let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, precision }));
-    safetensors::serialize(views, Some(entries))
-        .map_err(|e| Error::BadWeights { problem: format!("cannot be stored: {e}") })
+    let mut bytes = safetensors::serialize(views, None).map_err(|e| problem(e.to_string()))?;
+    // The crate writes text entries in an order that is another one each time.
+    let mut entries = serde_json::to_string(metadata).map_err(|e| problem(e.to_string()))?;
+    entries.insert_str(0, "{\"__metadata__\":");
+    entries.push_str(if tensors.is_empty() { "" } else { "," });
+    // Padded, as the crate pads what it writes itself: tensors begin at a multiple of eight bytes.
+    entries.push_str(&" ".repeat((entries.len() - 1).next_multiple_of(8) + 1 - entries.len()));
+    let (len, rest) = bytes.split_first_chunk().expect("a header");
+    let len = u64::from_le_bytes(*len) + entries.len() as u64 - 1;
+    debug_assert_eq!(rest[0], b'{');
+    bytes.splice(8..9, entries.into_bytes());
+    bytes[..8].copy_from_slice(&len.to_le_bytes());
+    Ok(bytes)
 }
 
 /// [`from_bytes`] of a file.

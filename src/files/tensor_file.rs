@@ -23,24 +23,25 @@ enum Kind {
 }
 
 impl TensorFile {
-    /// Opens a `.safetensors` file or a `.pth`, `.pt`, `.ckpt` or `.bin` checkpoint of PyTorch. Of the latter `key` says
-    /// where the state dict is, see [`Checkpoint::open`].
+    /// Opens a `.safetensors` file or a `.pth`, `.pt`, `.ckpt` or `.bin` checkpoint of PyTorch, which may be a
+    /// safetensors file under another name. Of a checkpoint `key` says where the state dict is, see [`Checkpoint::open`].
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read, [`Error::BadFile`] when it is broken or of another kind.
     pub fn open(path: &Path, key: Option<&str>) -> Result<Self> {
-        let kind = match path.extension().and_then(|e| e.to_str()) {
-            Some("safetensors") => {
-                let (file, header) = safetensors_header(path)?;
-                Kind::Safetensors { file, header }
-            }
-            Some("pth" | "pt" | "ckpt" | "bin") => {
-                Kind::Torch(Box::new(Checkpoint::open(path, key)?))
-            }
+        let is_safetensors = match path.extension().and_then(|e| e.to_str()) {
+            Some("safetensors") => true,
+            Some("pth" | "pt" | "ckpt" | "bin") => begins_as_safetensors(path)?,
             _ => {
                 let problem = "weights end in .safetensors, .pth, .pt, .ckpt or .bin, or are a Hugging Face folder";
                 return Err(Error::bad_file(path, problem));
             }
+        };
+        let kind = if is_safetensors {
+            let (file, header) = safetensors_header(path)?;
+            Kind::Safetensors { file, header }
+        } else {
+            Kind::Torch(Box::new(Checkpoint::open(path, key)?))
         };
         Ok(Self { path: path.to_owned(), kind })
     }
@@ -65,11 +66,20 @@ impl TensorFile {
     }
 
     /// Of a checkpoint of PyTorch the key of the state dict that was chosen (empty for the outermost), and those of
-    /// others in the file.
-    pub fn sets(&self) -> Option<(&str, &[String])> {
+    /// others in the file; nothing of another file.
+    pub fn sets(&self) -> (&str, &[String]) {
         match &self.kind {
-            Kind::Safetensors { .. } => None,
-            Kind::Torch(checkpoint) => Some(checkpoint.sets()),
+            Kind::Safetensors { .. } => ("", &[]),
+            Kind::Torch(checkpoint) => checkpoint.sets(),
+        }
+    }
+
+    /// What the `key` that the file was opened with leaves to say of the tensors' names: the beginning of those that are
+    /// meant.
+    pub fn key_inside<'a>(&'a self, key: Option<&'a str>) -> Option<&'a str> {
+        match &self.kind {
+            Kind::Safetensors { .. } => key,
+            Kind::Torch(checkpoint) => checkpoint.key_inside(),
         }
     }
 
@@ -95,6 +105,15 @@ impl TensorFile {
         }
         Ok(tensors)
     }
+}
+
+/// Whether a file begins with the length of a header and its brace, as no zip file and no pickle does.
+fn begins_as_safetensors(path: &Path) -> Result<bool> {
+    let mut beginning = Vec::new();
+    let file = File::open(path).map_err(Error::io(path))?;
+    file.take(9).read_to_end(&mut beginning).map_err(Error::io(path))?;
+    let len = beginning.first_chunk().map(|len| u64::from_le_bytes(*len));
+    Ok(beginning.get(8) == Some(&b'{') && len.is_some_and(|len| len <= MAX_HEADER))
 }
 
 fn safetensors_header(path: &Path) -> Result<(File, Header)> {

@@ -117,7 +117,7 @@ pub(super) async fn choose(
 ) -> Result<wgpu::Adapter> {
     let mut adapters = candidates(instance).await;
     if adapters.is_empty() {
-        return Err(Error::NoAdapter { problem: NOTHING_FOUND.to_owned() });
+        return Err(Error::NoAdapter { problem: NOTHING_FOUND.to_owned(), remedies: Vec::new() });
     }
     let chosen = place(&adapters, wanted)?;
     Ok(adapters.swap_remove(chosen))
@@ -140,9 +140,10 @@ pub fn backend_from_env() -> Result<Option<String>> {
     match value.split(',').find(|word| wgpu::Backends::from_comma_list(word).is_empty()) {
         None => Ok(Some(value)),
         Some(word) => Err(Error::NoAdapter {
+            remedies: Vec::new(),
             problem: format!(
                 "the environment variable WGPU_BACKEND has {word:?}, which is no backend; unset it, or set it to \
-                 vulkan, metal, dx12 or gl"
+                 vulkan, metal or dx12"
             ),
         }),
     }
@@ -169,6 +170,7 @@ fn place(adapters: &[wgpu::Adapter], wanted: Option<&str>) -> Result<usize> {
             .enumerate()
             .map(|(i, adapter)| format!("{i}: {}", adapter.get_info().name))
             .collect();
-        Error::NoAdapter { problem: format!("{wanted:?} matches none of {}", names.join("; ")) }
+        let problem = format!("{wanted:?} matches none of {}", names.join("; "));
+        Error::NoAdapter { problem, remedies: Vec::new() }
     })
 }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::geometry::Geometry;
 use crate::ops::optimizer::Scalars;
 use crate::program::{Device, Program, Recorder};
+use crate::tensor::not_finite;
 
 /// One image's reconstruction.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,11 @@ pub struct Reconstruction {
 }
 
 impl Reconstruction {
+    /// Whether all that was predicted is finite, and so is its error.
+    pub fn is_meaningful(&self) -> bool {
+        self.loss.is_finite() && not_finite(&self.predicted).is_none()
+    }
+
     /// Checks that there is a picture to show. The loss alone does not tell: a visible patch has none.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub fn gemm(
     operands: [Tensor; 3],
     epilogue: Epilogue,
 ) {
-    let kernel = Kernel::choose(rec, layout, sizes, operands[0]);
+    let kernel = ProductKernel::choose(rec, layout, sizes, operands[0]);
     launch(rec, layout, kernel, sizes, operands, epilogue, 1);
 }
 
@@ -43,7 +43,7 @@ pub fn add_product(
     sizes @ [m, n, k]: [usize; 3],
     [a, b, out]: [Tensor; 3],
 ) -> Option<Tensor> {
-    let kernel = Kernel::choose(rec, layout, sizes, a);
+    let kernel = ProductKernel::choose(rec, layout, sizes, a);
     let wanted = parts_of_k(rec.target(), kernel.groups([m, n]), k);
     let parts = k.div_ceil(k_of_part(k, wanted));
     let epilogue = Epilogue { accumulate: parts == 1, ..Default::default() };
@@ -55,7 +55,7 @@ pub fn add_product(
 fn launch(
     rec: &mut Recorder,
     layout: ProductLayout,
-    kernel: Kernel,
+    kernel: ProductKernel,
     [m, n, k]: [usize; 3],
     [a, b, out]: [Tensor; 3],
     epilogue: Epilogue,
@@ -111,7 +111,7 @@ fn parts_of_k(target: KernelTarget, groups: usize, k: usize) -> usize {
 }
 
 /// A kernel of the family, for one product.
-struct Kernel {
+struct ProductKernel {
     tiling: Tiling,
     /// Rows and columns of the output that a workgroup computes.
     tile: [usize; 2],
@@ -121,7 +121,7 @@ struct Kernel {
     operands: Precision,
 }
 
-impl Kernel {
+impl ProductKernel {
     /// As the target divides products of this class. Fragments take whole vectors only.
     fn choose(rec: &Recorder, layout: ProductLayout, [m, n, k]: [usize; 3], a: Tensor) -> Self {
         let target = rec.target();

@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{
     AdapterSummary, Gpu, GpuOptions, adapter_from_env, backend_from_env, list_adapters,
 };
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 
 /// What to run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -68,8 +70,11 @@ impl DeviceOptions {
         let hardware = adapters.iter().filter(|adapter| !adapter.is_software()).count();
         let missing = || missing(&adapters, backend.as_deref());
         match (hardware, self.choice) {
-            (0, DeviceChoice::Gpu) => Err(Error::NoAdapter { problem: missing() }),
-            (0, _) => Ok(cpu(&format!("{}, so the kernels' twins run on it", missing()))),
+            (0, DeviceChoice::Gpu) => {
+                let named = adapters.first().map(|software| software.name.clone());
+                Err(Error::NoAdapter { problem: missing(), remedies: elsewhere(named) })
+            }
+            (0, _) => Ok(cpu(&format!("{}, so the CPU twins run", missing()))),
             _ => {
                 let why = match (self.choice, hardware) {
                     (DeviceChoice::Gpu, _) => "asked for".to_owned(),
@@ -88,7 +93,13 @@ fn missing(adapters: &[AdapterSummary], backend: Option<&str>) -> String {
     match adapters.first() {
         None => format!("no GPU was found{limit}"),
         Some(software) => {
-            format!("no GPU was found{limit} but a software driver ({})", software.name)
+            format!("only a software driver was found{limit} ({})", software.name)
         }
     }
+}
+
+/// What runs where there is no GPU: the processor, or the software driver called `name`, if there is one.
+fn elsewhere(name: Option<String>) -> Vec<Remedy> {
+    let software = name.map(|name| Remedy::set(Setting::Adapter, format!("{name:?}")));
+    [Remedy::set(Setting::Device, "cpu")].into_iter().chain(software).collect()
 }

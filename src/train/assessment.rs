@@ -3,7 +3,7 @@
 
 use pollster::block_on;
 
-use super::evaluate::LabelledData;
+use super::evaluate::{Evaluation, LabelledData};
 use super::held_out::{HeldOut, Score};
 use super::recipe::Recipe;
 use crate::data::{Normalization, Skipped, Split, fixed_indices};
@@ -27,6 +27,9 @@ pub struct Measured {
     pub accuracy: Option<Accuracy>,
     /// How close predicted pixels are, where pixels are predicted.
     pub fidelity: Option<Fidelity>,
+    /// Pictures for which the network yields what is not finite. With any, the loss means nothing, and nothing else is
+    /// measured.
+    pub meaningless: usize,
 }
 
 /// Measures the parameters as they are.
@@ -40,7 +43,7 @@ pub trait Assessment {
     /// [`crate::Error::Device`] if the device failed.
     fn measure(&mut self) -> Result<Measured>;
 
-    /// The picture to look at, if there is one.
+    /// The picture to look at, if there is one that means something.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
@@ -87,8 +90,8 @@ impl Assessment for MaskedAssessment {
     }
 
     fn measure(&mut self) -> Result<Measured> {
-        let Score { loss, fidelity } = block_on(self.held_out.score())?;
-        Ok(Measured { loss, accuracy: None, fidelity })
+        let Score { loss, fidelity, meaningless } = block_on(self.held_out.score())?;
+        Ok(Measured { loss, accuracy: None, fidelity, meaningless })
     }
 
     /// The first of the measured pictures, under the masks that they are measured with.
@@ -100,7 +103,7 @@ impl Assessment for MaskedAssessment {
             reconstruction_row(&picture, &[shown])
         };
         let shown = block_on(held_out.shown(self.pictures))?;
-        if shown.is_empty() {
+        if shown.is_empty() || shown.iter().any(|(_, result)| !result.is_meaningful()) {
             return Ok(None);
         }
         let rows = shown.iter().map(row).collect::<Result<Vec<_>>>()?;
@@ -133,9 +136,12 @@ impl Assessment for ClassifierAssessment {
     }
 
     fn measure(&mut self) -> Result<Measured> {
-        let result = self.data.evaluate(&self.predictor, &self.class_names, &mut |_| {})?;
-        self.confusion = Some(result.confusion);
-        Ok(Measured { loss: result.loss, accuracy: Some(result.top1), fidelity: None })
+        let Evaluation { loss, top1, confusion, meaningless, .. } =
+            self.data.evaluate(&self.predictor, &self.class_names, &mut |_| {})?;
+        let means_something = meaningless == 0;
+        self.confusion = means_something.then_some(confusion);
+        let accuracy = means_something.then_some(top1);
+        Ok(Measured { loss, accuracy, fidelity: None, meaningless })
     }
 
     /// The confusion matrix of the last measurement.

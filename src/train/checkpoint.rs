@@ -46,6 +46,9 @@ pub struct Meta {
     /// What the run learns from; older files do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Fingerprint>,
+    /// What it is measured with; older files do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<Fingerprint>,
     /// The same of the probe beside the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<Box<Meta>>,
@@ -125,6 +128,18 @@ impl Checkpoint {
         let metadata = self.meta.entries()?;
         let tensors = self.into_tensors();
         safetensors::to_bytes(&tensors, &metadata, safetensors::FloatType::F32)
+    }
+
+    /// The first tensor with which no run could go on, see [`require_usable`].
+    #[cfg(feature = "native")]
+    pub(super) fn unusable(&self) -> Option<String> {
+        let maps = [&self.params, &self.moment1, &self.moment2, &self.average];
+        let tensors = ROLES.iter().zip(maps).flat_map(|(role, map)| {
+            map.iter().map(move |(name, tensor)| (format!("{role}{name}"), tensor))
+        });
+        let mut bad = tensors.filter(|(name, tensor)| require_usable(name, &tensor.data).is_err());
+        let own = bad.next().map(|(name, _)| name);
+        own.or_else(|| self.probe.as_ref()?.unusable().map(|name| format!("{PROBE}{name}")))
     }
 
     fn into_tensors(self) -> TensorMap {

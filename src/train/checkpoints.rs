@@ -4,23 +4,31 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Checkpoint;
+use super::run_files::is_begun;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 
-/// Writes `checkpoint` to `folder/step-<step>.safetensors`, atomically, then removes all but the newest
-/// `keep` ones. Returns the file.
+/// Writes `checkpoint` to `folder/step-<step>.safetensors`, atomically. Returns the file.
 ///
 /// # Errors
-/// [`Error::Io`] if the folder cannot be written; earlier checkpoints are untouched then.
-pub fn write(checkpoint: Checkpoint, folder: &Path, keep: usize) -> Result<PathBuf> {
+/// [`Error::Io`] if the folder cannot be written.
+pub fn write(checkpoint: Checkpoint, folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let path = folder.join(format!("step-{:08}.safetensors", checkpoint.meta.step));
     let bytes = checkpoint.to_bytes().map_err(|e| e.in_file(&path))?;
     atomic_write(&path, |file| file.write_all(&bytes))?;
+    Ok(path)
+}
+
+/// Removes all but the newest `keep` checkpoints in `folder`, and never the last.
+///
+/// # Errors
+/// [`Error::Io`] if one cannot be removed.
+pub fn remove_old(folder: &Path, keep: usize) -> Result<()> {
     for old in list(folder)?.into_iter().skip(keep.max(1)) {
         fs::remove_file(&old).map_err(Error::io(&old))?;
     }
-    Ok(path)
+    Ok(())
 }
 
 /// Reads a checkpoint.
@@ -57,7 +65,7 @@ pub fn newest<T>(
         }
     }
     let reasons: Vec<String> = broken.iter().map(ToString::to_string).collect();
-    if reasons.is_empty() && run.join("config.json").exists() {
+    if reasons.is_empty() && is_begun(run) {
         let problem = "this run ended before its first checkpoint, so there is nothing to go on from; delete the \
                        folder and begin anew";
         return Err(Error::bad_file(run, problem));
@@ -76,7 +84,7 @@ pub fn folder_of(run: &Path) -> PathBuf {
 }
 
 /// Checkpoints in a folder, newest first; none if it does not exist.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());
     }

@@ -57,6 +57,17 @@ pub enum Event<'a> {
         /// How close predicted pixels are, where pixels are predicted.
         fidelity: Option<Fidelity>,
     },
+    /// What was measured on held-out pictures means nothing: the network's numbers grow beyond f32.
+    Meaningless {
+        /// Steps done.
+        step: u64,
+        /// The model, or the probe beside it.
+        who: &'static str,
+        /// Pictures for which what it yields is not finite.
+        pictures: usize,
+        /// Pictures that were measured.
+        measured: usize,
+    },
     /// A picture was drawn.
     Picture {
         /// The file.

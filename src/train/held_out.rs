@@ -50,6 +50,8 @@ pub struct Score {
     pub loss: f64,
     /// Of the predicted pixels, beside what needs no model.
     pub fidelity: Option<Fidelity>,
+    /// Pictures for which predictions or losses are not finite; with any there is no fidelity.
+    pub meaningless: usize,
 }
 
 impl HeldOut {
@@ -102,13 +104,18 @@ impl HeldOut {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn score(&mut self) -> Result<Score> {
-        let mut loss = 0.0;
+        let (mut loss, mut meaningless) = (0.0, 0);
         let mut errors = Vec::new();
         for batch in &self.batches {
             loss += match &self.forward {
-                Pass::Tokens(step) => f64::from(step.run(self.scalars, data(batch)).await?),
+                Pass::Tokens(step) => {
+                    let loss = f64::from(step.run(self.scalars, data(batch)).await?);
+                    meaningless += if loss.is_finite() { 0 } else { batch.len() };
+                    loss
+                }
                 Pass::Pixels(reconstructor) => {
                     let results = self.reconstruct(reconstructor, batch).await?;
+                    meaningless += results.iter().filter(|result| !result.is_meaningful()).count();
                     errors.extend(self.errors(batch, &results)?);
                     let losses = results.iter().map(|result| f64::from(result.loss));
                     losses.sum::<f64>() / batch.len() as f64
@@ -117,12 +124,13 @@ impl HeldOut {
         }
         let pooled = |which: usize| -> HiddenError { errors.iter().map(|each| each[which]).sum() };
         let baselines = *self.baselines.get_or_insert_with(|| [pooled(1), pooled(2)]);
-        let fidelity = pooled(0).psnr().map(|model| {
+        let model = pooled(0).psnr().filter(|_| meaningless == 0);
+        let fidelity = model.map(|model| {
             let [harmonic, mean_color] =
                 baselines.map(|error| error.psnr().expect("the same mask"));
             Fidelity { model, harmonic, mean_color }
         });
-        Ok(Score { loss: loss / self.batches.len() as f64, fidelity })
+        Ok(Score { loss: loss / self.batches.len() as f64, fidelity, meaningless })
     }
 
     /// The first `count` pictures, with what is made of them if it can be looked at.

@@ -39,9 +39,13 @@ pub mod run;
 #[cfg(feature = "native")]
 mod run_display;
 #[cfg(feature = "native")]
+mod run_files;
+#[cfg(feature = "native")]
 pub mod run_folder;
 #[cfg(feature = "native")]
 mod run_lock;
+#[cfg(feature = "native")]
+mod same_data;
 pub mod schedule;
 #[cfg(feature = "native")]
 mod staged_feed;

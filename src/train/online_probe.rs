@@ -1,12 +1,14 @@
 //! A linear probe that learns beside pre-training: it sees the encoder as it is at any time, and leaves no
 //! gradient in it.
 
-use super::assessment::{Assessment, ClassifierAssessment};
+use super::assessment::{Assessment, ClassifierAssessment, Measured};
 use super::checkpoint::Checkpoint;
 use super::evaluate::LabelledData;
 use super::feed::Feed;
 use super::inputs::{measured_pictures, open_labelled, open_loader};
+use super::labels::Labelled;
 use super::recipe::{ProbeRecipe, Recipe};
+use super::same_data::Pictures;
 use super::schedule::Schedule;
 use super::staged_feed::StagedFeed;
 use super::trainer::{Beginning, Trainer};
@@ -16,7 +18,7 @@ use crate::model::classify::Input;
 use crate::model::predict::Predictor;
 use crate::model::store::ParamStore;
 use crate::program::Device;
-use crate::report::accuracy::Accuracy;
+use crate::setting::Setting;
 use crate::tensor::TensorMap;
 
 /// The probe of a run.
@@ -27,6 +29,7 @@ pub struct OnlineProbe {
     trainer: Trainer,
     feed: StagedFeed,
     assessment: ClassifierAssessment,
+    pictures: Pictures,
     notes: Vec<String>,
 }
 
@@ -47,8 +50,9 @@ impl OnlineProbe {
     ) -> Result<Self> {
         let recipe = run.probe_recipe(probe);
         let classify = recipe.classify.as_ref().expect("a probe has classes");
-        let labelled = open_labelled(&recipe, classify)?;
-        let split = labelled.split;
+        let Labelled { split, mut notes } = open_labelled(&recipe, classify)?;
+        let pictures = Pictures::of(&split);
+        notes.extend(pictures.changes(resumed, recipe.data.strict, Setting::ProbeData)?);
         let cursor = resumed.map_or(Cursor::default(), |checkpoint| checkpoint.meta.cursor);
         let loader = open_loader(&recipe, &split, normalization, cursor)?;
         let given = TensorMap::new();
@@ -72,7 +76,8 @@ impl OnlineProbe {
             trainer,
             feed,
             assessment: ClassifierAssessment::new(predictor, data, classify.class_names.clone()),
-            notes: labelled.notes,
+            pictures,
+            notes,
         })
     }
 
@@ -94,12 +99,17 @@ impl OnlineProbe {
         Ok(())
     }
 
-    /// How many of its held-out pictures it classifies correctly now.
+    /// Measures it on its held-out pictures as it is now.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn accuracy(&mut self) -> Result<Option<Accuracy>> {
-        Ok(self.assessment.measure()?.accuracy)
+    pub fn measure(&mut self) -> Result<Measured> {
+        self.assessment.measure()
+    }
+
+    /// Number of its held-out pictures.
+    pub fn held_out_images(&self) -> usize {
+        self.assessment.len()
     }
 
     /// Everything that the probe needs to go on.
@@ -107,6 +117,9 @@ impl OnlineProbe {
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
     pub async fn checkpoint(&self, seconds: f64) -> Result<Checkpoint> {
-        self.trainer.checkpoint(&self.normalization, self.feed.cursor(), seconds).await
+        let Self { trainer, normalization, feed, .. } = self;
+        let mut checkpoint = trainer.checkpoint(normalization, feed.cursor(), seconds).await?;
+        self.pictures.describe(&mut checkpoint.meta);
+        Ok(checkpoint)
     }
 }

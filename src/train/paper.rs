@@ -21,7 +21,7 @@ use crate::data::augment::mix::Mix;
 #[cfg(feature = "labels")]
 use crate::data::augment::rand_augment::RandAugment;
 use crate::data::augment::transform::Crop;
-use crate::data::sources::synthetic::is_synthetic;
+use crate::data::sources::synthetic::{SYNTHETIC_LEN, is_synthetic};
 use crate::kernels::Precision;
 #[cfg(feature = "labels")]
 use crate::model::classifier::{Head, Pool, Trainable};
@@ -201,9 +201,11 @@ impl Recipe {
 }
 
 impl Recipe {
-    /// Makes it `length` long, a tenth of that for warm-up.
+    /// Makes it `length` long, a tenth of that for warm-up; its own length keeps its own warm-up.
     pub fn set_length(&mut self, length: Length) {
-        (self.length, self.warmup) = (length, length.warmup());
+        if length != self.length {
+            (self.length, self.warmup) = (length, length.warmup());
+        }
     }
 
     /// Small batches make many updates in little time, which a first look needs.
@@ -213,7 +215,6 @@ impl Recipe {
 
     fn masked(model: ModelConfig, data: &str, length: Length) -> Self {
         let data = DataRecipe {
-            synthetic_len: 50_000,
             held_out_images: 256,
             pictures: 8,
             ..DataRecipe::new(&model, data, Augment::pretrain())
@@ -285,7 +286,7 @@ impl DataRecipe {
             exclude: Vec::new(),
             apply_exif: true,
             strict: false,
-            synthetic_len: 0,
+            synthetic_len: SYNTHETIC_LEN,
             augment,
             normalization: NormalizationChoice::usual(model.channels),
             held_out_images: EVERY_PICTURE,
@@ -311,6 +312,7 @@ impl Classify {
             smoothing: 0.1,
             mix: Mix::paper(),
             weights: None,
+            weights_key: None,
         }
     }
 
@@ -327,6 +329,7 @@ impl Classify {
             smoothing: 0.0,
             mix: Mix::off(),
             weights: None,
+            weights_key: None,
         }
     }
 }
@@ -423,6 +426,13 @@ mod tests {
             assert_eq!((recipe.blr, recipe.min_lr), (1e-4, 0.0));
             let lengths = (Length::Epochs(epochs), Length::Epochs(20.0));
             assert_eq!((recipe.length, recipe.warmup), lengths, "{name}");
+            let longer = |length| {
+                let mut recipe = recipe.clone();
+                recipe.set_length(length);
+                recipe.warmup
+            };
+            assert_eq!(longer(Length::Epochs(epochs)), Length::Epochs(20.0), "{name}, as it is");
+            assert_eq!(longer(Length::Epochs(50.0)), Length::Epochs(5.0), "{name}");
         }
     }
 

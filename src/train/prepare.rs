@@ -14,17 +14,16 @@ use super::inputs::{
 };
 use super::labels::Labelled;
 use super::recipe::{Classify, Recipe};
+use super::same_data::Pictures;
 use super::target_params::target_params;
 use super::trainer::{Beginning, Trainer};
-use crate::data::fingerprint::Fingerprint;
 use crate::data::{Cursor, ImageSource, Normalization, Skipped, Split};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::STAGING_BUFFERS;
 use crate::model::classify::Input;
 use crate::model::params::ParamSpec;
 use crate::model::predict::Predictor;
 use crate::program::{Device, Plan};
-use crate::remedy::Remedy;
 use crate::setting::Setting;
 use crate::tensor::TensorMap;
 
@@ -38,8 +37,8 @@ pub struct Prepared {
     pub assessment: Box<dyn Assessment>,
     /// Pixel statistics.
     pub normalization: Normalization,
-    /// What the training pictures are.
-    pub fingerprint: Fingerprint,
+    /// Which pictures it has.
+    pub pictures: Pictures,
     /// Every derived number.
     pub derived: Derived,
     /// Pictures that could not be read.
@@ -65,18 +64,8 @@ pub fn prepare(
             Labelled { notes: split.notes(), split }
         }
     };
-    let fingerprint = Fingerprint::of(split.train.as_ref());
-    let before = resumed.and_then(|checkpoint| checkpoint.meta.data);
-    if let Some(change) = before.and_then(|before| before.change(&fingerprint)) {
-        if recipe.data.strict {
-            return Err(Error::Config {
-                setting: Setting::Data,
-                problem: format!("{change}, and the run is strict"),
-                remedies: vec![Remedy::off(Setting::Strict)],
-            });
-        }
-        notes.push(change);
-    }
+    let pictures = Pictures::of(&split);
+    notes.extend(pictures.changes(resumed, recipe.data.strict, Setting::Data)?);
     let normalization = match resumed {
         Some(checkpoint) => checkpoint.meta.normalization.clone(),
         None => normalization(recipe, split.train.as_ref())?,
@@ -112,7 +101,7 @@ pub fn prepare(
         notes,
         ..parts.derived(&trainer, feed.batches_per_epoch())
     };
-    Ok(Prepared { trainer, feed, assessment, normalization, fingerprint, derived, skipped })
+    Ok(Prepared { trainer, feed, assessment, normalization, pictures, derived, skipped })
 }
 
 /// What the parts of a run are made from.

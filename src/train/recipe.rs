@@ -118,6 +118,9 @@ pub struct Classify {
     pub mix: Mix,
     /// Where the encoder comes from; none is trained from scratch.
     pub weights: Option<String>,
+    /// Which of that file's sets of weights it is, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
 }
 
 /// A linear probe that learns beside pre-training, without a gradient into the encoder.

@@ -17,11 +17,11 @@ use super::prepare::{Prepared, prepare};
 use super::recipe::Recipe;
 use super::run_folder::{RunConfig, RunFolder, read_config};
 use super::run_lock::RunLock;
+use super::same_data::Pictures;
 use super::schedule::Schedule;
 use super::staged_feed::StagedFeed;
 use super::trainer::{Trainer, gives_up};
 use crate::data::Skipped;
-use crate::data::fingerprint::Fingerprint;
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
 use crate::ops::optimizer::{METRICS_RING, Metrics};
@@ -41,8 +41,9 @@ pub enum Start {
 /// Trains as `recipe` says until its end or until `stop` is set, and reports to `observe`.
 ///
 /// # Errors
-/// [`Error::Diverged`] after several steps in a row that were not finite; otherwise what
-/// the data, the device or the disk refuses. Checkpoints written before stay valid.
+/// [`Error::Diverged`] after several steps in a row that were not finite, and if what a checkpoint would hold or what the
+/// model yields in the end is not; otherwise what the data, the device or the disk refuses. Checkpoints written before
+/// stay valid.
 pub fn train(
     device: &Device,
     recipe: &Recipe,
@@ -81,6 +82,12 @@ fn changes(before: &Derived, now: &Derived) -> Vec<String> {
     elsewhere.into_iter().chain(other).collect()
 }
 
+/// Whether a run that ends with the step of `line` would not have recovered, as [`gives_up`] tells it while there are
+/// steps left: one skipped step may be a bad batch.
+fn ends_badly(line: &Metrics) -> bool {
+    line.skipped_in_a_row > 1 && line.loss_scale <= 1.0
+}
+
 /// Everything that a running loop holds.
 struct Run<'a> {
     device: &'a Device,
@@ -88,7 +95,7 @@ struct Run<'a> {
     derived: Derived,
     schedule: Schedule,
     folder: RunFolder,
-    fingerprint: Fingerprint,
+    pictures: Pictures,
     trainer: Trainer,
     feed: StagedFeed,
     assessment: Box<dyn Assessment>,
@@ -98,6 +105,8 @@ struct Run<'a> {
     skipped: u32,
     /// Steps skipped in a row up to the last one whose metrics were collected.
     skipped_in_a_row: u32,
+    /// The metrics that were collected last.
+    last_line: Option<Metrics>,
     /// Whether a checkpoint waits for a step that is not skipped.
     save_waits: bool,
     seconds_before: f64,
@@ -128,15 +137,8 @@ impl<'a> Run<'a> {
                 (path, TensorMap::new(), Some(checkpoint), Some(lock))
             }
         };
-        let Prepared {
-            trainer,
-            feed,
-            assessment,
-            normalization,
-            fingerprint,
-            mut derived,
-            skipped,
-        } = prepare(device, recipe, given, resumed.as_deref(), observe)?;
+        let Prepared { trainer, feed, assessment, normalization, pictures, mut derived, skipped } =
+            prepare(device, recipe, given, resumed.as_deref(), observe)?;
         let probe = recipe.probe.as_ref().map(|probe| {
             let own = resumed.as_ref().and_then(|checkpoint| checkpoint.probe.as_deref());
             let (store, schedule) = (trainer.weights(), derived.schedule);
@@ -167,7 +169,7 @@ impl<'a> Run<'a> {
             schedule: derived.schedule,
             derived,
             folder,
-            fingerprint,
+            pictures,
             feed,
             assessment,
             probe,
@@ -175,6 +177,7 @@ impl<'a> Run<'a> {
             trainer,
             skipped: state.skipped,
             skipped_in_a_row: state.skipped_in_a_row,
+            last_line: None,
             save_waits: false,
             seconds_before: resumed.as_ref().map_or(0.0, |c| c.meta.seconds),
             began: Instant::now(),
@@ -250,6 +253,7 @@ impl<'a> Run<'a> {
         let epoch = step as f64 / self.derived.steps_per_epoch as f64;
         self.skipped = line.skipped;
         self.skipped_in_a_row = line.skipped_in_a_row;
+        self.last_line = Some(*line);
         let loss_scale =
             (self.recipe.precision == Precision::F16).then_some(f64::from(line.loss_scale));
         self.folder.record(&Record {
@@ -282,11 +286,16 @@ impl<'a> Run<'a> {
     }
 
     fn diverged(&self, line: &Metrics) -> Result<Error> {
-        let kept = match &self.last_saved {
-            Some((step, path)) => format!("the checkpoint of step {step} is {}", path.display()),
+        block_on(self.trainer.diverged(line, &self.kept()?))
+    }
+
+    /// What the folder has to go on from, in words: of a run that went on, from before, too.
+    fn kept(&self) -> Result<String> {
+        let checkpoints = checkpoints::list(&checkpoints::folder_of(self.folder.path()))?;
+        Ok(match checkpoints.first() {
+            Some(newest) => format!("the newest checkpoint is {}", newest.display()),
             None => "no checkpoint was written yet".to_owned(),
-        };
-        block_on(self.trainer.diverged(line, &kept))
+        })
     }
 
     /// Names pictures that could not be read and were not named before.
@@ -333,7 +342,8 @@ impl<'a> Run<'a> {
             self.flush_metrics(observe)?;
             // What only leads to steps that are skipped must not push out a checkpoint that can be gone on from.
             if self.skipped_in_a_row == 0 {
-                self.save(recipe.keep_checkpoints, observe)?;
+                self.save(observe)?;
+                self.remove_old_checkpoints()?;
                 self.save_waits = false;
             }
         }
@@ -349,10 +359,20 @@ impl<'a> Run<'a> {
             return Ok(measured);
         }
         let mut measured = self.assessment.measure()?;
+        let meaningless =
+            |who, pictures, measured| Event::Meaningless { step, who, pictures, measured };
         if let Some(probe) = &mut self.probe {
-            measured.accuracy = probe.accuracy()?;
+            let probed = probe.measure()?;
+            if probed.meaningless > 0 {
+                observe(meaningless("the probe", probed.meaningless, probe.held_out_images()));
+            }
+            measured.accuracy = probed.accuracy;
         }
         self.last_measured = Some((step, measured));
+        if measured.meaningless > 0 {
+            observe(meaningless("the model", measured.meaningless, self.assessment.len()));
+            return Ok(measured);
+        }
         self.folder.record(&Record {
             step,
             epoch: step as f64 / self.derived.steps_per_epoch as f64,
@@ -365,7 +385,7 @@ impl<'a> Run<'a> {
             ..Default::default()
         })?;
         self.folder.plot(&self.derived.train_data);
-        let Measured { loss, accuracy, fidelity } = measured;
+        let Measured { loss, accuracy, fidelity, .. } = measured;
         observe(Event::HeldOut { step, loss, accuracy, fidelity });
         Ok(measured)
     }
@@ -386,8 +406,8 @@ impl<'a> Run<'a> {
         Ok(Some(path))
     }
 
-    /// Writes a checkpoint and keeps the newest `keep`.
-    fn save(&mut self, keep: usize, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
+    /// Writes a checkpoint, unless nothing could go on from it.
+    fn save(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<PathBuf> {
         self.flush_metrics(observe)?;
         if let Some((step, path)) = &self.last_saved
             && *step == self.trainer.step()
@@ -399,32 +419,63 @@ impl<'a> Run<'a> {
             self.feed.cursor(),
             self.seconds(),
         ))?;
-        checkpoint.meta.data = Some(self.fingerprint);
+        self.pictures.describe(&mut checkpoint.meta);
         if let Some(probe) = &self.probe {
             checkpoint.probe = Some(Box::new(block_on(probe.checkpoint(self.seconds()))?));
         }
+        if let Some(tensor) = checkpoint.unusable() {
+            let problem = format!(
+                "after step {} {tensor} holds what no run can go on with, and no checkpoint is written of that; {}",
+                self.trainer.step(),
+                self.kept()?,
+            );
+            return Err(self.trainer.failed(problem));
+        }
         self.folder.sync()?;
         let folder = checkpoints::folder_of(self.folder.path());
-        let path = checkpoints::write(checkpoint, &folder, keep)?;
+        let path = checkpoints::write(checkpoint, &folder)?;
         self.last_saved = Some((self.trainer.step(), path.clone()));
         observe(Event::Saved { step: self.trainer.step(), path: path.clone() });
         Ok(path)
     }
 
+    fn remove_old_checkpoints(&self) -> Result<()> {
+        let folder = checkpoints::folder_of(self.folder.path());
+        checkpoints::remove_old(&folder, self.recipe.keep_checkpoints)
+    }
+
+    /// Checks that what is left in the end is worth using.
+    fn require_good_end(&self, measured: &Measured) -> Result<()> {
+        if let Some(line) = self.last_line.filter(ends_badly) {
+            return Err(self.diverged(&line)?);
+        }
+        if measured.meaningless == 0 {
+            return Ok(());
+        }
+        let problem = format!(
+            "after step {} what the model yields for {} of {} held-out pictures is not finite; {}",
+            self.trainer.step(),
+            measured.meaningless,
+            self.assessment.len(),
+            self.kept()?,
+        );
+        Err(self.trainer.failed(problem))
+    }
+
     fn finish(mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
         self.flush_metrics(observe)?;
-        // The work first, then what shows it: a second interruption loses pictures only. After skipped steps earlier
-        // checkpoints may be better: all stay.
-        let keep = match self.skipped_in_a_row {
-            0 => self.recipe.keep_checkpoints,
-            _ => usize::MAX,
-        };
-        let checkpoint = self.save(keep, observe)?;
+        // The work first, then what shows it: a second interruption loses pictures only.
+        let checkpoint = self.save(observe)?;
         let training = self.began.elapsed();
         let measured = self.evaluate(observe)?;
         let picture = self.draw_picture(observe)?;
         self.folder.plot(&self.derived.train_data);
         self.report_undisplayed(observe);
+        self.require_good_end(&measured)?;
+        // After skipped steps earlier checkpoints may be better: all stay.
+        if self.skipped_in_a_row == 0 {
+            self.remove_old_checkpoints()?;
+        }
         Ok(Outcome {
             step: self.trainer.step(),
             complete: self.trainer.step() >= self.schedule.total_steps,

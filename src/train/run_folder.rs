@@ -10,6 +10,7 @@ use super::checkpoints;
 use super::derived::Derived;
 use super::recipe::Recipe;
 use super::run_display::RunDisplay;
+use super::run_files::{CONFIG, METRICS};
 use super::run_lock::RunLock;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
@@ -74,7 +75,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Config`] if it already holds a run.
     pub fn check_new(path: &Path) -> Result<()> {
-        if path.join("config.json").exists() || checkpoints::folder_of(path).exists() {
+        if path.join(CONFIG).exists() || checkpoints::folder_of(path).exists() {
             let shown = path.display();
             return Err(Error::Config {
                 setting: Setting::Out,
@@ -94,7 +95,7 @@ impl RunFolder {
         fs::create_dir_all(path).map_err(Error::io(path))?;
         let lock = RunLock::take(path)?;
         Self::check_new(path)?;
-        let log = MetricsLog::create(path.join("metrics.jsonl"))?;
+        let log = MetricsLog::create(path.join(METRICS))?;
         let display = RunDisplay::begin(path, None);
         Ok(Self { path: path.to_path_buf(), log, display, _lock: lock })
     }
@@ -107,7 +108,7 @@ impl RunFolder {
     pub fn resume(path: &Path, lock: RunLock, step: u64) -> Result<Self> {
         remove_temporary_files(path)?;
         remove_temporary_files(&checkpoints::folder_of(path))?;
-        let log = MetricsLog::resume(path.join("metrics.jsonl"), step)?;
+        let log = MetricsLog::resume(path.join(METRICS), step)?;
         let display = RunDisplay::begin(path, Some(step + 1));
         Ok(Self { path: path.to_path_buf(), log, display, _lock: lock })
     }
@@ -122,7 +123,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
     pub fn write_config(&self, config: &RunConfig) -> Result<()> {
-        let path = self.path.join("config.json");
+        let path = self.path.join(CONFIG);
         let text = serde_json::to_string_pretty(config)
             .map_err(|e| Error::bad_file(&path, e.to_string()))?;
         atomic_write(path, |file| writeln!(file, "{text}"))
@@ -167,7 +168,7 @@ impl RunFolder {
 /// # Errors
 /// [`Error::Io`] or [`Error::BadFile`] if there is none or it cannot be understood.
 pub fn read_config(run: &Path) -> Result<RunConfig> {
-    let path = run.join("config.json");
+    let path = run.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
     serde_json::from_str(&text).map_err(|e| Error::bad_file(&path, e.to_string()))
 }

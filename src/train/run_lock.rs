@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// Name of the file that is locked. It stays: removing it would let two processes lock two files of one name.
-const NAME: &str = ".lock";
+pub(super) const NAME: &str = ".lock";
 
 /// The right to write into a run's folder. The operating system takes it back when the process ends, however it
 /// ends.

@@ -258,6 +258,7 @@ impl Trainer {
             seconds,
             recipe: self.recipe.clone(),
             data: None,
+            held_out: None,
             probe: None,
         })
     }
@@ -285,7 +286,7 @@ impl Trainer {
         })
     }
 
-    /// The error that ends a run after the skipped step of `line`, see [`gives_up`]: names the first tensor
+    /// The error that ends a run after the skipped steps up to `line`, see [`gives_up`]: names the first tensor
     /// that is not finite, in the order of the computation. `kept` says what is saved.
     ///
     /// # Errors
@@ -298,6 +299,17 @@ impl Trainer {
             first = self.train.programs()[0].first_non_finite().await?;
         }
         let first = first.unwrap_or_else(|| "the sum of squares of all gradients".to_owned());
+        let problem = format!(
+            "{} steps in a row up to step {} had a loss or gradient that is not finite; the first such \
+             tensor is {first}; {kept}",
+            line.skipped_in_a_row,
+            line.step + 1,
+        );
+        Ok(self.failed(problem))
+    }
+
+    /// The error of a run that ends because of `problem`, with what makes training steadier.
+    pub(super) fn failed(&self, problem: String) -> Error {
         let rate = if self.recipe.lr.is_some() { Setting::Lr } else { Setting::Blr };
         let mut remedies = vec![
             Remedy::smaller(rate),
@@ -307,13 +319,7 @@ impl Trainer {
         if self.recipe.precision == Precision::F16 {
             remedies.push(Remedy::set(Setting::Precision, "f32"));
         }
-        let problem = format!(
-            "{} steps in a row up to step {} had a loss or gradient that is not finite; the first such \
-             tensor is {first}; {kept}",
-            line.skipped_in_a_row,
-            line.step + 1,
-        );
-        Ok(Error::Diverged { problem, remedies })
+        Error::Diverged { problem, remedies }
     }
 }
 

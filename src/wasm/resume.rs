@@ -18,11 +18,11 @@ use crate::train::trainer::{Beginning, Trainer as Core};
 pub struct CheckpointLoader {
     trainer: Trainer,
     /// In the order of their bytes.
-    places: Vec<Place>,
+    places: Vec<Destination>,
 }
 
 /// A tensor of the file, and where it belongs.
-struct Place {
+struct Destination {
     entry: Entry,
     role: Role,
     parameter: String,
@@ -89,7 +89,7 @@ impl CheckpointLoader {
 }
 
 /// Where the `entries` of a checkpoint belong in the store of its `trainer`, which needs them all and no others.
-fn places(entries: Vec<Entry>, trainer: &Trainer) -> Result<Vec<Place>> {
+fn places(entries: Vec<Entry>, trainer: &Trainer) -> Result<Vec<Destination>> {
     let mut needed: Vec<(String, Role, &ParamSpec)> = Vec::new();
     let (store, roles) = trainer.written(true);
     for (&role, prefix) in roles.iter().zip(ROLES) {
@@ -107,7 +107,7 @@ fn places(entries: Vec<Entry>, trainer: &Trainer) -> Result<Vec<Place>> {
             let Entry { shape, .. } = entry;
             return bad(format!("{name} has shape {shape:?}, this model needs {:?}", spec.shape));
         }
-        places.push(Place { entry, role, parameter: spec.name.clone(), written: false });
+        places.push(Destination { entry, role, parameter: spec.name.clone(), written: false });
     }
     match needed.first() {
         Some((name, _, ParamSpec { shape, .. })) => {

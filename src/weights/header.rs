@@ -55,10 +55,14 @@ pub fn identify(
     hugging_face: impl FnOnce() -> Result<Option<ModelConfig>>,
     overrides: &Overrides,
 ) -> Result<(Format, ModelConfig)> {
+    let format = detect(shapes);
     if let Some(config) = entry::<ModelConfig>(metadata, CONFIG_ENTRY)? {
-        return Ok((Format::Webmae, possible(config)?));
+        // This crate also describes what it writes under vit-pytorch's names.
+        let foreign =
+            |format: &Format| matches!(format, Format::VitPytorchOld | Format::VitPytorch);
+        return Ok((format.ok().filter(foreign).unwrap_or(Format::Webmae), possible(config)?));
     }
-    let format = detect(shapes)?;
+    let format = format?;
     let stated = match format {
         Format::HuggingFaceMae | Format::HuggingFaceVit => hugging_face()?,
         _ => None,

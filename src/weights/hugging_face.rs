@@ -58,10 +58,11 @@ pub fn write(
     to_internal(Format::Webmae, config, &tensors, Missing::Refused)?
         .kind
         .require(super::FileKind::Mae)?;
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let foreign = to_hugging_face(config, &tensors)?;
-    let metadata = safetensors::python_metadata();
-    safetensors::write(folder.join(WEIGHTS[0]), &foreign, &metadata, precision)?;
+    let bytes = safetensors::to_bytes(&foreign, &safetensors::python_metadata(), precision)?;
+    // What is refused leaves no folder behind.
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    atomic_write(folder.join(WEIGHTS[0]), |file| file.write_all(&bytes))?;
     write_json(&folder.join(CONFIG), &hf_config)?;
     write_json(&folder.join(PREPROCESSOR), &preprocessor(config, mean, std))
 }

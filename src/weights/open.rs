@@ -44,7 +44,8 @@ pub fn open(path: impl AsRef<Path>, overrides: &Overrides) -> Result<OpenedWeigh
 
 /// Opens a `.safetensors` file, a `.pth` / `.pt` / `.ckpt` / `.bin` checkpoint of PyTorch, or a Hugging Face folder. The
 /// configuration comes from the file's own header, from a `config.json` in the folder (Hugging Face formats), or from
-/// the tensors and `overrides`. `key` names one of several sets of weights. A run's checkpoint has the parameters,
+/// the tensors and `overrides`. `key` names one of several sets of weights: in a checkpoint of
+/// PyTorch a dictionary, and in any file what the names of a set begin with, without the dot. A run's checkpoint has the parameters,
 /// `param`, and maybe their moving averages, `ema`, which are then the usual set; its moments are not read.
 ///
 /// # Errors
@@ -66,20 +67,18 @@ pub fn open_set(
         let folder = folder.filter(|folder| folder.join(hugging_face::CONFIG).is_file());
         folder.map(hugging_face::read_config).transpose()
     };
-    let sets = source
-        .sets()
-        .map(|(chosen, others)| Sets { chosen: chosen.to_owned(), others: others.to_vec() });
-    let key = key.filter(|_| sets.is_none());
+    let key = source.key_inside(key).map(str::to_owned);
     let open = || {
         let Understood { format, config, normalization, step, set, mapping } =
-            understand(listing, &metadata, beside, overrides, key)?;
-        let sets = sets.unwrap_or_else(|| set.sets());
+            understand(listing, &metadata, beside, overrides, key.as_deref())?;
         let needed = mapping.needs();
         let own = |name: &str| set.name(name).is_some_and(|name| needed.contains(name));
         let tensors = source.read(own)?;
         tensors.iter().try_for_each(|(name, tensor)| require_finite(name, &tensor.data))?;
         let own = |(name, tensor): (String, _)| Some((set.name(&name)?.to_owned(), tensor));
         let weights = mapping.convert(by_name(tensors.into_iter().filter_map(own)))?;
+        let (outer, beside) = source.sets();
+        let sets = set.sets(outer, beside);
         Ok(OpenedWeights { format, config, weights, normalization, metadata, step, sets })
     };
     open().map_err(|e: Error| e.in_file(&file))

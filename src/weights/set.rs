@@ -1,10 +1,14 @@
-//! Which of a file's tensors are the model's: a checkpoint may hold two sets of weights.
+//! Which of a file's tensors are the model's: a file may hold several sets of weights, and modules beside a model.
+
+use std::collections::BTreeMap;
 
 use super::checkpoint::{AVERAGE, PARAM};
+use super::names::{Format, stem};
 use crate::error::{Error, Result};
 use crate::files::listing::Listing;
+use crate::files::set_keys::rank;
 
-/// The sets of weights in a checkpoint, such as a model and its moving average.
+/// The sets of weights in a file, such as a model and its moving average.
 #[cfg(feature = "native")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sets {
@@ -15,74 +19,143 @@ pub struct Sets {
 }
 
 /// One set of weights.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Set {
-    /// What its tensors' names begin with; nothing in a file of weights alone.
-    prefix: &'static str,
-    /// The parameters of which the file has moving averages.
-    averaged: Vec<String>,
+    /// Its key and those of the others; no key where the file is one set.
+    key: String,
+    others: Vec<String>,
+    /// Names of its tensors, by those in the file.
+    names: BTreeMap<String, String>,
+    /// The file's names of what belongs to no set.
+    pub outside: Vec<String>,
 }
 
 impl Set {
-    /// The usual set of a file with these tensors: of a checkpoint the moving averages, if it has some.
-    pub fn usual(listing: &Listing, is_checkpoint: bool) -> Self {
-        let averaged = listing.keys().filter_map(|name| name.strip_prefix(AVERAGE));
-        let averaged: Vec<String> = averaged.map(str::to_owned).collect();
-        let prefix = match (is_checkpoint, averaged.is_empty()) {
-            (false, _) => "",
-            (true, true) => PARAM,
-            (true, false) => AVERAGE,
-        };
-        Self { prefix, averaged }
-    }
-
-    /// The set of the same file that is called `key`, where this is the usual one.
+    /// The set that `key` names, else the usual one: of a checkpoint of this crate the moving averages, if it has some;
+    /// of other files the first by [`rank`].
     ///
     /// # Errors
-    /// [`Error::BadWeights`] if there is no such set.
-    pub fn named(self, key: &str) -> Result<Self> {
-        let refused = |problem: String| Err(Error::BadWeights { problem });
-        if self.prefix.is_empty() {
-            let problem = "is one set of weights; only a checkpoint has several to choose from";
-            return refused(problem.to_owned());
+    /// [`Error::BadWeights`] if there is none of that key.
+    pub fn choose(listing: &Listing, is_checkpoint: bool, key: Option<&str>) -> Result<Self> {
+        match is_checkpoint {
+            true => Self::of_checkpoint(listing, key),
+            false => Self::of_weights(listing, key),
         }
-        let prefixes = self.prefixes();
-        if let Some(prefix) = prefixes.iter().find(|prefix| key_of(prefix) == key) {
-            return Ok(Self { prefix, ..self });
-        }
-        let keys: Vec<&str> = prefixes.iter().map(|prefix| key_of(prefix)).collect();
-        refused(format!("has no weights below {key:?}; it has them below {keys:?}"))
     }
 
-    /// What the names begin with in each set of the checkpoint, the usual one first.
-    fn prefixes(&self) -> &'static [&'static str] {
-        if self.averaged.is_empty() { &[PARAM] } else { &[AVERAGE, PARAM] }
-    }
-
-    /// The parameter that a tensor of the file is, if it belongs to the set. What is not trained has no average, and
-    /// belongs to both sets.
-    pub fn name<'a>(&self, tensor: &'a str) -> Option<&'a str> {
-        let has_average = |name: &str| self.averaged.iter().any(|averaged| averaged == name);
-        let untrained = || {
-            let name = tensor.strip_prefix(PARAM)?;
-            (self.prefix == AVERAGE && !has_average(name)).then_some(name)
+    fn of_checkpoint(listing: &Listing, key: Option<&str>) -> Result<Self> {
+        let has_average = listing.keys().any(|name| name.starts_with(AVERAGE));
+        let prefixes: &[&str] = if has_average { &[AVERAGE, PARAM] } else { &[PARAM] };
+        let key_of = |prefix: &&str| prefix.trim_end_matches('/').to_owned();
+        let mut others: Vec<String> = prefixes.iter().map(key_of).collect();
+        let chosen = match key {
+            None => 0,
+            Some(key) => {
+                others.iter().position(|other| other == key).ok_or_else(|| none(key, &others))?
+            }
         };
-        tensor.strip_prefix(self.prefix).or_else(untrained)
+        let key = others.remove(chosen);
+        let prefix = prefixes[chosen];
+        let own = |name: &String| {
+            // What is not trained has no average, and belongs to both sets.
+            let untrained = || {
+                let own = name.strip_prefix(PARAM)?;
+                (!listing.contains_key(&format!("{prefix}{own}"))).then_some(own)
+            };
+            let own = name.strip_prefix(prefix).or_else(untrained)?;
+            Some((name.clone(), own.to_owned()))
+        };
+        let mut set = Self { others, ..Self::default() };
+        set.names.extend(listing.keys().filter_map(own));
+        if has_average {
+            set.key = key;
+        }
+        Ok(set)
     }
 
-    /// The key of this set and those of the others; nothing where there is one alone.
-    #[cfg(feature = "native")]
-    pub fn sets(&self) -> Sets {
-        if self.prefix.is_empty() || self.averaged.is_empty() {
-            return Sets::default();
+    /// Sets lie side by side where a model's patch embedding occurs several times, behind other beginnings of its name.
+    fn of_weights(listing: &Listing, key: Option<&str>) -> Result<Self> {
+        let mut stems: BTreeMap<&str, Format> = BTreeMap::new();
+        stems.extend(listing.keys().filter_map(|name| stem(name)));
+        let all = beginnings(stems.keys().copied());
+        let mut prefix = key.map_or(String::new(), |key| format!("{key}."));
+        if let Some(key) = key
+            && !listing.keys().any(|name| name.starts_with(&prefix))
+        {
+            let keys: Vec<String> = all.iter().map(|part| key_of(part).to_owned()).collect();
+            return Err(none(key, &keys));
         }
-        let others = self.prefixes().iter().filter(|prefix| **prefix != self.prefix);
-        let others = others.map(|prefix| key_of(prefix).to_owned()).collect();
-        Sets { chosen: key_of(self.prefix).to_owned(), others }
+        let below = beginnings(stems.keys().filter_map(|stem| stem.strip_prefix(&*prefix)));
+        prefix += below.first().unwrap_or(&"");
+        let stem =
+            stems.iter().find_map(|(stem, format)| Some((stem.strip_prefix(&*prefix)?, *format)));
+        let mut set = Self { key: key_of(&prefix).to_owned(), ..Self::default() };
+        let others = || all.iter().filter(|other| !prefix.starts_with(**other));
+        set.others.extend(others().map(|other| key_of(other).to_owned()));
+        for name in listing.keys() {
+            if others().any(|other| name.starts_with(other)) {
+                continue;
+            }
+            let own = name.strip_prefix(&*prefix).and_then(|own| match stem {
+                Some((stem, format)) => own.strip_prefix(stem).or_else(|| {
+                    // A head beside the encoder's module; what else is there is no part of the model.
+                    let within = listing.contains_key(&format!("{prefix}{stem}{own}"));
+                    (!within && format.knows(own)).then_some(own)
+                }),
+                None => Some(own),
+            });
+            match own {
+                Some(own) => drop(set.names.insert(name.clone(), own.to_owned())),
+                None => set.outside.push(name.clone()),
+            }
+        }
+        Ok(set)
+    }
+
+    /// The set's name of a tensor of the file, if it belongs to the set.
+    pub fn name(&self, tensor: &str) -> Option<&str> {
+        self.names.get(tensor).map(String::as_str)
+    }
+
+    /// The key of this set and those of the others, in the dictionary `outer` of the file, which has `beside` it.
+    #[cfg(feature = "native")]
+    pub fn sets(self, outer: &str, beside: &[String]) -> Sets {
+        let at = |key: &str| match (outer, key) {
+            ("", key) | (key, "") => key.to_owned(),
+            (outer, key) => format!("{outer}.{key}"),
+        };
+        let inner = self.others.iter().map(|key| at(key));
+        Sets { chosen: at(&self.key), others: inner.chain(beside.iter().cloned()).collect() }
     }
 }
 
-/// What a user calls the set of a prefix.
-fn key_of(prefix: &str) -> &str {
-    prefix.trim_end_matches('/')
+/// For each of several `stems` the shortest beginning that no other has; nothing to tell apart for one. The usual set
+/// comes first.
+fn beginnings<'a>(stems: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let stems: Vec<&str> = stems.collect();
+    let beginning = |stem: &&'a str| {
+        let alone =
+            |part: &&str| stems.iter().filter(|other| other.starts_with(*part)).count() == 1;
+        let parts = stem.match_indices('.').map(|(dot, _)| &stem[..=dot]);
+        if stems.len() == 1 { "" } else { parts.clone().find(alone).unwrap_or(stem) }
+    };
+    let mut beginnings: Vec<&str> = stems.iter().map(beginning).collect();
+    if let Some(usual) = (0..beginnings.len()).min_by_key(|at| rank(beginnings[*at])) {
+        beginnings[..=usual].rotate_right(1);
+    }
+    beginnings
+}
+
+/// What a user calls the set of a beginning.
+fn key_of(beginning: &str) -> &str {
+    beginning.trim_end_matches('.')
+}
+
+/// There is no set of weights below `key`, but there are these.
+fn none(key: &str, keys: &[String]) -> Error {
+    let problem = match keys.concat().is_empty() {
+        true => "is one set of weights; only a file of several has one to choose".to_owned(),
+        false => format!("has no weights below {key:?}; it has them below {keys:?}"),
+    };
+    Error::BadWeights { problem }
 }

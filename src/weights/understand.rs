@@ -40,10 +40,7 @@ pub(super) fn understand(
     key: Option<&str>,
 ) -> Result<Understood> {
     let checkpoint = CheckpointHead::read(metadata)?;
-    let mut set = Set::usual(&listing, checkpoint.is_some());
-    if let Some(key) = key {
-        set = set.named(key)?;
-    }
+    let mut set = Set::choose(&listing, checkpoint.is_some(), key)?;
     let own = |(name, listed): (String, _)| Some((set.name(&name)?.to_owned(), listed));
     let listing: Listing = by_name(listing.into_iter().filter_map(own));
     let step = checkpoint.as_ref().map(|checkpoint| checkpoint.step);
@@ -61,5 +58,6 @@ pub(super) fn understand(
     let (shapes, others) = parameters(format, &listing)?;
     let mut mapping = map_names(format, &config, &shapes, Missing::Refused)?;
     mapping.ignored.extend(others);
+    mapping.ignored.append(&mut set.outside);
     Ok(Understood { format, config, normalization, step, set, mapping })
 }

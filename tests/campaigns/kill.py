@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 MODEL = (
-    "--data synthetic --synthetic-images 84 --image-size 16 --dim 32 --depth 1 --heads 2 --decoder-dim 16 "
+    "--data synthetic --synthetic-images 85 --image-size 16 --dim 32 --depth 1 --heads 2 --decoder-dim 16 "
     "--decoder-depth 1 --decoder-heads 2 --batch-size 8 --held-out-images 4 --checkpoint-every 0.2 --eval-every 2 "
     "--pictures-every 2"
 ).split()

@@ -62,3 +62,32 @@ fn batch_norms() {
     }
     failures.report();
 }
+
+/// A batch that overflows is one whose step is skipped: of the features at fault nothing is learned.
+#[test]
+fn statistics_that_are_not_finite_update_nothing() {
+    const DIM: usize = 5;
+    let mut failures = Failures::default();
+    for setup in &all_setups() {
+        // A good feature, NaN, infinity, values whose squares overflow, and whose sum does.
+        let x: Vec<f32> =
+            [[1.0, f32::NAN, f32::INFINITY, 1e20, 3e38], [3.0, 1.0, 1.0, -1e20, 3e38]].concat();
+        let mut bench = Bench::new(setup);
+        let x_in = bench.variable("x", &[2, DIM], &x);
+        let norm = BatchNorm {
+            running_mean: bench.input("mean", &[DIM], &[0.5; DIM]),
+            running_var: bench.input("var", &[DIM], &[1.5; DIM]),
+            eps: 1e-6,
+            momentum: 0.1,
+            train: true,
+        };
+        let y = ops::batch_norm(&mut bench.rec, x_in, norm);
+        bench.rec.keep(y, "y");
+        let run = bench.run();
+        let what = |part: &str| format!("{} batch norm of what overflows: {part}", setup.name);
+        let mean = [0.65, 0.5, 0.5, 0.5, 0.5];
+        failures.compare(&what("mean"), &run.f32("mean"), &mean, TOLERANCE);
+        failures.compare(&what("var"), &run.f32("var"), &[1.55, 1.5, 1.5, 1.5, 1.5], TOLERANCE);
+    }
+    failures.report();
+}

@@ -2,9 +2,8 @@
 
 import * as Comlink from 'comlink';
 import { Closed, Internal, InvalidOption, NetworkError, typed } from './errors.ts';
-import type { InitOptions, WasmSource } from './init.ts';
 import type { CallId, EngineApi, Events, Handle, WasmSources } from './protocol.ts';
-import type { CallOptions, DeviceChoice, Progress } from './types.ts';
+import type { CallOptions, DeviceChoice, InitOptions, Progress, WasmSource } from './types.ts';
 
 /** The worker's side, called from here. */
 export type Engine = Comlink.Remote<EngineApi>;

@@ -19,7 +19,7 @@ export {
   WebGPUUnavailable,
   WebmaeError,
 } from './errors.ts';
-export { type InitOptions, init, type WasmSource } from './init.ts';
+export { init } from './init.ts';
 export { MAE } from './mae.ts';
 export { support } from './support.ts';
 export { type Images, Trainer } from './trainer.ts';

@@ -2,23 +2,7 @@
 
 import { call, configure, deviceFor } from './client.ts';
 import { checked, INIT } from './options.ts';
-import type { DeviceChoice } from './types.ts';
-
-/** Address or bytes of WebAssembly. */
-export type WasmSource = string | URL | ArrayBuffer | Uint8Array;
-
-/** Options of {@link init}. */
-export interface InitOptions {
-  /** The module for WebGPU, by default the package's `webmae_bg.wasm`. */
-  wasm?: WasmSource;
-  /** The module for the processor, by default the package's `webmae_cpu_relaxed_bg.wasm`, or `webmae_cpu_bg.wasm`
-   * where the browser has no relaxed SIMD. */
-  wasmCpu?: WasmSource;
-  /** What models and trainers run on that do not say so themselves; `auto` by default. */
-  device?: DeviceChoice;
-  /** Address of the package's `worker.js`, where a bundler does not find it by itself. */
-  worker?: string | URL;
-}
+import type { InitOptions, WasmSource } from './types.ts';
 
 /** Starts the worker and loads WebAssembly, so that the first call need not wait. Optional: everything
  * else does it when it is first needed.

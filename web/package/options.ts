@@ -1,12 +1,12 @@
 /** Options of every call: which there are, and what each may be. WebAssembly checks what depends on the model. */
 
 import { InvalidOption } from './errors.ts';
-import type { InitOptions } from './init.ts';
 import type {
   AttentionOptions,
   CallOptions,
   EmbedOptions,
   ExportOptions,
+  InitOptions,
   LoadOptions,
   ModelConfig,
   ReconstructOptions,

@@ -371,6 +371,22 @@ export interface CachedWeights {
   sha256?: string;
 }
 
+/** Address or bytes of WebAssembly. */
+export type WasmSource = string | URL | ArrayBuffer | Uint8Array;
+
+/** Options of `init`. */
+export interface InitOptions {
+  /** The module for WebGPU, by default the package's `webmae_bg.wasm`. */
+  wasm?: WasmSource;
+  /** The module for the processor, by default the package's `webmae_cpu_relaxed_bg.wasm`, or `webmae_cpu_bg.wasm`
+   * where the browser has no relaxed SIMD. */
+  wasmCpu?: WasmSource;
+  /** What models and trainers run on that do not say so themselves; `auto` by default. */
+  device?: DeviceChoice;
+  /** Address of the package's `worker.js`, where a bundler does not find it by itself. */
+  worker?: string | URL;
+}
+
 /** Options of {@link MAE.load}. */
 export interface LoadOptions extends CallOptions {
   /** What to run on; `auto` by default. */

@@ -1,6 +1,7 @@
 //! needs labels
 // BatchNorm without affine over rows, one invocation per feature. TRAIN: batch statistics (biased
-// variance) normalise, running ones are updated (unbiased variance); else running ones normalise.
+// variance) normalise, running ones are updated (unbiased variance); else running ones normalise. What is not
+// finite updates nothing: the step is skipped, which is only known after the backward pass.
 
 struct Params { rows: u32, dim: u32, eps: f32, momentum: f32 }
 
@@ -32,8 +33,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
         variance = squares / n;
         let unbiased = squares / max(n - 1.0, 1.0);
-        running_mean[d] += params.momentum * (mean - running_mean[d]);
-        running_var[d] += params.momentum * (unbiased - running_var[d]);
+        let next_mean = running_mean[d] + params.momentum * (mean - running_mean[d]);
+        let next_var = running_var[d] + params.momentum * (unbiased - running_var[d]);
+        if (!is_non_finite(next_mean) && !is_non_finite(next_var)) {
+            running_mean[d] = next_mean;
+            running_var[d] = next_var;
+        }
     }
     let rstd = 1.0 / sqrt(variance + params.eps);
     for (var r = 0u; r < params.rows; r += 1u) {

@@ -10,7 +10,8 @@ use crate::{batch_norm as forward, batch_norm_backward};
 const COLUMNS: usize = 64;
 
 /// With `train` batch statistics (biased variance) normalise and running ones are updated (unbiased variance);
-/// else running ones normalise. Keeps μ and rstd of each feature.
+/// else running ones normalise. What is not finite updates nothing: the step is skipped, which is only known after
+/// the backward pass. Keeps μ and rstd of each feature.
 pub fn batch_norm<A: Value>(
     params: &forward::Params,
     constants: &forward::Constants,
@@ -34,8 +35,11 @@ pub fn batch_norm<A: Value>(
             variance = squares.map(|squares| squares / n);
             for j in 0..columns.len() {
                 let unbiased = squares[j] / (n - 1.0).max(1.0);
-                means[j] += params.momentum * (mean[j] - means[j]);
-                variances[j] += params.momentum * (unbiased - variances[j]);
+                let next_mean = means[j] + params.momentum * (mean[j] - means[j]);
+                let next_variance = variances[j] + params.momentum * (unbiased - variances[j]);
+                if next_mean.is_finite() && next_variance.is_finite() {
+                    (means[j], variances[j]) = (next_mean, next_variance);
+                }
             }
         }
         let rstd = variance.map(|variance| 1.0 / (variance + params.eps).sqrt());

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Map, Value, json};
+
 use super::head::{KnownHead, PoolArg};
 use super::weights::OverrideArgs;
 use crate::cli::open::open_device;
@@ -19,8 +21,8 @@ use crate::weights::FileKind;
 /// Which classifier.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ClassifierArgs {
-    /// Run folder of linprobe, finetune or train, checkpoint, weights file (.safetensors, .pth) or Hugging
-    /// Face folder
+    /// Run folder of linprobe, finetune or train, checkpoint, weights file (.safetensors, .pth, .pt, .ckpt, .bin) or
+    /// Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
     /// Images that go through the network at a time
@@ -44,6 +46,8 @@ pub(crate) struct OpenClassifier {
     pub normalization: Normalization,
     /// Names of its classes, if they are known.
     pub class_names: Option<Vec<String>>,
+    /// Which weights and pooling were taken, and whether the weights told the pooling; for `--json`.
+    pub taken: Map<String, Value>,
 }
 
 impl ClassifierArgs {
@@ -80,12 +84,15 @@ impl ClassifierArgs {
             let (file, adapter) = (weights.file.display(), device.summary().name);
             format!("{file} on {adapter}, {classes} classes, pixels normalised with {whose}")
         });
+        let mut taken = weights.taken();
+        taken.insert("pool".to_owned(), json!(head.pool));
+        taken.insert("pool_assumed".to_owned(), json!(choice.is_some()));
         if let Some(choice) = choice {
             note(quiet, || choice);
         }
         let class_names = (head.class_names.len() == classes).then_some(head.class_names);
         let (file, config) = (weights.file, weights.config);
-        Ok(OpenClassifier { file, predictor, config, normalization, class_names })
+        Ok(OpenClassifier { file, predictor, config, normalization, class_names, taken })
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use serde_json::{Map, Value, json};
+
 use super::files::FilesArgs;
 use super::weights::OverrideArgs;
+use crate::cli::format::choice;
 use crate::cli::print::note;
 use crate::config::ModelConfig;
 use crate::data::{Normalization, SourceOptions};
@@ -18,7 +21,7 @@ use crate::weights::FileKind;
 /// Which encoder, and how its tokens become one feature.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct EncoderArgs {
-    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    /// Run folder, checkpoint, weights file (.safetensors, .pth, .pt, .ckpt, .bin) or Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
     /// How tokens become one feature [default: cls where the model has a cls token, else mean]
@@ -41,6 +44,8 @@ pub(crate) struct OpenEncoder {
     pub pool: Pool,
     /// Images at a time.
     pub batch_size: usize,
+    /// Which weights and pooling were taken; for `--json`.
+    pub taken: Map<String, Value>,
 }
 
 impl EncoderArgs {
@@ -56,8 +61,10 @@ impl EncoderArgs {
     ) -> Result<OpenEncoder> {
         let (weights, normalization, whose) =
             self.overrides.open_for(&self.weights, FileKind::EncoderOnly, quiet)?;
+        let pool = self.pool.unwrap_or(Pool::usual(&weights.config));
+        let mut taken = weights.taken();
+        taken.insert("pool".to_owned(), json!(pool));
         let config = weights.config;
-        let pool = self.pool.unwrap_or(Pool::usual(&config));
         let device = device()?;
         // Features need no decoder.
         let has = |name: &str| !is_decoder(name) && weights.tensors.contains_key(name);
@@ -65,10 +72,11 @@ impl EncoderArgs {
         let store = ParamStore::holding(&device, specs, &weights.tensors)?;
         note(quiet, || {
             let (file, adapter) = (weights.file.display(), device.summary().name);
-            format!("{file} on {adapter}, pixels normalised with {whose}")
+            let pool = choice(pool);
+            format!("{file} on {adapter}, pooled by {pool}, pixels normalised with {whose}")
         });
         let batch_size = self.batch_size as usize;
-        Ok(OpenEncoder { device, config, store, normalization, pool, batch_size })
+        Ok(OpenEncoder { device, config, store, normalization, pool, batch_size, taken })
     }
 }
 

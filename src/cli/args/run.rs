@@ -32,7 +32,7 @@ pub(crate) struct CommonArgs {
 /// Where a run lives, what it learns from and how long.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RunArgs {
-    /// Go on with the run in this folder, bit for bit
+    /// Go on with the run in this folder, on the same device bit for bit
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub resume: Option<PathBuf>,
     /// Folder of the run [default: runs/DATA-KIND-NUMBER]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::model::{parse_size, size};
 use crate::cli::print::note;
@@ -11,16 +11,18 @@ use crate::config::ModelConfig;
 use crate::data::Normalization;
 use crate::error::{Error, Result};
 use crate::model::classifier::HeadInfo;
+use crate::setting::Setting;
 use crate::tensor::TensorMap;
 use crate::train::checkpoint::Meta;
 use crate::train::checkpoints;
 use crate::train::recipe::Classify;
 use crate::weights::{
-    FileKind, Format, Overrides, Sets, hugging_face, open_set, resize_model, stored_head,
+    FileKind, Format, OpenedWeights, Overrides, Sets, hugging_face, open_set, resize_model,
+    stored_head,
 };
 
 /// What a weights file may leave open.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(
     next_help_heading = "Where the weights do not say (checkpoints of webmae say everything)"
 )]
@@ -103,12 +105,12 @@ impl OverrideArgs {
     pub(crate) fn open(&self, path: &Path) -> Result<Weights> {
         if !path.exists() {
             let problem = "does not exist; give a run folder, a checkpoint, a weights file \
-                           (.safetensors, .pth, .ckpt, .bin) or a Hugging Face folder";
+                           (.safetensors, .pth, .pt, .ckpt, .bin) or a Hugging Face folder";
             return Err(Error::bad_file(path, problem));
         }
         let mut weights = if checkpoints::folder_of(path).is_dir() {
-            let (_, weights, broken) = checkpoints::newest(path, |file| self.weights_file(file))?;
-            Weights { broken, ..weights }
+            let (_, weights, broken) = checkpoints::newest(path, |file| self.checkpoint(file))?;
+            Weights { broken, ..weights? }
         } else if path.is_dir()
             && !hugging_face::WEIGHTS.iter().any(|name| path.join(name).is_file())
         {
@@ -155,6 +157,50 @@ impl OverrideArgs {
         Ok((weights, normalization, whose))
     }
 
+    /// A checkpoint of a run; inside, the error of one that can be read but not with these options: earlier ones would
+    /// be no better.
+    fn checkpoint(&self, path: &Path) -> Result<Result<Weights>> {
+        match self.weights_file(path) {
+            Err(error) if Self::default().weights_file(path).is_ok() => Ok(Err(error)),
+            opened => opened.map(Ok),
+        }
+    }
+
+    /// Checks that a file's model, which the options had their part in if the file does not say it all, is as the
+    /// options have it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the option, the file, and what the file says.
+    fn require_agreement(given: &Overrides, opened: &OpenedWeights) -> Result<()> {
+        let model = &opened.config;
+        let differs = |setting: Setting, given: String, said: String| match given == said {
+            true => Ok(()),
+            false => {
+                let problem = format!("the weights say {said}, not {given}; leave it out");
+                Err(Error::config(setting, problem))
+            }
+        };
+        let number = |setting, given: Option<usize>, said: usize| {
+            given.map_or(Ok(()), |given| differs(setting, given.to_string(), said.to_string()))
+        };
+        number(Setting::EncoderHeads, given.encoder_heads, model.encoder.heads)?;
+        number(Setting::DecoderHeads, given.decoder_heads, model.decoder.heads)?;
+        number(Setting::Channels, given.channels, model.channels)?;
+        let size = |[height, width]: [usize; 2]| format!("{height}×{width}");
+        if let Some(patch_size) = given.patch_size {
+            differs(Setting::PatchSize, size(patch_size), size(model.patch_size))?;
+        }
+        // Published configurations of Hugging Face leave it at the default, whatever the training was.
+        if given.norm_pix_loss == Some(true)
+            && !model.norm_pix_loss
+            && !is_hugging_face(opened.format)
+        {
+            let said = "pixels that are not normalised".to_owned();
+            differs(Setting::NormPixLoss, "normalised ones".to_owned(), said)?;
+        }
+        Ok(())
+    }
+
     fn weights_file(&self, path: &Path) -> Result<Weights> {
         let number = |value: Option<u32>| value.map(|n| n as usize);
         let overrides = Overrides {
@@ -173,12 +219,13 @@ impl OverrideArgs {
             Err(_) if self.image_size.is_some() => open_set(path, &overrides, key)?,
             opened => opened?,
         };
+        Self::require_agreement(&overrides, &opened).map_err(|e| e.in_file(path))?;
         let mut config = opened.config;
-        config.norm_pix_loss |= self.norm_pix_loss && opened.step.is_none();
+        config.norm_pix_loss |= self.norm_pix_loss;
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new(".")) };
         let normalization = match opened.normalization {
             Some(normalization) => Some(normalization),
-            None if matches!(opened.format, Format::HuggingFaceMae | Format::HuggingFaceVit) => {
+            None if is_hugging_face(opened.format) => {
                 preprocessor(&folder.join(hugging_face::PREPROCESSOR))?
             }
             None => None,
@@ -234,10 +281,24 @@ impl Weights {
                 format!("the weights are taken (--weights-key {first_other} takes {average})")
             }
             (None, _) => {
-                let all = [std::slice::from_ref(chosen), others].concat().join(", ");
+                // Of weights that lie flat beside another set.
+                let shown = |key: &str| if key.is_empty() { "(no key)" } else { key }.to_owned();
+                let all: Vec<String> =
+                    std::iter::once(chosen).chain(others).map(|key| shown(key)).collect();
+                let (all, chosen) = (all.join(", "), shown(chosen));
                 format!("the file holds {all}: {chosen} is taken (--weights-key takes another)")
             }
         })
+    }
+
+    /// What was taken, for `--json`: the set of weights, those beside it, and newer checkpoints that could not be read.
+    pub(crate) fn taken(&self) -> Map<String, Value> {
+        let skipped: Vec<String> = self.broken.iter().map(message).collect();
+        Map::from_iter([
+            ("weights_key".to_owned(), json!(self.sets.chosen)),
+            ("other_weights_keys".to_owned(), json!(self.sets.others)),
+            ("skipped_checkpoints".to_owned(), json!(skipped)),
+        ])
     }
 
     /// Checks that there are an encoder and a decoder.
@@ -267,6 +328,10 @@ impl Weights {
             }
         }
     }
+}
+
+fn is_hugging_face(format: Format) -> bool {
+    matches!(format, Format::HuggingFaceMae | Format::HuggingFaceVit)
 }
 
 /// Mean and deviation of a Hugging Face image processor's file, if it is there and has them.

@@ -6,7 +6,11 @@ use super::record::{BenchRecord, WorkloadResult};
 /// What was measured on, and the columns' names.
 pub(crate) fn head(record: &BenchRecord) {
     let (adapter, gemm) = (&record.adapter, record.gemm);
-    say!("{} ({}, {})", adapter.name, adapter.backend, adapter.kind);
+    // The processor has no API: what the twins use of it says more.
+    match adapter.backend.as_str() {
+        "cpu" => say!("{} ({})", adapter.name, adapter.driver),
+        backend => say!("{} ({backend}, {})", adapter.name, adapter.kind),
+    }
     if let Some(matrices) = &record.cooperative_matrices {
         say!("cooperative matrices: {matrices}");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::cli::args::classifier::{ClassifierArgs, OpenClassifier};
 use crate::cli::args::files::FilesArgs;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     for skipped in &result.skipped {
         note(args.json, || format!("skipped {}: {}", skipped.name, skipped.problem));
     }
-    print(args, &class_names, &result);
+    print(args, &opened.taken, &class_names, &result);
     match &args.out {
         Some(folder) => write(folder, &class_names, &result, args.json),
         None => Ok(()),
@@ -133,19 +133,20 @@ fn matched(
     Ok((Arc::new(Subset::new(source, kept)?), names))
 }
 
-fn print(args: &Args, class_names: &[String], result: &Evaluation) {
+fn print(args: &Args, taken: &Map<String, Value>, class_names: &[String], result: &Evaluation) {
     let Evaluation { loss, top1, top5, confusion, .. } = result;
     let per_class = confusion.per_class();
     if args.json {
-        let classes: serde_json::Map<_, _> = class_names
+        let classes: Map<_, _> = class_names
             .iter()
             .zip(&per_class)
             .map(|(name, share)| (name.clone(), json!(share)))
             .collect();
-        say!(
-            "{}",
-            json!({ "loss": loss, "top1": top1.share, "top1_interval": top1.interval(), "top5": top5, "classes": classes })
-        );
+        let mut said = json!({
+            "loss": loss, "top1": top1.share, "top1_interval": top1.interval(), "top5": top5, "classes": classes,
+        });
+        said.as_object_mut().expect("is one").extend(taken.clone());
+        say!("{said}");
         return;
     }
     say!("top-1 {top1}, top-5 {:.2} %, loss {loss:.4}", 100.0 * top5);

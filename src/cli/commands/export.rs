@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::cli::args::head::{KnownHead, PoolArg};
-use crate::cli::args::weights::OverrideArgs;
+use crate::cli::args::model::size;
+use crate::cli::args::weights::{OverrideArgs, Weights};
 use crate::cli::output::{check_file, check_folder};
 use crate::error::{Error, Result};
 use crate::files::safetensors::{self, FloatType};
@@ -21,7 +22,7 @@ Examples:
   webmae export --weights runs/plain-1 --format vit-pytorch --out mae.safetensors
       then in Python: mae.load_state_dict(safetensors.torch.load_file(\"mae.safetensors\"))")]
 pub(crate) struct Args {
-    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    /// Run folder, checkpoint, weights file (.safetensors, .pth, .pt, .ckpt, .bin) or Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
     /// Folder (hugging-face) or .safetensors file (the others) to write
@@ -33,9 +34,9 @@ pub(crate) struct Args {
     /// Two bytes a value instead of four
     #[arg(long)]
     f16: bool,
-    /// Classes of the `ViT` in vit-pytorch's `MAE`, whose head pre-training does not use
-    #[arg(long, value_name = "N", default_value_t = 1000)]
-    classes: u32,
+    /// Classes of the `ViT` in vit-pytorch's `MAE`, whose head pre-training does not use [default: 1000]
+    #[arg(long, value_name = "N", value_parser = size())]
+    classes: Option<u32>,
     #[command(flatten)]
     pool: PoolArg,
     #[command(flatten)]
@@ -51,6 +52,27 @@ enum FormatArg {
     /// One .safetensors file with the state dict of vit-pytorch's `MAE` or `ViT`, for `load_state_dict` (plain variant:
     /// up to 0.25; vit-pytorch variant: 1.x)
     VitPytorch,
+}
+
+impl Args {
+    /// Refuses options that would change nothing in what is written.
+    fn refuse_without_use(&self, weights: &Weights) -> Result<()> {
+        let mae = weights.kind == FileKind::Mae;
+        let refused = |option: &str, problem: &str| {
+            let problem = format!("{}: {problem}; leave it out", weights.file.display());
+            Err(Error::argument(option, problem))
+        };
+        if self.pool.pool.is_some() && mae {
+            return refused("--pool", "holds encoder and decoder, and no classifier that pools");
+        }
+        if self.classes.is_some() && self.format != FormatArg::VitPytorch {
+            return refused("--classes", "only vit-pytorch's MAE has a head beside a decoder");
+        }
+        if self.classes.is_some() && !mae {
+            return refused("--classes", "holds a classifier, whose head has its own classes");
+        }
+        Ok(())
+    }
 }
 
 /// Writes the weights.
@@ -84,6 +106,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             None
         }
     };
+    args.refuse_without_use(&weights)?;
     let (normalization, whose) = weights.normalization()?;
     let precision = if args.f16 { FloatType::F16 } else { FloatType::F32 };
     let (config, tensors) = (&weights.config, &weights.tensors);
@@ -97,9 +120,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             safetensors::write(&args.out, tensors, &metadata, precision)?;
         }
         FormatArg::VitPytorch => {
-            let model = match classifier {
-                None => VitPytorchModel::Mae { classes: args.classes as usize },
-                Some(HeadInfo { head: Head::Full, pool, .. }) => VitPytorchModel::Vit { pool },
+            let model = match &classifier {
+                None => VitPytorchModel::Mae { classes: args.classes.unwrap_or(1000) as usize },
+                Some(HeadInfo { head: Head::Full, pool, .. }) => {
+                    VitPytorchModel::Vit { pool: *pool }
+                }
                 Some(HeadInfo { head: Head::Probe | Head::FcNormProbe, .. }) => {
                     let problem = "holds a linear probe, whose BatchNorm vit-pytorch's ViT has not; take a fine-tuned \
                                    classifier, or --format webmae";
@@ -107,7 +132,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 }
             };
             let state = to_vit_pytorch(config, tensors, model)?;
-            safetensors::write(&args.out, &state, &safetensors::python_metadata(), precision)?;
+            let mut metadata = safetensors::python_metadata();
+            metadata.extend(describe(config, &normalization, classifier.as_ref())?);
+            safetensors::write(&args.out, &state, &metadata, precision)?;
         }
     }
     match (args.format, config.learned_positions()) {

@@ -24,7 +24,7 @@ Examples:
   webmae info runs/pretrain-1      the newest checkpoint of a run
   webmae info mae_pretrain_vit_base.pth")]
 pub(crate) struct Args {
-    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    /// Run folder, checkpoint, weights file (.safetensors, .pth, .pt, .ckpt, .bin) or Hugging Face folder
     path: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -101,8 +101,9 @@ fn uses(weights: &Weights) -> [Use; 5] {
         (
             "go on training",
             match (resume, classifier) {
-                (true, false) => fed("webmae pretrain --resume RUN"),
-                (true, true) => fed("webmae finetune --resume RUN"),
+                // A run has pictures of as many channels as its model takes already.
+                (true, false) => Ok("webmae pretrain --resume RUN"),
+                (true, true) => Ok("webmae finetune --resume RUN"),
                 (false, _) => no("needs a checkpoint of webmae with its optimiser's state"),
             },
         ),
@@ -152,7 +153,6 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         FileKind::Classifier => Some(weights.head(None)?),
         _ => None,
     };
-    let pool = head.as_ref().map(|head| format::choice(head.info.pool));
     if as_json {
         let uses: Vec<Value> = uses(weights)
             .into_iter()
@@ -161,7 +161,9 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
                 json!({ "use": use_, "possible": possible, "how": how.map_or_else(|why| why, str::to_owned) })
             })
             .collect();
-        return print_json(&json!({
+        // Pooling that had to be assumed is no knowledge about the file.
+        let told = head.as_ref().filter(|head| head.choice.is_none());
+        let mut about = json!({
             "file": weights.file,
             "format": format,
             "holds": weights.kind.to_string(),
@@ -171,11 +173,11 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
             "parameters": values,
             "normalization": weights.normalization,
             "ignored_tensors": weights.ignored,
-            "weights_key": weights.sets.chosen,
-            "other_weights_keys": weights.sets.others,
-            "pool": pool,
+            "pool": told.map(|head| head.info.pool),
             "uses": uses,
-        }));
+        });
+        about.as_object_mut().expect("is one").extend(weights.taken());
+        return print_json(&about);
     }
     for error in &weights.broken {
         say!("skipped a newer checkpoint: {}", message(error));
@@ -212,8 +214,12 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
             PatchTarget::Tokens { vocabulary } => format!("{vocabulary} given tokens"),
         };
         line("target", format!("{target}, mask ratio {}", config.mask_ratio));
-        let positions = if config.learned_positions() { "learned" } else { "fixed" };
-        line("positions", positions.to_owned());
+    }
+    let positions = if config.learned_positions() { "learned" } else { "fixed" };
+    line("positions", positions.to_owned());
+    if config.dropout > 0.0 || config.emb_dropout > 0.0 {
+        let dropout = format!("{}, {} behind the positions", config.dropout, config.emb_dropout);
+        line("dropout", dropout);
     }
     if let Some(KnownHead { info, choice }) = &head {
         let pooling = choice.clone().unwrap_or_else(|| format::choice(info.pool));
@@ -223,7 +229,10 @@ fn weights(weights: &Weights, as_json: bool) -> Result<()> {
         "pixel mean",
         match &weights.normalization {
             Some(known) => format!("{:?}, deviation {:?}", known.mean, known.std),
-            None => "not named in the file; ImageNet's is assumed for 3 channels".to_owned(),
+            None if config.channels == 3 => {
+                "not named in the file; ImageNet's is assumed".to_owned()
+            }
+            None => "not named in the file; give --mean and --std".to_owned(),
         },
     );
     if !weights.ignored.is_empty() {

@@ -1,5 +1,7 @@
 //! `webmae knn`: how well features of unseen pictures find their class among labelled ones.
 
+use serde_json::{Map, Value, json};
+
 use crate::cli::args::encoder::{EncoderArgs, OpenEncoder};
 use crate::cli::args::files::FilesArgs;
 use crate::cli::counter::Counter;
@@ -55,18 +57,21 @@ pub(crate) struct KnnAccuracy {
     pub top1: Accuracy,
     /// Share whose class is among the five with the most votes.
     top5: f64,
+    /// Which weights and pooling were taken.
+    taken: Map<String, Value>,
 }
 
 /// Prints top-1 and top-5 accuracy.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
-    let KnnAccuracy { classes, train_images, held_out_images, top1, top5 } =
+    let KnnAccuracy { classes, train_images, held_out_images, top1, top5, taken } =
         args.measure(|| open_device(options))?;
     if args.json {
-        let result = serde_json::json!({
+        let mut result = json!({
             "neighbours": args.neighbours, "temperature": args.temperature, "classes": classes,
             "train_images": train_images, "held_out_images": held_out_images,
             "top1": top1.share, "top1_interval": top1.interval(), "top5": top5,
         });
+        result.as_object_mut().expect("is one").extend(taken);
         say!("{result}");
     } else {
         say!("{train_images} training and {held_out_images} held-out pictures, {classes} classes");
@@ -113,7 +118,8 @@ impl Args {
         };
         let (train_images, held_out_images) = (labels.len(), truth.len());
         let top1 = Accuracy { share: within(1), pictures: held_out_images };
-        Ok(KnnAccuracy { classes, train_images, held_out_images, top1, top5: within(5) })
+        let (top5, taken) = (within(5), opened.taken.clone());
+        Ok(KnnAccuracy { classes, train_images, held_out_images, top1, top5, taken })
     }
 }
 

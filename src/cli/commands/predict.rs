@@ -67,7 +67,9 @@ fn print(args: &Args, opened: &OpenClassifier, image: &str, logits: &[f32]) {
     if args.json {
         let classes: Vec<_> =
             found.iter().map(|(class, p)| json!({ "class": class, "probability": p })).collect();
-        say!("{}", json!({ "image": image, "classes": classes }));
+        let mut said = json!({ "image": image, "classes": classes });
+        said.as_object_mut().expect("is one").extend(opened.taken.clone());
+        say!("{said}");
         return;
     }
     say!("{image}");

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// Pictures: JPEG, PNG, WebP, BMP, GIF
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    /// Run folder, checkpoint, weights file (.safetensors, .pth, .pt, .ckpt, .bin) or Hugging Face folder
     #[arg(long, value_name = "PATH")]
     weights: PathBuf,
     /// Picture to write: .png, .jpg, .webp or .bmp

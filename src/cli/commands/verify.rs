@@ -7,6 +7,8 @@ use crate::cli::open::open;
 use crate::cli::print::print_json;
 use crate::error::{Error, Result};
 use crate::program::DeviceOptions;
+use crate::remedy::Remedy;
+use crate::setting::Setting;
 use crate::verify::{Verdict, cases, verdicts};
 
 /// Options of `webmae verify`.
@@ -29,8 +31,9 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let opened = open(options)?;
     let Some(gpu) = opened.device.gpu() else {
-        let problem = format!("there is no GPU to hold against the processor: {}", opened.why);
-        return Err(Error::NoAdapter { problem });
+        let problem = format!("the processor would be held against itself ({})", opened.why);
+        let remedies = vec![Remedy::set(Setting::Adapter, "NAME")];
+        return Err(Error::NoAdapter { problem, remedies });
     };
     let summary = opened.device.summary();
     // A software driver would take an hour for it, and nobody trains on one.
@@ -77,7 +80,7 @@ fn print(verdicts: &[Verdict]) {
     for verdict in verdicts {
         let error = match verdict.error {
             Some(error) => format!("{error:.1e}"),
-            None => "not finite".to_owned(),
+            None => "other value".to_owned(),
         };
         let mark = if verdict.holds() { "" } else { "  WRONG: " };
         let worst = if verdict.holds() { "" } else { &verdict.worst };

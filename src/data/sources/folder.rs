@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::names::{differ_by_case, is_split};
+use super::names::{differ_by_case, part};
 use super::options::SourceOptions;
 use super::source::{ImageSource, remarks};
 use super::walk::{Entries, Walk, name_of};
@@ -30,7 +30,7 @@ impl Folder {
     /// Opens the folder at `path`. Each subfolder is a class, searched at any depth: label 0 is the first by
     /// name, as in torchvision's `ImageFolder`; a class folder without pictures keeps its number. Pictures
     /// beside class folders have no class. All that is found is without classes if the pictures lie directly
-    /// in the folder and in less than two of its subfolders, or if two subfolders are named as splits.
+    /// in the folder and in less than two of its subfolders, or if two subfolders are named as parts of a data set.
     /// Left out is what is no data: hidden files and folders, and those that systems make; and what
     /// [`SourceOptions::exclude`] matches.
     ///
@@ -55,7 +55,7 @@ impl Folder {
         }
         let names: Vec<String> = folders.iter().map(|folder| name_of(folder)).collect();
         let splits: Vec<&str> =
-            names.iter().map(String::as_str).filter(|name| is_split(name)).collect();
+            names.iter().map(String::as_str).filter(|name| part(name).is_some()).collect();
         let filled = below.iter().filter(|pictures| !pictures.is_empty()).count();
         let are_classes = splits.len() < 2 && (loose.is_empty() || filled > 1);
 
@@ -145,8 +145,9 @@ impl ImageSource for Folder {
             inner.len() > 1
         });
         let [only] = &folders[..] else {
-            // Of several splits the one to train with.
-            return folders.into_iter().find(|folder| is_split(&name_of(folder)));
+            // Of several parts of the data the one to train with.
+            let parts = folders.into_iter().filter_map(|path| Some((part(&name_of(&path))?, path)));
+            return parts.min().map(|(_, path)| path);
         };
         Some(only.clone())
     }

@@ -3,26 +3,25 @@
 use std::path::{Path, PathBuf};
 
 use super::cifar::Cifar;
-use super::names::{HELD_OUT, TRAIN};
+use super::names::{Part, part};
 use super::walk::name_of;
 
 /// The folder of training data in `folder`, if held-out data lies beside it.
 pub(super) fn train_folder(folder: &Path) -> Option<PathBuf> {
-    held_out_in(folder).and_then(|_| named(folder, &TRAIN))
+    held_out_in(folder)?;
+    first_part(folder, |part| part == Part::Train)
 }
 
 fn held_out_in(folder: &Path) -> Option<PathBuf> {
-    named(folder, &HELD_OUT)
+    first_part(folder, |part| part != Part::Train)
 }
 
-/// The folder in `folder` that has the first of `names` that one has, in any case.
-fn named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+/// Of the folders in `folder` that are such a part of the data, the one to take.
+fn first_part(folder: &Path, is_wanted: impl Fn(Part) -> bool) -> Option<PathBuf> {
     let entries = std::fs::read_dir(folder).ok()?;
-    let mut folders: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
-    folders.sort();
-    let has = |name: &str| folders.iter().find(|path| name_of(path).to_lowercase() == name);
-    names.iter().find_map(|name| has(name)).cloned()
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+    let parts = folders.filter_map(|path| Some((part(&name_of(&path))?, path)));
+    parts.filter(|(part, _)| is_wanted(*part)).min().map(|(_, path)| path)
 }
 
 /// The held-out data that belongs to `data` by its layout.
@@ -30,7 +29,7 @@ pub(super) fn held_out_path(data: &Path) -> Option<PathBuf> {
     if train_folder(data).is_some() {
         return held_out_in(data);
     }
-    if TRAIN.contains(&name_of(data).to_lowercase().as_str()) {
+    if part(&name_of(data)) == Some(Part::Train) {
         return data.parent().and_then(held_out_in);
     }
     let has_training_batches = Cifar::files_in(data)

@@ -2,15 +2,33 @@
 
 use std::collections::HashMap;
 
-/// Names of folders with training data.
-pub(super) const TRAIN: [&str; 2] = ["train", "training"];
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// To train on.
+    Train,
+    /// To measure with.
+    HeldOut {
+        /// Which one to take of several; the least.
+        rank: usize,
+    },
+}
 
-/// Names of folders with held-out data, in order of preference.
-pub(super) const HELD_OUT: [&str; 5] = ["val", "valid", "validation", "test", "testing"];
+/// Words for training data.
+const TRAIN: [&str; 3] = ["train", "training", "trn"];
 
-/// What archives, network drives, waste baskets and file systems put beside data, in lower case.
-const HOUSEKEEPING: [&str; 9] = [
+/// Words for held-out data, in order of preference.
+const HELD_OUT: [&str; 9] =
+    ["val", "valid", "validation", "dev", "eval", "holdout", "test", "testing", "tst"];
+
+/// Words that say nothing more beside those, or behind them in one word.
+const BESIDE: [&str; 10] =
+    ["data", "dataset", "images", "image", "imgs", "img", "pictures", "seg", "set", "split"];
+
+/// What archives, programs, network drives, waste baskets and file systems put beside data, in lower case.
+const HOUSEKEEPING: [&str; 10] = [
     "__macosx",
+    "__pycache__",
     "@eadir",
     "@tmp",
     "@recycle",
@@ -21,10 +39,19 @@ const HOUSEKEEPING: [&str; 9] = [
     "lost+found",
 ];
 
-/// Whether a folder of that name holds a part of the data to train or measure with.
-pub(super) fn is_split(name: &str) -> bool {
+/// The part of a data set that a folder of that name holds: `train`, `Val`, `test_set`, `images-train`, `train2017`,
+/// `testdata`.
+pub(super) fn part(name: &str) -> Option<Part> {
     let name = name.to_lowercase();
-    TRAIN.iter().chain(&HELD_OUT).any(|split| name == *split)
+    let words = name.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
+    let mut telling = words.filter(|word| !BESIDE.contains(word));
+    let (word, None) = (telling.next()?, telling.next()) else { return None };
+    let whole = [word].into_iter().chain(BESIDE.iter().filter_map(|end| word.strip_suffix(end)));
+    whole.into_iter().find_map(|word| {
+        let rank = HELD_OUT.iter().position(|held_out| *held_out == word);
+        let train = TRAIN.contains(&word).then_some(Part::Train);
+        train.or(rank.map(|rank| Part::HeldOut { rank }))
+    })
 }
 
 /// Whether a file or folder of that name is no data: hidden (`.name`, so also macOS' `._name` and
@@ -53,12 +80,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn splits_have_any_case() {
-        for name in ["Train", "TRAINING", "val", "Valid", "validation", "Test", "testing"] {
-            assert!(is_split(name), "{name}");
+    fn parts_have_many_names() {
+        for name in
+            ["Train", "TRAINING", "train_set", "train2017", "traindata", "images-train", "trn"]
+        {
+            assert_eq!(part(name), Some(Part::Train), "{name}");
         }
-        for name in ["trains", "training set", "tester", "value", "cat"] {
-            assert!(!is_split(name), "{name}");
+        let names = [
+            "val",
+            "Valid",
+            "validation",
+            "Test",
+            "testing",
+            "test ",
+            "dev",
+            "holdout",
+            "seg_test",
+        ];
+        for name in names {
+            assert!(matches!(part(name), Some(Part::HeldOut { .. })), "{name}");
+        }
+        assert!(part("Val_set") < part("test2017"), "of several the validation's is taken");
+        for name in ["trains", "tester", "value", "cat", "images", "test tube", "developer", "2017"]
+        {
+            assert_eq!(part(name), None, "{name}");
         }
     }
 

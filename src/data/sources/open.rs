@@ -18,8 +18,7 @@ use crate::setting::Setting;
 /// - `synthetic` or `synthetic:COUNT`: drawn pictures, see [`Synthetic`];
 /// - a folder with `data_batch_*.bin` (or else `test_batch.bin`), or one `.bin` file: CIFAR-10;
 /// - a folder of pictures, or a tree with a subfolder for each class, see [`Folder::open`];
-/// - a folder with a `train` or `training` subfolder beside `val`, `valid`, `validation`, `test` or `testing`, in
-///   any case: that;
+/// - a folder with a `train` subfolder (`Training`, `train2017`, `images_train` …) beside a `val`, `test` or such: that;
 /// - one picture file.
 ///
 /// # Errors

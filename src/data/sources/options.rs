@@ -1,5 +1,6 @@
 //! How sources of pictures are opened.
 
+use super::synthetic::SYNTHETIC_LEN;
 use crate::config::ModelConfig;
 use crate::data::decode::{DecodeOptions, MAX_PIXELS};
 
@@ -34,7 +35,7 @@ impl Default for SourceOptions {
             class_prefix: None,
             exclude: Vec::new(),
             image_size: [32, 32],
-            synthetic_len: 10_000,
+            synthetic_len: SYNTHETIC_LEN,
             seed: 0,
         }
     }

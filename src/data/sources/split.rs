@@ -16,8 +16,11 @@ use crate::error::{Error, Result};
 /// One in so many pictures is set aside where the data has no held-out part …
 const HELD_OUT_SHARE: usize = 20;
 
-/// … but not more than so many.
+/// … but not more than so many …
 const MAX_HELD_OUT: usize = 512;
+
+/// … except for one of each class, as long as all together are at most one in so many.
+const ONE_OF_EACH_SHARE: usize = 4;
 
 /// Data to train on and data to measure with.
 pub struct Split {
@@ -38,10 +41,11 @@ impl Split {
     }
 }
 
-/// Opens `data` for training and finds held-out data, in this order: `held_out` if given; the
-/// `val` (`valid`, `validation`, `test`, `testing`, in any case) folder beside or below `data`'s `train` (`training`) folder; CIFAR's
-/// `test_batch.bin` beside its `data_batch_*.bin`; else 5 % of the pictures (1 to 512, readable ones), drawn
-/// from `options.seed`, of each class its share. A single picture is both.
+/// Opens `data` for training and finds held-out data, in this order: `held_out` if given; the `val` or `test` folder
+/// (`Valid`, `test_set` …) beside or below `data`'s `train` folder; CIFAR's `test_batch.bin` beside its
+/// `data_batch_*.bin`; else 5 % of the pictures (1 to 512, readable ones), drawn from `options.seed`, of each class its
+/// share: of a class with two or more at least one, if that is not more than a quarter of all, and never the last. A
+/// single picture is both.
 ///
 /// # Errors
 /// As [`open`], for either part.
@@ -65,8 +69,8 @@ pub fn open_split(data: &str, held_out: Option<&str>, options: &SourceOptions) -
         let how = "the only picture serves as held-out data too".to_owned();
         return Ok(Split { held_out: train.clone(), train, how });
     }
-    let count = (train.len() / HELD_OUT_SHARE).clamp(1, MAX_HELD_OUT);
-    let chosen = stratified(train.as_ref(), count, options.seed);
+    let chosen = stratified(train.as_ref(), options.seed);
+    let count = chosen.len();
     let is_chosen = |index: &u32| chosen.binary_search(index).is_ok();
     let rest = (0..train.len() as u32).filter(|index| !is_chosen(index)).collect();
     let share = if train.class_names().len() > 1 { ", of each class its share" } else { "" };
@@ -76,16 +80,23 @@ pub fn open_split(data: &str, held_out: Option<&str>, options: &SourceOptions) -
     Ok(Split { train: Arc::new(Subset::new(train, rest)?), held_out, how })
 }
 
-/// `count` indices in order, of each class (and of what has none) its share, drawn from `seed`.
-fn stratified(source: &dyn ImageSource, count: usize, seed: u64) -> Vec<u32> {
+/// Indices to set aside, in order, of each class (and of what has none) its share, drawn from `seed`.
+fn stratified(source: &dyn ImageSource, seed: u64) -> Vec<u32> {
     let mut classes: BTreeMap<Option<usize>, Vec<u32>> = BTreeMap::new();
     for index in 0..source.len() {
         classes.entry(source.label(index)).or_default().push(index as u32);
     }
-    // Each keeps one to learn from, if there are enough others.
-    let spare: Vec<usize> = classes.values().map(|members| members.len() - 1).collect();
-    let whole = || classes.values().map(Vec::len).collect();
-    let sizes = if spare.iter().sum::<usize>() < count { whole() } else { spare };
+    let mut count = (source.len() / HELD_OUT_SHARE).clamp(1, MAX_HELD_OUT);
+    let mut sizes: Vec<usize> = classes.values().map(Vec::len).collect();
+    // Each keeps one to learn from, unless nothing could be set aside then.
+    if sizes.iter().any(|&size| size > 1) {
+        sizes.iter_mut().for_each(|size| *size -= 1);
+        let several = sizes.iter().filter(|&&size| size > 0).count();
+        if several <= source.len() / ONE_OF_EACH_SHARE {
+            count = count.max(several);
+        }
+        count = count.min(sizes.iter().sum());
+    }
     let mut chosen = Vec::new();
     for ((members, share), stratum) in classes.values().zip(shares(&sizes, count)).zip(0..) {
         let drawn = fixed_indices(members.len(), share, seed.wrapping_add(stratum));
@@ -96,7 +107,7 @@ fn stratified(source: &dyn ImageSource, count: usize, seed: u64) -> Vec<u32> {
 }
 
 /// `count`, at most their sum, split in proportion to `sizes`: whole parts first, then one more for the largest
-/// remainders.
+/// remainders; but at least one each, as far as they go.
 fn shares(sizes: &[usize], count: usize) -> Vec<usize> {
     let total = sizes.iter().sum::<usize>().max(1);
     let mut shares: Vec<usize> = sizes.iter().map(|size| size * count / total).collect();
@@ -104,6 +115,14 @@ fn shares(sizes: &[usize], count: usize) -> Vec<usize> {
     order.sort_by_key(|&stratum| std::cmp::Reverse(sizes[stratum] * count % total));
     let missing = count - shares.iter().sum::<usize>();
     order.into_iter().take(missing).for_each(|stratum| shares[stratum] += 1);
+    // One for each that would have none, from those that give the most of themselves.
+    while let Some(none) = (0..sizes.len()).find(|&i| sizes[i] > 0 && shares[i] == 0) {
+        let several = (0..sizes.len()).filter(|&i| shares[i] > 1);
+        let by_part = |&a: &usize, &b: &usize| (shares[a] * sizes[b]).cmp(&(shares[b] * sizes[a]));
+        let Some(most) = several.max_by(by_part) else { break };
+        shares[most] -= 1;
+        shares[none] = 1;
+    }
     shares
 }
 
@@ -280,8 +299,9 @@ mod tests {
     fn shares_are_in_proportion() {
         assert_eq!(shares(&[100], 5), [5]);
         assert_eq!(shares(&[60, 30, 10], 10), [6, 3, 1]);
-        // 2.7, 2.0 and 0.3: one more for the first.
-        assert_eq!(shares(&[54, 40, 6], 5), [3, 2, 0]);
+        // 2.7, 2.0 and 0.3: one more for the first, which gives one to the last.
+        assert_eq!(shares(&[54, 40, 6], 5), [2, 2, 1]);
+        assert_eq!(shares(&[99, 9, 0], 5), [4, 1, 0]);
         assert_eq!(shares(&[1, 1, 1], 3), [1, 1, 1]);
         assert_eq!(shares(&[5, 5, 5, 5], 2), [1, 1, 0, 0]);
     }

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::philox::Rng;
 use crate::setting::Setting;
 
+/// Pictures that are drawn where nothing else is asked for.
+pub const SYNTHETIC_LEN: usize = 50_000;
+
 /// First word of the generators' streams.
 const PURPOSE: u32 = 0x5EED_0001;
 

@@ -36,8 +36,11 @@ impl Walk {
         let refuse = |problem: globset::Error| Error::config(Setting::Exclude, problem.to_string());
         let mut patterns = GlobSetBuilder::new();
         for pattern in exclude {
+            if pattern.is_empty() {
+                return Err(Error::config(Setting::Exclude, "must not be empty"));
+            }
             let anywhere = match pattern.contains('/') {
-                true => pattern.trim_matches('/').to_owned(),
+                true => pattern.trim_start_matches("./").trim_matches('/').to_owned(),
                 false => format!("**/{pattern}"),
             };
             let glob = GlobBuilder::new(&anywhere).literal_separator(true).build();

@@ -36,9 +36,9 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a checkpoint and chooses its state dict: the one below `key` (`a.b` is `b` in `a`); else the first of
-    /// `model`, `state_dict`, `model_state_dict`, `module`, `net` (FAIR's files have `model`), then of the averaged
-    /// ones, that there is, or the outermost dictionary.
+    /// Opens a checkpoint and chooses its state dict: the one below `key` (`a.b` is `b` in `a`, or the names in `a` that
+    /// begin with `b.`); else the first of [`KEYS`](super::set_keys::KEYS) that there is (FAIR's files have `model`), the
+    /// outermost dictionary, or any other with tensors.
     ///
     /// # Errors
     /// [`Error::Io`] when the file cannot be read; [`Error::BadFile`] when it is no such checkpoint, is
@@ -55,6 +55,11 @@ impl Checkpoint {
     /// Key of the state dict that was chosen (empty for the outermost dictionary), and those of the others.
     pub fn sets(&self) -> (&str, &[String]) {
         (&self.chosen.key, &self.others)
+    }
+
+    /// What the names of the tensors that are meant begin with, if the key says so.
+    pub fn key_inside(&self) -> Option<&str> {
+        self.chosen.below.as_deref()
     }
 
     /// The tensors, with what their elements are.
@@ -107,7 +112,8 @@ impl Checkpoint {
             match self.contents.get(at) {
                 Value::Tensor(view) => {
                     let view = self.contents.view(*view).map_err(fail)?;
-                    bytes = bytes.saturating_add(4 * count(&view).map_err(fail)? as u64);
+                    let values = count(&view).map_err(fail)? as u64;
+                    bytes = bytes.saturating_add(values.saturating_mul(4));
                     storages.entry(view.key).or_default().push((name, view));
                 }
                 _ => return Err(fail("it cannot be read: convert it first".to_owned())),
@@ -258,7 +264,8 @@ fn element(class: &str) -> Option<(u64, Convert, bool)> {
     })
 }
 
-/// Number of values that a view shows, all of which exist.
+/// Number of values that a view shows, all of which exist; more than the storage has where strides are 0
+/// (`torch.Tensor.expand`) or overlap.
 fn count(view: &TensorView<'_>) -> Result<usize, String> {
     let TensorView { storage_len, offset, shape, strides, .. } = view;
     let outside = || {
@@ -268,7 +275,7 @@ fn count(view: &TensorView<'_>) -> Result<usize, String> {
         )
     };
     let count = shape.iter().try_fold(1_usize, |n, size| n.checked_mul(*size));
-    let count = count.filter(|n| n <= storage_len).ok_or_else(outside)?;
+    let count = count.ok_or_else(outside)?;
     let last = shape.iter().zip(strides).try_fold(*offset, |at, (size, stride)| {
         at.checked_add(size.saturating_sub(1).checked_mul(*stride)?)
     });
@@ -326,6 +333,8 @@ mod tests {
         assert_eq!(values(view(0, &[3, 2], &[1, 3])), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(values(view(2, &[2, 2], &[2, 1])), [2.0, 3.0, 4.0, 5.0]);
         assert_eq!(values(view(1, &[3], &[0])), [1.0, 1.0, 1.0]);
+        // More values than the storage has: `torch.ones(1).expand(n)`.
+        assert_eq!(values(view(5, &[2, 4], &[0, 0])), [5.0; 8]);
         assert_eq!(values(view(5, &[], &[])), [5.0]);
         assert!(values(view(9, &[0], &[1])).is_empty());
         for bad in [
@@ -333,7 +342,7 @@ mod tests {
             view(0, &[2, 3], &[3]),
             view(0, &[usize::MAX, 2], &[1, 1]),
             view(0, &[2, 2], &[usize::MAX, 1]),
-            view(0, &[7], &[0]),
+            view(6, &[7], &[0]),
         ] {
             assert!(gather(&bad, &storage).is_err(), "{bad:?}");
         }

@@ -1,28 +1,19 @@
 //! Which of a checkpoint's dictionaries are state dicts, and which one is taken.
 
-use super::pickle::{Ref, Unpickled, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Keys below which training scripts put the state dict, the first that there is wins: the trained weights, then their
-/// moving average.
-const KEYS: [&str; 12] = [
-    "model",
-    "state_dict",
-    "model_state_dict",
-    "module",
-    "net",
-    "model_ema",
-    "state_dict_ema",
-    "ema_state_dict",
-    "ema",
-    "teacher",
-    "student",
-    "encoder",
-];
+use super::pickle::{Ref, Unpickled, Value};
+use crate::files::set_keys::{KEYS, rank};
+
+/// How many keys may lead to a state dict.
+const DEEPEST: usize = 3;
 
 /// A dictionary with tensors.
 pub(super) struct Set {
     /// Where it is, as `key` or `key.key`; empty for the outermost.
     pub key: String,
+    /// What the names of the tensors that are asked for begin with, where the user's key goes on behind the dictionary's.
+    pub below: Option<String>,
     at: Ref,
 }
 
@@ -33,7 +24,7 @@ impl Set {
     }
 }
 
-/// The set below `key`, or without one the usual; and the keys of the others that scripts usually have.
+/// The set below `key`, or without one the usual; and the keys of the others.
 ///
 /// # Errors
 /// A sentence, if there is none.
@@ -41,15 +32,24 @@ pub(super) fn choose(
     contents: &Unpickled,
     key: Option<&str>,
 ) -> Result<(Set, Vec<String>), String> {
-    let usual: Vec<Set> = KEYS.iter().filter_map(|key| nested(contents, key)).collect();
-    let mut keys: Vec<String> = usual.iter().map(|set| set.key.clone()).collect();
-    let outermost = Set { key: String::new(), at: contents.root };
+    let sets = state_dicts(contents);
+    let mut keys: Vec<String> = sets.keys().cloned().collect();
+    keys.sort_by_key(|key| rank(key));
+    // What has no usual name is taken only where the outermost dictionary has no tensors.
+    let named =
+        keys.first().filter(|key| is_usual(key) || tensors(contents, contents.root).is_empty());
+    let usual = named.map_or((String::new(), contents.root), |key| (key.clone(), sets[key]));
     let chosen = match key {
-        Some(key) => find(contents, key),
-        None => usual.into_iter().next().or(Some(outermost)),
+        None => Some(Set { key: usual.0, below: None, at: usual.1 }),
+        // Of one dictionary alone the names tell what sets there are.
+        Some(key) if keys.is_empty() => {
+            Some(Set { key: usual.0, below: Some(key.to_owned()), at: usual.1 })
+        }
+        Some(key) => find_set(contents, key, usual),
     };
     let Some(chosen) = chosen.filter(|set| !set.tensors(contents).is_empty()) else {
-        let names: Vec<&str> = named(contents, contents.root).iter().take(8).map(|e| e.0).collect();
+        let names: Vec<&str> =
+            named_in(contents, contents.root).iter().take(8).map(|e| e.0).collect();
         return Err(match key {
             Some(key) if !keys.is_empty() => {
                 format!("has no weights below {key:?}; it has them below {keys:?}")
@@ -67,25 +67,74 @@ pub(super) fn choose(
     Ok((chosen, keys))
 }
 
-/// The set below `key` of the outermost dictionary, or below a usual key in there.
-fn nested(contents: &Unpickled, key: &str) -> Option<Set> {
-    let set = find(contents, key)?;
-    if !set.tensors(contents).is_empty() {
-        return Some(set);
+/// Dictionaries in the outermost one that are state dicts, by the keys that lead there: those that scripts usually
+/// call so, and any other with at least half as many tensors as the largest.
+fn state_dicts(contents: &Unpickled) -> BTreeMap<String, Ref> {
+    let mut found = BTreeMap::new();
+    let mut seen = BTreeSet::from([contents.root]);
+    let mut level = vec![(String::new(), contents.root)];
+    for _ in 0..DEEPEST {
+        let mut next = BTreeMap::new();
+        for (path, at) in level {
+            for (key, inner) in named_in(contents, at) {
+                // An optimiser's moments have the parameters' names too.
+                let is_optimizer = key.starts_with("optim");
+                let is_dictionary = matches!(contents.get(inner), Value::Dict(_));
+                if is_dictionary && !is_optimizer && seen.insert(inner) {
+                    next.insert(
+                        [path.as_str(), key].join(".").trim_start_matches('.').to_owned(),
+                        inner,
+                    );
+                }
+            }
+        }
+        found.extend(next.clone());
+        level = next.into_iter().collect();
     }
-    let inner = KEYS.iter().find_map(|inner| entry(contents, set.at, inner).map(|at| (inner, at)));
-    let (inner, at) = inner?;
-    let set = Set { key: format!("{key}.{inner}"), at };
-    (!set.tensors(contents).is_empty()).then_some(set)
+    let count = |at: &Ref| tensors(contents, *at).len();
+    let largest = found.values().chain([&contents.root]).map(count).max().unwrap_or(0);
+    found.retain(|key, at| match count(at) {
+        0 => false,
+        tensors => is_usual(key) || 2 * tensors >= largest,
+    });
+    found
 }
 
-/// The dictionary at `key`: an entry of the outermost, or one below it after a dot.
-fn find(contents: &Unpickled, key: &str) -> Option<Set> {
-    let at = entry(contents, contents.root, key).or_else(|| {
-        let (outer, inner) = key.split_once('.')?;
-        entry(contents, entry(contents, contents.root, outer)?, inner)
+/// Whether scripts usually call a set so.
+fn is_usual(path: &str) -> bool {
+    rank(path).iter().all(|place| *place < KEYS.len())
+}
+
+/// The set at `key`: a dictionary, or in a dictionary what begins with the rest of the key; in the `usual` one if none
+/// of the key leads to a dictionary.
+fn find_set(contents: &Unpickled, key: &str, usual: (String, Ref)) -> Option<Set> {
+    let has = |at: Ref, start: &str| {
+        let start = format!("{start}.");
+        tensors(contents, at).iter().any(|(name, _)| name.starts_with(&start))
+    };
+    let whole = find(contents, contents.root, key).filter(|at| !tensors(contents, *at).is_empty());
+    if let Some(at) = whole {
+        return Some(Set { key: key.to_owned(), below: None, at });
+    }
+    let split = key.rmatch_indices('.').map(|(dot, _)| (&key[..dot], &key[dot + 1..]));
+    let mut inside = split.filter_map(|(key, rest)| {
+        let at = find(contents, contents.root, key).filter(|at| has(*at, rest))?;
+        Some(Set { key: key.to_owned(), below: Some(rest.to_owned()), at })
     });
-    Some(Set { key: key.to_owned(), at: at? })
+    let outermost = (String::new(), contents.root);
+    let mut anywhere = [usual, outermost].into_iter().filter(|(_, at)| has(*at, key));
+    inside.next().or_else(|| {
+        let (at_key, at) = anywhere.next()?;
+        Some(Set { key: at_key, below: Some(key.to_owned()), at })
+    })
+}
+
+/// What is at `key` in a dictionary: an entry of that name, or one in the entry before a dot.
+fn find(contents: &Unpickled, at: Ref, key: &str) -> Option<Ref> {
+    let mut inner = key
+        .match_indices('.')
+        .filter_map(|(dot, _)| find(contents, entry(contents, at, &key[..dot])?, &key[dot + 1..]));
+    entry(contents, at, key).or_else(|| inner.next())
 }
 
 /// The last value below a key: a later one replaces an earlier one.
@@ -96,7 +145,7 @@ fn entry(contents: &Unpickled, at: Ref, key: &str) -> Option<Ref> {
 }
 
 /// Entries of a dictionary with text keys; none for another value.
-fn named(contents: &Unpickled, at: Ref) -> Vec<(&str, Ref)> {
+fn named_in(contents: &Unpickled, at: Ref) -> Vec<(&str, Ref)> {
     let Value::Dict(entries) = contents.get(at) else { return Vec::new() };
     let text = |(key, value): &(Ref, Ref)| match contents.get(*key) {
         Value::Text(name) => Some((&**name, *value)),
@@ -106,7 +155,7 @@ fn named(contents: &Unpickled, at: Ref) -> Vec<(&str, Ref)> {
 }
 
 fn tensors(contents: &Unpickled, at: Ref) -> Vec<(&str, Ref)> {
-    let mut entries = named(contents, at);
+    let mut entries = named_in(contents, at);
     entries
         .retain(|(_, value)| matches!(contents.get(*value), Value::Tensor(_) | Value::Foreign(_)));
     entries

@@ -69,6 +69,11 @@ impl Format {
         }
     }
 
+    /// Whether a model of the code base has a tensor of this name.
+    pub(super) fn knows(self, name: &str) -> bool {
+        self.table().meaning(name).is_some_and(|meaning| meaning != Meaning::Unused)
+    }
+
     fn table(self) -> &'static Table {
         match self {
             Self::HuggingFaceMae | Self::HuggingFaceVit => &hugging_face::TABLE,
@@ -200,6 +205,27 @@ fn unwrapped(shapes: &Shapes) -> BTreeMap<String, &str> {
         }
     }
     by_name(names.into_iter().map(|(name, key)| (name.to_owned(), key)))
+}
+
+/// Of the name of a model's patch embedding what stands before all names of the model, and whose name it is.
+pub(super) fn stem(name: &str) -> Option<(&str, Format)> {
+    const FORMATS: [Format; 5] = [
+        Format::Fair,
+        Format::HuggingFaceVit,
+        Format::MmPretrain,
+        Format::VitPytorchOld,
+        Format::VitPytorch,
+    ];
+    if !name.contains("patch_embed") {
+        return None;
+    }
+    let embedding = Meaning::Whole("patch_embed.proj.weight".to_owned());
+    let mut starts = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
+    starts.find_map(|start| {
+        let is_embedding =
+            |format: &&Format| format.table().meaning(&name[start..]).as_ref() == Some(&embedding);
+        FORMATS.iter().find(is_embedding).map(|format| (&name[..start], *format))
+    })
 }
 
 /// The first few of `items`, and how many more there are.

@@ -63,7 +63,7 @@ function row(verdict: Verdict): HTMLElement {
   const cells = [
     variant,
     String(launches),
-    error === null ? 'not finite' : error.toExponential(1),
+    error === null ? 'other value' : error.toExponential(1),
     tolerance.toExponential(1),
     holds(verdict) ? 'agrees' : `differs: ${worst}`,
   ];

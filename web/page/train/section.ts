@@ -316,7 +316,7 @@ export class TrainSection {
       ? 'This browser keeps no runs: a reload loses this one. “Save checkpoint” makes a file of it.'
       : this.#keptStep === 0
         ? `Kept on this device every ${KEEP_MS / 1000} seconds or so, and at each pause.`
-        : `Kept on this device up to step ${count(this.#keptStep)}; every ${KEEP_MS / 1000} seconds or so, and at each pause, it is again.`;
+        : `Kept on this device up to step ${count(this.#keptStep)}; kept again every ${KEEP_MS / 1000} seconds or so, and at each pause.`;
   }
 
   /** Offers the latest of the kept runs that no other tab has. */

@@ -18,7 +18,7 @@ use crate::weights::FileKind;
 #[derive(Debug, clap::Args)]
 #[command(mut_group("OverrideArgs", |group| group.conflicts_with("resume")))]
 pub(super) struct WeightsArgs {
-    /// Pre-trained: run folder, checkpoint, weights file (.safetensors, .pth) or Hugging Face folder
+    /// Pre-trained: run folder, checkpoint, weights file (.safetensors, .pth, .pt, .ckpt, .bin) or Hugging Face folder
     #[arg(
         long,
         value_name = "PATH",
@@ -37,6 +37,8 @@ pub(crate) struct GivenEncoder {
     normalization: Option<Normalization>,
     tensors: TensorMap,
     origin: Option<String>,
+    /// Which of the file's sets of weights it is, where there are several.
+    set: Option<String>,
     /// How it was pooled, if it comes from a classifier that says so.
     pub(super) pool: Option<Pool>,
 }
@@ -61,6 +63,7 @@ impl WeightsArgs {
                 .filter(|(name, _)| !is_decoder(name) && !name.starts_with("head"))
                 .collect(),
             origin: Some(weights.file.display().to_string()),
+            set: (!weights.sets.others.is_empty()).then_some(weights.sets.chosen),
             pool,
         })
     }
@@ -69,7 +72,8 @@ impl WeightsArgs {
 impl GivenEncoder {
     /// One with random values.
     pub(crate) fn fresh(model: ModelConfig) -> Self {
-        Self { model, normalization: None, tensors: TensorMap::new(), origin: None, pool: None }
+        let tensors = TensorMap::new();
+        Self { model, normalization: None, tensors, origin: None, set: None, pool: None }
     }
 
     /// A run of `recipe` that begins with this encoder; `kind` is for the folder's name.
@@ -82,7 +86,7 @@ impl GivenEncoder {
         let normalization = self.normalization.map(NormalizationChoice::Given);
         overrule(&mut recipe.data.normalization, normalization);
         if let Some(classify) = &mut recipe.classify {
-            classify.weights = self.origin;
+            (classify.weights, classify.weights_key) = (self.origin, self.set);
         }
         let folder = common.run.folder(&recipe.data.data, kind);
         (recipe, Start::New(folder, self.tensors))

@@ -16,8 +16,8 @@ use crate::train::recipe::Recipe;
 use crate::train::run::Start;
 
 /// Help of the warm-up, of which one recipe has its own.
-const WARMUP: &str = "Warm-up in epochs [default: 20; a tenth of the run with --epochs, --steps or \
-                      --recipe plain]";
+const WARMUP: &str = "Warm-up in epochs [default: 20; a tenth of the run with another number of --epochs, \
+                      with --steps or --recipe plain]";
 
 /// Options of `webmae train`.
 #[derive(Debug, clap::Args)]
@@ -27,9 +27,10 @@ const WARMUP: &str = "Warm-up in epochs [default: 20; a tenth of the run with --
 #[command(mut_args(show(&train_defaults())))]
 #[command(after_help = "\
 The supervised baseline: the same classifier as `finetune`, from random values. --recipe strong
-is the paper's (appendix A.2, Table 11) but for the size of batches; its 20 epochs of warm-up are
-for its own length, and become a tenth of another one. --recipe plain has crops and flips only,
-and AdamW as in fine-tuning.
+is the paper's (appendix A.2, Table 11) but for the size of batches and the beginning of the
+average, which forgets faster than --ema until some 90,000 steps are done; its 20 epochs of warm-up
+are for its own length, and become a tenth of another one. --recipe plain has crops and flips
+only, and AdamW as in fine-tuning.
 
 Examples:
   webmae train --data CIFAR --preset tiny
