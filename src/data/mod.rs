@@ -6,6 +6,7 @@ pub mod augment;
 pub mod batch;
 #[cfg(feature = "native")]
 pub mod decode;
+#[cfg(feature = "native")]
 pub mod fingerprint;
 mod indices;
 #[cfg(feature = "native")]

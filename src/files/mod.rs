@@ -6,6 +6,7 @@ pub mod listing;
 #[cfg(feature = "native")]
 pub mod pth;
 pub mod safetensors;
+#[cfg(feature = "native")]
 pub mod set_keys;
 #[cfg(feature = "native")]
 mod tensor_file;

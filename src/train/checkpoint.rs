@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recipe::Recipe;
 use crate::config::ModelConfig;
+#[cfg(feature = "native")]
 use crate::data::fingerprint::Fingerprint;
 use crate::data::{Cursor, Normalization};
 use crate::error::{Error, Result};
@@ -43,10 +44,12 @@ pub struct Meta {
     pub seconds: f64,
     /// The run's recipe, seeds included.
     pub recipe: Recipe,
-    /// What the run learns from; older files do not say.
+    /// What the run learns from; older files do not say. In a browser a run learns from what the visitor chooses.
+    #[cfg(feature = "native")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Fingerprint>,
     /// What it is measured with; older files do not say.
+    #[cfg(feature = "native")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<Fingerprint>,
     /// The same of the probe beside the run.

@@ -95,9 +95,7 @@ impl Task {
         }
         Err(Error::Config {
             setting: Setting::Dropout,
-            problem:
-                "browsers have it on WebGPU only; the processor's module does without, to be small"
-                    .to_owned(),
+            problem: "in browsers on WebGPU only".to_owned(),
             remedies: vec![Remedy::off(Setting::Dropout)],
         })
     }

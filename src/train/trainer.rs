@@ -257,7 +257,9 @@ impl Trainer {
             loss_scale,
             seconds,
             recipe: self.recipe.clone(),
+            #[cfg(feature = "native")]
             data: None,
+            #[cfg(feature = "native")]
             held_out: None,
             probe: None,
         })

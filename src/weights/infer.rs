@@ -152,8 +152,7 @@ impl Internal {
         };
         let Some(side) = side.filter(|side| *side > 0) else {
             let problem = format!(
-                "pos_embed has {rows} rows, which is no square grid (and a cls token); give the image's height and \
-                 width"
+                "pos_embed has {rows} rows, which is no square grid (and a cls token); give the size"
             );
             return Err(Error::config(Setting::ImageSize, problem));
         };

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::checkpoint::{AVERAGE, PARAM};
+#[cfg(feature = "native")]
 use super::names::{Format, stem};
-use crate::error::{Error, Result};
+#[cfg(feature = "native")]
+use crate::error::Error;
+use crate::error::Result;
 use crate::files::listing::Listing;
+#[cfg(feature = "native")]
 use crate::files::set_keys::rank;
 
 /// The sets of weights in a file, such as a model and its moving average.
@@ -37,23 +41,35 @@ impl Set {
     /// # Errors
     /// [`Error::BadWeights`] if there is none of that key.
     pub fn choose(listing: &Listing, is_checkpoint: bool, key: Option<&str>) -> Result<Self> {
-        match is_checkpoint {
-            true => Self::of_checkpoint(listing, key),
-            false => Self::of_weights(listing, key),
+        if is_checkpoint {
+            return Self::of_checkpoint(listing, key);
         }
+        #[cfg(feature = "native")]
+        return Self::of_weights(listing, key);
+        // To browsers a file is one set of weights: looking for more would cost every visitor its bytes.
+        #[cfg(not(feature = "native"))]
+        Ok(Self {
+            names: listing.keys().map(|name| (name.clone(), name.clone())).collect(),
+            outside: Vec::new(),
+        })
     }
 
     fn of_checkpoint(listing: &Listing, key: Option<&str>) -> Result<Self> {
         let has_average = listing.keys().any(|name| name.starts_with(AVERAGE));
         let prefixes: &[&str] = if has_average { &[AVERAGE, PARAM] } else { &[PARAM] };
-        let key_of = |prefix: &&str| prefix.trim_end_matches('/').to_owned();
-        let keys: Vec<String> = prefixes.iter().map(key_of).collect();
+        #[cfg(feature = "native")]
+        let keys: Vec<String> =
+            prefixes.iter().map(|prefix| prefix.trim_end_matches('/').to_owned()).collect();
+        #[cfg(feature = "native")]
         let chosen = match key {
             None => 0,
             Some(key) => {
                 keys.iter().position(|other| other == key).ok_or_else(|| none(key, &keys))?
             }
         };
+        // In a browser nobody chooses.
+        #[cfg(not(feature = "native"))]
+        let (chosen, _) = (0, key);
         let prefix = prefixes[chosen];
         let own = |name: &String| {
             // What is not trained has no average, and belongs to both sets.
@@ -75,6 +91,7 @@ impl Set {
     }
 
     /// Sets lie side by side where a model's patch embedding occurs several times, behind other beginnings of its name.
+    #[cfg(feature = "native")]
     fn of_weights(listing: &Listing, key: Option<&str>) -> Result<Self> {
         let mut stems: BTreeMap<&str, Format> = BTreeMap::new();
         stems.extend(listing.keys().filter_map(|name| stem(name)));
@@ -92,11 +109,10 @@ impl Set {
             stems.iter().find_map(|(stem, format)| Some((stem.strip_prefix(&*prefix)?, *format)));
         let mut set = Self::default();
         let others = || all.iter().filter(|other| !prefix.starts_with(**other));
-        #[cfg(feature = "native")]
-        {
-            let others = others().map(|other| key_of(other).to_owned()).collect();
-            set.keys = Sets { chosen: key_of(&prefix).to_owned(), others };
-        }
+        set.keys = Sets {
+            chosen: key_of(&prefix).to_owned(),
+            others: others().map(|other| key_of(other).to_owned()).collect(),
+        };
         for name in listing.keys() {
             if others().any(|other| name.starts_with(other)) {
                 continue;
@@ -137,6 +153,7 @@ impl Set {
 
 /// For each of several `stems` the shortest beginning that no other has; nothing to tell apart for one. The usual set
 /// comes first.
+#[cfg(feature = "native")]
 fn beginnings<'a>(stems: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let stems: Vec<&str> = stems.collect();
     let beginning = |stem: &&'a str| {
@@ -153,11 +170,13 @@ fn beginnings<'a>(stems: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// What a user calls the set of a beginning.
+#[cfg(feature = "native")]
 fn key_of(beginning: &str) -> &str {
     beginning.trim_end_matches('.')
 }
 
 /// There is no set of weights below `key`, but there are these.
+#[cfg(feature = "native")]
 fn none(key: &str, keys: &[String]) -> Error {
     let problem = match keys.concat().is_empty() {
         true => "is one set of weights; only a file of several has one to choose".to_owned(),

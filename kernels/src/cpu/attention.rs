@@ -45,8 +45,8 @@ pub fn attention<A: Value>(
 }
 
 /// Gradients in one pass: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dv = Σ p·dO, dk = scale · Σ ds·q
-/// and dq = scale · Σ ds·k. Keeps Σ ds·k and δ of each query, as the shader does. With `dropout` dO·v and the p of dv have
-/// the factor of their probability; δ is what it is, because O has the factors.
+/// and dq = scale · Σ ds·k. Keeps Σ ds·k and δ of each query, as the shader does, where there is one. With `dropout` dO·v
+/// and the p of dv have the factor of their probability; δ is what it is, because O has the factors.
 pub fn attention_backward<A: Value>(
     params: &attention_backward::Params,
     constants: &attention_backward::Constants,
@@ -470,18 +470,19 @@ fn backward_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value>
                 accumulate::<MR, NR, FUSED>(d_q, left, keys_along, keys);
             }
             for (i, delta) in deltas.into_iter().enumerate().take(count) {
-                let row_len = dim.next_multiple_of(4) + 4;
+                let query = first + i;
                 // SAFETY: a head belongs to one task.
-                let (d_q_row, kept) = unsafe {
-                    (
-                        d_qkv.part(shape.qkv_index(head, first + i, 0), dim),
-                        rows.part(shape.row(head, first + i) * row_len, row_len),
-                    )
-                };
+                let d_q_row = unsafe { d_qkv.part(shape.qkv_index(head, query, 0), dim) };
                 store_row(d_q, i, shape.scale, d_q_row);
-                store_row(d_q, i, 1.0, &mut kept[..dim]);
-                kept[dim..].fill(0.0);
-                kept[row_len - 4] = delta;
+                // Only who compares with the shader reads them.
+                if cfg!(feature = "gpu") {
+                    let row_len = dim.next_multiple_of(4) + 4;
+                    // SAFETY: as above.
+                    let kept = unsafe { rows.part(shape.row(head, query) * row_len, row_len) };
+                    store_row(d_q, i, 1.0, &mut kept[..dim]);
+                    kept[dim..].fill(0.0);
+                    kept[row_len - 4] = delta;
+                }
             }
         }
         for (tile, (d_k, d_v)) in each_tile(d_k, tiles).zip(each_tile(d_v, tiles)).enumerate() {

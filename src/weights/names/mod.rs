@@ -70,6 +70,7 @@ impl Format {
     }
 
     /// Whether a model of the code base has a tensor of this name.
+    #[cfg(feature = "native")]
     pub(super) fn knows(self, name: &str) -> bool {
         self.table().meaning(name).is_some_and(|meaning| meaning != Meaning::Unused)
     }
@@ -208,6 +209,7 @@ fn unwrapped(shapes: &Shapes) -> BTreeMap<String, &str> {
 }
 
 /// Of the name of a model's patch embedding what stands before all names of the model, and whose name it is.
+#[cfg(feature = "native")]
 pub(super) fn stem(name: &str) -> Option<(&str, Format)> {
     const FORMATS: [Format; 5] = [
         Format::Fair,
