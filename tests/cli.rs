@@ -650,6 +650,14 @@ fn knn_finds_classes_and_names_what_is_missing() {
     refuses(2, &cls, &["no cls token", "mean"]);
     let flat = text(&dir.join("pictures/train/dark"));
     refuses(2, &["knn", "--weights", &weights, "--data", &flat], &["--data", "class folders"]);
+    let train = dir.join("pictures/train");
+    std::fs::copy(
+        dir.join("pictures/train/dark").read_dir().unwrap().next().unwrap().unwrap().path(),
+        train.join("loose.png"),
+    )
+    .unwrap();
+    let said = succeeds(&["knn", "--weights", &weights, "--data", &data, "-k", "3"]);
+    assert!(said.contains("1 of the training pictures") && said.contains("loose.png"), "{said}");
 }
 
 /// What would be found out after the work is found out before: the weights are not even looked for.

@@ -143,13 +143,24 @@ fn labelled(
         note(quiet, || format!("skipped {}: {}", skipped.name, skipped.problem));
     }
     let mut kept = Features { dim: all.dim, ..Features::default() };
-    let mut labels = Vec::new();
+    let (mut labels, mut without) = (Vec::new(), Vec::new());
     for (row, &index) in all.rows().zip(&all.indices) {
         if let Some(label) = source.label(index) {
             kept.values.extend_from_slice(row);
             kept.indices.push(index);
             labels.push(label);
+        } else {
+            without.push(index);
         }
+    }
+    if let Some(&first) = without.first() {
+        note(quiet, || {
+            format!(
+                "{} of the {what}, for example {}, have none of the classes and are left out",
+                without.len(),
+                source.name(first)
+            )
+        });
     }
     if labels.is_empty() {
         let problem = format!("none of the {what} has one of the classes: {}", source.describe());
