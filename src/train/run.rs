@@ -112,6 +112,9 @@ struct Run<'a> {
     seconds_before: f64,
     began: Instant,
     reported: Instant,
+    /// Steps done then, and the speed up to them.
+    reported_step: u64,
+    images_per_second: f64,
     /// Pictures that could not be read, until they are reported; and the names of those that were.
     unreported: Vec<Skipped>,
     named_files: BTreeSet<String>,
@@ -174,6 +177,7 @@ impl<'a> Run<'a> {
             assessment,
             probe,
             uncollected: trainer.step(),
+            reported_step: trainer.step(),
             trainer,
             skipped: state.skipped,
             skipped_in_a_row: state.skipped_in_a_row,
@@ -182,6 +186,7 @@ impl<'a> Run<'a> {
             seconds_before: resumed.as_ref().map_or(0.0, |c| c.meta.seconds),
             began: Instant::now(),
             reported: Instant::now(),
+            images_per_second: 0.0,
             unreported: skipped,
             named_files: BTreeSet::new(),
             last_measured: None,
@@ -213,31 +218,45 @@ impl<'a> Run<'a> {
         if self.trainer.step() - self.uncollected < lag * if asked { 2 } else { 1 } {
             return Ok(());
         }
-        self.take_metrics(observe)?;
+        let lines = self.requested_metrics(self.uncollected)?;
+        self.take_lines(&lines, observe)?;
         self.trainer.request_metrics();
         Ok(())
     }
 
     /// Takes in all metrics up to the last step.
     fn flush_metrics(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-        self.take_metrics(observe)?;
-        if self.uncollected < self.trainer.step() {
+        let mut lines = self.requested_metrics(self.uncollected)?;
+        let next = self.uncollected + lines.len() as u64;
+        if next < self.trainer.step() {
             self.trainer.request_metrics();
-            self.take_metrics(observe)?;
+            lines.extend(self.requested_metrics(next)?);
         }
-        Ok(())
+        self.take_lines(&lines, observe)
     }
 
-    fn take_metrics(&mut self, observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-        if !self.trainer.has_requested_metrics() {
+    /// The metrics from step `first` on that were asked for, if any were.
+    fn requested_metrics(&mut self, first: u64) -> Result<Vec<Metrics>> {
+        match self.trainer.has_requested_metrics() {
+            true => block_on(self.trainer.metrics(first)),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes in the metrics of steps that were done since the last time, at one speed.
+    fn take_lines(&mut self, lines: &[Metrics], observe: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+        if lines.is_empty() {
             return Ok(());
         }
-        let lines = block_on(self.trainer.metrics(self.uncollected))?;
-        let images = lines.len() * self.recipe.effective_batch();
-        let images_per_second = images as f64 / self.reported.elapsed().as_secs_f64();
-        self.reported = Instant::now();
+        // Metrics come one reading behind; the last ones come without a step.
+        let done = self.trainer.step() - self.reported_step;
+        if done > 0 {
+            let images = done * self.recipe.effective_batch() as u64;
+            self.images_per_second = images as f64 / self.reported.elapsed().as_secs_f64();
+            (self.reported, self.reported_step) = (Instant::now(), self.trainer.step());
+        }
         for line in lines {
-            self.take_line(&line, images_per_second, observe)?;
+            self.take_line(line, self.images_per_second, observe)?;
         }
         Ok(())
     }
