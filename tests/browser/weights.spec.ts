@@ -185,7 +185,7 @@ test('says what is wrong with a file', async ({ page, server }) => {
   expectFailure(notWeights, 'InvalidOption', /address/);
   const url = server.add('model.bin', { body: file });
   const overrides = { encoderHeads: 5, decoderHeads: 4 };
-  expectFailure(await failure(page, url, { overrides }), 'BadWeights', /heads/);
+  expectFailure(await failure(page, url, { overrides }), 'InvalidOption', /heads/);
   expectFailure(await failure(page, url, { hfConfig: '{' }), 'InvalidOption', /config\.json/);
   const beside = server.add('beside/model.safetensors', { body: file });
   server.add('beside/config.json', { body: '{"hidden_size": "wide"}' });
