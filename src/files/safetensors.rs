@@ -236,8 +236,13 @@ pub fn to_bytes(
     }
     let problem = |e: String| Error::BadWeights { problem: format!("cannot be stored: {e}") };
     let views = tensors.iter().map(|(name, tensor)| (name, Stored { tensor, precision }));
+    if metadata.len() < 2 {
+        let entries: HashMap<String, String> = metadata.clone().into_iter().collect();
+        return safetensors::serialize(views, Some(entries)).map_err(|e| problem(e.to_string()));
+    }
     let mut bytes = safetensors::serialize(views, None).map_err(|e| problem(e.to_string()))?;
-    // The crate writes text entries in an order that is another one each time.
+    // The crate writes several text entries in an order that is another one each time. Checkpoints, which are large and
+    // written often, have one: they are not moved for it.
     let mut entries = serde_json::to_string(metadata).map_err(|e| problem(e.to_string()))?;
     entries.insert_str(0, "{\"__metadata__\":");
     entries.push_str(if tensors.is_empty() { "" } else { "," });

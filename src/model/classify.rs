@@ -89,7 +89,7 @@ fn drops(rec: &mut Recorder, config: &ClassifierConfig, batch: usize) -> Drops {
     let paths =
         (config.drop_path > 0.0).then(|| rec.external("drop_path", [config.connections(), batch]));
     let drops = Drops { paths, ..Drops::default() };
-    if config.head == Head::Probe {
+    if config.head.is_probe() {
         return drops;
     }
     let &ModelConfig { dropout, emb_dropout, .. } = &config.model;

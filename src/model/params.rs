@@ -212,8 +212,7 @@ impl Table {
         if cls_token {
             self.push("cls_token", vec![1, 1, dim], Init::Normal(0.02));
         }
-        self.positions("pos_embed", config, dim, 1);
-        self.params.last_mut().expect("just pushed").trainable = learned_positions;
+        self.positions("pos_embed", config, dim, 1, learned_positions);
         if config.encoder_mask_tokens {
             self.push("encoder_mask_token", vec![1, 1, dim], Init::Normal(0.02));
         }
@@ -231,7 +230,8 @@ impl Table {
             };
             self.push("mask_token", shape, init);
         }
-        self.positions("decoder_pos_embed", config, decoder_dim, config.cls_tokens());
+        let trained = config.learned_positions();
+        self.positions("decoder_pos_embed", config, decoder_dim, config.cls_tokens(), trained);
     }
 
     /// What the targets are computed with; found in the data, not trained.
@@ -255,15 +255,21 @@ impl Table {
 
     /// A table with `lead` rows before the grid's. Learned ones begin as in vit-pytorch (`randn`), or as timm's
     /// `VisionTransformer`, on which `facebookresearch/mae` stands (deviation 0.02).
-    fn positions(&mut self, name: &str, config: &ModelConfig, dim: usize, lead: usize) {
-        let learned = config.learned_positions();
+    fn positions(
+        &mut self,
+        name: &str,
+        config: &ModelConfig,
+        dim: usize,
+        lead: usize,
+        trained: bool,
+    ) {
         let init = match self.variant {
-            _ if !learned => Init::SinCos { lead },
+            _ if !config.learned_positions() => Init::SinCos { lead },
             Variant::Paper => Init::Normal(0.02),
             _ => Init::Normal(1.0),
         };
         self.push(name, vec![1, config.position_rows(), dim], init);
-        self.params.last_mut().expect("just pushed").trainable = learned;
+        self.params.last_mut().expect("just pushed").trainable = trained;
     }
 
     fn encoder_blocks(&mut self, stack: &StackConfig) {

@@ -24,7 +24,8 @@ pub const PREPROCESSOR: &str = "preprocessor_config.json";
 
 /// Writes `model.safetensors`, `config.json` and `preprocessor_config.json` into `folder`, which is
 /// made if it does not exist. `tensors` are internal ones; fixed positions are computed where
-/// absent, learned ones written as they are, though `transformers` would not train them. `mean` and `std` normalise pixels in [0, 1], one value per channel.
+/// absent, learned ones written as they are, though `transformers` would not train them. `mean` and `std` normalise
+/// pixels in [0, 1], one value per channel.
 ///
 /// # Errors
 /// [`Error::Argument`] for a model that `ViTMAEForPreTraining` cannot express (only the paper variant

@@ -27,12 +27,7 @@ pub fn attention<A: Value>(
     constants: &forward::Constants,
     slices: forward::Slices<'_, A>,
 ) {
-    let shape = Shape {
-        tokens: params.tokens as usize,
-        heads: params.heads as usize,
-        dim: constants.dim_head as usize,
-        scale: params.scale,
-    };
+    let shape = Shape::of(params, constants);
     let masks = masks(constants, params, slices.step, slices.sample_ids);
     let out = Shared::new(slices.out);
     let lse = Shared::new(slices.lse);
@@ -53,12 +48,7 @@ pub fn attention_backward<A: Value>(
     slices: attention_backward::Slices<'_, A>,
 ) {
     let attention_backward::Slices { qkv, out, lse, d_out, .. } = slices;
-    let shape = Shape {
-        tokens: params.tokens as usize,
-        heads: params.heads as usize,
-        dim: constants.dim_head as usize,
-        scale: params.scale,
-    };
+    let shape = Shape::of(params, constants);
     let read = Operands { qkv, out, lse, d_out };
     let masks = masks(constants, params, slices.step, slices.sample_ids);
     let d_qkv = Shared::new(slices.d_qkv);
@@ -103,6 +93,15 @@ struct HeadOf<'a> {
 }
 
 impl Shape {
+    fn of(params: &forward::Params, constants: &forward::Constants) -> Self {
+        Self {
+            tokens: params.tokens as usize,
+            heads: params.heads as usize,
+            dim: constants.dim_head as usize,
+            scale: params.scale,
+        }
+    }
+
     fn head_of(self, number: usize, masks: Option<Masks<'_>>) -> HeadOf<'_> {
         HeadOf { sample: number / self.heads, index: number % self.heads, masks }
     }
