@@ -173,7 +173,8 @@ test('says what is wrong with a file', async ({ page, server }) => {
       return window.failure(window.webmae.MAE.load(new File([bytes], 'chosen.safetensors')));
     }, url);
     // Without the configuration beside it, what the file lacks is an option.
-    if (name === 'notFinite') expectFailure(fromDisk, 'InvalidOption', /heads: .*give their number/);
+    if (name === 'notFinite')
+      expectFailure(fromDisk, 'InvalidOption', /heads: .*give their number/);
     else expectFailure(fromDisk, 'BadWeights', /./);
   }
   // Nothing of these is kept.
