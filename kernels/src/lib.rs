@@ -2,6 +2,7 @@
 //! `Bindings`, which ops fill, and `Slices`, which its CPU twin takes; their texts, and what a device needs to
 //! know to choose among their variants. Nothing here touches a device.
 
+mod blocking;
 mod cooperative;
 #[cfg(feature = "cpu")]
 pub mod cpu;
@@ -15,9 +16,10 @@ mod target;
 #[cfg(feature = "gpu")]
 mod unroll;
 
-pub use cooperative::CooperativeMatrices;
+pub use blocking::Blocking;
+pub use cooperative::{CooperativeMatrices, CooperativeTile};
 pub use precision::{Precision, Types};
-pub use products::{Blocking, CooperativeTile, ProductClass, ProductLayout, Products, Tiling};
+pub use products::{ProductClass, ProductLayout, Products, Tiling};
 pub use shader::{Binding, Element, KernelKey, Reduction, SHADERS, Shader};
 pub use span::Span;
 pub use state::INITIAL_LOSS_SCALE;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cooperative::CooperativeMatrices;
+use super::blocking::Blocking;
+use super::cooperative::CooperativeTile;
 use super::precision::Precision;
 
 /// Which operand of a matrix product is transposed. All matrices are row-major.
@@ -63,53 +64,6 @@ impl ProductClass {
     }
 }
 
-/// How `gemm` divides a product: see the constants in `shaders/gemm/gemm.wgsl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Blocking {
-    /// Threads along M and N.
-    pub threads: [u32; 2],
-    /// Vectors of four rows and of four columns that a thread computes.
-    pub vectors: [u32; 2],
-}
-
-impl Blocking {
-    /// Rows and columns of a workgroup's tile.
-    pub fn tile(self) -> [usize; 2] {
-        let extent = |i: usize| (4 * self.threads[i] * self.vectors[i]) as usize;
-        [extent(0), extent(1)]
-    }
-}
-
-/// How `gemm_cooperative` divides a product: see `shaders/gemm/gemm_cooperative.wgsl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CooperativeTile {
-    /// Subgroups along M and N.
-    pub subgroups: [u32; 2],
-    /// Rows and columns of fragments that a subgroup computes.
-    pub fragments: [u32; 2],
-}
-
-impl CooperativeTile {
-    /// Rows and columns of a workgroup's tile with fragments of `extent × extent`.
-    pub fn tile(self, extent: u32) -> [usize; 2] {
-        let side = |i: usize| (self.subgroups[i] * self.fragments[i] * extent) as usize;
-        [side(0), side(1)]
-    }
-
-    /// Whether WebGPU's default limits hold with the fragments of `matrices` for these `operands`; not
-    /// where there are none.
-    pub fn fits(self, matrices: CooperativeMatrices, operands: Precision) -> bool {
-        /// K of a shared tile, and the gap behind it.
-        const DEPTH: usize = 16 + 8;
-        let Some(extent) = matrices.extent(operands) else { return false };
-        let subgroups: u32 = self.subgroups.iter().product();
-        let places = subgroups + u32::from(matrices.subgroup_size_varies());
-        let values = DEPTH * self.tile(extent).iter().sum::<usize>();
-        let shared = operands.bytes() * values as u64 + u64::from(4 * places * extent * extent);
-        subgroups * matrices.subgroup_sizes[1] <= 256 && shared <= 16 << 10
-    }
-}
-
 /// How a product is divided among workgroups, and by that which kernel computes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tiling {
@@ -120,18 +74,21 @@ pub enum Tiling {
 }
 
 impl Tiling {
-    /// All of them, either kind from the smallest tile to the largest.
-    pub const ALL: [Self; 9] = [
-        Self::Blocked(Blocking { threads: [8, 8], vectors: [1, 1] }),
-        Self::Blocked(Blocking { threads: [16, 16], vectors: [1, 1] }),
-        Self::Blocked(Blocking { threads: [8, 16], vectors: [2, 1] }),
-        Self::Blocked(Blocking { threads: [8, 8], vectors: [2, 2] }),
-        Self::Blocked(Blocking { threads: [8, 16], vectors: [2, 2] }),
-        Self::Blocked(Blocking { threads: [16, 16], vectors: [2, 2] }),
-        Self::Cooperative(CooperativeTile { subgroups: [2, 2], fragments: [2, 2] }),
-        Self::Cooperative(CooperativeTile { subgroups: [2, 2], fragments: [4, 2] }),
-        Self::Cooperative(CooperativeTile { subgroups: [2, 2], fragments: [4, 4] }),
-    ];
+    /// All of them: [`Blocking::ALL`], then [`CooperativeTile::ALL`].
+    pub const ALL: [Self; Blocking::ALL.len() + CooperativeTile::ALL.len()] = {
+        let blocked = Blocking::ALL.len();
+        let mut all = [Self::Blocked(Blocking::ALL[0]); _];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = if i < blocked {
+                Self::Blocked(Blocking::ALL[i])
+            } else {
+                Self::Cooperative(CooperativeTile::ALL[i - blocked])
+            };
+            i += 1;
+        }
+        all
+    };
 }
 
 /// The tiling of each class of products.
@@ -193,40 +150,6 @@ mod tests {
     fn classes_are_numbered_in_order() {
         for (i, class) in ProductClass::ALL.into_iter().enumerate() {
             assert_eq!(class.index(), i);
-        }
-    }
-
-    #[test]
-    fn blockings_fit_the_default_limits() {
-        for tiling in Tiling::ALL {
-            let Tiling::Blocked(blocking) = tiling else { continue };
-            let threads = blocking.threads.iter().product::<u32>();
-            let [m, n] = blocking.tile();
-            assert!(threads <= 256 && 16 * (m + n) * 4 <= 16 << 10, "{blocking:?}");
-            // `place` in the shader exchanges vectors within groups of eight.
-            assert!(m.is_multiple_of(32) && n.is_multiple_of(32), "{blocking:?}");
-        }
-    }
-
-    #[test]
-    fn cooperative_tiles_fit_the_default_limits() {
-        let [single, half] = [Precision::F32, Precision::F16];
-        // Fragments of 16 for f16 only, or of 8 for both.
-        let nvidia = CooperativeMatrices { f32: None, f16: Some(16), subgroup_sizes: [32, 32] };
-        let apple = CooperativeMatrices { f32: Some(8), f16: Some(8), subgroup_sizes: [32, 32] };
-        let amd = CooperativeMatrices { subgroup_sizes: [32, 64], ..nvidia };
-        let wide = CooperativeMatrices { subgroup_sizes: [128, 128], ..nvidia };
-        for tiling in Tiling::ALL {
-            let Tiling::Cooperative(tile) = tiling else { continue };
-            for (matrices, operands) in [(nvidia, half), (apple, single), (apple, half)] {
-                assert!(tile.fits(matrices, operands), "{tile:?} {matrices:?} {operands:?}");
-            }
-            // The largest leaves no room for the sums of more subgroups.
-            assert_eq!(tile.fits(amd, half), tile.fragments != [4, 4], "{tile:?}");
-            assert!(!tile.fits(nvidia, single), "there are none for f32");
-            assert!(!tile.fits(wide, half), "512 invocations");
-            // `c` and `b` in the shader.
-            assert!(tile.fragments.iter().all(|&count| count <= 4), "{tile:?}");
         }
     }
 
