@@ -276,8 +276,8 @@ impl Step {
         let [batch, update] = step.programs();
         let target = device.target();
         let mut comparisons =
-            batch.compare_with(&twin(&config.record_batch(target, store.layout()))?).await?;
-        let recorded = config.record_update(target, store.layout());
+            batch.compare_with(&twin(&config.record_batch(&target, store.layout()))?).await?;
+        let recorded = config.record_update(&target, store.layout());
         comparisons.extend(update.compare_with(&twin(&recorded)?).await?);
         let after = self.record_use(target, store.layout());
         let used = Program::build(device, &after, store.buffers())?;

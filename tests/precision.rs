@@ -140,9 +140,8 @@ fn losses_of_cooperative_products_follow_those_of_f32() {
     let device = common::open_gpu(&GpuOptions::default());
     let mut checked = 0;
     for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
-        if matches!(tiling, Tiling::Cooperative(_))
-            && device.target().offers(tiling, Precision::F16)
-        {
+        let shape = ProductShape::new(Precision::F16, ProductLayout::Nt, [64; 3]);
+        if matches!(tiling, Tiling::Cooperative(_)) && device.target().offers(number, &shape) {
             device.set_products(Products::uniform(number));
             check_losses(&device, &masked());
             checked += 1;

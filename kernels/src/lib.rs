@@ -19,7 +19,7 @@ mod unroll;
 pub use blocking::Blocking;
 pub use cooperative::{CooperativeMatrices, CooperativeTile};
 pub use precision::{Precision, Types};
-pub use products::{ProductClass, ProductLayout, Products, Tiling};
+pub use products::{Division, ProductLayout, ProductShape, Products, Tiling};
 pub use shader::{Binding, Element, KernelKey, Reduction, SHADERS, Shader};
 pub use span::Span;
 pub use state::INITIAL_LOSS_SCALE;
@@ -29,6 +29,8 @@ pub use target::{KernelTarget, Processor, SMALLEST_SUBGROUP};
 pub const MAX_GROUPS_PER_DIMENSION: u32 = 65_535;
 /// WebGPU's default for the largest storage binding, in bytes.
 pub const DEFAULT_MAX_BINDING: u64 = 128 << 20;
+/// WebGPU's default for the workgroup memory of a kernel, in bytes.
+pub const DEFAULT_WORKGROUP_MEMORY: u32 = 16 << 10;
 /// Alignment of a binding's offset in bytes, on every adapter (WebGPU's default limit).
 pub const BINDING_ALIGNMENT: u64 = 256;
 

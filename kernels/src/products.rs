@@ -1,4 +1,7 @@
-//! Matrix products: which ones are alike, and how each kind is divided among workgroups.
+//! Matrix products: what each is, and how it is divided among workgroups.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +10,10 @@ use super::cooperative::CooperativeTile;
 use super::precision::Precision;
 
 /// Which operand of a matrix product is transposed. All matrices are row-major.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
 pub enum ProductLayout {
     /// `A[M,K] · B[N,K]ᵀ`: a linear layer's forward pass.
     Nt,
@@ -17,54 +23,58 @@ pub enum ProductLayout {
     Tn,
 }
 
-/// Products for which the same tiles are best.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProductClass {
+impl ProductLayout {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Nt, Self::Nn, Self::Tn];
+}
+
+/// All that the time of a product depends on.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct ProductShape {
     /// How the operands are kept.
     pub operands: Precision,
     /// How they lie.
     pub layout: ProductLayout,
-    /// Whether the output is large enough to fill a GPU with the largest tiles.
-    pub large: bool,
+    /// `[M, N, K]`.
+    pub sizes: [u32; 3],
 }
 
-impl ProductClass {
-    /// All of them, in the order of [`Products`].
-    pub const ALL: [Self; 12] = {
-        use Precision::{F16, F32};
-        use ProductLayout::{Nn, Nt, Tn};
-        const fn of(operands: Precision, layout: ProductLayout, large: bool) -> ProductClass {
-            ProductClass { operands, layout, large }
+impl ProductShape {
+    /// A product of `[M, N, K]`.
+    ///
+    /// # Panics
+    /// If an extent is over 2³² − 1.
+    pub fn new(operands: Precision, layout: ProductLayout, sizes: [usize; 3]) -> Self {
+        let sizes =
+            sizes.map(|size| u32::try_from(size).expect("an extent that kernels can index"));
+        Self { operands, layout, sizes }
+    }
+
+    /// Floating-point operations.
+    pub fn flops(&self) -> u64 {
+        2 * self.sizes.iter().map(|&size| u64::from(size)).product::<u64>()
+    }
+
+    /// Whether the rows of all three matrices are whole vectors of four.
+    pub fn is_whole(&self) -> bool {
+        let [m, n, k] = self.sizes.map(|size| size.is_multiple_of(4));
+        match self.layout {
+            ProductLayout::Nt | ProductLayout::Nn => n && k,
+            ProductLayout::Tn => m && n,
         }
-        [
-            of(F32, Nt, false),
-            of(F32, Nt, true),
-            of(F32, Nn, false),
-            of(F32, Nn, true),
-            of(F32, Tn, false),
-            of(F32, Tn, true),
-            of(F16, Nt, false),
-            of(F16, Nt, true),
-            of(F16, Nn, false),
-            of(F16, Nn, true),
-            of(F16, Tn, false),
-            of(F16, Tn, true),
-        ]
-    };
-
-    /// The class of products with an output of `m × n`.
-    pub fn of(operands: Precision, layout: ProductLayout, [m, n]: [usize; 2]) -> Self {
-        /// 64 tiles of 128×128.
-        const LARGE: usize = 64 * 128 * 128;
-        Self { operands, layout, large: m * n >= LARGE }
     }
 
-    fn index(self) -> usize {
-        6 * self.operands as usize + 2 * self.layout as usize + usize::from(self.large)
+    /// By how many octaves its extents differ from another's of the same kind, in all.
+    fn distance(&self, other: &Self) -> Option<f32> {
+        let is_alike = (self.operands, self.layout) == (other.operands, other.layout);
+        let octaves = |(&a, &b): (&u32, &u32)| (a as f32 / b as f32).log2().abs();
+        is_alike.then(|| self.sizes.iter().zip(&other.sizes).map(octaves).sum())
     }
 }
 
-/// How a product is divided among workgroups, and by that which kernel computes it.
+/// The tile of the output that a workgroup computes, and by that the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tiling {
     /// `gemm`, on every GPU.
@@ -89,55 +99,99 @@ impl Tiling {
         }
         all
     };
+
+    /// The place in [`Self::ALL`] of tiles of 64×64 with 8×4 values a thread: middling on every GPU.
+    pub const MIDDLING: usize = 2;
 }
 
-/// The tiling of each class of products.
+/// How a product is divided among workgroups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "[u8; 12]", into = "[u8; 12]")]
-pub struct Products([u8; ProductClass::ALL.len()]);
+pub struct Division {
+    /// Place in [`Tiling::ALL`].
+    pub tiling: usize,
+    /// Workgroups that share the sum over K of a tile.
+    pub parts: usize,
+}
+
+/// How products are divided on a device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Kept", into = "Kept")]
+pub struct Products {
+    everywhere: Option<usize>,
+    chosen: Arc<BTreeMap<ProductShape, Division>>,
+    refused: Arc<BTreeSet<usize>>,
+}
 
 impl Products {
-    /// The same tiling, by its number in [`Tiling::ALL`], for every class.
+    /// The same tiling, by its place in [`Tiling::ALL`], for all that it can divide.
     pub fn uniform(tiling: usize) -> Self {
-        Self([tiling as u8; ProductClass::ALL.len()])
+        Self { everywhere: Some(tiling), ..Self::default() }
     }
 
-    /// The tiling of a class; see [`super::KernelTarget::tiling`] for what a device makes of it.
-    pub fn tiling(&self, class: ProductClass) -> Tiling {
-        Tiling::ALL[self.number(class)]
+    /// How `shape` is divided, if that was chosen.
+    pub fn chosen(&self, shape: &ProductShape) -> Option<Division> {
+        self.chosen.get(shape).copied()
     }
 
-    /// Its number in [`Tiling::ALL`].
-    pub fn number(&self, class: ProductClass) -> usize {
-        usize::from(self.0[class.index()])
+    /// The tilings that suit `shape`, by their place in [`Tiling::ALL`]: those of the shapes that were chosen for,
+    /// the nearest first.
+    pub fn suitable(&self, shape: &ProductShape) -> impl Iterator<Item = usize> {
+        let mut near: Vec<(f32, usize)> = self
+            .chosen
+            .iter()
+            .filter_map(|(other, division)| Some((shape.distance(other)?, division.tiling)))
+            .collect();
+        near.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        self.everywhere.into_iter().chain(near.into_iter().map(|(_, tiling)| tiling))
     }
 
-    /// Chooses a tiling by its number in [`Tiling::ALL`].
-    pub fn set(&mut self, class: ProductClass, tiling: usize) {
-        self.0[class.index()] = tiling as u8;
+    /// Divides `shape` so from now on.
+    pub fn choose(&mut self, shape: ProductShape, division: Division) {
+        Arc::make_mut(&mut self.chosen).insert(shape, division);
+    }
+
+    /// The shapes that were chosen for.
+    pub fn shapes(&self) -> impl Iterator<Item = (&ProductShape, &Division)> {
+        self.chosen.iter()
+    }
+
+    /// Notes that the tiling at this place in [`Tiling::ALL`] gives wrong products.
+    pub fn refuse(&mut self, tiling: usize) {
+        Arc::make_mut(&mut self.refused).insert(tiling);
+    }
+
+    /// The tilings that gave wrong products, by their place in [`Tiling::ALL`].
+    pub fn refused(&self) -> impl Iterator<Item = usize> {
+        self.refused.iter().copied()
     }
 }
 
-impl Default for Products {
-    /// Tiles of 64×64 with 8×4 values a thread: middling on every GPU.
-    fn default() -> Self {
-        Self::uniform(2)
-    }
+/// [`Products`] as they are written.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    chosen: Vec<(ProductShape, Division)>,
+    refused: BTreeSet<usize>,
 }
 
-impl From<Products> for [u8; ProductClass::ALL.len()] {
+impl From<Products> for Kept {
     fn from(products: Products) -> Self {
-        products.0
+        let chosen = products.shapes().map(|(shape, division)| (*shape, *division)).collect();
+        Self { chosen, refused: (*products.refused).clone() }
     }
 }
 
-impl TryFrom<[u8; ProductClass::ALL.len()]> for Products {
+impl TryFrom<Kept> for Products {
     type Error = String;
 
-    fn try_from(numbers: [u8; ProductClass::ALL.len()]) -> Result<Self, String> {
-        match numbers.iter().find(|&&number| usize::from(number) >= Tiling::ALL.len()) {
-            Some(number) => Err(format!("there is no tiling {number}")),
-            None => Ok(Self(numbers)),
+    fn try_from(kept: Kept) -> Result<Self, String> {
+        let tilings = kept.chosen.iter().map(|(_, division)| division.tiling);
+        match tilings.chain(kept.refused.iter().copied()).find(|&i| i >= Tiling::ALL.len()) {
+            Some(tiling) => Err(format!("there is no tiling {tiling}")),
+            None => Ok(Self {
+                everywhere: None,
+                chosen: Arc::new(kept.chosen.into_iter().collect()),
+                refused: Arc::new(kept.refused),
+            }),
         }
     }
 }
@@ -146,20 +200,49 @@ impl TryFrom<[u8; ProductClass::ALL.len()]> for Products {
 mod tests {
     use super::*;
 
-    #[test]
-    fn classes_are_numbered_in_order() {
-        for (i, class) in ProductClass::ALL.into_iter().enumerate() {
-            assert_eq!(class.index(), i);
-        }
+    fn shape(layout: ProductLayout, sizes: [usize; 3]) -> ProductShape {
+        ProductShape::new(Precision::F32, layout, sizes)
     }
 
     #[test]
-    fn foreign_numbers_are_refused() {
-        let text = "[0,1,2,3,4,5,6,7,8,0,0,0]";
-        let products: Products = serde_json::from_str(text).unwrap();
-        assert_eq!(serde_json::to_string(&products).unwrap(), text);
-        assert!(serde_json::from_str::<Products>("[0,1,2,3,4,5,6,7,8,9,0,0]").is_err());
-        // As they were kept before operands in f16 had classes of their own.
-        assert!(serde_json::from_str::<Products>("[0,1,2,3,4,5]").is_err());
+    fn the_nearest_shape_of_its_kind_decides() {
+        let mut products = Products::default();
+        for (layout, sizes, tiling) in [
+            (ProductLayout::Nt, [100, 768, 768], 1),
+            (ProductLayout::Nt, [3200, 768, 768], 5),
+            (ProductLayout::Tn, [128, 768, 768], 7),
+        ] {
+            products.choose(shape(layout, sizes), Division { tiling, parts: 1 });
+        }
+        let suitable =
+            |layout, sizes| -> Vec<usize> { products.suitable(&shape(layout, sizes)).collect() };
+        assert_eq!(suitable(ProductLayout::Nt, [128, 768, 768]), [1, 5]);
+        assert_eq!(suitable(ProductLayout::Nt, [2000, 768, 3072]), [5, 1]);
+        assert!(suitable(ProductLayout::Nn, [128, 768, 768]).is_empty());
+        let half = ProductShape { operands: Precision::F16, ..shape(ProductLayout::Nt, [1, 4, 4]) };
+        assert_eq!(products.suitable(&half).count(), 0);
+    }
+
+    #[test]
+    fn choices_are_read_as_they_were_written() {
+        let mut products = Products::default();
+        products
+            .choose(shape(ProductLayout::Tn, [192, 576, 1088]), Division { tiling: 3, parts: 4 });
+        products.refuse(6);
+        let text = serde_json::to_string(&products).unwrap();
+        assert_eq!(serde_json::from_str::<Products>(&text).unwrap(), products);
+        let foreign = text.replace("\"tiling\":3", "\"tiling\":99");
+        assert!(serde_json::from_str::<Products>(&foreign).is_err());
+        // Another form.
+        assert!(serde_json::from_str::<Products>("[0,1,2,3,4,5,6,7,8,0,0,0]").is_err());
+    }
+
+    #[test]
+    fn rows_are_whole_vectors_or_not() {
+        assert!(shape(ProductLayout::Nt, [7, 8, 12]).is_whole());
+        assert!(!shape(ProductLayout::Nt, [8, 7, 12]).is_whole());
+        assert!(!shape(ProductLayout::Nn, [8, 8, 13]).is_whole());
+        assert!(shape(ProductLayout::Tn, [8, 8, 13]).is_whole());
+        assert!(!shape(ProductLayout::Tn, [7, 8, 12]).is_whole());
     }
 }

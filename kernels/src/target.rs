@@ -1,8 +1,9 @@
 //! Which kernels suit a device, and how a GPU divides products.
 
+use super::DEFAULT_WORKGROUP_MEMORY;
 use super::cooperative::CooperativeMatrices;
 use super::precision::Precision;
-use super::products::{ProductClass, Products, Tiling};
+use super::products::{Division, ProductShape, Products, Tiling};
 use super::shader::Reduction;
 
 /// What runs a program.
@@ -20,7 +21,7 @@ impl Processor {
 }
 
 /// What a program is recorded for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KernelTarget {
     /// What runs it.
     pub processor: Processor,
@@ -30,6 +31,8 @@ pub struct KernelTarget {
     pub cooperative: CooperativeMatrices,
     /// Whether kernels may use subgroups, of [`SMALLEST_SUBGROUP`] or more.
     pub subgroups: bool,
+    /// Bytes of workgroup memory that a kernel may have.
+    pub workgroup_memory: u32,
 }
 
 /// Smaller subgroups are left aside.
@@ -43,7 +46,14 @@ impl From<Processor> for KernelTarget {
             products: Products::default(),
             cooperative: CooperativeMatrices::default(),
             subgroups: false,
+            workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
         }
+    }
+}
+
+impl From<&KernelTarget> for KernelTarget {
+    fn from(target: &KernelTarget) -> Self {
+        target.clone()
     }
 }
 
@@ -70,28 +80,69 @@ impl KernelTarget {
         }
     }
 
-    /// How products of `class` are divided: as was chosen, or as by default where that takes fragments
-    /// that the device does not have.
-    pub fn tiling(&self, class: ProductClass) -> Tiling {
-        let chosen = self.products.tiling(class);
-        if self.offers(chosen, class.operands) { chosen } else { Products::default().tiling(class) }
+    /// How a product is divided: as was chosen for it, or else like its nearest kin, or else middlingly.
+    pub fn division(&self, shape: &ProductShape) -> Division {
+        let chosen = self.products.chosen(shape);
+        if let Some(chosen) = chosen.filter(|chosen| self.offers(chosen.tiling, shape)) {
+            return chosen;
+        }
+        let mut suitable = self.products.suitable(shape);
+        let suitable = suitable.find(|&tiling| self.offers(tiling, shape));
+        let tiling = suitable.unwrap_or(Tiling::MIDDLING);
+        Division { tiling, parts: self.parts_of_k(tiling, shape) }
+    }
+
+    /// Among how many workgroups the sum over K of each tile is shared, so that a product of few tiles occupies the
+    /// device.
+    pub fn parts_of_k(&self, tiling: usize, shape: &ProductShape) -> usize {
+        /// Shorter parts cost more in their final sum than they gain.
+        const SHORTEST: usize = 256;
+        let longest = (shape.sizes[2] as usize / SHORTEST).max(1);
+        self.enough_groups().div_ceil(self.tiles(tiling, shape)).min(longest)
+    }
+
+    /// Tiles of the output of a product.
+    pub fn tiles(&self, tiling: usize, shape: &ProductShape) -> usize {
+        let [tile_m, tile_n] = self.tile(tiling, shape.operands);
+        let [m, n, _] = shape.sizes.map(|size| size as usize);
+        m.div_ceil(tile_m) * n.div_ceil(tile_n)
+    }
+
+    /// Rows and columns of a workgroup's tile for such operands.
+    ///
+    /// # Panics
+    /// If the tiling takes fragments that there are not.
+    pub fn tile(&self, tiling: usize, operands: Precision) -> [usize; 2] {
+        match Tiling::ALL[tiling] {
+            Tiling::Blocked(blocking) => blocking.tile(),
+            Tiling::Cooperative(tile) => {
+                tile.tile(self.cooperative.extent(operands).expect("a tiling that is offered"))
+            }
+        }
     }
 
     /// What products make of cooperative matrices, in words; nothing where there are none.
     pub fn describe_cooperative(&self) -> Option<String> {
-        let used = |class: &ProductClass| matches!(self.tiling(*class), Tiling::Cooperative(_));
+        let uses = |(_, division): &(&ProductShape, &Division)| {
+            matches!(Tiling::ALL[division.tiling], Tiling::Cooperative(_))
+        };
         self.cooperative.any().then(|| {
-            let count = ProductClass::ALL.iter().filter(|class| used(class)).count();
-            let (kinds, all) = (self.cooperative.describe(), ProductClass::ALL.len());
-            format!("{kinds}, in {count} of {all} kinds of products")
+            let (used, all) =
+                (self.products.shapes().filter(uses).count(), self.products.shapes().count());
+            format!(
+                "{}, in {used} of {all} products that were measured",
+                self.cooperative.describe()
+            )
         })
     }
 
-    /// Whether products of `operands` can be divided so.
-    pub fn offers(&self, tiling: Tiling, operands: Precision) -> bool {
-        match tiling {
-            Tiling::Blocked(_) => true,
-            Tiling::Cooperative(tile) => tile.fits(self.cooperative, operands),
+    /// Whether a product can be divided so, by a tiling's place in [`Tiling::ALL`].
+    pub fn offers(&self, tiling: usize, shape: &ProductShape) -> bool {
+        match Tiling::ALL[tiling] {
+            Tiling::Blocked(blocking) => blocking.workgroup_bytes() <= self.workgroup_memory,
+            Tiling::Cooperative(tile) => {
+                shape.is_whole() && tile.fits(self.cooperative, shape.operands)
+            }
         }
     }
 }
@@ -105,15 +156,48 @@ mod tests {
     fn without_fragments_products_are_blocked() {
         let is_cooperative = |tiling| matches!(tiling, Tiling::Cooperative(_));
         let first = Tiling::ALL.into_iter().position(is_cooperative).expect("a tiling");
-        let products = Products::uniform(first);
         let [single, half] = [Precision::F32, Precision::F16]
-            .map(|operands| ProductClass::of(operands, ProductLayout::Nt, [8, 8]));
-        let mut target = KernelTarget { products, ..Processor::Gpu.into() };
-        assert_eq!(target.tiling(half), Products::default().tiling(half));
+            .map(|operands| ProductShape::new(operands, ProductLayout::Nt, [64, 64, 64]));
+        let mut target =
+            KernelTarget { products: Products::uniform(first), ..Processor::Gpu.into() };
+        assert_eq!(target.division(&half).tiling, Tiling::MIDDLING);
         target.cooperative.f16 = Some(16);
         target.cooperative.subgroup_sizes = [32, 32];
-        assert_eq!(target.tiling(half), Tiling::ALL[first]);
-        // Operands in f32 never go through fragments in f16.
-        assert_eq!(target.tiling(single), Products::default().tiling(single));
+        assert_eq!(target.division(&half).tiling, first);
+        // Operands in f32 never go through fragments in f16, nor rows that are no whole vectors through any.
+        assert_eq!(target.division(&single).tiling, Tiling::MIDDLING);
+        let uneven = ProductShape::new(Precision::F16, ProductLayout::Nt, [64, 63, 64]);
+        assert_eq!(target.division(&uneven).tiling, Tiling::MIDDLING);
+    }
+
+    #[test]
+    fn workgroup_memory_is_kept_to() {
+        let shape = ProductShape::new(Precision::F32, ProductLayout::Nt, [512, 512, 512]);
+        let needs = |i: usize| match Tiling::ALL[i] {
+            Tiling::Blocked(blocking) => blocking.workgroup_bytes(),
+            Tiling::Cooperative(_) => 0,
+        };
+        let most = (0..Tiling::ALL.len()).max_by_key(|&i| needs(i)).expect("a tiling");
+        let mut target =
+            KernelTarget { products: Products::uniform(most), ..Processor::Gpu.into() };
+        assert_eq!(target.division(&shape).tiling, Tiling::MIDDLING);
+        target.workgroup_memory = needs(most);
+        assert_eq!(target.division(&shape).tiling, most);
+    }
+
+    #[test]
+    fn few_tiles_share_their_sums() {
+        let target = KernelTarget::from(Processor::Gpu);
+        let parts = |sizes| {
+            let shape = ProductShape::new(Precision::F32, ProductLayout::Tn, sizes);
+            target.parts_of_k(Tiling::MIDDLING, &shape)
+        };
+        assert_eq!(parts([64, 64, 200]), 1);
+        assert_eq!(parts([64, 64, 1024]), 4);
+        assert_eq!(parts([768, 768, 100_000]), 2);
+        assert_eq!(parts([3072, 3072, 100_000]), 1);
+        let cpu = KernelTarget::from(Processor::Cpu);
+        let shape = ProductShape::new(Precision::F32, ProductLayout::Tn, [64, 64, 4096]);
+        assert_eq!(cpu.division(&shape).parts, 1);
     }
 }

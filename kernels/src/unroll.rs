@@ -5,7 +5,7 @@
 //! many there are in lines of their own:
 //!
 //! - `#count NAME = 4` declares a number that a launch may choose, with its default;
-//! - the lines from `#each i < NAME` (or `#each i < NAME, j < OTHER`) to `#end` are repeated, with `{i}`
+//! - the lines from `#each i < NAME` (or `#each i < NAME, j < 4`) to `#end` are repeated, with `{i}`
 //!   replaced by 0, 1, …;
 //! - `{NAME}` is replaced by the number;
 //! - the lines from `#if NAME` to `#else` stay where the number is not 0, those from there to `#end` where it is.
@@ -114,7 +114,8 @@ fn write_each<'a>(
         return write_block(body, names, out);
     };
     let Some((index, count)) = head.split_once(" < ") else { panic!("{EACH}{head}") };
-    for i in 0..value(names, count).unwrap_or_else(|| panic!("{count} is not declared")) {
+    let number = count.parse().ok().or_else(|| value(names, count));
+    for i in 0..number.unwrap_or_else(|| panic!("{count} is not declared")) {
         names.push((index, i));
         write_each(rest, body, names, out);
         names.pop();
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn repetitions_nest_and_numbers_are_replaced() {
         let text = "#count N = 2\n#count M = 1\n#each i < N, j < M\nlet a{i}_{j} = f({N}u) { {x} }\n\
-                    #each k < N\n+ b{k}\n#end\n;\n#end\nlast";
+                    #each k < 2\n+ b{k}\n#end\n;\n#end\nlast";
         let expected = "let a0_0 = f(2u) { {x} }\n+ b0\n+ b1\n;\n\
                         let a1_0 = f(2u) { {x} }\n+ b0\n+ b1\n;\nlast\n";
         assert_eq!(unroll(text, &[]), expected);

@@ -9,7 +9,7 @@ pub(super) fn open(options: &DeviceOptions) -> Result<Opened> {
     let opened = pollster::block_on(options.open())?;
     if let Some(gpu) = opened.device.gpu() {
         gpu.on_compile(compiling::counter());
-        tiles::apply(gpu)?;
+        tiles::apply(gpu);
     }
     Ok(opened)
 }

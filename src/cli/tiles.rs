@@ -1,51 +1,80 @@
-//! The tiles that suit each GPU, kept in the user's cache folder.
+//! How matrix products are divided on each GPU, kept in the user's cache folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pollster::block_on;
 
+use crate::cli::counter::Counter;
 use crate::cli::wording::message;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::gpu::Gpu;
-use crate::kernels::Products;
-use crate::tune::{Tuning, key};
+use crate::kernels::{ProductShape, Products};
+use crate::tune::{Effort, Tuning, key};
 
-/// Gives a GPU the tiles that suit it: those that were measured before, or measured now.
+/// Products that are too small for it to matter how they are divided.
+const SMALLEST_FLOPS: u64 = 10_000_000;
+
+/// Gives a GPU what was chosen for it before, and has programs measure what is not known yet: training the products
+/// of its own, anything else only where nothing is known of the GPU.
+pub(super) fn apply(gpu: &Gpu) {
+    if gpu.adapter().is_software() {
+        return;
+    }
+    if let Some(path) = file() {
+        gpu.set_products(read(&path).remove(&key(gpu)).unwrap_or_default());
+    }
+    gpu.on_products(|gpu, shapes, trains| {
+        let known = gpu.products();
+        let is_known = |shape: &ProductShape| match trains {
+            true => known.chosen(shape).is_some(),
+            false => known.suitable(shape).next().is_some(),
+        };
+        let is_large = |shape: &&ProductShape| shape.flops() >= SMALLEST_FLOPS;
+        let large: BTreeSet<ProductShape> = shapes.iter().filter(is_large).copied().collect();
+        if large.iter().all(is_known) {
+            return Ok(());
+        }
+        complain!("choosing how {} divides matrix products (once)", gpu.adapter().name);
+        let tuning = measure(gpu, &large, Effort::default())?;
+        // Without the file the next command measures again: no reason to stop this one.
+        if let Err(error) = remember(gpu, &tuning) {
+            complain!("note: the choice could not be kept: {}", message(&error));
+        }
+        Ok(())
+    });
+}
+
+/// Measures products and says how far it is.
 ///
 /// # Errors
 /// [`Error::Device`] if the device failed.
-pub(super) fn apply(gpu: &Gpu) -> Result<()> {
-    if gpu.adapter().is_software() {
-        return Ok(());
-    }
-    let (path, key) = (file(), key(gpu));
-    let known = path.as_deref().and_then(|path| read(path).remove(&key));
-    let products = match known {
-        Some(products) => products,
-        None => {
-            complain!("choosing tiles for {} (once)", gpu.adapter().name);
-            let products = block_on(Tuning::measure(gpu))?.products();
-            if let Some(path) = path {
-                // Without the file the next command measures again: no reason to stop this one.
-                if let Err(error) = keep(&path, &key, products) {
-                    complain!("note: the choice could not be kept: {}", message(&error));
-                }
-            }
-            products
+pub(super) fn measure(
+    gpu: &Gpu,
+    shapes: &BTreeSet<ProductShape>,
+    effort: Effort,
+) -> Result<Tuning> {
+    let mut counter: Option<Counter> = None;
+    let tuning = block_on(Tuning::measure(gpu, shapes, effort, &mut |done, all| {
+        let counter = counter.get_or_insert_with(|| Counter::new(all, "products measured"));
+        counter.show(done);
+        if done == all {
+            counter.finish();
         }
-    };
+    }))?;
+    let mut products = gpu.products();
+    tuning.add_to(&mut products);
     gpu.set_products(products);
-    Ok(())
+    Ok(tuning)
 }
 
 /// Keeps what was chosen for a GPU.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written.
-pub(super) fn remember(gpu: &Gpu, products: Products) -> Result<()> {
-    file().map_or(Ok(()), |path| keep(&path, &key(gpu), products))
+pub(super) fn remember(gpu: &Gpu, tuning: &Tuning) -> Result<()> {
+    file().map_or(Ok(()), |path| keep(&path, &key(gpu), tuning))
 }
 
 /// Where choices are kept, if the system has a place for such files.
@@ -59,9 +88,9 @@ fn read(path: &Path) -> BTreeMap<String, Products> {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-fn keep(path: &Path, key: &str, products: Products) -> Result<()> {
+fn keep(path: &Path, key: &str, tuning: &Tuning) -> Result<()> {
     let mut all = read(path);
-    all.insert(key.to_owned(), products);
+    tuning.add_to(all.entry(key.to_owned()).or_default());
     let folder = path.parent().expect("a file in a folder");
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     atomic_write(path, |file| Ok(serde_json::to_writer_pretty(file, &all)?))
@@ -70,30 +99,43 @@ fn keep(path: &Path, key: &str, products: Products) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::{Division, Precision, ProductLayout};
+    use crate::tune::ShapeTuning;
+
+    fn shape(rows: usize) -> ProductShape {
+        ProductShape::new(Precision::F32, ProductLayout::Nt, [rows, 64, 64])
+    }
+
+    fn tuning(rows: usize, tiling: usize) -> Tuning {
+        let chosen = Division { tiling, parts: 1 };
+        let shapes = vec![ShapeTuning { shape: shape(rows), measured: Vec::new(), chosen }];
+        Tuning { shapes, refused: BTreeSet::from([5]) }
+    }
 
     #[test]
-    fn choices_are_kept_by_device() {
+    fn choices_are_kept_by_device_and_shape() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/tiles.json");
         assert!(read(&path).is_empty());
-        keep(&path, "a", Products::uniform(1)).unwrap();
-        keep(&path, "b", Products::uniform(5)).unwrap();
-        keep(&path, "a", Products::uniform(3)).unwrap();
+        for (device, rows, tiling) in [("a", 64, 1), ("b", 64, 4), ("a", 64, 3), ("a", 128, 2)] {
+            keep(&path, device, &tuning(rows, tiling)).unwrap();
+        }
         let all = read(&path);
-        assert_eq!(all["a"], Products::uniform(3));
-        assert_eq!(all["b"], Products::uniform(5));
+        let chosen = |device: &str, rows| all[device].chosen(&shape(rows)).map(|d| d.tiling);
+        assert_eq!([chosen("a", 64), chosen("a", 128)], [Some(3), Some(2)]);
+        assert_eq!([chosen("b", 64), chosen("b", 128)], [Some(4), None]);
+        assert_eq!(all["a"].refused().collect::<Vec<_>>(), [5]);
     }
 
     #[test]
     fn a_file_of_another_form_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tiles.json");
-        for text in ["", "{", "[]", r#"{"a":[9,9,9,9,9,9,9,9,9,9,9,9]}"#, r#"{"a":[0,0,0,0,0,0]}"#]
-        {
+        for text in ["", "{", "[]", r#"{"a":[9,9,9,9,9,9,9,9,9,9,9,9]}"#, r#"{"a":{"chosen":1}}"#] {
             std::fs::write(&path, text).unwrap();
             assert!(read(&path).is_empty(), "{text}");
         }
-        keep(&path, "a", Products::default()).unwrap();
+        keep(&path, "a", &tuning(64, 0)).unwrap();
         assert_eq!(read(&path).len(), 1);
     }
 }

@@ -17,6 +17,8 @@ mod staging;
 #[cfg(target_family = "wasm")]
 mod subgroups;
 
+#[cfg(not(target_family = "wasm"))]
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 #[cfg(not(target_family = "wasm"))]
 use std::sync::OnceLock;
@@ -33,6 +35,8 @@ pub use run::{CommandList, Dispatch};
 pub use staging::{Staged, Staging};
 
 use crate::error::{Error, Result};
+#[cfg(not(target_family = "wasm"))]
+use crate::kernels::ProductShape;
 use crate::kernels::{
     CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, Products, SMALLEST_SUBGROUP,
 };
@@ -77,7 +81,14 @@ struct Inner {
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     #[cfg(not(target_family = "wasm"))]
     on_compile: OnceLock<pipeline::Listener>,
+    #[cfg(not(target_family = "wasm"))]
+    on_products: OnceLock<ProductsListener>,
 }
+
+/// Called with the shapes of the products of a program that is about to be built, and whether it trains.
+#[cfg(not(target_family = "wasm"))]
+type ProductsListener =
+    Box<dyn Fn(&Gpu, &BTreeSet<ProductShape>, bool) -> Result<()> + Send + Sync>;
 
 /// The first error that no call could return.
 #[derive(Clone)]
@@ -176,6 +187,7 @@ impl Gpu {
             let offered = adapter.limits();
             limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
             limits.max_buffer_size = offered.max_buffer_size;
+            limits.max_compute_workgroup_storage_size = offered.max_compute_workgroup_storage_size;
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("webmae"),
@@ -231,6 +243,8 @@ impl Gpu {
                 pipelines: Mutex::default(),
                 #[cfg(not(target_family = "wasm"))]
                 on_compile: OnceLock::new(),
+                #[cfg(not(target_family = "wasm"))]
+                on_products: OnceLock::new(),
             }),
         })
     }
@@ -259,15 +273,41 @@ impl Gpu {
     pub fn target(&self) -> KernelTarget {
         KernelTarget {
             processor: Processor::Gpu,
-            products: *self.inner.products.lock().unwrap(),
+            products: self.products(),
             cooperative: self.inner.cooperative,
             subgroups: self.inner.subgroups,
+            workgroup_memory: self.inner.device.limits().max_compute_workgroup_storage_size,
         }
+    }
+
+    /// How matrix products are divided in programs that are recorded from now on.
+    pub fn products(&self) -> Products {
+        self.inner.products.lock().unwrap().clone()
     }
 
     /// Chooses the tiles of matrix products in programs that are recorded from now on.
     pub fn set_products(&self, products: Products) {
         *self.inner.products.lock().unwrap() = products;
+    }
+
+    /// Calls `listener` before a program is built, with the shapes of its products and whether it trains, so that
+    /// it may measure and choose how they are divided. The first listener stays.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn on_products(
+        &self,
+        listener: impl Fn(&Self, &BTreeSet<ProductShape>, bool) -> Result<()> + Send + Sync + 'static,
+    ) {
+        let _ = self.inner.on_products.set(Box::new(listener));
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn choose_products(
+        &self,
+        shapes: &BTreeSet<ProductShape>,
+        trains: bool,
+    ) -> Result<()> {
+        let listener = self.inner.on_products.get();
+        listener.map_or(Ok(()), |listener| listener(self, shapes, trains))
     }
 
     /// Largest storage binding of the open device in bytes.

@@ -30,13 +30,15 @@ impl AttentionMap {
             let problem = format!("block {number} of {depth}; the last one is {}", depth - 1);
             return Err(Error::argument("block", problem));
         }
-        let mut rec = Recorder::new(device.target(), false);
-        store.layout().declare(&mut rec, false);
-        let [h, w] = config.image_size;
-        let images = rec.external("images", [1, config.channels, h, w]);
-        let qkv = encode_to_qkv(&mut rec, config, images, number);
-        rec.keep(qkv, "qkv");
-        let program = Program::build(device, &rec, store.buffers())?;
+        let program = Program::record(device, store.buffers(), |target| {
+            let mut rec = Recorder::new(target, false);
+            store.layout().declare(&mut rec, false);
+            let [h, w] = config.image_size;
+            let images = rec.external("images", [1, config.channels, h, w]);
+            let qkv = encode_to_qkv(&mut rec, config, images, number);
+            rec.keep(qkv, "qkv");
+            rec
+        })?;
         Ok(Self { config: config.clone(), program })
     }
 

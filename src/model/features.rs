@@ -35,14 +35,16 @@ impl Embedder {
         if pool == Pool::Cls && cls == 0 {
             return Err(no_cls_token());
         }
-        let mut rec = Recorder::new(device.target(), false);
-        store.layout().declare(&mut rec, false);
-        let [h, w] = config.image_size;
-        let images = rec.external("images", [batch, config.channels, h, w]);
-        let latent = encode_all(&mut rec, config, images, cls, Drops::default()).latent;
-        let feature = feature(&mut rec, config, latent, pool);
-        rec.keep(feature, "feature");
-        let program = Program::build(device, &rec, store.buffers())?;
+        let program = Program::record(device, store.buffers(), |target| {
+            let mut rec = Recorder::new(target, false);
+            store.layout().declare(&mut rec, false);
+            let [h, w] = config.image_size;
+            let images = rec.external("images", [batch, config.channels, h, w]);
+            let latent = encode_all(&mut rec, config, images, cls, Drops::default()).latent;
+            let feature = feature(&mut rec, config, latent, pool);
+            rec.keep(feature, "feature");
+            rec
+        })?;
         Ok(Self { config: config.clone(), program })
     }
 

@@ -30,11 +30,13 @@ impl Predictor {
         store: &ParamStore,
     ) -> Result<Self> {
         config.validate()?;
-        let mut rec = Recorder::new(device.target(), false);
-        store.layout().declare(&mut rec, false);
-        let logits = classify(&mut rec, config, batch, input, false).logits;
-        rec.keep(logits, "logits");
-        let program = Program::build(device, &rec, store.buffers())?;
+        let program = Program::record(device, store.buffers(), |target| {
+            let mut rec = Recorder::new(target, false);
+            store.layout().declare(&mut rec, false);
+            let logits = classify(&mut rec, config, batch, input, false).logits;
+            rec.keep(logits, "logits");
+            rec
+        })?;
         let input_len = match input {
             Input::Images => config.model.image_len(),
             Input::Features => config.model.encoder.dim,

@@ -6,6 +6,7 @@ use super::store::ParamStore;
 use crate::config::{ModelConfig, PatchTarget};
 use crate::error::{Error, Result};
 use crate::geometry::Geometry;
+use crate::kernels::KernelTarget;
 use crate::ops::optimizer::Scalars;
 use crate::program::{Device, Program, Recorder};
 use crate::tensor::not_finite;
@@ -61,8 +62,10 @@ impl Reconstructor {
         store: &ParamStore,
         masks: MaskSource,
     ) -> Result<Self> {
-        let rec = record(device, config, batch, store, masks)?;
-        let program = Program::build(device, &rec, store.buffers())?;
+        check_target(config)?;
+        let program = Program::record(device, store.buffers(), |target| {
+            record(target, config, batch, store, masks)
+        })?;
         Ok(Self { config: config.clone(), batch, masks, program })
     }
 
@@ -76,7 +79,8 @@ impl Reconstructor {
         store: &ParamStore,
         masks: MaskSource,
     ) -> Result<()> {
-        device.declare(&record(device, config, 1, store, masks)?);
+        check_target(config)?;
+        device.declare(&record(device.target(), config, 1, store, masks));
         Ok(())
     }
 
@@ -174,17 +178,13 @@ impl Reconstructor {
 }
 
 fn record(
-    device: &Device,
+    target: KernelTarget,
     config: &ModelConfig,
     batch: usize,
     store: &ParamStore,
     masks: MaskSource,
-) -> Result<Recorder> {
-    if let PatchTarget::Tokens { .. } = config.target {
-        let problem = "it predicts tokens of another model, which have no pixels to show";
-        return Err(Error::argument("model", problem));
-    }
-    let mut rec = Recorder::new(device.target(), false);
+) -> Recorder {
+    let mut rec = Recorder::new(target, false);
     store.layout().declare(&mut rec, false);
     let objective = masked_objective(&mut rec, config, batch, masks, Purpose::Evaluation);
     rec.clear_first(objective.loss);
@@ -192,7 +192,18 @@ fn record(
     let pred = predicted_pixels(&mut rec, config, objective.decoded.pred);
     rec.keep(pred, "pred");
     rec.keep(objective.patch_loss, "patch_loss");
-    Ok(rec)
+    rec
+}
+
+/// Checks that a model predicts what can be shown.
+fn check_target(config: &ModelConfig) -> Result<()> {
+    match config.target {
+        PatchTarget::Tokens { .. } => {
+            let problem = "it predicts tokens of another model, which have no pixels to show";
+            Err(Error::argument("model", problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `config` with the ratio that hides as many patches as `mask` does, and the noise `[L]` that

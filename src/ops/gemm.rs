@@ -1,8 +1,9 @@
 //! Matrix products: which kernel, how many workgroups.
 
+use super::groups_of_lanes;
 use crate::kernels::{
-    Blocking, ConstantList, CooperativeTile, KernelTarget, Precision, ProductClass, ProductLayout,
-    Products, Tiling, gemm, gemm_cooperative,
+    Blocking, ConstantList, CooperativeTile, Division, KernelTarget, ProductLayout, ProductShape,
+    Tiling, gemm, gemm_cooperative, gemm_sum,
 };
 use crate::program::{Recorder, Tensor, Work};
 
@@ -31,8 +32,11 @@ pub fn gemm(
     operands: [Tensor; 3],
     epilogue: Epilogue,
 ) {
-    let kernel = ProductKernel::choose(rec, layout, sizes, operands[0]);
-    launch(rec, layout, kernel, sizes, operands, epilogue, 1);
+    let product = Product::new(rec, layout, sizes, operands);
+    match product.parts(rec) {
+        Some(parts) => product.finish(rec, parts, epilogue),
+        None => product.launch(rec, product.out, epilogue),
+    }
 }
 
 /// Records `out[M,N] += op(a) · op(b)`. Where few tiles would leave a GPU idle, workgroups share the
@@ -40,131 +44,139 @@ pub fn gemm(
 pub fn add_product(
     rec: &mut Recorder,
     layout: ProductLayout,
-    sizes @ [m, n, k]: [usize; 3],
-    [a, b, out]: [Tensor; 3],
+    sizes: [usize; 3],
+    operands: [Tensor; 3],
 ) -> Option<Tensor> {
-    let kernel = ProductKernel::choose(rec, layout, sizes, a);
-    let wanted = parts_of_k(rec.target(), kernel.groups([m, n]), k);
-    let parts = k.div_ceil(k_of_part(k, wanted));
-    let epilogue = Epilogue { accumulate: parts == 1, ..Default::default() };
-    let partial = (parts > 1).then(|| rec.transient("partial products", [parts, m * n]));
-    launch(rec, layout, kernel, sizes, [a, b, partial.unwrap_or(out)], epilogue, parts);
-    partial
+    let product = Product::new(rec, layout, sizes, operands);
+    let parts = product.parts(rec);
+    if parts.is_none() {
+        let epilogue = Epilogue { accumulate: true, ..Default::default() };
+        product.launch(rec, product.out, epilogue);
+    }
+    parts
 }
 
-fn launch(
-    rec: &mut Recorder,
-    layout: ProductLayout,
-    kernel: ProductKernel,
-    [m, n, k]: [usize; 3],
-    [a, b, out]: [Tensor; 3],
-    epilogue: Epilogue,
-    parts: usize,
-) {
-    let unused = rec.unused();
-    let bindings = gemm::Bindings {
-        a,
-        b,
-        bias: epilogue.bias.unwrap_or(unused),
-        extra: epilogue.residual.unwrap_or(unused),
-        out,
-        pre: epilogue.pre.unwrap_or_else(|| rec.unused_out()),
-    };
-    let params = gemm::Params {
-        m: m as u32,
-        n: n as u32,
-        k: k as u32,
-        groups_m: m.div_ceil(kernel.tile[0]) as u32,
-        k_part: k_of_part(k, parts) as u32,
-    };
-    let meaning = gemm::Constants {
-        trans_a: layout == ProductLayout::Tn,
-        trans_b: layout == ProductLayout::Nt,
-        split: parts > 1,
-        bias: epilogue.bias.is_some(),
-        gelu: epilogue.gelu,
-        pre: epilogue.pre.is_some(),
-        gelu_grad: epilogue.gelu_grad,
-        residual: epilogue.residual.is_some(),
-        accumulate: epilogue.accumulate,
-        scalar: kernel.scalar,
-        ..Default::default()
-    };
-    let flops = 2 * m as u64 * n as u64 * k as u64;
-    let work = Work { groups: kernel.groups([m, n]) * parts, flops };
-    rec.launch_variant(kernel.variant(rec.target(), meaning), params, bindings, work);
-}
-
-/// The share of K of each of `parts` parts.
-fn k_of_part(k: usize, parts: usize) -> usize {
-    k.div_ceil(parts).next_multiple_of(K_STEP)
-}
-
-/// K that a workgroup takes at once.
-const K_STEP: usize = 16;
-
-/// Into how many parts a sum over `k` is divided, so that a product of few tiles occupies the device.
-fn parts_of_k(target: KernelTarget, groups: usize, k: usize) -> usize {
-    /// Shorter parts cost more in their final sum than they gain.
-    const SHORTEST: usize = 256;
-    target.enough_groups().div_ceil(groups).min(k / SHORTEST).max(1)
-}
-
-/// A kernel of the family, for one product.
-struct ProductKernel {
-    tiling: Tiling,
+/// A product and how it is divided.
+struct Product {
+    shape: ProductShape,
+    tiling: usize,
     /// Rows and columns of the output that a workgroup computes.
     tile: [usize; 2],
-    /// Whether rows are no whole vectors.
-    scalar: bool,
-    /// How the operands are kept.
-    operands: Precision,
+    /// K that it sums.
+    k_part: usize,
+    a: Tensor,
+    b: Tensor,
+    out: Tensor,
 }
 
-impl ProductKernel {
-    /// As the target divides products of this class. Fragments take whole vectors only.
-    fn choose(rec: &Recorder, layout: ProductLayout, [m, n, k]: [usize; 3], a: Tensor) -> Self {
-        let target = rec.target();
-        let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
-        let scalar = match layout {
-            ProductLayout::Nt | ProductLayout::Nn => !whole([n, k]),
-            ProductLayout::Tn => !whole([m, n]),
+impl Product {
+    /// As the target divides products of this shape.
+    fn new(
+        rec: &mut Recorder,
+        layout: ProductLayout,
+        sizes @ [_, _, k]: [usize; 3],
+        [a, b, out]: [Tensor; 3],
+    ) -> Self {
+        let shape = ProductShape::new(rec.kept_in(a), layout, sizes);
+        let Division { tiling, parts } = rec.target().division(&shape);
+        rec.note_product(shape);
+        let step = match Tiling::ALL[tiling] {
+            Tiling::Blocked(blocking) => blocking.k_step(),
+            Tiling::Cooperative(_) => 16,
         };
-        let class = ProductClass::of(rec.kept_in(a), layout, [m, n]);
-        let tiling = if scalar { Products::default().tiling(class) } else { target.tiling(class) };
-        let tile = match tiling {
-            Tiling::Blocked(blocking) => blocking.tile(),
-            Tiling::Cooperative(tile) => tile.tile(extent(target, class.operands)),
-        };
-        Self { tiling, tile, scalar, operands: class.operands }
+        let k_part = k.div_ceil(parts).next_multiple_of(step);
+        let tile = rec.target().tile(tiling, shape.operands);
+        Self { shape, tiling, tile, k_part, a, b, out }
     }
 
-    /// Workgroups for an output of `m × n`.
-    fn groups(&self, [m, n]: [usize; 2]) -> usize {
-        m.div_ceil(self.tile[0]) * n.div_ceil(self.tile[1])
+    fn sizes(&self) -> [usize; 3] {
+        self.shape.sizes.map(|size| size as usize)
+    }
+
+    /// Launches the parts of the sum `[parts, M·N]`, if there are several.
+    fn parts(&self, rec: &mut Recorder) -> Option<Tensor> {
+        let [m, n, k] = self.sizes();
+        let parts = k.div_ceil(self.k_part);
+        (parts > 1).then(|| {
+            let partial = rec.transient("partial products", [parts, m * n]);
+            self.launch(rec, partial, Epilogue::default());
+            partial
+        })
+    }
+
+    /// Adds up the parts of the sum.
+    fn finish(&self, rec: &mut Recorder, parts: Tensor, epilogue: Epilogue) {
+        let [m, n, _] = self.sizes();
+        let (bias, extra, pre) = tensors(rec, epilogue);
+        let bindings = gemm_sum::Bindings { parts, bias, extra, out: self.out, pre };
+        let constants: gemm_sum::Constants = ConstantList::of(&self.meaning(epilogue).list());
+        let groups = groups_of_lanes(m * n.div_ceil(4));
+        rec.launch(self.params(), constants, bindings, groups);
+    }
+
+    fn launch(&self, rec: &mut Recorder, out: Tensor, epilogue: Epilogue) {
+        let [m, n, k] = self.sizes();
+        let parts = k.div_ceil(self.k_part);
+        let (bias, extra, pre) = tensors(rec, epilogue);
+        let bindings = gemm::Bindings { a: self.a, b: self.b, bias, extra, out, pre };
+        let meaning = gemm::Constants { split: parts > 1, ..self.meaning(epilogue) };
+        let tiles = m.div_ceil(self.tile[0]) * n.div_ceil(self.tile[1]);
+        let work = Work { groups: tiles * parts, flops: self.shape.flops() };
+        rec.launch_variant(self.variant(rec.target(), meaning), self.params(), bindings, work);
+    }
+
+    fn params(&self) -> gemm::Params {
+        let [m, n, k] = self.shape.sizes;
+        let groups_m = m.div_ceil(self.tile[0] as u32);
+        gemm::Params { m, n, k, groups_m, k_part: self.k_part as u32 }
+    }
+
+    /// What is computed, whatever the kernel.
+    fn meaning(&self, epilogue: Epilogue) -> gemm::Constants {
+        gemm::Constants {
+            trans_a: self.shape.layout == ProductLayout::Tn,
+            trans_b: self.shape.layout == ProductLayout::Nt,
+            bias: epilogue.bias.is_some(),
+            gelu: epilogue.gelu,
+            pre: epilogue.pre.is_some(),
+            gelu_grad: epilogue.gelu_grad,
+            residual: epilogue.residual.is_some(),
+            accumulate: epilogue.accumulate,
+            scalar: !self.shape.is_whole(),
+            ..Default::default()
+        }
     }
 
     /// The shader and its constants for a product that means `meaning`.
     fn variant(
         &self,
-        target: KernelTarget,
+        target: &KernelTarget,
         meaning: gemm::Constants,
     ) -> (&'static str, Vec<(&'static str, u32)>) {
-        match self.tiling {
-            Tiling::Blocked(Blocking { threads, vectors }) => {
+        match Tiling::ALL[self.tiling] {
+            Tiling::Blocked(blocking) => {
+                let Blocking { threads, vectors, depth, buffers } = blocking;
+                let loads = blocking.loads();
                 let constants = gemm::Constants {
                     threads_m: threads[0],
                     threads_n: threads[1],
                     rows: vectors[0],
                     cols: vectors[1],
+                    depth,
+                    staged: buffers > 0,
+                    double: buffers > 1,
+                    loads_a: loads[0],
+                    loads_b: loads[1],
+                    ragged: !self.sizes()[2].is_multiple_of(blocking.k_step()),
                     ..meaning
                 };
                 ("gemm", constants.list())
             }
             Tiling::Cooperative(CooperativeTile { subgroups, fragments }) => {
                 let matrices = target.cooperative;
+                let extent = matrices.extent(self.shape.operands);
                 let constants = gemm_cooperative::Constants {
-                    extent: extent(target, self.operands),
+                    extent: extent.expect("a tiling that is offered"),
                     subgroups_m: subgroups[0],
                     subgroups_n: subgroups[1],
                     rows: fragments[0],
@@ -179,7 +191,12 @@ impl ProductKernel {
     }
 }
 
-/// Rows and columns of a fragment.
-fn extent(target: KernelTarget, operands: Precision) -> u32 {
-    target.cooperative.extent(operands).expect("a tiling that is offered")
+/// Bias, residual and what GELU is computed of, or what stands for them.
+fn tensors(rec: &mut Recorder, epilogue: Epilogue) -> (Tensor, Tensor, Tensor) {
+    let unused = rec.unused();
+    (
+        epilogue.bias.unwrap_or(unused),
+        epilogue.residual.unwrap_or(unused),
+        epilogue.pre.unwrap_or_else(|| rec.unused_out()),
+    )
 }

@@ -30,6 +30,7 @@ pub use loss::{Truth, masked_loss};
 pub use mask::{MaskIds, argsort, noise};
 pub use patchify::{Flatten, patchify};
 pub use pool::mean_pool;
+pub use reduce::add_column_sums;
 pub use residual::{DropPath, drop_path, residual};
 pub use softmax::softmax;
 pub use tokens::{Layout, TokenMaps, assemble_tokens, token_maps};

@@ -26,12 +26,7 @@ pub(super) fn groups_of_strips(chunks: usize, dim: usize, shares: usize) -> usiz
 }
 
 /// `out [D] += Σ x [rows, D]`, only over the rows whose kind is the filter's if there is one.
-pub(super) fn add_column_sums(
-    rec: &mut Recorder,
-    x: Tensor,
-    out: Tensor,
-    filter: Option<(Tensor, u32)>,
-) {
+pub fn add_column_sums(rec: &mut Recorder, x: Tensor, out: Tensor, filter: Option<(Tensor, u32)>) {
     match in_one_chunk(rec, x, out, filter) {
         Some(partial) => column_sum(rec, Sum::all(rec, partial, out), None, None),
         None => column_sum(rec, Sum::all(rec, x, out), filter, None),

@@ -168,6 +168,32 @@ impl Device {
         }
     }
 
+    /// Lets the products of a recording be measured, where somebody waits for such (see
+    /// [`crate::gpu::Gpu::on_products`]); says whether they are divided in another way now.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    pub fn choose_products(&self, recorder: &Recorder) -> Result<bool> {
+        match self {
+            #[cfg(all(feature = "gpu", not(target_family = "wasm")))]
+            Self::Gpu(gpu) => {
+                let before = gpu.products();
+                gpu.choose_products(recorder.products(), recorder.differentiates())?;
+                Ok(gpu.products() != before)
+            }
+            #[cfg(all(feature = "gpu", target_family = "wasm"))]
+            Self::Gpu(_) => {
+                let _ = recorder;
+                Ok(false)
+            }
+            #[cfg(feature = "cpu")]
+            Self::Cpu(_) => {
+                let _ = recorder;
+                Ok(false)
+            }
+        }
+    }
+
     /// Checks that kernels can keep values in `precision`.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ use crate::cpu;
 use crate::error::Result;
 #[cfg(feature = "gpu")]
 use crate::gpu;
-use crate::kernels::{Element, KernelKey, Precision, Shader};
+use crate::kernels::{Element, KernelKey, KernelTarget, Precision, Shader};
 
 /// Buffers by label, shared between programs (parameters, optimiser state).
 pub type Buffers = HashMap<String, Arc<Buffer>>;
@@ -71,6 +71,23 @@ struct Step {
 }
 
 impl Program {
+    /// Records a program for `device` and builds it. Where the device lets products be measured first, they are,
+    /// and it is recorded again as suits them.
+    ///
+    /// # Errors
+    /// As [`Self::build`].
+    pub fn record(
+        device: &Device,
+        shared: &Buffers,
+        record: impl Fn(KernelTarget) -> Recorder,
+    ) -> Result<Self> {
+        let mut recorder = record(device.target());
+        if device.choose_products(&recorder)? {
+            recorder = record(device.target());
+        }
+        Self::build(device, &recorder, shared)
+    }
+
     /// Allocates memory, compiles kernels and makes bind groups. External buffers are taken from
     /// `shared` by label where they are there, else created.
     ///

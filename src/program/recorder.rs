@@ -1,12 +1,12 @@
 //! Recording: ops append dispatches on shaped tensors, and, where a gradient is wanted, what to
 //! record for it later. Nothing touches a device here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::mem;
 
 use crate::kernels::{
     BINDING_ALIGNMENT, Binding, ConstantList, Element, KernelKey, KernelTarget, Launch, Precision,
-    Reduction, Shader, Types, add,
+    ProductShape, Reduction, Shader, Types, add,
 };
 
 /// A tensor of 32-bit words (f32 or u32), or of f16, in a [`Recorder`].
@@ -92,6 +92,7 @@ pub struct Recorder {
     pub(super) recorded: Vec<Recorded>,
     pub(super) cleared: Vec<Tensor>,
     params: HashMap<String, Tensor>,
+    products: BTreeSet<ProductShape>,
     pub(super) tape: Vec<Backward>,
     pub(super) recomputes: bool,
     pub(super) recomputed_parts: usize,
@@ -111,6 +112,7 @@ impl Recorder {
             recorded: Vec::new(),
             cleared: Vec::new(),
             params: HashMap::new(),
+            products: BTreeSet::new(),
             tape: Vec::new(),
             recomputes: false,
             recomputed_parts: 0,
@@ -118,8 +120,23 @@ impl Recorder {
     }
 
     /// Which kernels to record.
-    pub fn target(&self) -> KernelTarget {
-        self.target
+    pub fn target(&self) -> &KernelTarget {
+        &self.target
+    }
+
+    /// Whether ops also put their backward pass on the tape.
+    pub fn differentiates(&self) -> bool {
+        self.differentiates
+    }
+
+    /// Notes that a product of this shape was recorded.
+    pub(crate) fn note_product(&mut self, shape: ProductShape) {
+        self.products.insert(shape);
+    }
+
+    /// The shapes of the products that were recorded.
+    pub fn products(&self) -> &BTreeSet<ProductShape> {
+        &self.products
     }
 
     /// How weights and activations are kept from now on.
@@ -402,12 +419,12 @@ impl Recorder {
         };
         let precision_of = |wanted: Element| {
             let found = used().find(|(_, binding)| binding.element == wanted);
-            found.map_or(Precision::F32, |(tensor, _)| tensor.precision)
+            found.map(|(tensor, _)| tensor.precision)
         };
-        let types = Types {
-            activations: precision_of(Element::Activation),
-            output: precision_of(Element::Output),
-        };
+        let output = precision_of(Element::Output).unwrap_or_default();
+        // The end of a product may have no activation but its output.
+        let activations = precision_of(Element::Activation).unwrap_or(output);
+        let types = Types { activations, output };
         for (tensor, Binding { name, element, .. }) in used() {
             let fits = tensor.precision == element.precision(types);
             let (kernel, label) = (shader.name, &tensor.label);

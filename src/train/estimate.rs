@@ -19,7 +19,7 @@ use crate::remedy::Remedy;
 use crate::setting::Setting;
 
 /// What a device offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Which kernels run on it.
     pub target: KernelTarget,
@@ -95,13 +95,13 @@ impl Estimate {
     /// # Errors
     /// [`Error::DoesNotFit`] if a tensor has more values than any device can index;
     /// [`Error::Config`] for an invalid model.
-    pub fn new(config: &ModelConfig, request: Request, limits: Limits) -> Result<Self> {
+    pub fn new(config: &ModelConfig, request: Request, limits: &Limits) -> Result<Self> {
         let Request { batch_size, grad_accum, recompute, precision, averaged } = request;
         config.validate()?;
         indexable(config, batch_size)?;
         let specs = mae_params(config);
         let layout = ParamLayout::with_precision(specs, limits.max_binding, precision);
-        let mut forward = Recorder::new(limits.target, false);
+        let mut forward = Recorder::new(&limits.target, false);
         forward.set_precision(precision);
         layout.declare(&mut forward, false);
         masked_objective(
@@ -124,7 +124,7 @@ impl Estimate {
         };
         // What exceeds a limit is refused later, with all numbers at hand.
         let forward = Plan::new(&forward, u64::MAX)?;
-        let [batch, update] = step.plan(limits.target, &layout, u64::MAX)?;
+        let [batch, update] = step.plan(&limits.target, &layout, u64::MAX)?;
         let (largest_binding, largest_binding_tensor) = [&batch, &update]
             .map(|plan| (plan.largest_binding, &plan.largest_binding_label))
             .into_iter()
@@ -184,7 +184,7 @@ impl Estimate {
     }
 
     /// Whether a device can run the step.
-    pub fn fits(&self, limits: Limits) -> bool {
+    pub fn fits(&self, limits: &Limits) -> bool {
         self.largest_binding <= limits.max_binding
             && limits.memory.is_none_or(|memory| self.peak_bytes <= memory)
     }
@@ -197,7 +197,7 @@ impl Estimate {
 pub fn fitting_estimate(
     config: &ModelConfig,
     request: Request,
-    limits: Limits,
+    limits: &Limits,
 ) -> Result<Estimate> {
     let reason = match Estimate::new(config, request, limits) {
         Ok(estimate) if estimate.fits(limits) => return Ok(estimate),
@@ -234,7 +234,7 @@ pub fn fitting_estimate(
 }
 
 /// The largest batch, up to the requested one, whose step fits; `None` if no batch does.
-fn largest_batch(config: &ModelConfig, request: Request, limits: Limits) -> Option<usize> {
+fn largest_batch(config: &ModelConfig, request: Request, limits: &Limits) -> Option<usize> {
     let fits = |batch_size: usize| {
         let request = Request { batch_size, ..request };
         Estimate::new(config, request, limits).is_ok_and(|estimate| estimate.fits(limits))
@@ -251,7 +251,7 @@ fn largest_batch(config: &ModelConfig, request: Request, limits: Limits) -> Opti
     Some(low)
 }
 
-fn shortage(estimate: &Estimate, limits: Limits) -> String {
+fn shortage(estimate: &Estimate, limits: &Limits) -> String {
     let batch = estimate.batch_size;
     if estimate.largest_binding > limits.max_binding {
         return format!(

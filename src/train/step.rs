@@ -195,7 +195,7 @@ impl StepConfig {
     /// [`crate::Error::DoesNotFit`] if a tensor exceeds `max_binding` bytes.
     pub fn plan(
         &self,
-        target: KernelTarget,
+        target: &KernelTarget,
         layout: &ParamLayout,
         max_binding: u64,
     ) -> Result<[Plan; 2]> {
@@ -225,12 +225,14 @@ impl EvalStep {
         store: &ParamStore,
         precision: Precision,
     ) -> Result<Self> {
-        let mut rec = Recorder::new(device.target(), false);
-        rec.set_precision(precision);
-        store.layout().declare(&mut rec, false);
-        let objective = masked_objective(&mut rec, model, batch, masks, Purpose::Evaluation);
-        rec.clear_first(objective.loss);
-        let program = Program::build(device, &rec, store.buffers())?;
+        let program = Program::record(device, store.buffers(), |target| {
+            let mut rec = Recorder::new(target, false);
+            rec.set_precision(precision);
+            store.layout().declare(&mut rec, false);
+            let objective = masked_objective(&mut rec, model, batch, masks, Purpose::Evaluation);
+            rec.clear_first(objective.loss);
+            rec
+        })?;
         Ok(Self { program, task: Task::Masked { model: model.clone(), masks } })
     }
 
@@ -270,15 +272,15 @@ impl TrainStep {
     /// [`Error::Config`] for dropout in a build without; [`Error::DoesNotFit`] or [`Error::Device`].
     pub fn new(device: &Device, config: StepConfig, store: &ParamStore) -> Result<Self> {
         config.task.check_dropout()?;
-        let batch = config.record_batch(device.target(), store.layout());
-        let batch = Program::build(device, &batch, store.buffers())?;
-        let update = config.record_update(device.target(), store.layout());
+        let record = |target| config.record_batch(target, store.layout());
+        let batch = Program::record(device, store.buffers(), record)?;
         let mut shared = store.buffers().clone();
         shared.insert("loss".to_owned(), batch.buffer("loss").clone());
         if batch.has_buffer("step") {
             shared.insert("step".to_owned(), batch.buffer("step").clone());
         }
-        let update = Program::build(device, &update, &shared)?;
+        let record = |target| config.record_update(target, store.layout());
+        let update = Program::record(device, &shared, record)?;
         let metrics = ReadBack::new(device, (4 * METRICS_RING * METRICS_WORDS) as u64)?;
         Ok(Self { config, batch, update, metrics })
     }

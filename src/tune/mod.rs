@@ -1,100 +1,282 @@
-//! Choosing how matrix products are divided on a GPU by measuring, once per device and version.
+//! Choosing how matrix products are divided on a GPU, by measuring.
+//!
+//! Candidates are compiled together, then measured in turns on random operands with the device warm, and the middle
+//! times count. The fastest is taken if its products are right (see `agreement`), else the next.
 
 mod agreement;
+mod candidates;
 mod record;
+mod sampler;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use agreement::Reference;
-use record::record_product;
+pub use agreement::Check;
+use agreement::agrees;
+use sampler::{Sampler, median};
 use web_time::Instant;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::{
-    KernelKey, KernelTarget, Precision, ProductClass, ProductLayout, Products, Shader, Tiling,
+    Division, KernelKey, Precision, ProductLayout, ProductShape, Products, Shader, Tiling,
 };
-use crate::program::{Buffers, Device, Program};
+use crate::program::{Program, Recorder};
 
-/// Time of one measurement; shorter products are repeated.
-const SAMPLE: Duration = Duration::from_millis(5);
-/// Measurements, of which the fastest counts.
-const SAMPLES: usize = 3;
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Time for compiling and measuring. The candidates that it is too short for are left out, those that are least
+    /// likely to be the fastest first.
+    pub budget: Duration,
+    /// Every tiling and every number of parts, instead of the likely ones.
+    pub all: bool,
+    /// How thoroughly the fastest are checked.
+    pub check: Check,
+}
 
-/// How fast each tiling is for each class of products, on one device.
+impl Default for Effort {
+    /// What a user waits for at first use.
+    fn default() -> Self {
+        Self { budget: Duration::from_millis(2500), all: false, check: Check::default() }
+    }
+}
+
+/// Share of the budget after which no further tiling is compiled.
+const COMPILING: f64 = 0.4;
+/// Before anything is measured.
+const WARM_UP: Duration = Duration::from_millis(200);
+/// Samples of each candidate at most, in turns.
+const ROUNDS: usize = 5;
+/// Candidates that took longer than the fastest by this factor at first are not measured again.
+const HOPELESS: f64 = 1.5;
+/// A measured product takes about this long at most: of larger ones, a part is measured.
+const LONGEST: Duration = Duration::from_micros(1500);
+
+/// One way of dividing a product, and its time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Tile and parts.
+    pub division: Division,
+    /// Floating-point operations, 10⁹ a second; the final sum of parts takes its time, too.
+    pub gflops: f64,
+}
+
+/// How fast each division of the products of one shape is.
 #[derive(Debug, Clone, PartialEq)]
+pub struct ShapeTuning {
+    /// The product.
+    pub shape: ProductShape,
+    /// The fastest first.
+    pub measured: Vec<Measured>,
+    /// The fastest whose products are right.
+    pub chosen: Division,
+}
+
+/// What was measured on one device.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tuning {
-    /// GFLOP/s by class, in the order of [`ProductClass::ALL`], and tiling, in that of
-    /// [`Tiling::ALL`]; nothing where a tiling was not measured, or gave wrong products.
-    pub gflops: [[Option<f64>; Tiling::ALL.len()]; ProductClass::ALL.len()],
+    /// By shape.
+    pub shapes: Vec<ShapeTuning>,
+    /// The tilings that gave wrong products, by their place in [`Tiling::ALL`].
+    pub refused: BTreeSet<usize>,
 }
 
 impl Tuning {
-    /// Measures products of the sizes that a ViT-B has.
+    /// Measures products of `shapes`. Calls `progress` with how much of the work is done, and how much there is.
     ///
     /// # Errors
-    /// [`crate::Error::Device`] if the device failed.
-    pub async fn measure(gpu: &Gpu) -> Result<Self> {
-        Self::measure_sizes(gpu, typical).await
-    }
-
-    /// [`Self::measure`] with other `[M, N, K]` for each class.
-    ///
-    /// # Errors
-    /// [`crate::Error::Device`] if the device failed.
-    pub async fn measure_sizes(
+    /// [`Error::Device`] if the device failed, or gives no right product at all.
+    pub async fn measure(
         gpu: &Gpu,
-        sizes: impl Fn(ProductClass) -> [usize; 3],
+        shapes: &BTreeSet<ProductShape>,
+        effort: Effort,
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self> {
-        let target = gpu.target();
-        let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
-        for (class, rates) in ProductClass::ALL.into_iter().zip(&mut gflops) {
-            if !is_measured(target, class) {
-                continue;
-            }
-            let reference = match target.cooperative.extent(class.operands) {
-                Some(_) => Some(Reference::new(gpu, class).await?),
-                None => None,
-            };
-            for (number, (tiling, rate)) in Tiling::ALL.into_iter().zip(rates).enumerate() {
-                let target = KernelTarget { products: Products::uniform(number), ..target };
-                if !target.offers(tiling, class.operands) {
-                    continue;
-                }
-                if let (Tiling::Cooperative(_), Some(reference)) = (tiling, &reference)
-                    && !reference.agrees(gpu, target).await?
-                {
-                    continue;
-                }
-                *rate = Some(rate_of(gpu, target, class, sizes(class)).await?);
+        let mut tuning = Self::default();
+        // Operands of either precision are kept apart.
+        for precision in [Precision::F32, Precision::F16] {
+            let shapes: Vec<ProductShape> =
+                shapes.iter().copied().filter(|shape| shape.operands == precision).collect();
+            if !shapes.is_empty() {
+                let measured = measure_in_turns(gpu, &shapes, effort, progress).await?;
+                tuning.choose(gpu, measured, effort.check).await?;
             }
         }
-        Ok(Self { gflops })
+        Ok(tuning)
     }
 
-    /// The fastest tiling of each class.
-    pub fn products(&self) -> Products {
-        let mut products = Products::default();
-        for (class, rates) in ProductClass::ALL.into_iter().zip(&self.gflops) {
-            let measured = rates.iter().enumerate().filter_map(|(i, rate)| Some((i, (*rate)?)));
-            let best = measured.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(best, _)| best);
-            // Blocked products do the same work in either precision.
-            let single = ProductClass { operands: Precision::F32, ..class };
-            products.set(class, best.unwrap_or(products.number(single)));
+    /// Takes for every shape the fastest division whose products are right.
+    async fn choose(
+        &mut self,
+        gpu: &Gpu,
+        measured: Vec<(ProductShape, Vec<Measured>)>,
+        check: Check,
+    ) -> Result<()> {
+        let mut is_right = BTreeMap::new();
+        for (shape, measured) in measured {
+            let mut chosen = None;
+            for candidate in &measured {
+                let tiling = candidate.division.tiling;
+                let key = (tiling, shape.layout);
+                if let std::collections::btree_map::Entry::Vacant(entry) = is_right.entry(key) {
+                    entry.insert(agrees(gpu, tiling, shape.operands, shape.layout, check).await?);
+                }
+                if is_right[&key] {
+                    chosen = Some(candidate.division);
+                    break;
+                }
+                self.refused.insert(tiling);
+            }
+            let chosen = chosen.ok_or_else(|| Error::Device {
+                problem: format!(
+                    "no product of {:?} comes out right on {}; update its driver, or use another device",
+                    shape.sizes,
+                    gpu.adapter().name
+                ),
+            })?;
+            self.shapes.push(ShapeTuning { shape, measured, chosen });
         }
-        products
+        Ok(())
+    }
+
+    /// Adds the choices to what is known of a device.
+    pub fn add_to(&self, products: &mut Products) {
+        for ShapeTuning { shape, chosen, .. } in &self.shapes {
+            products.choose(*shape, *chosen);
+        }
+        for &tiling in &self.refused {
+            products.refuse(tiling);
+        }
     }
 }
 
-/// Whether a class has a choice of its own: those in f16 only where there are fragments for them.
-fn is_measured(target: KernelTarget, class: ProductClass) -> bool {
-    class.operands == Precision::F32 || target.cooperative.f16.is_some()
+/// A division of a shape that is being measured.
+struct Candidate {
+    /// Place among the shapes.
+    shape: usize,
+    division: Division,
+    program: Program,
+    /// Nanoseconds.
+    samples: Vec<f64>,
+}
+
+/// The candidates of each shape, the fastest first.
+async fn measure_in_turns(
+    gpu: &Gpu,
+    shapes: &[ProductShape],
+    effort: Effort,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<(ProductShape, Vec<Measured>)>> {
+    let began = Instant::now();
+    let target = gpu.target();
+    let sampler = Sampler::new(gpu, shapes)?;
+    let rate = rate_of_middling(&sampler, shapes).await?;
+    let parts_of: Vec<ProductShape> = shapes.iter().map(|&shape| shortened(shape, rate)).collect();
+
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for tiling in candidates::tilings(&target, &parts_of) {
+        if !candidates.is_empty() && began.elapsed() > effort.budget.mul_f64(COMPILING) {
+            break;
+        }
+        let mut recorded: Vec<(usize, Division, Recorder)> = Vec::new();
+        for (i, shape) in parts_of.iter().enumerate() {
+            if target.offers(tiling, shape) {
+                for division in candidates::divisions(&target, shape, tiling, effort.all) {
+                    recorded.push((i, division, sampler.declare(*shape, division)));
+                }
+            }
+        }
+        #[cfg(target_family = "wasm")]
+        sampler.compile().await?;
+        for (shape, division, rec) in recorded {
+            match sampler.build(&rec) {
+                Ok(program) => {
+                    candidates.push(Candidate { shape, division, program, samples: Vec::new() });
+                }
+                // The driver does not take the kernel.
+                Err(Error::Device { .. }) if !gpu.is_lost() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    if let Some(first) = candidates.first() {
+        sampler.warm_up(&first.program, WARM_UP).await?;
+    }
+    let all = candidates.len() * ROUNDS;
+    for round in 0..ROUNDS {
+        for i in 0..candidates.len() {
+            progress(round * candidates.len() + i, all);
+            let is_out =
+                round > 0 && (began.elapsed() > effort.budget || is_hopeless(&candidates, i));
+            if !is_out {
+                let sample = sampler.sample(&candidates[i].program).await?;
+                candidates[i].samples.push(sample);
+            }
+        }
+    }
+    progress(all, all);
+    let mut measured: Vec<(ProductShape, Vec<Measured>)> =
+        shapes.iter().map(|&shape| (shape, Vec::new())).collect();
+    for Candidate { shape, division, mut samples, .. } in candidates {
+        let gflops = parts_of[shape].flops() as f64 / median(&mut samples).max(1.0);
+        measured[shape].1.push(Measured { division, gflops });
+    }
+    for (_, measured) in &mut measured {
+        measured.sort_by(|a, b| b.gflops.total_cmp(&a.gflops));
+    }
+    Ok(measured)
+}
+
+/// Whether a candidate was much slower at first than another of its shape.
+fn is_hopeless(candidates: &[Candidate], i: usize) -> bool {
+    let own = &candidates[i];
+    let others = candidates.iter().filter(|other| other.shape == own.shape);
+    let fastest = others.map(|other| other.samples[0]).fold(f64::INFINITY, f64::min);
+    own.samples[0] > HOPELESS * fastest
+}
+
+/// FLOPs a nanosecond of the middling tiling, in a product that takes about as long as one is measured.
+async fn rate_of_middling(sampler: &Sampler, shapes: &[ProductShape]) -> Result<f64> {
+    /// The slowest device that is reckoned with.
+    const SLOW: f64 = 10.0;
+    let division = Division { tiling: Tiling::MIDDLING, parts: 1 };
+    let largest = shapes.iter().max_by_key(|shape| shape.flops()).expect("a shape");
+    let mut rate = SLOW;
+    // What is small for the device says too little of it.
+    for _ in 0..3 {
+        let shape = shortened(*largest, rate);
+        let rec = sampler.declare(shape, division);
+        #[cfg(target_family = "wasm")]
+        sampler.compile().await?;
+        let program = sampler.build(&rec)?;
+        sampler.sample(&program).await?;
+        rate = shape.flops() as f64 / sampler.sample(&program).await?.max(1.0);
+        if shape == *largest {
+            break;
+        }
+    }
+    Ok(rate)
+}
+
+/// As much of a product as takes [`LONGEST`] at this rate in FLOPs a nanosecond: fewer rows, or a shorter sum over the
+/// rows.
+fn shortened(shape: ProductShape, rate: f64) -> ProductShape {
+    /// Of whole tiles and steps, and enough of them that edges and waves do not decide.
+    const STEP: u32 = 512;
+    let share = rate * LONGEST.as_nanos() as f64 / shape.flops() as f64;
+    let mut sizes = shape.sizes;
+    let rows = if shape.layout == ProductLayout::Tn { &mut sizes[2] } else { &mut sizes[0] };
+    let short = (f64::from(*rows) * share) as u32;
+    *rows = (*rows).min(short.next_multiple_of(STEP).max(STEP));
+    ProductShape { sizes, ..shape }
 }
 
 /// What a choice of tilings is good for: this device with this driver, what is used of it, and these kernels.
 pub fn key(gpu: &Gpu) -> String {
     let adapter = gpu.adapter();
+    let target = gpu.target();
     let mut hasher = DefaultHasher::new();
     let mut add_kernel = |name| {
         let (types, reduction) = Default::default();
@@ -102,12 +284,11 @@ pub fn key(gpu: &Gpu) -> String {
         Shader::named(name).text(&key).hash(&mut hasher);
     };
     add_kernel("gemm");
-    let cooperative = gpu.target().cooperative;
-    if cooperative.any() {
+    add_kernel("gemm_sum");
+    if target.cooperative.any() {
         add_kernel("gemm_cooperative");
     }
-    cooperative.hash(&mut hasher);
-    Tiling::ALL.hash(&mut hasher);
+    (target.cooperative, target.workgroup_memory, Tiling::ALL).hash(&mut hasher);
     format!(
         "{} / {} / {} / {:016x}",
         adapter.name,
@@ -117,75 +298,20 @@ pub fn key(gpu: &Gpu) -> String {
     )
 }
 
-/// Sizes of a ViT-B on 16 images (196 tokens each), or on a single one.
-fn typical(class: ProductClass) -> [usize; 3] {
-    let [tokens, width, hidden] = [if class.large { 3136 } else { 196 }, 768, 3072];
-    match class.layout {
-        ProductLayout::Nt | ProductLayout::Nn => [tokens, width, width],
-        ProductLayout::Tn => [if class.large { hidden } else { 192 }, width, 3136],
-    }
-}
-
-/// GFLOP/s of a product.
-async fn rate_of(
-    gpu: &Gpu,
-    target: KernelTarget,
-    class: ProductClass,
-    sizes: [usize; 3],
-) -> Result<f64> {
-    // Gradients of weights are f32 always.
-    let output = if class.layout == ProductLayout::Tn { Precision::F32 } else { class.operands };
-    let rec = record_product(target, class, sizes, output);
-    let program = Program::build(&Device::from(gpu.clone()), &rec, &Buffers::new())?;
-    #[cfg(target_family = "wasm")]
-    gpu.compile(|_, _| ()).await?;
-    // The first run warms up.
-    time_of(&program, 1).await?;
-    let once = time_of(&program, 1).await?;
-    let runs = SAMPLE.as_secs_f64() / once.max(1e-9);
-    let runs = (runs.ceil() as u32).clamp(1, 100);
-    let mut best = f64::INFINITY;
-    for _ in 0..SAMPLES {
-        best = best.min(time_of(&program, runs).await?);
-    }
-    Ok(program.plan().flops as f64 / best / 1e9)
-}
-
-/// Seconds of one run of `runs` that follow each other.
-async fn time_of(program: &Program, runs: u32) -> Result<f64> {
-    let began = Instant::now();
-    for _ in 0..runs {
-        program.submit();
-    }
-    program.wait().await?;
-    Ok(began.elapsed().as_secs_f64() / f64::from(runs))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_fastest_tiling_of_each_class_is_chosen() {
-        let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
-        for (class, rates) in gflops.iter_mut().enumerate() {
-            rates[0] = Some(1.0);
-            rates[class % Tiling::ALL.len()] = Some(2.0);
-        }
-        // Never measured: divided as in f32.
-        gflops[6] = [None; Tiling::ALL.len()];
-        let products = Tuning { gflops }.products();
-        for (i, class) in ProductClass::ALL.into_iter().enumerate() {
-            let expected = if i == 6 { 0 } else { i % Tiling::ALL.len() };
-            assert_eq!(products.tiling(class), Tiling::ALL[expected], "{class:?}");
-        }
-    }
-
-    #[test]
-    fn typical_sizes_are_of_their_class() {
-        for class in ProductClass::ALL {
-            let [m, n, _] = typical(class);
-            assert_eq!(ProductClass::of(class.operands, class.layout, [m, n]), class);
-        }
+    fn long_products_are_shortened_and_short_ones_are_not() {
+        let shape = |layout, sizes| ProductShape::new(Precision::F32, layout, sizes);
+        let short = |layout, sizes, rate| shortened(shape(layout, sizes), rate).sizes;
+        let sizes = [12608, 768, 3072];
+        // 59.5 GFLOP: one 40th in 1.5 ms at 1 TFLOP/s, all of it at 60.
+        assert_eq!(short(ProductLayout::Nt, sizes, 1e3), [512, 768, 3072]);
+        assert_eq!(short(ProductLayout::Nt, sizes, 2e4), [6656, 768, 3072]);
+        assert_eq!(short(ProductLayout::Nt, sizes, 6e4), [12608, 768, 3072]);
+        assert_eq!(short(ProductLayout::Tn, [768, 3072, 12608], 1e3), [768, 3072, 512]);
+        assert_eq!(short(ProductLayout::Nn, [64, 768, 768], 1.0), [64, 768, 768]);
     }
 }

@@ -46,7 +46,7 @@ fn models() -> Vec<ModelConfig> {
     models
 }
 
-fn record_models(variants: &mut Variants, target: KernelTarget, precision: Precision) {
+fn record_models(variants: &mut Variants, target: &KernelTarget, precision: Precision) {
     let optimizer = AdamW { clip_norm: 1.0, ema: Some(0.9999), ..PRETRAIN_ADAMW };
     for model in models() {
         let layout =
@@ -71,7 +71,7 @@ fn record_models(variants: &mut Variants, target: KernelTarget, precision: Preci
     }
 }
 
-fn record_classifiers(variants: &mut Variants, target: KernelTarget) {
+fn record_classifiers(variants: &mut Variants, target: &KernelTarget) {
     for (pool, head) in
         [(Pool::Cls, Head::Full), (Pool::Mean, Head::Full), (Pool::Cls, Head::Probe)]
     {
@@ -108,7 +108,7 @@ fn record_classifiers(variants: &mut Variants, target: KernelTarget) {
 }
 
 /// The linear probe's ops, and residuals and softmax on their own.
-fn record_rest(variants: &mut Variants, target: KernelTarget) {
+fn record_rest(variants: &mut Variants, target: &KernelTarget) {
     for dim in [7, 192, 2048] {
         let mut rec = Recorder::new(target, true);
         let x = rec.external("x", [9, dim]);
@@ -150,7 +150,7 @@ fn record_rest(variants: &mut Variants, target: KernelTarget) {
 }
 
 /// What a store records for mixed precision.
-fn record_halves(variants: &mut Variants, target: KernelTarget) {
+fn record_halves(variants: &mut Variants, target: &KernelTarget) {
     let mut rec = Recorder::new(target, false);
     let values = rec.external("values", [64]);
     let halves = rec.external_of(Precision::F16, "halves", [64]);
@@ -171,6 +171,7 @@ fn record_tilings(variants: &mut Variants, precision: Precision) {
                 subgroup_sizes: [32, if tiling % 2 == 0 { 32 } else { 64 }],
             },
             subgroups: true,
+            workgroup_memory: 64 << 10,
         };
         let mut rec = Recorder::new(target, true);
         let x = rec.external_of(precision, "x", [600, 12]);
@@ -191,11 +192,11 @@ pub fn variants() -> Variants {
     let mut variants = Variants::new();
     let with_subgroups = KernelTarget { subgroups: true, ..Processor::Gpu.into() };
     for target in [Processor::Gpu.into(), with_subgroups] {
-        record_models(&mut variants, target, Precision::F32);
-        record_models(&mut variants, target, Precision::F16);
-        record_halves(&mut variants, target);
-        record_classifiers(&mut variants, target);
-        record_rest(&mut variants, target);
+        record_models(&mut variants, &target, Precision::F32);
+        record_models(&mut variants, &target, Precision::F16);
+        record_halves(&mut variants, &target);
+        record_classifiers(&mut variants, &target);
+        record_rest(&mut variants, &target);
     }
     for precision in [Precision::F32, Precision::F16] {
         record_tilings(&mut variants, precision);

@@ -5,14 +5,16 @@ use std::sync::{Once, OnceLock};
 use half::f16;
 use pollster::block_on;
 use webmae::gpu::GpuOptions;
-use webmae::kernels::{KernelTarget, Precision, Processor, Products, Tiling};
+use webmae::kernels::{
+    KernelTarget, Precision, Processor, ProductLayout, ProductShape, Products, Tiling,
+};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
 
 use crate::common::{cpu, gpu, open_gpu, skip, within};
 
 /// Where a kernel runs: on which device, and which of its variants.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Setup {
     pub device: &'static Device,
     pub products: Products,
@@ -59,7 +61,7 @@ pub fn all_setups() -> Vec<Setup> {
         return setups;
     }
     let names = [(1, "gpu with subgroups"), (2, "gpu with subgroups, checked")];
-    let more = names.map(|(at, name)| Setup { subgroups: true, name, ..setups[at] });
+    let more = names.map(|(at, name)| Setup { subgroups: true, name, ..setups[at].clone() });
     setups.extend(more);
     setups
 }
@@ -74,8 +76,8 @@ pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
     let mut setups = Vec::new();
     for (device, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
         for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
-            if matches!(tiling, Tiling::Cooperative(_)) && device.target().offers(tiling, operands)
-            {
+            let shape = ProductShape::new(operands, ProductLayout::Nt, [64; 3]);
+            if matches!(tiling, Tiling::Cooperative(_)) && device.target().offers(number, &shape) {
                 let products = Products::uniform(number);
                 let checked = name.ends_with("checked");
                 setups.push(Setup { device, products, subgroups: false, checked, name });
@@ -180,7 +182,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let Setup { products, subgroups, .. } = *setup;
+        let Setup { products, subgroups, .. } = setup.clone();
         let target = KernelTarget { products, subgroups, ..setup.device.target() };
         Self { rec: Recorder::new(target, true), device: setup.device, inputs: Vec::new() }
     }

@@ -1,6 +1,6 @@
 //! Products of cooperative matrices: every tiling in every layout, with every epilogue, in both precisions.
 
-use webmae::kernels::{KernelTarget, Precision, Processor, Products};
+use webmae::kernels::{Blocking, KernelTarget, Precision, Processor, Products};
 use webmae::ops;
 use webmae::program::Recorder;
 
@@ -16,15 +16,17 @@ const MLPS: [[usize; 3]; 2] = [[7, 8, 20], [140, 36, 132]];
 fn they_are_recorded_where_chosen() {
     for operands in [Precision::F32, Precision::F16] {
         for extent in [8, 16] {
-            let mut target =
-                KernelTarget { products: Products::uniform(6), ..Processor::Gpu.into() };
+            let mut target = KernelTarget {
+                products: Products::uniform(Blocking::ALL.len()),
+                ..Processor::Gpu.into()
+            };
             target.cooperative.subgroup_sizes = [32, 32];
             match operands {
                 Precision::F32 => target.cooperative.f32 = Some(extent),
                 Precision::F16 => target.cooperative.f16 = Some(extent),
             }
             for precision in [Precision::F32, Precision::F16] {
-                let mut rec = Recorder::new(target, true);
+                let mut rec = Recorder::new(&target, true);
                 let x = rec.external_of(precision, "x", [8, 12]);
                 let weight = rec.external_of(precision, "weight", [20, 12]);
                 ops::linear(&mut rec, x, weight, None);

@@ -105,7 +105,7 @@ fn attention_and_products() {
         failures.compare(&what("attention d qkv"), &run.f32("d qkv"), &d_qkv, 1e-6);
     }
     // Tall and thin: more row tiles than 65,535 of the tiled kernel's 64 rows.
-    let setup = setups()[1];
+    let [_, setup, _] = setups();
     let x = pattern(VALUES);
     let mut bench = Bench::new(&setup);
     let x_in = bench.input("x", &[VALUES, 1], &x);
@@ -345,7 +345,7 @@ fn noise_of_many_samples() {
 #[test]
 fn a_large_slab() {
     let mut failures = Failures::default();
-    let setup = setups()[1];
+    let [_, setup, _] = setups();
     let len = 4 * VALUES;
     let grads: Vec<f32> = (0..len).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
     let mut bench = Bench::new(&setup);

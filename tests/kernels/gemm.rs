@@ -1,6 +1,6 @@
 //! Linear layers, residual connections and the MLP.
 
-use webmae::kernels::{Products, Tiling};
+use webmae::kernels::{Division, Precision, ProductLayout, ProductShape, Products, Tiling};
 use webmae::ops;
 
 use crate::bench::{Bench, Failures, Setup, all_setups, normal, setups, sum, wide};
@@ -49,10 +49,45 @@ fn blocked_products() {
     for setup in setups().into_iter().filter(|setup| !setup.is_cpu()) {
         for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
             if matches!(tiling, Tiling::Blocked(_)) {
-                let setup = Setup { products: Products::uniform(number), ..setup };
+                let setup = Setup { products: Products::uniform(number), ..setup.clone() };
                 check_tiles(&setup, &mut failures);
             }
         }
+    }
+    failures.report();
+}
+
+/// Products of either pass whose sums workgroups share, with every epilogue.
+#[test]
+fn shared_sums() {
+    let mut failures = Failures::default();
+    for setup in all_setups() {
+        for (i, sizes @ [m, n, k]) in
+            [[9, 12, 70], [66, 132, 100], [5, 7, 61]].into_iter().enumerate()
+        {
+            let mut products = Products::default();
+            for (layout, sizes) in [
+                (ProductLayout::Nt, sizes),
+                (ProductLayout::Nn, [m, k, n]),
+                (ProductLayout::Tn, [n, k, m]),
+            ] {
+                let shape = ProductShape::new(Precision::F32, layout, sizes);
+                products.choose(shape, Division { tiling: i, parts: 2 + i });
+            }
+            let setup = Setup { products, ..setup.clone() };
+            for flags in 0..4 {
+                check_linear(&setup, sizes, flags % 2 == 0, flags > 1, flags > 1, &mut failures);
+            }
+        }
+        let sizes @ [m, d, h] = [20, 48, 64];
+        let mut products = Products::default();
+        for sizes in [[m, h, d], [m, d, h]] {
+            for layout in [ProductLayout::Nt, ProductLayout::Nn] {
+                let shape = ProductShape::new(Precision::F32, layout, sizes);
+                products.choose(shape, Division { tiling: 0, parts: 3 });
+            }
+        }
+        check_mlp(&Setup { products, ..setup }, sizes, &mut failures);
     }
     failures.report();
 }

@@ -44,7 +44,7 @@ fn blocked_linear_layers() {
     let mut failures = Failures::default();
     for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
         if matches!(tiling, Tiling::Blocked(_)) {
-            let setup = Setup { products: Products::uniform(number), ..setups()[1] };
+            let setup = Setup { products: Products::uniform(number), ..setups()[1].clone() };
             check_linear(&setup, [600, 20, 12], number % 2 == 0, &mut failures);
         }
     }

@@ -1,33 +1,118 @@
 //! Measuring which tiles suit a gpu.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use pollster::block_on;
 use webmae::gpu::{Gpu, GpuOptions};
-use webmae::kernels::{Precision, ProductClass, Tiling};
-use webmae::tune::{Tuning, key};
+use webmae::kernels::{
+    Division, KernelTarget, Precision, ProductLayout, ProductShape, Products, Tiling,
+};
+use webmae::ops;
+use webmae::program::{Buffers, Device, Program, Recorder};
+use webmae::tune::{Check, Effort, Tuning, key};
 
 fn open(options: GpuOptions) -> Gpu {
     block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
+}
+
+/// Small, and quickly checked: software compiles and multiplies slowly.
+const EFFORT: Effort = Effort {
+    budget: Duration::from_secs(600),
+    all: true,
+    check: Check { sizes: [140, 132, 520], runs: 3 },
+};
+
+/// Products of every layout, the weight's gradient in several parts.
+fn shapes(operands: Precision) -> BTreeSet<ProductShape> {
+    let of = |layout, sizes| ProductShape::new(operands, layout, sizes);
+    BTreeSet::from([
+        of(ProductLayout::Nt, [40, 64, 32]),
+        of(ProductLayout::Nn, [40, 32, 64]),
+        of(ProductLayout::Tn, [64, 32, 400]),
+    ])
 }
 
 #[test]
 fn every_tiling_is_measured() {
     let gpu = open(GpuOptions::default());
     let (before, target) = (gpu.allocated_bytes(), gpu.target());
-    // A weight gradient of 512 rows is summed in two parts.
-    let tuning = block_on(Tuning::measure_sizes(&gpu, |_| [8, 16, 512])).expect("rates");
-    for (class, rates) in ProductClass::ALL.into_iter().zip(tuning.gflops) {
-        let measured = class.operands == Precision::F32 || target.cooperative.f16.is_some();
-        for (tiling, rate) in Tiling::ALL.into_iter().zip(rates) {
-            // One that is offered and has no rate gave wrong products.
-            let expected = measured && target.offers(tiling, class.operands);
-            assert_eq!(rate.is_some(), expected, "{class:?} {tiling:?}");
-            assert!(rate.is_none_or(|rate| rate.is_finite() && rate > 0.0), "{rate:?}");
-        }
+    let mut shapes = shapes(Precision::F32);
+    if gpu.check_precision(Precision::F16).is_ok() {
+        shapes.extend(self::shapes(Precision::F16));
+    }
+    let mut told = Vec::new();
+    let mut tell = |done, all| told.push((done, all));
+    let tuning = block_on(Tuning::measure(&gpu, &shapes, EFFORT, &mut tell)).expect("rates");
+    assert_eq!(tuning.refused, BTreeSet::new());
+    assert!(told.last().is_some_and(|(done, all)| done == all), "{told:?}");
+    assert_eq!(tuning.shapes.iter().map(|tuned| tuned.shape).collect::<BTreeSet<_>>(), shapes);
+    for tuned in &tuning.shapes {
+        let measured: BTreeSet<usize> =
+            tuned.measured.iter().map(|measured| measured.division.tiling).collect();
+        let offered: BTreeSet<usize> =
+            (0..Tiling::ALL.len()).filter(|&i| target.offers(i, &tuned.shape)).collect();
+        assert_eq!(measured, offered, "{:?}", tuned.shape);
+        assert!(tuned.measured.is_sorted_by(|a, b| a.gflops >= b.gflops), "{tuned:?}");
+        assert!(tuned.measured.iter().all(|m| m.gflops.is_finite() && m.gflops > 0.0));
+        assert_eq!(tuned.chosen, tuned.measured[0].division, "the fastest, as all are right");
+        let most = tuned.measured.iter().map(|measured| measured.division.parts).max();
+        let has_parts = tuned.shape.sizes[2] >= 256;
+        assert_eq!(most > Some(1), has_parts, "{tuned:?}");
     }
     assert_eq!(gpu.allocated_bytes(), before, "nothing stays on the gpu");
-    let chosen = tuning.products();
-    gpu.set_products(chosen);
-    assert_eq!(gpu.target().products, chosen);
+    let mut products = Products::default();
+    tuning.add_to(&mut products);
+    gpu.set_products(products);
+    for tuned in &tuning.shapes {
+        assert_eq!(gpu.target().division(&tuned.shape), tuned.chosen);
+    }
+}
+
+/// Without time, what is likely to be right is measured once.
+#[test]
+fn a_budget_is_kept() {
+    let gpu = open(GpuOptions::default());
+    let effort = Effort { budget: Duration::ZERO, all: false, ..EFFORT };
+    let shapes = shapes(Precision::F32);
+    let tuning = block_on(Tuning::measure(&gpu, &shapes, effort, &mut |_, _| ())).expect("rates");
+    for tuned in tuning.shapes {
+        assert_eq!(tuned.chosen.tiling, Tiling::MIDDLING);
+    }
+}
+
+/// Programs say what they need before they are built, and take what was chosen.
+#[test]
+fn programs_are_recorded_as_was_chosen_for_them() {
+    let gpu = open(GpuOptions::default());
+    let asked: Arc<Mutex<Vec<(usize, bool)>>> = Arc::default();
+    let log = Arc::clone(&asked);
+    gpu.on_products(move |gpu, shapes, trains| {
+        log.lock().unwrap().push((shapes.len(), trains));
+        let mut products = gpu.products();
+        for &shape in shapes {
+            products.choose(shape, Division { tiling: 0, parts: 1 });
+        }
+        gpu.set_products(products);
+        Ok(())
+    });
+    let device = Device::from(gpu);
+    let recorded = Cell::new(0);
+    let record = |target: KernelTarget| {
+        recorded.set(recorded.get() + 1);
+        let mut rec = Recorder::new(target, false);
+        let (x, weight) = (rec.external("x", [8, 16]), rec.external("weight", [32, 16]));
+        let y = ops::linear(&mut rec, x, weight, None);
+        rec.keep(y, "y");
+        rec
+    };
+    for expected in [2, 3] {
+        Program::record(&device, &Buffers::new(), record).expect("a program");
+        assert_eq!(recorded.get(), expected, "again only where the choice has changed");
+    }
+    assert_eq!(*asked.lock().unwrap(), [(1, false), (1, false)]);
 }
 
 /// What is left aside is not used, and choices made with it are not taken for such without.

@@ -1,11 +1,11 @@
-// What the GEMM kernels share: sizes, bindings, and the epilogue of out[M,N] = op(A)·op(B).
+// What the GEMM kernels share: sizes, the output, and the epilogue of out[M,N] = op(A)·op(B).
 
 struct Params {
     m: u32,
     n: u32,
     k: u32,
     groups_m: u32, // tiles along M
-    k_part: u32,   // length of the part of K that one workgroup sums, a multiple of 16; without parts, K or more
+    k_part: u32,   // length of the part of K that one workgroup sums, a multiple of the step; without parts, K or more
 }
 
 /// Adds bias[n].
@@ -23,12 +23,10 @@ override RESIDUAL: bool = false;
 override ACCUMULATE: bool = false;
 
 @group(0) @binding(0) var<uniform> params: Params;
-#operand 1 read a: act // [M, K], with TRANS_A [K, M]
-#operand 2 read b: act // [K, N], with TRANS_B [N, K]
-#operand 3 read bias: f32 // [N], with BIAS
-#operand 4 read extra: act // [M, N], with RESIDUAL
-#operand 5 write out: output // [M, N], with SPLIT [parts, M, N]
-#operand 6 write pre: act // [M, N], with PRE
+#operand 1 read bias: f32 // [N], with BIAS
+#operand 2 read extra: act // [M, N], with RESIDUAL
+#operand 3 write out: output // [M, N], with SPLIT [parts, M, N]
+#operand 4 write pre: act // [M, N], with PRE
 
 /// Bias of four columns, zero where there is none.
 fn bias_of(col: u32) -> vec4<f32> {

@@ -2,66 +2,127 @@
 //! include gemm/tiles
 // `out[M,N] = op(A)·op(B)`, then the epilogue, for any M, N, K ≥ 1.
 //
-// THREADS_M × THREADS_N threads compute a tile of the output, each 4·ROWS rows × 4·COLS columns, in
-// K steps of 16 through workgroup memory. Both shared tiles are K-major vec4s: a K row costs a
-// thread ROWS + COLS vector reads for 16·ROWS·COLS multiply-adds. A thread's vectors lie a tile's
-// half apart, so that neighbours read neighbours. An operand that is contiguous along K is read in
-// blocks of 4×4, which are transposed on their way.
+// A workgroup computes a tile of the output, each of its threads 4·ROWS rows × 4·COLS columns of it, in steps of
+// K_STEP along K. Vectors of four lie along K where the operand does, else along rows (or columns): a thread turns
+// blocks of 4×4 in its registers, where that costs nothing. Where they are STAGED, the operands go through workgroup memory;
+// the next step's are loaded while this one is multiplied, and with two buffers a step has one barrier. Else every
+// thread loads what it needs: for GPUs whose workgroup memory is no faster than their cache.
+//
+// Rows and columns past the edge repeat the last ones and are dropped at the end: only the end of K, where that is no
+// whole step, is masked.
 
-override THREADS_M: u32 = 16u;
-override THREADS_N: u32 = 16u;
-/// vec4s of rows and of columns of one thread: 1 or 2.
-override ROWS: u32 = 1u;
-override COLS: u32 = 1u;
+#count THREADS_M = 8
+#count THREADS_N = 16
+#count ROWS = 2
+#count COLS = 1
+/// Operands go through workgroup memory, by turns through two buffers.
+#count STAGED = 1
+#count DOUBLE = 1
+/// Vectors of four along K in a step.
+#count DEPTH = 2
+/// Vectors that a thread loads of either operand in a step.
+#count LOADS_A = 1
+#count LOADS_B = 1
 
-override THREADS: u32 = THREADS_M * THREADS_N;
-/// vec4s of one K row of the shared tiles.
-override WIDTH_A: u32 = THREADS_M * ROWS;
-override WIDTH_B: u32 = THREADS_N * COLS;
+const THREADS: u32 = {THREADS_M}u * {THREADS_N}u;
+const TILE_M: u32 = 4u * {ROWS}u * {THREADS_M}u;
+const TILE_N: u32 = 4u * {COLS}u * {THREADS_N}u;
+const DEPTH: u32 = {DEPTH}u;
+const K_STEP: u32 = 4u * DEPTH;
+/// Threads that run in step: they compute a block of the tile, so that few operands serve many of them.
+const BLOCK: u32 = 32u;
+const BLOCK_N: u32 = 8u;
+const BLOCK_M: u32 = BLOCK / BLOCK_N;
 
-var<workgroup> tile_a: array<vec4<f32>, K_STEP * WIDTH_A>;
-var<workgroup> tile_b: array<vec4<f32>, K_STEP * WIDTH_B>;
+/// K is no whole number of steps.
+override RAGGED: bool = false;
 
-/// Place of vec4 `i` of K row `k` of a shared tile. Neighbours that transpose blocks write the same
-/// `i` of every fourth row: exchanging vectors within the rows spreads them over the banks.
-fn place(k: u32, i: u32, width: u32) -> u32 {
-    return k * width + (i ^ (k / 4u * 2u));
+/// Where the last vector along an extent begins.
+fn last_vector(extent: u32) -> u32 {
+    return (extent - 1u) / 4u * 4u;
 }
 
-fn share(of_b: bool, k: u32, i: u32, v: vec4<f32>) {
-    if (of_b) {
-        tile_b[place(k, i, WIDTH_B)] = v;
-    } else {
-        tile_a[place(k, i, WIDTH_A)] = v;
-    }
+/// Four values of A: of row `row` from `k` on, or with TRANS_A from `row` on of row `k`; zero from `k_end` on.
+fn fetch_a(row: u32, k: u32, k_end: u32) -> vec4<f32> {
+    let last = select(last_vector(k_end), k_end - 1u, TRANS_A);
+    let inside = select(k, min(k, last), RAGGED);
+    let i = select(row * params.k + inside, inside * params.m + row, TRANS_A);
+    let v = load_a(i, select(k_end - inside, params.m - row, TRANS_A));
+    return select(v, vec4<f32>(), RAGGED && k > last);
 }
 
-/// Fills the shared tile of A (or B) that begins at row (or column) `first` and `k0`.
-fn load_tile(of_b: bool, thread: u32, first: u32, k0: u32, k_end: u32) {
-    let width = select(WIDTH_A, WIDTH_B, of_b);
-    if (select(TRANS_A, !TRANS_B, of_b)) {
-        for (var v = thread; v < K_STEP * width; v += THREADS) {
-            let k = v / width;
-            let i = v % width;
-            share(of_b, k, i, load(of_b, first + 4u * i, k0 + k, k_end));
-        }
-        return;
+/// Four values of B: with TRANS_B of column `col` from `k` on, or from `col` on of row `k`; zero from `k_end` on.
+fn fetch_b(col: u32, k: u32, k_end: u32) -> vec4<f32> {
+    let last = select(k_end - 1u, last_vector(k_end), TRANS_B);
+    let inside = select(k, min(k, last), RAGGED);
+    let i = select(inside * params.n + col, col * params.k + inside, TRANS_B);
+    let v = load_b(i, select(params.n - col, k_end - inside, TRANS_B));
+    return select(v, vec4<f32>(), RAGGED && k > last);
+}
+
+/// The row from which `fetch_a` loads instead of `row`, which may be past the edge.
+fn row_inside(row: u32) -> u32 {
+    return min(row, select(params.m - 1u, last_vector(params.m), TRANS_A));
+}
+
+/// The column from which `fetch_b` loads instead of `col`.
+fn col_inside(col: u32) -> u32 {
+    return min(col, select(last_vector(params.n), params.n - 1u, TRANS_B));
+}
+
+#if STAGED
+var<workgroup> tile_a: array<vec4<f32>, ({STAGED}u + {DOUBLE}u) * DEPTH * TILE_M>;
+var<workgroup> tile_b: array<vec4<f32>, ({STAGED}u + {DOUBLE}u) * DEPTH * TILE_N>;
+
+/// Place in a shared tile of `lines` rows (or columns) of number `kv` along K of line `4·i + r`. Threads that store
+/// neighbours along K, and threads that read the same `r` of neighbouring `i`, meet different banks.
+fn along_k(kv: u32, i: u32, r: u32, lines: u32) -> u32 {
+    return kv * lines + r * (lines / 4u) + (i ^ ((r * DEPTH + kv) % 8u));
+}
+
+/// Place in a shared tile of the vector `v` that a thread loads.
+fn place(v: u32, is_along_k: bool, lines: u32) -> u32 {
+    let line = v / DEPTH;
+    return select(v, along_k(v % DEPTH, line / 4u, line % 4u, lines), is_along_k);
+}
+
+/// Vector `r` of block `i` of rows and `kv` of K, in buffer `at`: along K row `r`, else K `r`.
+fn vector_a(tile: Tile, at: u32, kv: u32, i: u32, r: u32) -> vec4<f32> {
+    let place = select(along_k(kv, i, r, TILE_M), (4u * kv + r) * (TILE_M / 4u) + i, TRANS_A);
+    return tile_a[at * (DEPTH * TILE_M) + place];
+}
+
+/// Vector `r` of block `i` of columns and `kv` of K, in buffer `at`: along K column `r`, else K `r`.
+fn vector_b(tile: Tile, at: u32, kv: u32, i: u32, r: u32) -> vec4<f32> {
+    let place = select((4u * kv + r) * (TILE_N / 4u) + i, along_k(kv, i, r, TILE_N), TRANS_B);
+    return tile_b[at * (DEPTH * TILE_N) + place];
+}
+#else
+/// Vector `r` of block `i` of rows and `kv` of K, from K `at` on: along K row `r`, else K `r`.
+fn vector_a(tile: Tile, at: u32, kv: u32, i: u32, r: u32) -> vec4<f32> {
+    let row = tile.row + 4u * i + select(r, 0u, TRANS_A);
+    return fetch_a(row_inside(row), at + 4u * kv + select(0u, r, TRANS_A), tile.k_end);
+}
+
+/// Vector `r` of block `i` of columns and `kv` of K, from K `at` on: along K column `r`, else K `r`.
+fn vector_b(tile: Tile, at: u32, kv: u32, i: u32, r: u32) -> vec4<f32> {
+    let col = tile.col + 4u * i + select(0u, r, TRANS_B);
+    return fetch_b(col_inside(col), at + 4u * kv + select(r, 0u, TRANS_B), tile.k_end);
+}
+#end
+
+/// A block of B, of which each column has one K and four columns of B.
+fn block_b(tile: Tile, at: u32, kv: u32, i: u32) -> mat4x4<f32> {
+    let v = mat4x4<f32>(
+        vector_b(tile, at, kv, i, 0u),
+        vector_b(tile, at, kv, i, 1u),
+        vector_b(tile, at, kv, i, 2u),
+        vector_b(tile, at, kv, i, 3u),
+    );
+    if (TRANS_B) {
+        return transpose(v);
     }
-    for (var v = thread; v < K_STEP / 4u * width; v += THREADS) {
-        let k = v % (K_STEP / 4u) * 4u;
-        let i = v / (K_STEP / 4u);
-        let outer = first + 4u * i;
-        let block = transpose(mat4x4<f32>(
-            load(of_b, outer, k0 + k, k_end),
-            load(of_b, outer + 1u, k0 + k, k_end),
-            load(of_b, outer + 2u, k0 + k, k_end),
-            load(of_b, outer + 3u, k0 + k, k_end),
-        ));
-        share(of_b, k, i, block[0]);
-        share(of_b, k + 1u, i, block[1]);
-        share(of_b, k + 2u, i, block[2]);
-        share(of_b, k + 3u, i, block[3]);
-    }
+    return v;
 }
 
 @compute @workgroup_size(THREADS)
@@ -70,95 +131,109 @@ fn main(
     @builtin(num_workgroups) nwg: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = tile_of(group_index(wid, nwg), 4u * WIDTH_A, 4u * WIDTH_B);
+    let tile = tile_of(group_index(wid, nwg), TILE_M, TILE_N);
     if (tile.k_first >= params.k) {
         return;
     }
-    let down = thread / THREADS_N;
-    let right = thread % THREADS_N;
+    let block = thread / BLOCK;
+    let lane = thread % BLOCK;
+    let blocks_n = {THREADS_N}u / BLOCK_N;
+    let down = block / blocks_n * BLOCK_M + lane / BLOCK_N;
+    let right = block % blocks_n * BLOCK_N + lane % BLOCK_N;
 
-    var c0 = vec4<f32>();
-    var d0 = vec4<f32>();
-    var c1 = vec4<f32>();
-    var d1 = vec4<f32>();
-    var c2 = vec4<f32>();
-    var d2 = vec4<f32>();
-    var c3 = vec4<f32>();
-    var d3 = vec4<f32>();
-    var c4 = vec4<f32>();
-    var d4 = vec4<f32>();
-    var c5 = vec4<f32>();
-    var d5 = vec4<f32>();
-    var c6 = vec4<f32>();
-    var d6 = vec4<f32>();
-    var c7 = vec4<f32>();
-    var d7 = vec4<f32>();
+#each i < ROWS, j < COLS
+    var c{i}_{j}_0 = vec4<f32>();
+    var c{i}_{j}_1 = vec4<f32>();
+    var c{i}_{j}_2 = vec4<f32>();
+    var c{i}_{j}_3 = vec4<f32>();
+#end
+#if STAGED
+#each i < LOADS_A
+    let v_a{i} = thread + {i}u * THREADS;
+    let place_a{i} = place(v_a{i}, !TRANS_A, TILE_M);
+    let row{i} = row_inside(tile.row + select(v_a{i} / DEPTH, v_a{i} % (TILE_M / 4u) * 4u, TRANS_A));
+    let k_a{i} = select(v_a{i} % DEPTH * 4u, v_a{i} / (TILE_M / 4u), TRANS_A);
+    var a{i} = fetch_a(row{i}, tile.k_first + k_a{i}, tile.k_end);
+    tile_a[place_a{i}] = a{i};
+#end
+#each i < LOADS_B
+    let v_b{i} = thread + {i}u * THREADS;
+    let place_b{i} = place(v_b{i}, TRANS_B, TILE_N);
+    let col{i} = col_inside(tile.col + select(v_b{i} % (TILE_N / 4u) * 4u, v_b{i} / DEPTH, TRANS_B));
+    let k_b{i} = select(v_b{i} / (TILE_N / 4u), v_b{i} % DEPTH * 4u, TRANS_B);
+    var b{i} = fetch_b(col{i}, tile.k_first + k_b{i}, tile.k_end);
+    tile_b[place_b{i}] = b{i};
+#end
+    workgroupBarrier();
+    var at = 0u;
+#end
 
-    for (var k0 = tile.k_first; k0 < tile.k_end; k0 += K_STEP) {
-        load_tile(false, thread, tile.row, k0, tile.k_end);
-        load_tile(true, thread, tile.col, k0, tile.k_end);
-        workgroupBarrier();
-        for (var k = 0u; k < K_STEP; k++) {
-            let a0 = tile_a[place(k, down, WIDTH_A)];
-            let b0 = tile_b[place(k, right, WIDTH_B)];
-            c0 += a0.x * b0;
-            c1 += a0.y * b0;
-            c2 += a0.z * b0;
-            c3 += a0.w * b0;
-            if (COLS == 2u) {
-                let b1 = tile_b[place(k, right + THREADS_N, WIDTH_B)];
-                d0 += a0.x * b1;
-                d1 += a0.y * b1;
-                d2 += a0.z * b1;
-                d3 += a0.w * b1;
-                if (ROWS == 2u) {
-                    let a1 = tile_a[place(k, down + THREADS_M, WIDTH_A)];
-                    c4 += a1.x * b0;
-                    c5 += a1.y * b0;
-                    c6 += a1.z * b0;
-                    c7 += a1.w * b0;
-                    d4 += a1.x * b1;
-                    d5 += a1.y * b1;
-                    d6 += a1.z * b1;
-                    d7 += a1.w * b1;
-                }
-            } else if (ROWS == 2u) {
-                let a1 = tile_a[place(k, down + THREADS_M, WIDTH_A)];
-                c4 += a1.x * b0;
-                c5 += a1.y * b0;
-                c6 += a1.z * b0;
-                c7 += a1.w * b0;
+    for (var k = tile.k_first; k < tile.k_end; k += K_STEP) {
+#if STAGED
+        let next = k + K_STEP;
+        if (next < tile.k_end) {
+#each i < LOADS_A
+            a{i} = fetch_a(row{i}, next + k_a{i}, tile.k_end);
+#end
+#each i < LOADS_B
+            b{i} = fetch_b(col{i}, next + k_b{i}, tile.k_end);
+#end
+        }
+#else
+        let at = k;
+#end
+        for (var kv = 0u; kv < DEPTH; kv++) {
+#each j < COLS
+            let y{j} = block_b(tile, at, kv, right + {j}u * {THREADS_N}u);
+#end
+#each i < ROWS, r < 4
+            let x{i}_{r} = vector_a(tile, at, kv, down + {i}u * {THREADS_M}u, {r}u);
+#end
+            if (TRANS_A) {
+#each i < ROWS, j < COLS, r < 4
+                c{i}_{j}_0 += x{i}_{r}.x * y{j}[{r}];
+                c{i}_{j}_1 += x{i}_{r}.y * y{j}[{r}];
+                c{i}_{j}_2 += x{i}_{r}.z * y{j}[{r}];
+                c{i}_{j}_3 += x{i}_{r}.w * y{j}[{r}];
+#end
+            } else {
+#each i < ROWS, j < COLS, r < 4
+                c{i}_{j}_{r} += x{i}_{r}.x * y{j}[0];
+                c{i}_{j}_{r} += x{i}_{r}.y * y{j}[1];
+                c{i}_{j}_{r} += x{i}_{r}.z * y{j}[2];
+                c{i}_{j}_{r} += x{i}_{r}.w * y{j}[3];
+#end
             }
         }
-        workgroupBarrier();
+#if STAGED
+        if (next < tile.k_end) {
+#if DOUBLE
+            at = 1u - at;
+#else
+            workgroupBarrier();
+#end
+#each i < LOADS_A
+            tile_a[at * (DEPTH * TILE_M) + place_a{i}] = a{i};
+#end
+#each i < LOADS_B
+            tile_b[at * (DEPTH * TILE_N) + place_b{i}] = b{i};
+#end
+            workgroupBarrier();
+        }
+#end
     }
 
-    let row = tile.row + 4u * down;
-    let col = tile.col + 4u * right;
-    let bias0 = bias_of(col);
-    finish(tile.part, row, col, c0, bias0);
-    finish(tile.part, row + 1u, col, c1, bias0);
-    finish(tile.part, row + 2u, col, c2, bias0);
-    finish(tile.part, row + 3u, col, c3, bias0);
-    let low = row + 4u * THREADS_M;
-    if (ROWS == 2u) {
-        finish(tile.part, low, col, c4, bias0);
-        finish(tile.part, low + 1u, col, c5, bias0);
-        finish(tile.part, low + 2u, col, c6, bias0);
-        finish(tile.part, low + 3u, col, c7, bias0);
-    }
-    if (COLS == 2u) {
-        let far = col + 4u * THREADS_N;
-        let bias1 = bias_of(far);
-        finish(tile.part, row, far, d0, bias1);
-        finish(tile.part, row + 1u, far, d1, bias1);
-        finish(tile.part, row + 2u, far, d2, bias1);
-        finish(tile.part, row + 3u, far, d3, bias1);
-        if (ROWS == 2u) {
-            finish(tile.part, low, far, d4, bias1);
-            finish(tile.part, low + 1u, far, d5, bias1);
-            finish(tile.part, low + 2u, far, d6, bias1);
-            finish(tile.part, low + 3u, far, d7, bias1);
-        }
-    }
+#each j < COLS
+    let out_col{j} = tile.col + 4u * (right + {j}u * {THREADS_N}u);
+    let bias{j} = bias_of(out_col{j});
+#end
+#each i < ROWS
+    let out_row{i} = tile.row + 4u * (down + {i}u * {THREADS_M}u);
+#end
+#each i < ROWS, j < COLS
+    finish(tile.part, out_row{i}, out_col{j}, c{i}_{j}_0, bias{j});
+    finish(tile.part, out_row{i} + 1u, out_col{j}, c{i}_{j}_1, bias{j});
+    finish(tile.part, out_row{i} + 2u, out_col{j}, c{i}_{j}_2, bias{j});
+    finish(tile.part, out_row{i} + 3u, out_col{j}, c{i}_{j}_3, bias{j});
+#end
 }

@@ -41,6 +41,25 @@ var<workgroup> tile_a: array<act, TILE_M * (K_STEP + GAP)>;
 var<workgroup> tile_b: array<act, TILE_N * (K_STEP + GAP)>;
 var<workgroup> sums: array<f32, (SUBGROUPS + u32(VARIES)) * AREA>;
 
+/// K that a workgroup takes at once.
+const K_STEP: u32 = 16u;
+
+/// Four values of A (or B) from row (or column) `outer` and `k` on, along whichever is contiguous;
+/// zero outside and from `k_end` on.
+fn load(of_b: bool, outer: u32, k: u32, k_end: u32) -> vec4<f32> {
+    let extent = select(params.m, params.n, of_b);
+    if (outer >= extent || k >= k_end) {
+        return vec4<f32>();
+    }
+    let along_k = select(!TRANS_A, TRANS_B, of_b);
+    let i = select(k * extent + outer, outer * params.k + k, along_k);
+    let rest = select(extent - outer, k_end - k, along_k);
+    if (of_b) {
+        return load_b(i, rest);
+    }
+    return load_a(i, rest);
+}
+
 fn share(of_b: bool, i: u32, v: vec4<f32>) {
     if (of_b) {
         tile_b[i] = act(v.x);

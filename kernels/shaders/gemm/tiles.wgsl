@@ -1,5 +1,5 @@
 // What the GEMM kernels share whose workgroups compute tiles of the output: which way the operands lie, which
-// tile and which part of K a workgroup has, and what happens at the edges (see epilogue.wgsl).
+// tile and which part of K a workgroup has, and what becomes of the product (see epilogue.wgsl).
 
 /// A is stored [K,M] instead of [M,K].
 override TRANS_A: bool = false;
@@ -8,8 +8,8 @@ override TRANS_B: bool = false;
 /// Workgroups share the sum over K: each stores its part, [M,N], to `out[part]` without epilogue.
 override SPLIT: bool = false;
 
-/// K that a workgroup takes at once.
-const K_STEP: u32 = 16u;
+#operand 5 read a: act // [M, K], with TRANS_A [K, M]
+#operand 6 read b: act // [K, N], with TRANS_B [N, K]
 
 /// A workgroup's share: the tile of the output that begins at `row` and `col`, summed from `k_first` to `k_end`.
 struct Tile {
@@ -28,22 +28,6 @@ fn tile_of(group: u32, rows: u32, cols: u32) -> Tile {
     let k_first = part * params.k_part;
     let k_end = min(k_first + params.k_part, params.k);
     return Tile(tile % params.groups_m * rows, tile / params.groups_m * cols, part, k_first, k_end);
-}
-
-/// Four values of A (or B) from row (or column) `outer` and `k` on, along whichever is contiguous;
-/// zero outside and from `k_end` on.
-fn load(of_b: bool, outer: u32, k: u32, k_end: u32) -> vec4<f32> {
-    let extent = select(params.m, params.n, of_b);
-    if (outer >= extent || k >= k_end) {
-        return vec4<f32>();
-    }
-    let along_k = select(!TRANS_A, TRANS_B, of_b);
-    let i = select(k * extent + outer, outer * params.k + k, along_k);
-    let rest = select(extent - outer, k_end - k, along_k);
-    if (of_b) {
-        return load_b(i, rest);
-    }
-    return load_a(i, rest);
 }
 
 /// Stores four neighbouring outputs: the product, or a part of it.

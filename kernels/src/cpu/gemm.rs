@@ -8,9 +8,9 @@
 use std::ops::Range;
 
 use super::Value;
-use super::math::{gelu, gelu_grad};
+use super::epilogue::End;
 use super::parallel::{self, Scratch, Shared};
-use super::tile::{Left, Tile, add, load, multiply, pack_columns, pack_rows, store};
+use super::tile::{Left, add, multiply, pack_columns, pack_rows};
 use crate::gemm::{Constants, Params, Slices};
 
 /// Steps along K that a panel of the right operand has in one block: at most 32 KiB.
@@ -37,13 +37,17 @@ pub fn gemm<A: Value, O: Value>(params: &Params, constants: &Constants, slices: 
         k_part: if constants.split { k_part } else { k },
         // Tasks then have columns of their own, and there have to be enough.
         few_rows: m <= FEW_ROWS && n.div_ceil(size.columns) >= 2 * parallel::threads(),
-        constants: *constants,
         a: slices.a,
         b: slices.b,
-        bias: slices.bias,
-        extra: slices.extra,
-        out: Shared::new(slices.out),
-        pre: Shared::new(slices.pre),
+        end: End {
+            m,
+            n,
+            constants: *constants,
+            bias: slices.bias,
+            extra: slices.extra,
+            out: Shared::new(slices.out),
+            pre: Shared::new(slices.pre),
+        },
     };
     let grid = Grid::new(&product, size);
     let packed = product.pack_shared(size);
@@ -75,27 +79,23 @@ struct Product<'a, A, O> {
     k_part: usize,
     /// Whether tasks have all rows: they share the left operand, else the right one.
     few_rows: bool,
-    constants: Constants,
     a: &'a [A],
     b: &'a [A],
-    bias: &'a [f32],
-    extra: &'a [A],
-    out: Shared<'a, O>,
-    pre: Shared<'a, A>,
+    end: End<'a, A, O>,
 }
 
 impl<A: Value, O> Product<'_, A, O> {
     /// Whether the left operand cannot be read as it lies.
     fn packs_left(&self) -> bool {
-        self.constants.trans_a || !A::SINGLE
+        self.end.constants.trans_a || !A::SINGLE
     }
 
     fn left(&self) -> Operand<'_, A> {
-        Operand { values: self.a, k_first: self.constants.trans_a, extent: self.m, k: self.k }
+        Operand { values: self.a, k_first: self.end.constants.trans_a, extent: self.m, k: self.k }
     }
 
     fn right(&self) -> Operand<'_, A> {
-        Operand { values: self.b, k_first: !self.constants.trans_b, extent: self.n, k: self.k }
+        Operand { values: self.b, k_first: !self.end.constants.trans_b, extent: self.n, k: self.k }
     }
 
     /// The part of K that sum `i` is over.
@@ -337,104 +337,9 @@ fn compute_tiles<const MR: usize, const NR: usize, const FUSED: bool, A: Value, 
                 add(sum, &product_of_block);
             }
             if i == last {
-                finish::<MR, NR, FUSED, A, O>(product, task.part, row * MR, column * NR, sum);
+                product.end.finish::<MR, NR, FUSED>(task.part, row * MR, column * NR, sum);
             }
         }
-    }
-}
-
-/// Where a tile is in the result, and how much of it.
-#[derive(Clone, Copy)]
-struct TileBounds {
-    /// Index of its first value.
-    at: usize,
-    stride: usize,
-    rows: usize,
-    columns: usize,
-}
-
-/// Stores a tile, or what the epilogue makes of it, in the order of the shader; what is outside the result is
-/// dropped.
-#[inline(always)]
-fn finish<const MR: usize, const NR: usize, const FUSED: bool, A: Value, O: Value>(
-    product: &Product<'_, A, O>,
-    part: usize,
-    row: usize,
-    column: usize,
-    tile: &mut Tile<MR, NR>,
-) {
-    let constants = &product.constants;
-    let bounds = TileBounds {
-        at: row * product.n + column,
-        stride: product.n,
-        rows: MR.min(product.m - row),
-        columns: NR.min(product.n - column),
-    };
-    if constants.split {
-        store_tile(
-            tile,
-            TileBounds { at: part * product.m * product.n + bounds.at, ..bounds },
-            &product.out,
-        );
-        return;
-    }
-    if constants.bias {
-        let bias = load::<NR, _>(&product.bias[column..][..bounds.columns]);
-        for values in &mut *tile {
-            for (value, bias) in values.iter_mut().zip(&bias) {
-                *value += bias;
-            }
-        }
-    }
-    if constants.gelu {
-        if constants.pre {
-            store_tile(tile, bounds, &product.pre);
-        }
-        for values in &mut *tile {
-            for value in values {
-                *value = gelu::<FUSED>(*value);
-            }
-        }
-    }
-    // SAFETY: tiles do not overlap: nobody writes what this task reads.
-    let out_row = |i| unsafe { product.out.part(bounds.at + i * bounds.stride, bounds.columns) };
-    if constants.gelu_grad {
-        for (i, values) in tile.iter_mut().take(bounds.rows).enumerate() {
-            let pre = load::<NR, _>(out_row(i));
-            for (value, x) in values.iter_mut().zip(&pre) {
-                *value *= gelu_grad::<FUSED>(*x);
-            }
-        }
-    }
-    if constants.residual {
-        for (i, values) in tile.iter_mut().take(bounds.rows).enumerate() {
-            let extra =
-                load::<NR, _>(&product.extra[bounds.at + i * bounds.stride..][..bounds.columns]);
-            for (value, extra) in values.iter_mut().zip(&extra) {
-                *value += extra;
-            }
-        }
-    }
-    if constants.accumulate {
-        for (i, values) in tile.iter_mut().take(bounds.rows).enumerate() {
-            let before = load::<NR, _>(out_row(i));
-            for (value, before) in values.iter_mut().zip(&before) {
-                *value += before;
-            }
-        }
-    }
-    store_tile(tile, bounds, &product.out);
-}
-
-#[inline(always)]
-fn store_tile<const MR: usize, const NR: usize, A: Value>(
-    tile: &Tile<MR, NR>,
-    bounds: TileBounds,
-    to: &Shared<'_, A>,
-) {
-    for (i, values) in tile.iter().take(bounds.rows).enumerate() {
-        // SAFETY: tiles do not overlap.
-        store(values, unsafe { to.part(bounds.at + i * bounds.stride, bounds.columns) });
     }
 }
 

@@ -14,6 +14,7 @@ mod cross_entropy;
 mod device;
 #[cfg(feature = "dropout")]
 mod dropout;
+mod epilogue;
 mod gemm;
 mod layer_norm;
 mod loss;
@@ -45,6 +46,8 @@ pub use cross_entropy::cross_entropy;
 pub use device::{Buffer, Cpu, MAX_BINDING, describe};
 #[cfg(feature = "dropout")]
 pub use dropout::dropout;
+#[cfg(feature = "gpu")]
+pub use epilogue::gemm_sum;
 pub use gemm::gemm;
 pub use layer_norm::{layer_norm, layer_norm_backward, layer_norm_backward_params};
 pub use loss::{loss_sum, masked_loss};

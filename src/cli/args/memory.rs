@@ -19,12 +19,22 @@ pub(crate) struct MemoryArgs {
     precision: Option<PrecisionArg>,
 }
 
+/// A precision as it is written.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum PrecisionArg {
+pub(crate) enum PrecisionArg {
     /// 32 bits
     F32,
     /// 16 bits: half the memory, 11 significant bits, nothing beyond ±65,504
     F16,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::F16 => Self::F16,
+        }
+    }
 }
 
 impl MemoryArgs {
@@ -41,10 +51,6 @@ impl MemoryArgs {
 
     /// The precision; `usual` where it is not said.
     pub(crate) fn precision(&self, usual: Precision) -> Precision {
-        match self.precision {
-            Some(PrecisionArg::F32) => Precision::F32,
-            Some(PrecisionArg::F16) => Precision::F16,
-            None => usual,
-        }
+        self.precision.map_or(usual, Precision::from)
     }
 }

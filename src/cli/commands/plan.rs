@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         precision: args.memory.precision(Precision::F32),
         averaged: matches!(args.ema, Some(EmaArg(Some(_)))),
     };
-    let estimate = fitting_estimate(&config, request, limits)?;
+    let estimate = fitting_estimate(&config, request, &limits)?;
     let costs = ForwardCosts::new(&config)?;
     if args.json {
         let json = serde_json::json!({
@@ -83,15 +83,15 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         });
         print_json(&json)?;
     } else {
-        print_table(&config, &estimate, limits);
+        print_table(&config, &estimate, &limits);
         print_forward(&config, costs);
         if request.precision == Precision::F32 {
             let other = Request { precision: Precision::F16, ..request };
-            let other = Estimate::new(&config, other, limits)?;
+            let other = Estimate::new(&config, other, &limits)?;
             line("--precision f16", format!("{} at the peak", bytes(other.peak_bytes)));
         }
         if !request.recompute {
-            let other = Estimate::new(&config, Request { recompute: true, ..request }, limits)?;
+            let other = Estimate::new(&config, Request { recompute: true, ..request }, &limits)?;
             let [memory, work] = [bytes(other.peak_bytes), flops(other.step_flops)];
             line("--recompute", format!("{memory} at the peak, {work} a step"));
         }
@@ -103,7 +103,7 @@ fn line(name: &str, text: String) {
     say!("{name:<16}{text}");
 }
 
-fn print_table(config: &ModelConfig, estimate: &Estimate, limits: Limits) {
+fn print_table(config: &ModelConfig, estimate: &Estimate, limits: &Limits) {
     let ([h, w], [p, q]) = (config.image_size, config.patch_size);
     line(
         "model",

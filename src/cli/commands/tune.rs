@@ -1,157 +1,276 @@
-//! `webmae tune`: which tiles of matrix products suit a GPU. Kept in the user's cache folder, from which
-//! every command takes them.
+//! `webmae tune`: how matrix products are best divided on a GPU. Kept in the user's cache folder, from which every
+//! command takes it.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use pollster::block_on;
 use serde_json::json;
 
+use crate::cli::args::memory::PrecisionArg;
+use crate::cli::args::model::size;
+use crate::cli::bench::workload::{Mode, WORKLOADS, Workload};
+use crate::cli::compiling;
 use crate::cli::print::print_json;
 use crate::cli::tiles;
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::kernels::{KernelTarget, Precision, ProductClass, ProductLayout, Tiling};
+use crate::gpu::Gpu;
+use crate::kernels::{KernelTarget, Precision, Processor, ProductLayout, ProductShape, Tiling};
+use crate::model::params::mae_params;
+use crate::model::store::ParamLayout;
+use crate::ops::optimizer::Optimizer;
 use crate::program::DeviceOptions;
-use crate::tune::Tuning;
+use crate::train::paper::PRETRAIN_ADAMW;
+use crate::train::step::{MaskSource, StepConfig, Task};
+use crate::tune::{Effort, Measured, ShapeTuning, Tuning};
 
 /// Options of `webmae tune`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Training measures the products of its own model at first use, for some seconds; this command measures more of them,
+and prints what it found.
+
+Examples:
+  webmae tune                                       the products of a ViT-B's training step, 64 images
+  webmae tune --shapes W1 --batch-size 256
+  webmae tune --shapes W3 --all --json --budget 60  every tile and every split, for a minute")]
 pub(crate) struct Args {
-    /// Print JSON
+    /// Workloads whose products are measured, see `webmae bench --help`
+    #[arg(long, value_name = "W1|W2|W3|W4", value_delimiter = ',', default_value = "W3")]
+    shapes: Vec<String>,
+    /// Images per batch [default: the workload's in training]
+    #[arg(long, value_name = "N", value_parser = size())]
+    batch_size: Option<u32>,
+    /// Measure products in this precision only [default: all that the GPU has]
+    #[arg(long, value_enum, value_name = "f32|f16")]
+    precision: Option<PrecisionArg>,
+    /// Measure every tile and every number of parts of a sum, not only the likely ones
+    #[arg(long)]
+    all: bool,
+    /// Seconds for each precision
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    budget: f64,
+    /// Print JSON, with the rate of every candidate
     #[arg(long)]
     json: bool,
 }
 
+/// Parses a time.
+fn seconds(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(time) if time > 0.0 && time <= 86_400.0 => Ok(time),
+        _ => Err(format!("{text:?} is no time above 0; write e.g. 30")),
+    }
+}
+
 /// Measures, prints and keeps the result.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
-    let opened = block_on(options.open())?;
+    let opened = pollster::block_on(options.open())?;
     let Some(gpu) = opened.device.gpu() else {
         let problem = format!("there are no tiles to choose on the processor ({})", opened.why);
         return Err(Error::argument("tune", problem));
     };
-    let name = &gpu.adapter().name;
-    let tuning = block_on(Tuning::measure(gpu))?;
+    gpu.on_compile(compiling::counter());
+    let shapes = shapes(args, gpu)?;
+    let budget = Duration::from_secs_f64(args.budget);
+    let effort = Effort { budget, all: args.all, ..Effort::default() };
+    let tuning = tiles::measure(gpu, &shapes, effort)?;
     if args.json {
-        print_json(&to_json(gpu.target(), &tuning))?;
+        print_json(&to_json(gpu, &tuning))?;
     } else {
-        print(name, gpu.target(), &tuning);
+        print(gpu, &tuning);
     }
-    tiles::remember(gpu, tuning.products())
+    tiles::remember(gpu, &tuning)
+}
+
+/// The products of the training steps that are asked for.
+fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
+    let precisions = match args.precision {
+        Some(precision) => {
+            let precision = Precision::from(precision);
+            gpu.check_precision(precision)?;
+            vec![precision]
+        }
+        None => {
+            let offered = |precision: &Precision| gpu.check_precision(*precision).is_ok();
+            [Precision::F32, Precision::F16].into_iter().filter(offered).collect()
+        }
+    };
+    let mut shapes = BTreeSet::new();
+    for name in &args.shapes {
+        let workload = Workload::named(name).ok_or_else(|| {
+            let names = WORKLOADS.map(|workload| workload.name).join(", ");
+            Error::argument("--shapes", format!("there is no {name:?}; one of {names}"))
+        })?;
+        let own = workload.batch_size(Mode::Train, Processor::Gpu);
+        let batch_size = args.batch_size.map_or(own, |size| size as usize);
+        let model = ModelConfig::preset(workload.preset)?;
+        for &precision in &precisions {
+            shapes.extend(products(gpu, &model, batch_size, precision));
+        }
+    }
+    Ok(shapes)
+}
+
+/// The shapes of the products of a training step.
+fn products(
+    gpu: &Gpu,
+    model: &ModelConfig,
+    batch_size: usize,
+    precision: Precision,
+) -> BTreeSet<ProductShape> {
+    let config = StepConfig {
+        task: Task::Masked { model: model.clone(), masks: MaskSource::Generated },
+        batch_size,
+        grad_accum: 1,
+        optimizer: Optimizer::AdamW(PRETRAIN_ADAMW),
+        layer_decay: 1.0,
+        recompute: false,
+        precision,
+    };
+    let layout = ParamLayout::with_precision(mae_params(model), gpu.max_binding(), precision);
+    config.record_batch(gpu.target(), &layout).products().clone()
 }
 
 /// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
-fn tile_name(target: KernelTarget, tiling: Tiling, operands: Precision) -> String {
-    match tiling {
+fn tile_name(target: &KernelTarget, tiling: usize, operands: Precision) -> String {
+    let [m, n] = target.tile(tiling, operands);
+    match Tiling::ALL[tiling] {
         Tiling::Blocked(blocking) => {
-            let [m, n] = blocking.tile();
             let [rows, columns] = blocking.vectors.map(|n| 4 * n);
-            format!("{m}×{n}/{rows}×{columns}")
+            let way = match blocking.buffers {
+                0 => "direct".to_owned(),
+                _ => format!("k{}", blocking.k_step()),
+            };
+            format!("{m}×{n}/{rows}×{columns} {way}")
         }
         Tiling::Cooperative(tile) => {
             let extent = target.cooperative.extent(operands).unwrap_or_default();
-            let [m, n] = tile.tile(extent);
             let [rows, columns] = tile.fragments.map(|n| n * extent);
             format!("{m}×{n}/{rows}×{columns} coop")
         }
     }
 }
 
-fn class_name(class: ProductClass) -> String {
-    let layout = match class.layout {
+fn layout_name(layout: ProductLayout) -> &'static str {
+    match layout {
         ProductLayout::Nt => "A·Bᵀ",
         ProductLayout::Nn => "A·B",
         ProductLayout::Tn => "Aᵀ·B",
-    };
-    let operands = match class.operands {
-        Precision::F32 => "",
-        Precision::F16 => "f16 ",
-    };
-    format!("{operands}{layout}, {}", if class.large { "large" } else { "small" })
+    }
 }
 
-/// The classes that were measured in one precision, with their rates.
-fn measured(
-    tuning: &Tuning,
-    operands: Precision,
-) -> impl Iterator<Item = (ProductClass, &[Option<f64>; Tiling::ALL.len()])> {
-    let rows = ProductClass::ALL.into_iter().zip(&tuning.gflops);
-    rows.filter(move |(class, rates)| {
-        class.operands == operands && rates.iter().any(Option::is_some)
-    })
+fn precision_name(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::F16 => "f16",
+    }
 }
 
-fn print(name: &str, target: KernelTarget, tuning: &Tuning) {
+fn division_name(target: &KernelTarget, measured: &Measured, operands: Precision) -> String {
+    let parts = match measured.division.parts {
+        1 => String::new(),
+        parts => format!(" ÷{parts}"),
+    };
+    format!("{}{parts}", tile_name(target, measured.division.tiling, operands))
+}
+
+fn print(gpu: &Gpu, tuning: &Tuning) {
+    let target = gpu.target();
     say!(
-        "{name}: GFLOP/s by tile/values of a thread (coop: of a subgroup, by cooperative matrices)"
+        "{}: GFLOP/s by tile/values of a thread (coop: of a subgroup, by cooperative matrices), ÷ parts of the sum",
+        gpu.adapter().name
     );
-    for operands in [Precision::F32, Precision::F16] {
-        say!("{}", table(target, tuning, operands));
+    for line in table(&target, tuning) {
+        say!("{line}");
     }
-    let chosen = KernelTarget { products: tuning.products(), ..target };
-    if let Some(matrices) = chosen.describe_cooperative() {
-        say!("\ncooperative matrices: {matrices}");
+    for &tiling in &tuning.refused {
+        say!("wrong products, not used: {}", refused_name(&target, tiling));
     }
 }
 
-/// A line for each class that was measured in one precision, a column for each tiling that is offered; the
-/// fastest have a star.
-fn table(target: KernelTarget, tuning: &Tuning, operands: Precision) -> String {
-    let offered = |tiling: &Tiling| target.offers(*tiling, operands);
-    let names = Tiling::ALL.into_iter().filter(offered);
-    let heads = names.map(|tiling| format!("{:>19}", tile_name(target, tiling, operands)));
-    let heads = format!("\n{:<16}{}", "product", heads.collect::<String>());
-    let rows = measured(tuning, operands).map(|(class, rates)| {
-        let best = rates.iter().flatten().copied().fold(0.0, f64::max);
-        let cell = |rate: &Option<f64>| match rate {
-            Some(rate) => format!("{rate:.1}{}", if *rate == best { "*" } else { " " }),
-            None => "wrong ".to_owned(),
+/// A line for each shape: its fastest divisions, the one that is used with a star.
+fn table(target: &KernelTarget, tuning: &Tuning) -> Vec<String> {
+    /// Divisions that are shown.
+    const SHOWN: usize = 3;
+    let row = |ShapeTuning { shape, measured, chosen }: &ShapeTuning| {
+        let [m, n, k] = shape.sizes;
+        let cells = measured.iter().take(SHOWN).map(|candidate| {
+            let star = if candidate.division == *chosen { "*" } else { " " };
+            let name = division_name(target, candidate, shape.operands);
+            format!("  {name:<24}{:>9.1}{star}", candidate.gflops)
+        });
+        let head =
+            format!("{} {} {m}×{n}×{k}", precision_name(shape.operands), layout_name(shape.layout));
+        format!("{head:<28}{}", cells.collect::<String>())
+    };
+    tuning.shapes.iter().map(row).collect()
+}
+
+/// The name of a tiling that gave wrong products.
+fn refused_name(target: &KernelTarget, tiling: usize) -> String {
+    let has = |&precision: &Precision| {
+        matches!(Tiling::ALL[tiling], Tiling::Blocked(_))
+            || target.cooperative.extent(precision).is_some()
+    };
+    let precision = [Precision::F16, Precision::F32].into_iter().find(has).unwrap_or_default();
+    tile_name(target, tiling, precision)
+}
+
+fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
+    let target = gpu.target();
+    let shapes = tuning.shapes.iter().map(|ShapeTuning { shape, measured, chosen }| {
+        let candidate = |candidate: &Measured| {
+            json!({
+                "tile": tile_name(&target, candidate.division.tiling, shape.operands),
+                "parts": candidate.division.parts,
+                "gflops": candidate.gflops,
+                "used": candidate.division == *chosen,
+            })
         };
-        let cells = Tiling::ALL.iter().zip(rates).filter(|(tiling, _)| offered(tiling));
-        let cells: String = cells.map(|(_, rate)| format!("{:>19}", cell(rate))).collect();
-        format!("\n{:<16}{cells}", class_name(class))
-    });
-    let rows: String = rows.collect();
-    if rows.is_empty() { rows } else { heads + &rows }
-}
-
-fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {
-    let classes = [Precision::F32, Precision::F16].into_iter().flat_map(|operands| {
-        measured(tuning, operands).map(move |(class, rates)| {
-            let rates = Tiling::ALL
-                .into_iter()
-                .zip(rates)
-                .filter_map(|(tiling, rate)| Some((tile_name(target, tiling, operands), (*rate)?)));
-            (class_name(class), json!(rates.collect::<BTreeMap<String, f64>>()))
+        json!({
+            "operands": shape.operands,
+            "layout": layout_name(shape.layout),
+            "sizes": shape.sizes,
+            "measured": measured.iter().map(candidate).collect::<Vec<_>>(),
         })
     });
-    serde_json::Value::Object(classes.collect())
+    let refused = tuning.refused.iter().map(|&tiling| refused_name(&target, tiling));
+    json!({
+        "adapter": gpu.adapter(),
+        "products": shapes.collect::<Vec<_>>(),
+        "wrong": refused.collect::<Vec<_>>(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::Processor;
+    use crate::kernels::Division;
 
     #[test]
     fn tables_have_what_was_measured() {
-        let mut target = KernelTarget::from(Processor::Gpu);
-        let mut gflops = [[None; Tiling::ALL.len()]; ProductClass::ALL.len()];
-        gflops[1][..6].copy_from_slice(&[Some(1.5), Some(7.5), None, None, None, None]);
-        let single = table(target, &Tuning { gflops }, Precision::F32);
-        assert!(single.contains("128×128/8×8\n") && !single.contains("coop"), "{single}");
-        assert!(single.contains("\nA·Bᵀ, large") && single.contains(" 7.5*"), "{single}");
-        assert_eq!(single.lines().count(), 3, "an empty line, heads, one class: {single}");
-        assert_eq!(table(target, &Tuning { gflops }, Precision::F16), "");
+        let target = KernelTarget::from(Processor::Gpu);
+        let shape = ProductShape::new(Precision::F32, ProductLayout::Tn, [768, 768, 12608]);
+        let measured =
+            |tiling, parts, gflops| Measured { division: Division { tiling, parts }, gflops };
+        let measured = vec![measured(7, 4, 900.0), measured(Tiling::MIDDLING, 1, 512.25)];
+        let chosen = measured[1].division;
+        let shapes = vec![ShapeTuning { shape, measured, chosen }];
+        let lines = table(&target, &Tuning { shapes, refused: BTreeSet::from([7]) });
+        assert_eq!(lines.len(), 1);
+        let line = &lines[0];
+        assert!(line.starts_with("f32 Aᵀ·B 768×768×12608 "), "{line}");
+        assert!(line.contains("128×128/8×8 k8 ÷4") && line.contains(" 900.0 "), "{line}");
+        assert!(line.ends_with(" 512.2*"), "{line}");
+        assert_eq!(refused_name(&target, 7), "128×128/8×8 k8");
+    }
 
-        target.cooperative.f16 = Some(16);
-        target.cooperative.subgroup_sizes = [32, 32];
-        gflops[6] = [Some(1.0); Tiling::ALL.len()];
-        gflops[6][7..].copy_from_slice(&[None, Some(99.0)]);
-        let half = table(target, &Tuning { gflops }, Precision::F16);
-        assert!(half.contains("64×64/32×32 coop") && half.contains("128×128/64×64 coop"), "{half}");
-        assert!(half.contains("f16 A·Bᵀ, small") && half.contains(" wrong "), "{half}");
-        assert!(half.ends_with(" 99.0*"), "{half}");
-        let json = to_json(target, &Tuning { gflops });
-        assert_eq!(json["f16 A·Bᵀ, small"]["128×128/64×64 coop"], 99.0);
-        assert_eq!(json["A·Bᵀ, large"].as_object().expect("rates").len(), 2);
+    #[test]
+    fn times_are_above_nothing() {
+        assert_eq!(seconds("2.5"), Ok(2.5));
+        for wrong in ["0", "-1", "inf", "x", "1e9"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
     }
 }
