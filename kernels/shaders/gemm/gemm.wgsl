@@ -183,25 +183,34 @@ fn main(
         let at = k;
 #end
         for (var kv = 0u; kv < DEPTH; kv++) {
-#each j < COLS
-            let y{j} = block_b(tile, at, kv, right + {j}u * {THREADS_N}u);
-#end
-#each i < ROWS, r < 4
-            let x{i}_{r} = vector_a(tile, at, kv, down + {i}u * {THREADS_M}u, {r}u);
-#end
+            // Operands are loaded as late as can be: registers decide how many workgroups run at once.
             if (TRANS_A) {
-#each i < ROWS, j < COLS, r < 4
-                c{i}_{j}_0 += x{i}_{r}.x * y{j}[{r}];
-                c{i}_{j}_1 += x{i}_{r}.y * y{j}[{r}];
-                c{i}_{j}_2 += x{i}_{r}.z * y{j}[{r}];
-                c{i}_{j}_3 += x{i}_{r}.w * y{j}[{r}];
+#each r < 4
+#each j < COLS
+                let y{j}_{r} = vector_b(tile, at, kv, right + {j}u * {THREADS_N}u, {r}u);
+#end
+#each i < ROWS
+                let x{i}_{r} = vector_a(tile, at, kv, down + {i}u * {THREADS_M}u, {r}u);
+#each j < COLS
+                c{i}_{j}_0 += x{i}_{r}.x * y{j}_{r};
+                c{i}_{j}_1 += x{i}_{r}.y * y{j}_{r};
+                c{i}_{j}_2 += x{i}_{r}.z * y{j}_{r};
+                c{i}_{j}_3 += x{i}_{r}.w * y{j}_{r};
+#end
+#end
 #end
             } else {
-#each i < ROWS, j < COLS, r < 4
+#each j < COLS
+                let y{j} = block_b(tile, at, kv, right + {j}u * {THREADS_N}u);
+#end
+#each i < ROWS, r < 4
+                let x{i}_{r} = vector_a(tile, at, kv, down + {i}u * {THREADS_M}u, {r}u);
+#each j < COLS
                 c{i}_{j}_{r} += x{i}_{r}.x * y{j}[0];
                 c{i}_{j}_{r} += x{i}_{r}.y * y{j}[1];
                 c{i}_{j}_{r} += x{i}_{r}.z * y{j}[2];
                 c{i}_{j}_{r} += x{i}_{r}.w * y{j}[3];
+#end
 #end
             }
         }
