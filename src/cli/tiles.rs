@@ -11,10 +11,7 @@ use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::gpu::Gpu;
 use crate::kernels::{ProductShape, Products};
-use crate::tune::{Effort, Tuning, key};
-
-/// Products that are too small for it to matter how they are divided.
-const SMALLEST_FLOPS: u64 = 10_000_000;
+use crate::tune::{Effort, Tuning, key, unknown};
 
 /// Gives a GPU what was chosen for it before, and has programs measure what is not known yet: training the products
 /// of its own, anything else only where nothing is known of the GPU.
@@ -27,17 +24,13 @@ pub(super) fn apply(gpu: &Gpu) {
     }
     gpu.on_products(|gpu, shapes, trains| {
         let known = gpu.products();
-        let is_known = |shape: &ProductShape| match trains {
-            true => known.chosen(shape).is_some(),
-            false => known.suitable(shape).next().is_some(),
-        };
-        let is_large = |shape: &&ProductShape| shape.flops() >= SMALLEST_FLOPS;
-        let large: BTreeSet<ProductShape> = shapes.iter().filter(is_large).copied().collect();
-        if large.iter().all(is_known) {
+        let unknown = unknown(shapes, &known);
+        let has_kin = |shape: &ProductShape| known.suitable(shape).next().is_some();
+        if unknown.is_empty() || !trains && unknown.iter().all(has_kin) {
             return Ok(());
         }
         complain!("choosing how {} divides matrix products (once)", gpu.adapter().name);
-        let tuning = measure(gpu, &large, Effort::default())?;
+        let tuning = measure(gpu, &unknown, Effort::default())?;
         // Without the file the next command measures again: no reason to stop this one.
         if let Err(error) = remember(gpu, &tuning) {
             complain!("note: the choice could not be kept: {}", message(&error));
@@ -56,7 +49,7 @@ pub(super) fn measure(
     effort: Effort,
 ) -> Result<Tuning> {
     let mut counter: Option<Counter> = None;
-    let tuning = block_on(Tuning::measure(gpu, shapes, effort, &mut |done, all| {
+    let tuning = block_on(Tuning::measure(gpu, shapes, effort, &mut async |done, all| {
         let counter = counter.get_or_insert_with(|| Counter::new(all, "products measured"));
         counter.show(done);
         if done == all {

@@ -17,9 +17,7 @@ mod staging;
 #[cfg(target_family = "wasm")]
 mod subgroups;
 
-#[cfg(not(target_family = "wasm"))]
-use std::collections::BTreeSet;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 #[cfg(not(target_family = "wasm"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,10 +33,9 @@ pub use run::{CommandList, Dispatch};
 pub use staging::{Staged, Staging};
 
 use crate::error::{Error, Result};
-#[cfg(not(target_family = "wasm"))]
-use crate::kernels::ProductShape;
 use crate::kernels::{
-    CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, Products, SMALLEST_SUBGROUP,
+    CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, ProductShape, Products,
+    SMALLEST_SUBGROUP,
 };
 use crate::remedy::Remedy;
 use crate::setting::Setting;
@@ -83,6 +80,9 @@ struct Inner {
     on_compile: OnceLock<pipeline::Listener>,
     #[cfg(not(target_family = "wasm"))]
     on_products: OnceLock<ProductsListener>,
+    /// Of all programs so far.
+    #[cfg(target_family = "wasm")]
+    shapes: Mutex<BTreeSet<ProductShape>>,
 }
 
 /// Called with the shapes of the products of a program that is about to be built, and whether it trains.
@@ -245,6 +245,8 @@ impl Gpu {
                 on_compile: OnceLock::new(),
                 #[cfg(not(target_family = "wasm"))]
                 on_products: OnceLock::new(),
+                #[cfg(target_family = "wasm")]
+                shapes: Mutex::default(),
             }),
         })
     }
@@ -308,6 +310,18 @@ impl Gpu {
     ) -> Result<()> {
         let listener = self.inner.on_products.get();
         listener.map_or(Ok(()), |listener| listener(self, shapes, trains))
+    }
+
+    /// Notes the shapes of a program's products, for [`Self::shapes`].
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn note_products(&self, shapes: &BTreeSet<ProductShape>) {
+        self.inner.shapes.lock().unwrap().extend(shapes);
+    }
+
+    /// The shapes of the products of all programs so far.
+    #[cfg(target_family = "wasm")]
+    pub fn shapes(&self) -> BTreeSet<ProductShape> {
+        self.inner.shapes.lock().unwrap().clone()
     }
 
     /// Largest storage binding of the open device in bytes.

@@ -168,8 +168,8 @@ impl Device {
         }
     }
 
-    /// Lets the products of a recording be measured, where somebody waits for such (see
-    /// [`crate::gpu::Gpu::on_products`]); says whether they are divided in another way now.
+    /// Lets the products of a recording be measured, where somebody waits for such (natively see
+    /// `Gpu::on_products`; in browsers they are measured later); says whether they are divided in another way now.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
@@ -182,8 +182,8 @@ impl Device {
                 Ok(gpu.products() != before)
             }
             #[cfg(all(feature = "gpu", target_family = "wasm"))]
-            Self::Gpu(_) => {
-                let _ = recorder;
+            Self::Gpu(gpu) => {
+                gpu.note_products(recorder.products());
                 Ok(false)
             }
             #[cfg(feature = "cpu")]

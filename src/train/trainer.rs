@@ -37,7 +37,8 @@ pub struct Trainer {
     store: ParamStore,
     /// The parameters with their moving averages for values, if the recipe keeps them.
     averaged: Option<ParamStore>,
-    train: TrainStep,
+    /// Missing only while it is renewed.
+    train: Option<TrainStep>,
     step: u64,
 }
 
@@ -135,7 +136,7 @@ impl Trainer {
             }
         };
         let train = TrainStep::new(device, recipe.step_config(), &store)?;
-        Ok(Self { recipe: recipe.clone(), store, averaged, train, step })
+        Ok(Self { recipe: recipe.clone(), store, averaged, train: Some(train), step })
     }
 
     /// What the run does.
@@ -156,7 +157,19 @@ impl Trainer {
 
     /// The programs of a step.
     pub fn train_step(&self) -> &TrainStep {
-        &self.train
+        self.train.as_ref().expect("a step")
+    }
+
+    /// Records the step anew, for a device that divides products in another way now. Its parameters, moments and
+    /// numbers stay.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotFit`] or [`Error::Device`]; the trainer cannot be used any more then.
+    pub fn renew(&mut self, device: &Device) -> Result<()> {
+        // Its memory goes before the new one's comes.
+        self.train = None;
+        self.train = Some(TrainStep::new(device, self.recipe.step_config(), &self.store)?);
+        Ok(())
     }
 
     /// Steps done.
@@ -193,7 +206,7 @@ impl Trainer {
             ..Scalars::seeded(self.recipe.seed)
         };
         let scales = self.drop_path(batch);
-        run(&self.train, scalars, BatchData { drop_path: &scales, ..data(batch) });
+        run(self.train_step(), scalars, BatchData { drop_path: &scales, ..data(batch) });
         if index + 1 == self.recipe.grad_accum {
             self.step += 1;
         }
@@ -203,7 +216,7 @@ impl Trainer {
     #[cfg_attr(not(feature = "labels"), expect(unused_variables, reason = "nothing is dropped"))]
     fn drop_path(&self, batch: &Batch) -> Vec<f32> {
         #[cfg(feature = "labels")]
-        if let Task::Classify { classifier, .. } = &self.train.config().task
+        if let Task::Classify { classifier, .. } = &self.train_step().config().task
             && classifier.drop_path > 0.0
         {
             return drop_path_scales(classifier, self.recipe.seed, batch);
@@ -213,12 +226,12 @@ impl Trainer {
 
     /// Begins to read the metrics of the last steps; returns at once.
     pub fn request_metrics(&mut self) {
-        self.train.request_metrics();
+        self.train.as_mut().expect("a step").request_metrics();
     }
 
     /// Whether metrics were asked for and not taken.
     pub fn has_requested_metrics(&self) -> bool {
-        self.train.has_requested_metrics()
+        self.train_step().has_requested_metrics()
     }
 
     /// The metrics asked for, of steps from `first` (counted from 0) on, in order.
@@ -226,7 +239,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Device`] if the device failed.
     pub async fn metrics(&mut self, first: u64) -> Result<Vec<Metrics>> {
-        self.train.metrics(first as u32).await
+        self.train.as_mut().expect("a step").metrics(first as u32).await
     }
 
     /// Makes the run `steps` steps longer than its schedule, whose warm-up stays: one curve of the learning
@@ -298,7 +311,7 @@ impl Trainer {
         let bad_param = params.iter().find(|(_, t)| t.data.iter().any(|x| !x.is_finite()));
         let mut first = bad_param.map(|(name, _)| format!("the parameter {name}"));
         if first.is_none() {
-            first = self.train.programs()[0].first_non_finite().await?;
+            first = self.train_step().programs()[0].first_non_finite().await?;
         }
         let first = first.unwrap_or_else(|| "the sum of squares of all gradients".to_owned());
         let problem = format!(

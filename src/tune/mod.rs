@@ -24,6 +24,15 @@ use crate::kernels::{
 };
 use crate::program::{Program, Recorder};
 
+/// The products that are worth measuring: large enough for it to matter how they are divided, and not measured yet.
+pub fn unknown(shapes: &BTreeSet<ProductShape>, known: &Products) -> BTreeSet<ProductShape> {
+    /// Floating-point operations.
+    const SMALLEST: u64 = 10_000_000;
+    let is_unknown =
+        |shape: &&ProductShape| shape.flops() >= SMALLEST && known.chosen(shape).is_none();
+    shapes.iter().filter(is_unknown).copied().collect()
+}
+
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {
@@ -84,7 +93,8 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// Measures products of `shapes`. Calls `progress` with how much of the work is done, and how much there is.
+    /// Measures products of `shapes`. Awaits `turn` before it uses the device, with how much of the work is done and
+    /// how much there is: others may use it meanwhile, but not while something is measured.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, or gives no right product at all.
@@ -92,7 +102,7 @@ impl Tuning {
         gpu: &Gpu,
         shapes: &BTreeSet<ProductShape>,
         effort: Effort,
-        progress: &mut dyn FnMut(usize, usize),
+        turn: &mut impl AsyncFnMut(usize, usize),
     ) -> Result<Self> {
         let mut tuning = Self::default();
         // Operands of either precision are kept apart.
@@ -100,8 +110,8 @@ impl Tuning {
             let shapes: Vec<ProductShape> =
                 shapes.iter().copied().filter(|shape| shape.operands == precision).collect();
             if !shapes.is_empty() {
-                let measured = measure_in_turns(gpu, &shapes, effort, progress).await?;
-                tuning.choose(gpu, measured, effort.check).await?;
+                let measured = measure_in_turns(gpu, &shapes, effort, turn).await?;
+                tuning.choose(gpu, measured, effort.check, turn).await?;
             }
         }
         Ok(tuning)
@@ -113,9 +123,12 @@ impl Tuning {
         gpu: &Gpu,
         measured: Vec<(ProductShape, Vec<Measured>)>,
         check: Check,
+        turn: &mut impl AsyncFnMut(usize, usize),
     ) -> Result<()> {
         let mut is_right = BTreeMap::new();
-        for (shape, measured) in measured {
+        let all = measured.len();
+        for (done, (shape, measured)) in measured.into_iter().enumerate() {
+            turn(done, all).await;
             let mut chosen = None;
             for candidate in &measured {
                 let tiling = candidate.division.tiling;
@@ -167,10 +180,11 @@ async fn measure_in_turns(
     gpu: &Gpu,
     shapes: &[ProductShape],
     effort: Effort,
-    progress: &mut dyn FnMut(usize, usize),
+    turn: &mut impl AsyncFnMut(usize, usize),
 ) -> Result<Vec<(ProductShape, Vec<Measured>)>> {
     let began = Instant::now();
     let target = gpu.target();
+    turn(0, 1).await;
     let sampler = Sampler::new(gpu, shapes)?;
     let rate = rate_of_middling(&sampler, shapes).await?;
     let parts_of: Vec<ProductShape> = shapes.iter().map(|&shape| shortened(shape, rate)).collect();
@@ -202,21 +216,22 @@ async fn measure_in_turns(
         }
     }
     if let Some(first) = candidates.first() {
+        turn(0, 1).await;
         sampler.warm_up(&first.program, WARM_UP).await?;
     }
     let all = candidates.len() * ROUNDS;
     for round in 0..ROUNDS {
         for i in 0..candidates.len() {
-            progress(round * candidates.len() + i, all);
             let is_out =
                 round > 0 && (began.elapsed() > effort.budget || is_hopeless(&candidates, i));
             if !is_out {
+                turn(round * candidates.len() + i, all).await;
                 let sample = sampler.sample(&candidates[i].program).await?;
                 candidates[i].samples.push(sample);
             }
         }
     }
-    progress(all, all);
+    turn(all, all).await;
     let mut measured: Vec<(ProductShape, Vec<Measured>)> =
         shapes.iter().map(|&shape| (shape, Vec::new())).collect();
     for Candidate { shape, division, mut samples, .. } in candidates {

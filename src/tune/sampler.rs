@@ -116,6 +116,9 @@ impl Sampler {
                 .collect();
             return Ok(median(&mut products));
         }
+        // What others submitted ends first.
+        program.submit();
+        program.wait().await?;
         let runs = LAUNCHES.div_ceil(program.dispatches());
         let began = Instant::now();
         Program::submit_all(&vec![(program, false); runs]);

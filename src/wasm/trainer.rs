@@ -16,6 +16,8 @@ use crate::data::augment::resize::{resize, shorter_side_to};
 use crate::data::{Augment, CropName, Cursor, Normalization};
 use crate::error::Error;
 use crate::kernels::Precision;
+#[cfg(feature = "gpu")]
+use crate::kernels::Products;
 use crate::model::store::{ParamStore, Role};
 use crate::ops::optimizer::Optimizer;
 use crate::program::{Device, Plan};
@@ -40,6 +42,9 @@ pub struct Trainer {
     feed: Feed,
     seconds: f64,
     reconstructors: Reconstructors,
+    /// How the device divided products when the step was recorded.
+    #[cfg(feature = "gpu")]
+    products: Products,
 }
 
 /// The package's `TrainerOptions`; the types there say what the fields mean.
@@ -195,6 +200,8 @@ impl Trainer {
     /// `OutOfMemory`, `DeviceLost`.
     pub async fn step(&mut self) -> JsResult<String> {
         let began = js_sys::Date::now();
+        #[cfg(feature = "gpu")]
+        self.take_products().await?;
         let metrics = self.train_step().await?;
         self.seconds += (js_sys::Date::now() - began) / 1e3;
         Ok(json(&metrics))
@@ -292,7 +299,29 @@ impl Trainer {
     ) -> Self {
         let feed = Feed::new(core.recipe().model.channels, cursor);
         let reconstructors = Reconstructors::default();
-        Self { device: device.device.clone(), core, normalization, feed, seconds, reconstructors }
+        let device = device.device.clone();
+        Self {
+            #[cfg(feature = "gpu")]
+            products: device.target().products,
+            device,
+            core,
+            normalization,
+            feed,
+            seconds,
+            reconstructors,
+        }
+    }
+
+    /// Has the step recorded anew if the device divides products in another way meanwhile.
+    #[cfg(feature = "gpu")]
+    async fn take_products(&mut self) -> JsResult<()> {
+        let products = self.device.target().products;
+        if self.products != products {
+            self.core.renew(&self.device)?;
+            self.products = products;
+            self.device.compile(|_, _| ()).await?;
+        }
+        Ok(())
     }
 
     /// What is trained.

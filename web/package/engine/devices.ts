@@ -14,6 +14,7 @@ import {
   type Modules,
   type Trainer,
 } from './modules.ts';
+import type { Queue } from './queue.ts';
 import { applyKnown, chooseTiles } from './tiles.ts';
 
 /** How long a device that fails may take to tell that it is lost, in milliseconds. */
@@ -77,11 +78,11 @@ export class Devices {
     return opened;
   }
 
-  /** Gives a graphics card the tiles that suit it. Software would take minutes to measure, and nobody's speed
-   * depends on it. */
-  async tune(device: Device): Promise<void> {
+  /** Gives a graphics card the tiles that suit what was opened on it, in the turns of `queue`. Software would take
+   * minutes to measure, and nobody's speed depends on it. */
+  async tune(device: Device, queue: Queue): Promise<void> {
     const offered = await this.#graphics;
-    if (isAdapter(device) && !offered?.software) await chooseTiles(device);
+    if (isAdapter(device) && !offered?.software) await chooseTiles(device, queue);
   }
 
   /** Keeps an object under a handle. */

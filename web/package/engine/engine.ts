@@ -240,28 +240,21 @@ export class Engine implements EngineApi {
     make: (opening: Promise<Opened>, signal: AbortSignal) => Promise<Trainer>,
   ): Promise<{ handle: Handle; info: TrainerInfo }> {
     return this.#calls.track(call, async (signal) => {
-      const opening = this.#tunedDevice(signal, wanted);
+      const opening = this.#device(signal, wanted);
       // As in `load`.
       opening.catch(() => {});
       const trainer = await make(opening, signal);
       if (signal.aborted) trainer.free();
       signal.throwIfAborted();
       const { device } = await opening;
-      // Meanwhile pictures can be added.
+      // Meanwhile pictures can be added, and the first steps run.
       device.compile(() => {}).catch(() => {});
+      this.#devices.tune(device, this.#queue).catch(() => {});
       const info = infoOf(trainer);
       const handle = this.#devices.add(trainer, device);
       this.#savers.set(handle, new Saver(info.parameters));
       return { handle, info };
     });
-  }
-
-  /** A device whose tiles are chosen, for training. */
-  async #tunedDevice(signal: AbortSignal, wanted: DeviceChoice): Promise<Opened> {
-    const opened = await this.#device(signal, wanted);
-    const { device } = opened;
-    await this.#queue.run(signal, () => guarded(device, () => this.#devices.tune(device)));
-    return opened;
   }
 
   /** What loading needs beside the weights. */

@@ -3,8 +3,10 @@
 
 import { digest } from '../hex.ts';
 import type { Adapter } from './modules.ts';
+import type { Queue } from './queue.ts';
 
 const FOLDER = 'webmae-tiles';
+const NEVER = new AbortController().signal;
 
 /** Gives a device the tiles that were measured on it before; returns whether there were any. */
 export async function applyKnown(device: Adapter): Promise<boolean> {
@@ -12,10 +14,27 @@ export async function applyKnown(device: Adapter): Promise<boolean> {
   return known !== undefined && device.setTiles(known);
 }
 
-/** Gives a device the tiles that suit it, and measures them if they are not known: a second or two. */
-export async function chooseTiles(device: Adapter): Promise<void> {
-  if (await applyKnown(device)) return;
-  await write(device.tilesKey, await device.tune());
+/** Measures the tiles that suit a device for what was opened on it, where they are not known, and gives them to it.
+ * Takes the turns of `queue` for that: what else is run comes between the measurements. */
+export async function chooseTiles(device: Adapter, queue: Queue): Promise<void> {
+  let end = () => {};
+  const turn = () => {
+    end();
+    return new Promise<void>((begin) => {
+      const measure = () =>
+        new Promise<void>((resolve) => {
+          end = resolve;
+          begin();
+        });
+      queue.run(NEVER, measure);
+    });
+  };
+  try {
+    const tiles: string | undefined = await device.tune(turn);
+    if (tiles) await write(device.tilesKey, tiles);
+  } finally {
+    end();
+  }
 }
 
 async function folder(): Promise<FileSystemDirectoryHandle> {
