@@ -44,6 +44,27 @@ pub struct Request {
     pub averaged: bool,
 }
 
+impl Request {
+    /// A pre-training step of `config` like this, and where its parameters lie in bindings of up to `max_binding`
+    /// bytes.
+    pub(super) fn step(self, config: &ModelConfig, max_binding: u64) -> (ParamLayout, StepConfig) {
+        let Self { batch_size, grad_accum, recompute, precision, averaged } = self;
+        let layout = ParamLayout::with_precision(mae_params(config), max_binding, precision);
+        // Any decay costs the same.
+        let optimizer = AdamW { ema: averaged.then_some(0.0), ..PRETRAIN_ADAMW };
+        let step = StepConfig {
+            task: Task::Masked { model: config.clone(), masks: MaskSource::Generated },
+            batch_size,
+            grad_accum,
+            optimizer: Optimizer::AdamW(optimizer),
+            layer_decay: 1.0,
+            recompute,
+            precision,
+        };
+        (layout, step)
+    }
+}
+
 /// Costs of one optimiser step. FLOPs are those of matrix products and attention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
@@ -96,11 +117,10 @@ impl Estimate {
     /// [`Error::DoesNotFit`] if a tensor has more values than any device can index;
     /// [`Error::Config`] for an invalid model.
     pub fn new(config: &ModelConfig, request: Request, limits: &Limits) -> Result<Self> {
-        let Request { batch_size, grad_accum, recompute, precision, averaged } = request;
+        let Request { batch_size, grad_accum, recompute, precision, .. } = request;
         config.validate()?;
         indexable(config, batch_size)?;
-        let specs = mae_params(config);
-        let layout = ParamLayout::with_precision(specs, limits.max_binding, precision);
+        let (layout, step) = request.step(config, limits.max_binding);
         let mut forward = Recorder::new(&limits.target, false);
         forward.set_precision(precision);
         layout.declare(&mut forward, false);
@@ -111,17 +131,6 @@ impl Estimate {
             MaskSource::Generated,
             Purpose::Evaluation,
         );
-        // Any decay costs the same.
-        let optimizer = AdamW { ema: averaged.then_some(0.0), ..PRETRAIN_ADAMW };
-        let step = StepConfig {
-            task: Task::Masked { model: config.clone(), masks: MaskSource::Generated },
-            batch_size,
-            grad_accum,
-            optimizer: Optimizer::AdamW(optimizer),
-            layer_decay: 1.0,
-            recompute,
-            precision,
-        };
         // What exceeds a limit is refused later, with all numbers at hand.
         let forward = Plan::new(&forward, u64::MAX)?;
         let [batch, update] = step.plan(&limits.target, &layout, u64::MAX)?;
