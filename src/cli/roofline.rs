@@ -101,11 +101,9 @@ pub(super) fn print(roofline: &Roofline, estimate: &Estimate) {
 fn describe(card: &Card) -> String {
     let rate = |value: f64, unit: &str| scaled_rate(value, unit);
     let fragments = match (card.f16_flops, card.cooperative.any()) {
-        (Some(rate_f16), true) => format!(
-            ", fragments {} at {}",
-            card.cooperative.describe(),
-            rate(rate_f16, "FLOP/s")
-        ),
+        (Some(rate_f16), true) => {
+            format!(", fragments {} at {}", card.cooperative.describe(), rate(rate_f16, "FLOP/s"))
+        }
         _ => String::new(),
     };
     format!(

@@ -28,10 +28,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use adapter::{AdapterSummary, list_adapters};
-#[cfg(feature = "native")]
-pub use anatomy::Anatomy;
 #[cfg(not(target_family = "wasm"))]
 pub use adapter::{adapter_from_env, backend_from_env};
+#[cfg(feature = "native")]
+pub use anatomy::Anatomy;
 use pipeline::Pipeline;
 pub use readback::ReadBack;
 pub use run::{CommandList, Dispatch};

@@ -86,8 +86,9 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     };
     let estimate = fitting_estimate(&config, request, &limits)?;
     let roofline = args.roofline.clone();
-    let roofline =
-        roofline.map(|card| Roofline::new(card, &config, request, limits.max_binding)).transpose()?;
+    let roofline = roofline
+        .map(|card| Roofline::new(card, &config, request, limits.max_binding))
+        .transpose()?;
     let costs = ForwardCosts::new(&config)?;
     if args.json {
         let json = serde_json::json!({

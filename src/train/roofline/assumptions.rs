@@ -23,11 +23,19 @@ pub(super) const BANDWIDTH: Assumption = Assumption {
 };
 
 pub(super) const STAGED: Assumption = Assumption {
-    name: "busy between barriers",
+    name: "busy with tiles",
     value: 0.75,
     unit: "of the time",
-    why: "tiles are loaded, then multiplied, with barriers between; other workgroups fill most of the gaps. With \
-          the instructions around the multiply-adds this makes about 0.65 of f32's peak in a full tile",
+    why: "workgroups that load a tile and those that multiply one overlap imperfectly. With the instructions around \
+          the multiply-adds this makes about 0.65 of f32's peak in a full tile",
+};
+
+pub(super) const WAITS: Assumption = Assumption {
+    name: "waits for the cache",
+    value: 1.0,
+    unit: "for a tile that is loaded",
+    why: "no tile is loaded while the one before it is multiplied; other workgroups of the multiprocessor may multiply \
+          meanwhile",
 };
 
 pub(super) const LAUNCH: Assumption = Assumption {
@@ -37,11 +45,18 @@ pub(super) const LAUNCH: Assumption = Assumption {
     why: "each launch waits until the one before it has drained; 1 to 3 µs on desktop cards",
 };
 
-pub(super) const REGISTERS: Assumption = Assumption {
-    name: "registers of products and attention",
+pub(super) const REGISTERS_OF_PRODUCT: Assumption = Assumption {
+    name: "registers of a product beside its sums",
+    value: 64.0,
+    unit: "an invocation",
+    why: "operands, addresses, the next tile; compilers for NVIDIA and AMD give 104 to 108 with 64 sums",
+};
+
+pub(super) const REGISTERS_OF_ATTENTION: Assumption = Assumption {
+    name: "registers of attention",
     value: 128.0,
     unit: "an invocation",
-    why: "compilers for NVIDIA and AMD give 80 to 144",
+    why: "compilers give 80 to 144",
 };
 
 pub(super) const REGISTERS_ELSE: Assumption = Assumption {
@@ -94,11 +109,13 @@ pub(super) const VALUE: Assumption = Assumption {
 };
 
 /// All of them.
-pub const ASSUMPTIONS: [Assumption; 11] = [
+pub const ASSUMPTIONS: [Assumption; 13] = [
     BANDWIDTH,
     STAGED,
+    WAITS,
     LAUNCH,
-    REGISTERS,
+    REGISTERS_OF_PRODUCT,
+    REGISTERS_OF_ATTENTION,
     REGISTERS_ELSE,
     STAGING,
     FRAGMENT_STAGING,

@@ -26,6 +26,8 @@ pub struct Card {
     pub cache: u64,
     /// Bytes from and to that cache.
     pub cache_bandwidth: f64,
+    /// Seconds until a value from the cache is there, with the cache busy.
+    pub cache_latency: f64,
     /// Multiprocessors: what a workgroup runs on.
     pub processors: u32,
     /// Invocations that a multiprocessor has at a time.
@@ -59,6 +61,7 @@ fn h100() -> Card {
         latency: 600e-9,
         cache: 50 << 20,
         cache_bandwidth: 5.5e12,
+        cache_latency: 250e-9,
         processors: 132,
         threads: 2048,
         groups: 32,
@@ -69,7 +72,7 @@ fn h100() -> Card {
                  states with sparsity); multiprocessors and what they hold: NVIDIA's H100 white \
                  paper; share of the tensor cores without wgmma: Luo et al. 2024, \
                  arXiv:2402.13499; L2 bandwidth: as measured on the PCIe card by Chips and \
-                 Cheese, 2023; latency under load: an estimate"
+                 Cheese, 2023; latencies under load: estimates"
             .into(),
     }
 }
@@ -84,6 +87,7 @@ fn rtx4060() -> Card {
         latency: 500e-9,
         cache: 24 << 20,
         cache_bandwidth: 0.9e12,
+        cache_latency: 200e-9,
         processors: 24,
         threads: 1536,
         groups: 24,
@@ -93,7 +97,7 @@ fn rtx4060() -> Card {
         source: "f32, memory and L2: NVIDIA's product page; f16 with sums in f32 is twice f32 on \
                  every GeForce of this generation: NVIDIA's Ada white paper; multiprocessors and \
                  what they hold: the same and NVIDIA's CUDA guide, compute capability 8.9; L2 \
-                 bandwidth, latency and share of the tensor cores: estimates"
+                 bandwidth, latencies and share of the tensor cores: estimates"
             .into(),
     }
 }
@@ -108,6 +112,7 @@ fn m2() -> Card {
         latency: 400e-9,
         cache: 8 << 20,
         cache_bandwidth: 0.3e12,
+        cache_latency: 300e-9,
         processors: 10,
         threads: 3072,
         groups: 32,
@@ -116,7 +121,7 @@ fn m2() -> Card {
         cooperative: CooperativeMatrices { f32: Some(8), f16: Some(8), subgroup_sizes: [32, 32] },
         source: "f32 and memory: Apple's announcement of the M2, 2022; simdgroup matrices run on \
                  the vector units, f16 at their f32 rate, and what a core holds: \
-                 philipturner/metal-benchmarks; system cache, its bandwidth, latency and share of \
+                 philipturner/metal-benchmarks; system cache, its bandwidth, latencies and share of \
                  the rate: estimates"
             .into(),
     }
@@ -176,15 +181,14 @@ impl Card {
             latency: 500e-9,
             cache: cache.unwrap_or(16e6) as u64,
             cache_bandwidth: 0.08 * f32_flops,
+            cache_latency: 250e-9,
             processors: processors.max(1.0) as u32,
             threads: 1536,
             groups: 24,
             registers: 64 << 10,
             workgroup_memory: 64 << 10,
-            cooperative: fragments.unwrap_or(CooperativeMatrices {
-                subgroup_sizes: [32, 32],
-                ..Default::default()
-            }),
+            cooperative: fragments
+                .unwrap_or(CooperativeMatrices { subgroup_sizes: [32, 32], ..Default::default() }),
             source: "rates as given; what was not given is estimated from f32".into(),
         })
     }

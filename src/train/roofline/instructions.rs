@@ -22,6 +22,8 @@ pub(super) struct Instructions {
     pub fragment_flops: f64,
     /// Bytes of workgroup memory that fragments are loaded from.
     pub fragment_bytes: f64,
+    /// How often a workgroup waits for a tile.
+    pub waits: f64,
 }
 
 impl Instructions {
@@ -46,6 +48,7 @@ impl Instructions {
         let staged = (tiles * steps * K_STEP * (rows + cols)) as f64 / 4.0;
         let value = VALUE.value + if product.gelu { GELU.value } else { 0.0 };
         let values = value * (m * n * product.parts) as f64;
+        let waits = (steps as f64 / product.parts as f64).ceil();
         match product.units {
             Units::Vector([own_rows, own_cols]) => {
                 // A lane's K step reads a vector for every four of its rows and columns.
@@ -56,6 +59,7 @@ impl Instructions {
                     around: reads + staged * STAGING.value,
                     lines: reads * WIDE_READ.value * PER_LINE,
                     values,
+                    waits,
                     ..Self::default()
                 }
             }
@@ -68,6 +72,7 @@ impl Instructions {
                     values,
                     fragment_flops: 2.0 * padded,
                     fragment_bytes: padded * loaded * bytes,
+                    waits,
                     ..Self::default()
                 }
             }
@@ -103,6 +108,8 @@ impl Instructions {
             multiply_adds: adds,
             around: wide + narrow + all * (softmax + staged * STAGING.value),
             lines: (wide * WIDE_READ.value + narrow) * PER_LINE,
+            // Keys and values; or queries and dO.
+            waits: 2.0 * pairs as f64,
             ..Self::default()
         }
     }

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use super::assumptions::{BANDWIDTH, LAUNCH, REGISTERS, REGISTERS_ELSE, STAGED};
+use super::assumptions::{
+    BANDWIDTH, LAUNCH, REGISTERS_ELSE, REGISTERS_OF_ATTENTION, REGISTERS_OF_PRODUCT, STAGED, WAITS,
+};
 use super::card::Card;
 use super::instructions::Instructions;
 use super::tile::{Product, Tiled, Units, tiled};
@@ -44,8 +46,10 @@ pub enum Cause {
     Instructions,
     /// Multiply-adds wait for workgroup memory.
     WorkgroupMemory,
-    /// Barriers between loading and multiplying.
-    Barriers,
+    /// Tiles are loaded and multiplied in turns, which overlap imperfectly.
+    Turns,
+    /// Too few workgroups on a multiprocessor to multiply while others wait for a tile.
+    Waiting,
     /// GELU, bias, residual and store behind the product.
     Epilogue,
     /// The last wave of workgroups leaves multiprocessors idle.
@@ -72,7 +76,8 @@ impl Cause {
             Self::ExtraProducts => "padding and scores computed again",
             Self::Instructions => "instructions around the multiply-adds",
             Self::WorkgroupMemory => "workgroup memory",
-            Self::Barriers => "barriers",
+            Self::Turns => "tiles loaded and multiplied in turns",
+            Self::Waiting => "few workgroups to wait with",
             Self::Epilogue => "epilogue",
             Self::Wave => "last wave",
             Self::FewInvocations => "few invocations a multiprocessor",
@@ -108,6 +113,8 @@ pub struct Prediction {
 struct Spread {
     /// Workgroups at a time.
     resident: f64,
+    /// Of these, on the multiprocessor that has most.
+    together: f64,
     /// The share of multiprocessors that work, in the mean over the launch.
     wave: f64,
     /// The share of instructions that a multiprocessor can start with what it has at a time.
@@ -115,9 +122,16 @@ struct Spread {
 }
 
 impl Spread {
-    fn of(card: &Card, groups: u32, anatomy: &Anatomy, is_tiled: bool) -> Self {
-        let registers = if is_tiled { REGISTERS } else { REGISTERS_ELSE }.value;
+    fn of(card: &Card, groups: u32, anatomy: &Anatomy, tiled: Option<&Tiled>) -> Self {
         let (threads, processors) = (f64::from(anatomy.threads), f64::from(card.processors));
+        let registers = match tiled {
+            Some(Tiled::Product(product)) => {
+                let sums = product.tile.iter().product::<usize>() as f64 / threads;
+                sums + REGISTERS_OF_PRODUCT.value
+            }
+            Some(Tiled::Attention(_)) => REGISTERS_OF_ATTENTION.value,
+            None => REGISTERS_ELSE.value,
+        };
         let fit = [
             f64::from(card.groups),
             f64::from(card.threads) / threads,
@@ -129,6 +143,7 @@ impl Spread {
         let most = each.ceil();
         Self {
             resident: f64::from(groups).min(fit * processors),
+            together: fit.min(most),
             wave: each / most,
             filled: (fit.min(most) * threads / LANES).min(1.0),
         }
@@ -140,7 +155,7 @@ impl Prediction {
     pub(super) fn new(card: &Card, launch: &LaunchCounts, anatomy: &Anatomy) -> Self {
         let tiled = tiled(launch);
         let tiled = tiled.as_ref();
-        let spread = Spread::of(card, launch.groups, anatomy, tiled.is_some());
+        let spread = Spread::of(card, launch.groups, anatomy, tiled);
         let traffic = Traffic::of(card, launch, anatomy, tiled, spread.resident);
         let times = [
             compute(card, launch, tiled, spread),
@@ -179,60 +194,80 @@ struct Time {
 
 /// On the multiprocessors.
 fn compute(card: &Card, launch: &LaunchCounts, tiled: Option<&Tiled>, spread: Spread) -> Time {
-    let Instructions { multiply_adds, around, lines, values, fragment_flops, fragment_bytes } =
-        Instructions::of(launch, tiled);
-    let rate = card.instructions();
-    let precision = launch.kernel.types.activations;
-    let busy = spread.wave * spread.filled;
-    let fragments = fragment_rate(card, tiled, precision).map_or(0.0, |rate| fragment_flops / rate);
-    // As many bytes a clock as multiply-adds.
-    let loads = fragment_bytes / rate;
-    let vector = (multiply_adds + around) / rate;
-    let tile = [fragments, loads, vector, lines / rate].into_iter().fold(0.0, f64::max);
-    let seconds = (tile / STAGED.value + values / rate) / busy;
-    let mut causes = vec![
-        (Cause::Wave, 1.0 / spread.wave),
-        (Cause::FewInvocations, 1.0 / spread.filled),
-    ];
-    if tile > 0.0 {
-        causes.push((Cause::Barriers, 1.0 / STAGED.value));
-        causes.push((Cause::Epilogue, 1.0 + values / rate / (tile / STAGED.value)));
+    let work = Instructions::of(launch, tiled);
+    let values = work.values / card.instructions();
+    let mut causes =
+        vec![(Cause::Wave, 1.0 / spread.wave), (Cause::FewInvocations, 1.0 / spread.filled)];
+    let (mut seconds, mut bound) = (0.0, Bound::Vector);
+    if let Some(tiled) = tiled {
+        let tiles = Tiles::new(card, &work, tiled, launch.kernel.types.activations);
+        let waiting = tiles.waiting(card, &work, launch.groups, spread);
+        let executed = work.fragment_flops + 2.0 * work.multiply_adds;
+        seconds = tiles.seconds * waiting / STAGED.value;
+        bound = tiles.bound;
+        causes.extend(tiles.causes);
+        causes.extend([
+            (Cause::ExtraProducts, executed / launch.flops as f64),
+            (Cause::Turns, 1.0 / STAGED.value),
+            (Cause::Waiting, waiting),
+            (Cause::Epilogue, 1.0 + values / seconds),
+        ]);
     }
-    let executed = fragment_flops + 2.0 * multiply_adds;
-    if launch.flops > 0 {
-        causes.push((Cause::ExtraProducts, executed / launch.flops as f64));
-    }
-    let bound = if fragment_flops > 0.0 {
-        causes.push((Cause::FragmentShare, 1.0 / card.fragment_share));
-        let (cause, most) = if loads > vector {
-            (Cause::FragmentLoads, loads)
-        } else {
-            (Cause::Instructions, vector)
-        };
-        causes.push((cause, most / fragments));
-        Bound::Fragments
-    } else {
-        if multiply_adds > 0.0 {
-            causes.push((Cause::NoFragments, card.peak(precision) / card.f32_flops));
-            let cause = if lines > multiply_adds + around {
-                Cause::WorkgroupMemory
-            } else {
-                Cause::Instructions
-            };
-            causes.push((cause, tile * rate / multiply_adds));
-        }
-        Bound::Vector
-    };
-    Time { seconds, bound, causes }
+    Time { seconds: (seconds + values) / (spread.wave * spread.filled), bound, causes }
 }
 
-/// FLOPs a second that fragments reach, if the launch has some.
-fn fragment_rate(card: &Card, tiled: Option<&Tiled>, precision: Precision) -> Option<f64> {
-    match tiled {
-        Some(Tiled::Product(Product { units: Units::Fragments { .. }, .. })) => {
-            Some(card.fragment_share * card.fragment_flops(precision)?)
+/// The time of all tiles with every multiprocessor busy.
+struct Tiles {
+    /// Of the units that take longest.
+    seconds: f64,
+    /// Of one workgroup after the other, none of which waits.
+    in_turns: f64,
+    bound: Bound,
+    causes: [(Cause, f64); 2],
+}
+
+impl Tiles {
+    fn new(card: &Card, work: &Instructions, tiled: &Tiled, operands: Precision) -> Self {
+        let rate = card.instructions();
+        let vector = (work.multiply_adds + work.around) / rate;
+        let longest = |a: (Cause, f64), b: (Cause, f64)| if a.1 >= b.1 { a } else { b };
+        if let Tiled::Product(Product { units: Units::Fragments { .. }, .. }) = tiled {
+            let peak = card.fragment_flops(operands).expect("fragments of these operands");
+            let fragments = work.fragment_flops / (card.fragment_share * peak);
+            // Workgroup memory gives as many bytes a clock as vector units multiply and add.
+            let loads = work.fragment_bytes / rate;
+            let (cause, other) =
+                longest((Cause::FragmentLoads, loads), (Cause::Instructions, vector));
+            return Self {
+                seconds: fragments.max(other),
+                in_turns: fragments + vector,
+                bound: Bound::Fragments,
+                causes: [
+                    (Cause::FragmentShare, 1.0 / card.fragment_share),
+                    (cause, other / fragments),
+                ],
+            };
         }
-        _ => None,
+        let (cause, seconds) =
+            longest((Cause::Instructions, vector), (Cause::WorkgroupMemory, work.lines / rate));
+        Self {
+            seconds,
+            in_turns: seconds,
+            bound: Bound::Vector,
+            causes: [
+                (Cause::NoFragments, card.peak(operands) / card.f32_flops),
+                (cause, seconds * rate / work.multiply_adds),
+            ],
+        }
+    }
+
+    /// How much longer they take because workgroups wait for what they load. While one waits, the others of its
+    /// multiprocessor compute.
+    fn waiting(&self, card: &Card, work: &Instructions, groups: u32, spread: Spread) -> f64 {
+        let each = f64::from(groups) / f64::from(card.processors);
+        let waits = work.waits * WAITS.value * card.cache_latency;
+        let alone = self.in_turns / each + waits;
+        (alone / spread.together / (self.seconds / each)).max(1.0)
     }
 }
 

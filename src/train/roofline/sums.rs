@@ -80,7 +80,9 @@ impl Roofline {
         let above = self.launches.iter().filter(|launch| launch.prediction.factor() > factor);
         for Launch { kernel, sizes, times, prediction, .. } in above {
             let same = all.iter_mut().find(|other| {
-                other.kernel == *kernel && other.sizes == *sizes && other.causes == prediction.causes
+                other.kernel == *kernel
+                    && other.sizes == *sizes
+                    && other.causes == prediction.causes
             });
             let alike = match same {
                 Some(alike) => alike,

@@ -63,13 +63,7 @@ impl Traffic {
 
     /// Tiles of A are read for each column of tiles, those of B for each row of them. Workgroups go down the columns: B
     /// stays in the cache for its column, A is there again for the next columns if it fits.
-    fn product(
-        self,
-        card: &Card,
-        launch: &LaunchCounts,
-        product: &Product,
-        resident: f64,
-    ) -> Self {
+    fn product(self, card: &Card, launch: &LaunchCounts, product: &Product, resident: f64) -> Self {
         let [a, b] = ["a", "b"].map(|name| bytes_of(launch, name));
         let [down, along] = product.tiles().map(|tiles| tiles as f64);
         let at_once = (resident / down).floor().max(1.0);
@@ -127,18 +121,24 @@ fn least(launch: &LaunchCounts, anatomy: &Anatomy) -> [f64; 2] {
     // Without such a constant the kernel always does what its text says.
     let reads_back = choosing.clone().next().is_none() || choosing.any(|on| on);
     let written: u64 = launch.operands.iter().filter(|o| o.writes).map(|o| o.bytes).sum();
-    let read: u64 = launch.operands.iter().zip(&anatomy.reads).map(|(operand, &reads)| {
-        let Operand { bytes, values, writes, is_words, .. } = *operand;
-        match writes {
-            true if reads && reads_back => bytes,
-            true => 0,
-            false if PICKING.contains(&launch.kernel.shader) && !is_words => {
-                let picked = launch.operands.iter().filter(|o| o.writes).map(|o| o.values).sum();
-                bytes / values.max(1) * values.min(picked)
+    let read: u64 = launch
+        .operands
+        .iter()
+        .zip(&anatomy.reads)
+        .map(|(operand, &reads)| {
+            let Operand { bytes, values, writes, is_words, .. } = *operand;
+            match writes {
+                true if reads && reads_back => bytes,
+                true => 0,
+                false if PICKING.contains(&launch.kernel.shader) && !is_words => {
+                    let picked =
+                        launch.operands.iter().filter(|o| o.writes).map(|o| o.values).sum();
+                    bytes / values.max(1) * values.min(picked)
+                }
+                false => bytes,
             }
-            false => bytes,
-        }
-    }).sum();
+        })
+        .sum();
     [read, written].map(|bytes| bytes as f64)
 }
 
