@@ -77,8 +77,12 @@ mod tests {
         let row = anatomy("layer_norm", &[("WG", 64)]);
         // x, gamma and beta are read, y and the statistics only written.
         assert_eq!((row.threads, &row.reads[..]), (64, &[true, true, true, false, false][..]));
-        assert!(anatomy("layer_norm", &[("WG", 256)]).workgroup_bytes > row.workgroup_bytes);
-        // Index of the workgroup's invocations, of which none shares anything.
+        // 16 rows of K, in each 8 vectors of either tile; twice as many with twice the rows and columns.
+        let gemm = anatomy("gemm", &[("THREADS_M", 8), ("THREADS_N", 8)]);
+        assert_eq!((gemm.threads, gemm.workgroup_bytes), (64, 2 * 16 * 8 * 16));
+        let gemm = anatomy("gemm", &[("THREADS_M", 8), ("THREADS_N", 8), ("ROWS", 2), ("COLS", 2)]);
+        assert_eq!((gemm.threads, gemm.workgroup_bytes), (64, 2 * 16 * 16 * 16));
+        // Nothing is shared.
         let add = anatomy("add", &[]);
         assert_eq!(add, Anatomy { threads: 64, workgroup_bytes: 0, reads: vec![true, true] });
     }

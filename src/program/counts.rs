@@ -84,3 +84,40 @@ impl Recorder {
         self.cleared.iter().map(|tensor| self.tensors[tensor.0].bytes()).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::{Precision, Processor, add, halve};
+
+    #[test]
+    fn ranges_count_what_they_are_and_stand_ins_nothing() {
+        let mut rec = Recorder::new(Processor::Gpu, false);
+        rec.set_scope("part");
+        let slab = ("slab", 1 << 20);
+        let range = rec.external_range(Precision::F32, slab, 64, "range", &[3, 100]);
+        let out = rec.transient("sum", [300]);
+        rec.launch(
+            add::Params { count: 300 },
+            Default::default(),
+            add::Bindings { x: range, out },
+            5,
+        );
+        let (values, halves) = (rec.unused(), rec.external_of(Precision::F16, "halves", [300]));
+        let bindings = halve::Bindings { values, halves };
+        rec.launch(halve::Params { count: 300 }, Default::default(), bindings, 5);
+        rec.clear_first(out);
+        assert_eq!(rec.cleared_bytes(), 1200);
+
+        let launches: Vec<LaunchCounts> = rec.launches().collect();
+        let [first, second] = &launches[..] else { panic!("{launches:?}") };
+        assert_eq!((first.kernel.shader, &*first.computes, first.groups), ("add", "part.sum", 5));
+        assert_eq!(first.params::<add::Params>().count, 300);
+        let bytes = |launch: &LaunchCounts| -> Vec<(u64, u64, bool)> {
+            launch.operands.iter().map(|o| (o.values, o.bytes, o.writes)).collect()
+        };
+        assert_eq!(bytes(first), [(300, 1200, false), (300, 1200, true)]);
+        assert_eq!(bytes(second), [(0, 0, false), (300, 600, true)]);
+        assert_eq!(second.computes, "halves (part)");
+    }
+}

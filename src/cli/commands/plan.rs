@@ -84,11 +84,15 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         precision: args.memory.precision(Precision::F32),
         averaged: matches!(args.ema, Some(EmaArg(Some(_)))),
     };
-    let estimate = fitting_estimate(&config, request, &limits)?;
-    let roofline = args.roofline.clone();
-    let roofline = roofline
-        .map(|card| Roofline::new(card, &config, request, limits.max_binding))
-        .transpose()?;
+    let mut estimate = fitting_estimate(&config, request, &limits)?;
+    let mut roofline = None;
+    if let Some(card) = args.roofline.clone() {
+        let step = Roofline::new(card, &config, request, limits.max_binding)?;
+        // All numbers are those of one step.
+        limits.target = step.target.clone();
+        estimate = fitting_estimate(&config, request, &limits)?;
+        roofline = Some(step);
+    }
     let costs = ForwardCosts::new(&config)?;
     if args.json {
         let json = serde_json::json!({

@@ -14,6 +14,9 @@ mod tile;
 mod tilings;
 mod traffic;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -36,6 +39,9 @@ use crate::program::LaunchCounts;
 pub struct Roofline {
     /// The card.
     pub card: Card,
+    /// What the step was recorded for.
+    #[serde(skip)]
+    pub target: KernelTarget,
     /// The tiles of its products.
     pub tiles: Vec<ChosenTile>,
     /// The launches of one batch, then those of the update.
@@ -149,6 +155,7 @@ impl Roofline {
             floor: sum(|launch| launch.prediction.floor) + cleared.floor,
             predicted: sum(|launch| launch.prediction.predicted) + cleared.predicted,
             card,
+            target,
             launches,
             cleared,
         })
