@@ -173,7 +173,8 @@ fn plan_predicts_a_step_on_a_card() {
     // Only cards with fragments have products of fragments.
     let has = |plan: &serde_json::Value| kernels(plan).contains(&"gemm_cooperative".to_owned());
     let halved = json(&with(&["f32=20T,bandwidth=500G", "--precision", "f16", "--json"]));
-    let fragments = json(&with(&["rtx4060", "--precision", "f16", "--json"]));
+    let fragments =
+        json(&with(&["f32=20T,bandwidth=500G,f16=200T", "--precision", "f16", "--json"]));
     assert!(!has(&plan) && !has(&halved) && has(&fragments));
     assert!(
         json(&args[..5].iter().copied().chain(["--json"]).collect::<Vec<_>>())["roofline"]

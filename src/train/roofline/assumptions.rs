@@ -77,7 +77,8 @@ pub(super) const FRAGMENT_STAGING: Assumption = Assumption {
     name: "staging for fragments",
     value: 16.0,
     unit: "instructions for four values",
-    why: "the same; besides f16 passes through f32 and is stored one by one",
+    why: "the same; besides f16 passes through f32 and is stored one by one. That fragments stay in registers is taken for \
+          granted",
 };
 
 pub(super) const WIDE_READ: Assumption = Assumption {

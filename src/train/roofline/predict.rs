@@ -98,7 +98,7 @@ pub struct Prediction {
     pub predicted: f64,
     /// What it waits for.
     pub bound: Bound,
-    /// What keeps it from its floor, with the factor of each, the largest first.
+    /// What keeps it from its floor, with the factor of each on the time beside that of launching, the largest first.
     pub causes: Vec<(Cause, f64)>,
     /// Bytes that it must move, each once.
     pub bytes: u64,
