@@ -28,9 +28,8 @@ impl Anatomy {
         let shader = Shader::named(key.shader);
         // What the build has parsed and validated before.
         let module = wgsl::parse_str(&shader.text(key)).expect("WGSL");
-        let validate =
-            |module| Validator::new(ValidationFlags::all(), Capabilities::all()).validate(module);
-        let info = validate(&module).expect("valid WGSL");
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+        let info = validator.validate(&module).expect("valid WGSL");
         let overrides = shader.overrides(&key.constants);
         let values = overrides.map(|(name, value)| (name.to_owned(), f64::from(value))).collect();
         let main = (ShaderStage::Compute, "main");

@@ -48,8 +48,10 @@ pub struct Card {
 const TENSOR_CORES: CooperativeMatrices =
     CooperativeMatrices { f32: None, f16: Some(16), subgroup_sizes: [32, 32] };
 
-/// Names of the cards that are known, as [`Card::from_str`] takes them.
-const KNOWN: [(&str, fn() -> Card); 3] = [("h100", h100), ("rtx4060", rtx4060), ("m2", m2)];
+/// The cards that are known, by the names that [`Card::from_str`] takes.
+fn known() -> [(&'static str, Card); 3] {
+    [("h100", h100()), ("rtx4060", rtx4060()), ("m2", m2())]
+}
 
 fn h100() -> Card {
     Card {
@@ -215,14 +217,15 @@ impl FromStr for Card {
 
     /// A known card by its name, or another one by its rates.
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = KNOWN.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim()));
-        if let Some((_, card)) = known {
-            return Ok(card());
+        let known = known();
+        let named = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim()));
+        if let Some((_, card)) = named {
+            return Ok(card.clone());
         }
         if text.contains('=') {
             return Self::custom(text);
         }
-        let names: Vec<&str> = KNOWN.iter().map(|(name, _)| *name).collect();
+        let names = known.map(|(name, _)| name);
         Err(format!(
             "there are {}; others by their rates, e.g. f32=67T,bandwidth=3.35T,f16=800T",
             names.join(", ")
@@ -240,12 +243,12 @@ mod tests {
 
     #[test]
     fn cards_are_known_by_name() {
-        for (name, card) in KNOWN {
-            assert_eq!(name.parse::<Card>(), Ok(card()));
-            assert_eq!(name.to_uppercase().parse::<Card>(), Ok(card()));
+        for (name, card) in known() {
+            assert_eq!(name.parse::<Card>().as_ref(), Ok(&card));
+            assert_eq!(name.to_uppercase().parse::<Card>(), Ok(card));
         }
         let said = refused("h1000");
-        assert!(KNOWN.iter().all(|(name, _)| said.contains(name)), "{said}");
+        assert!(known().iter().all(|(name, _)| said.contains(name)), "{said}");
         assert!(said.contains("f32=67T,bandwidth=3.35T"), "{said}");
     }
 

@@ -63,7 +63,7 @@ impl Instructions {
                     ..Self::default()
                 }
             }
-            Units::Fragments { extent, fragments: [down, along], .. } => {
+            Units::Fragments { extent, fragments: [down, along] } => {
                 // A subgroup loads a fragment of A for each row of its fragments, one of B for each column.
                 let bytes = product.operands.bytes() as f64;
                 let loaded = (down + along) as f64 / (down * along * extent) as f64;

@@ -39,8 +39,8 @@ pub(super) struct Product {
 pub(super) enum Units {
     /// Vector units: rows and columns of an invocation.
     Vector([usize; 2]),
-    /// Fragments of an extent: a workgroup's subgroups, rows and columns of fragments of one of them.
-    Fragments { extent: usize, subgroups: usize, fragments: [usize; 2] },
+    /// Fragments of an extent: rows and columns of fragments of a subgroup.
+    Fragments { extent: usize, fragments: [usize; 2] },
 }
 
 impl Product {
@@ -119,11 +119,8 @@ fn tile_of(key: &KernelKey) -> ([usize; 2], Units) {
     let gemm_cooperative::Constants { extent, subgroups_m, subgroups_n, rows, cols, .. } =
         ConstantList::of(&key.constants);
     let tile = [subgroups_m * rows * extent, subgroups_n * cols * extent];
-    let units = Units::Fragments {
-        extent: extent as usize,
-        subgroups: (subgroups_m * subgroups_n) as usize,
-        fragments: [rows as usize, cols as usize],
-    };
+    let units =
+        Units::Fragments { extent: extent as usize, fragments: [rows as usize, cols as usize] };
     (tile.map(|extent| extent as usize), units)
 }
 
