@@ -1,5 +1,7 @@
 //! The tables of `webmae plan --roofline`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::format::{flops, scaled};
@@ -27,8 +29,8 @@ pub(super) fn as_json(roofline: &Roofline) -> Value {
 pub(super) fn print(roofline: &Roofline, estimate: &Estimate) {
     let Roofline { card, cleared, .. } = roofline;
     say!("\nroofline        {}", describe(card));
-    for tile in &roofline.tiles {
-        say!("{:<16}{}", "", describe_tile(tile));
+    for (tiles, products) in tiles(&roofline.tiles) {
+        say!("{:<16}{tiles} in {products} of {} products", "", roofline.tiles.len());
     }
     let images = (estimate.batch_size * estimate.grad_accum) as f64 / roofline.predicted;
     say!(
@@ -115,12 +117,15 @@ fn describe(card: &Card) -> String {
     )
 }
 
-fn describe_tile(tile: &ChosenTile) -> String {
-    let ChosenTile { operands, product, large, tile: [m, n], fragments } = tile;
-    let operands = format!("{operands:?}").to_lowercase();
-    let size = if *large { "large" } else { "small" };
-    let units = fragments.map_or(String::new(), |n| format!(" of fragments {n}×{n}"));
-    format!("{operands} {product}, {size}: tiles {m}×{n}{units}")
+/// Kinds of tiles, and how many products have them.
+fn tiles(chosen: &[ChosenTile]) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for ChosenTile { shape, tile: [m, n], fragments, .. } in chosen {
+        let operands = format!("{:?}", shape.operands).to_lowercase();
+        let units = fragments.map_or(String::new(), |n| format!(" of fragments {n}×{n}"));
+        *kinds.entry(format!("{operands} tiles {m}×{n}{units}")).or_default() += 1;
+    }
+    kinds
 }
 
 /// What a launch waits for, and why that takes so long.

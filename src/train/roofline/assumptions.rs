@@ -26,16 +26,16 @@ pub(super) const STAGED: Assumption = Assumption {
     name: "busy with tiles",
     value: 0.75,
     unit: "of the time",
-    why: "workgroups that load a tile and those that multiply one overlap imperfectly. With the instructions around \
-          the multiply-adds this makes about 0.65 of f32's peak in a full tile",
+    why: "loading and multiplying tiles overlap imperfectly, within a workgroup and among them. With the instructions \
+          around the multiply-adds this makes about 0.65 of f32's peak in a full tile",
 };
 
 pub(super) const WAITS: Assumption = Assumption {
     name: "waits for the cache",
     value: 1.0,
     unit: "for a tile that is loaded",
-    why: "no tile is loaded while the one before it is multiplied; other workgroups of the multiprocessor may multiply \
-          meanwhile",
+    why: "where the next tile is not loaded while this one is multiplied, other workgroups of the multiprocessor may \
+          multiply meanwhile",
 };
 
 pub(super) const LAUNCH: Assumption = Assumption {

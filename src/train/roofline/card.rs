@@ -38,6 +38,8 @@ pub struct Card {
     pub registers: u32,
     /// Bytes of its workgroup memory.
     pub workgroup_memory: u64,
+    /// Bytes of these that one workgroup may have.
+    pub memory_of_group: u32,
     /// Fragments and subgroups.
     pub cooperative: CooperativeMatrices,
     /// Where the figures are from.
@@ -69,6 +71,7 @@ fn h100() -> Card {
         groups: 32,
         registers: 64 << 10,
         workgroup_memory: 228 << 10,
+        memory_of_group: 48 << 10,
         cooperative: TENSOR_CORES,
         source: "rates, memory and L2: NVIDIA's H100 data sheet (989 TFLOP/s is half of what it \
                  states with sparsity); multiprocessors and what they hold: NVIDIA's H100 white \
@@ -95,6 +98,7 @@ fn rtx4060() -> Card {
         groups: 24,
         registers: 64 << 10,
         workgroup_memory: 100 << 10,
+        memory_of_group: 48 << 10,
         cooperative: TENSOR_CORES,
         source: "f32, memory and L2: NVIDIA's product page; f16 with sums in f32 is twice f32 on \
                  every GeForce of this generation: NVIDIA's Ada white paper; multiprocessors and \
@@ -120,6 +124,7 @@ fn m2() -> Card {
         groups: 32,
         registers: 52 << 10,
         workgroup_memory: 60 << 10,
+        memory_of_group: 32 << 10,
         cooperative: CooperativeMatrices { f32: Some(8), f16: Some(8), subgroup_sizes: [32, 32] },
         source: "f32 and memory: Apple's announcement of the M2, 2022; simdgroup matrices run on \
                  the vector units, f16 at their f32 rate, and what a core holds: \
@@ -130,9 +135,14 @@ fn m2() -> Card {
 }
 
 impl Card {
-    /// What its programs are recorded for; tiles of products as by default.
+    /// What its programs are recorded for; products divided as by default.
     pub fn target(&self) -> KernelTarget {
-        KernelTarget { cooperative: self.cooperative, subgroups: true, ..Processor::Gpu.into() }
+        KernelTarget {
+            cooperative: self.cooperative,
+            subgroups: true,
+            workgroup_memory: self.memory_of_group,
+            ..Processor::Gpu.into()
+        }
     }
 
     /// FLOPs a second of fragments whose operands are kept in `precision`, if there are such.
@@ -189,6 +199,7 @@ impl Card {
             groups: 24,
             registers: 64 << 10,
             workgroup_memory: 64 << 10,
+            memory_of_group: 32 << 10,
             cooperative: fragments
                 .unwrap_or(CooperativeMatrices { subgroup_sizes: [32, 32], ..Default::default() }),
             source: "rates as given; what was not given is estimated from f32".into(),

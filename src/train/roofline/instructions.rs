@@ -1,7 +1,7 @@
 //! Instructions that a launch takes, estimated from its tiles; an instruction of each lane counts as one.
 
 use super::assumptions::{FRAGMENT_STAGING, GELU, SOFTMAX, STAGING, VALUE, WIDE_READ};
-use super::tile::{Attention, K_STEP, Product, SIDE, Tiled, Units};
+use super::tile::{Attention, Product, SIDE, Staging, Tiled, Units};
 use crate::program::LaunchCounts;
 
 /// Instructions that a multiprocessor starts in the clock in which its workgroup memory gives a subgroup one line.
@@ -24,6 +24,8 @@ pub(super) struct Instructions {
     pub fragment_bytes: f64,
     /// How often a workgroup waits for a tile.
     pub waits: f64,
+    /// Whether it multiplies meanwhile.
+    pub is_ahead: bool,
 }
 
 impl Instructions {
@@ -41,11 +43,11 @@ impl Instructions {
 
     fn product(product: &Product) -> Self {
         let [m, n, k] = product.sizes;
-        let steps = k.div_ceil(K_STEP);
+        let steps = k.div_ceil(product.k_step);
         let tiles: usize = product.tiles().iter().product();
         let [rows, cols] = product.tile;
-        let padded = (tiles * rows * cols * steps * K_STEP) as f64;
-        let staged = (tiles * steps * K_STEP * (rows + cols)) as f64 / 4.0;
+        let padded = (tiles * rows * cols * steps * product.k_step) as f64;
+        let staged = (tiles * steps * product.k_step * (rows + cols)) as f64 / 4.0;
         let value = VALUE.value + if product.gelu { GELU.value } else { 0.0 };
         let values = value * (m * n * product.parts) as f64;
         let waits = (steps as f64 / product.parts as f64).ceil();
@@ -54,9 +56,14 @@ impl Instructions {
                 // A lane's K step reads a vector for every four of its rows and columns.
                 let area = (own_rows * own_cols) as f64;
                 let reads = padded / area * (own_rows + own_cols) as f64 / 4.0;
+                let around = match product.staging {
+                    Staging::None => reads * STAGING.value,
+                    Staging::InTurns | Staging::Ahead => reads + staged * STAGING.value,
+                };
                 Self {
                     multiply_adds: padded,
-                    around: reads + staged * STAGING.value,
+                    around,
+                    is_ahead: product.staging == Staging::Ahead,
                     lines: reads * WIDE_READ.value * PER_LINE,
                     values,
                     waits,

@@ -42,7 +42,7 @@ pub struct Roofline {
     /// What the step was recorded for.
     #[serde(skip)]
     pub target: KernelTarget,
-    /// The tiles of its products.
+    /// Its products and their tiles.
     pub tiles: Vec<ChosenTile>,
     /// The launches of one batch, then those of the update.
     pub launches: Vec<Launch>,
@@ -93,12 +93,9 @@ pub struct Cleared {
     pub predicted: f64,
 }
 
-/// The launches of a batch and of an update.
-type Programs = [Vec<LaunchCounts>; 2];
-
 impl Roofline {
-    /// Of the step that `request` says, in bindings of up to `max_binding` bytes, with the tiles of products that are
-    /// predicted to be best.
+    /// Of the step that `request` says, in bindings of up to `max_binding` bytes, with products divided as is predicted
+    /// to be best.
     ///
     /// # Errors
     /// [`crate::Error::Config`] for an invalid model.
@@ -111,37 +108,31 @@ impl Roofline {
         config.validate()?;
         let (layout, step) = request.step(config, max_binding);
         let mut anatomies = Anatomies::default();
-        let programs = |target: KernelTarget| -> Programs {
-            [step.record_batch(target, &layout), step.record_update(target, &layout)]
-                .map(|recorder| recorder.launches().collect())
-        };
         let target = card.target();
-        let classes = tilings::classes(programs(target).iter().flatten());
-        let target = tilings::choose(target, &classes, |target| {
-            let [batch, _] = programs(target);
-            batch.iter().map(|launch| anatomies.predict(&card, launch).predicted).sum()
+        let shapes = step.record_batch(&target, &layout).products().clone();
+        let target = tilings::choose(&target, &shapes, |product| {
+            product.launches().map(|launch| anatomies.predict(&card, &launch).predicted).sum()
         });
-        let programs = programs(target);
-        let times = [request.grad_accum, 1];
+        let programs = [step.record_batch(&target, &layout), step.record_update(&target, &layout)];
         let mut launches = Vec::new();
-        for (program, times) in programs.iter().zip(times) {
-            launches.extend(program.iter().map(|counts| {
-                let prediction = anatomies.predict(&card, counts);
+        for (program, times) in programs.iter().zip([request.grad_accum, 1]) {
+            launches.extend(program.launches().map(|counts| {
+                let prediction = anatomies.predict(&card, &counts);
                 Launch {
                     kernel: counts.kernel.shader,
-                    computes: counts.computes.clone(),
-                    sizes: counts.sizes.clone(),
+                    threads: anatomies.of(&counts.kernel).threads,
+                    computes: counts.computes,
+                    sizes: counts.sizes,
                     times,
                     groups: counts.groups,
-                    threads: anatomies.of(&counts.kernel).threads,
                     flops: counts.flops,
                     intensity: counts.flops as f64 / prediction.bytes.max(1) as f64,
                     prediction,
                 }
             }));
         }
-        let cleared = step.record_batch(target, &layout).cleared_bytes();
-        let cleared = Cleared::new(&card, cleared);
+        let [batch, _] = &programs;
+        let cleared = Cleared::new(&card, batch.cleared_bytes());
         let sum = |of: fn(&Launch) -> f64| -> f64 {
             launches.iter().map(|launch| launch.times as f64 * of(launch)).sum()
         };
@@ -149,7 +140,7 @@ impl Roofline {
             launches.iter().map(|launch| launch.times as u64 * of(launch)).sum()
         };
         Ok(Self {
-            tiles: tilings::chosen(programs.iter().flatten()),
+            tiles: shapes.iter().map(|&shape| ChosenTile::of(&target, shape)).collect(),
             flops: count(|launch| launch.flops),
             bytes: count(|launch| launch.prediction.bytes) + cleared.bytes,
             floor: sum(|launch| launch.prediction.floor) + cleared.floor,

@@ -46,8 +46,8 @@ pub enum Cause {
     Instructions,
     /// Multiply-adds wait for workgroup memory.
     WorkgroupMemory,
-    /// Tiles are loaded and multiplied in turns, which overlap imperfectly.
-    Turns,
+    /// Loading and multiplying tiles overlap imperfectly.
+    Overlap,
     /// Too few workgroups on a multiprocessor to multiply while others wait for a tile.
     Waiting,
     /// GELU, bias, residual and store behind the product.
@@ -76,7 +76,7 @@ impl Cause {
             Self::ExtraProducts => "padding and scores computed again",
             Self::Instructions => "instructions around the multiply-adds",
             Self::WorkgroupMemory => "workgroup memory",
-            Self::Turns => "tiles loaded and multiplied in turns",
+            Self::Overlap => "imperfect overlap",
             Self::Waiting => "few workgroups to wait with",
             Self::Epilogue => "epilogue",
             Self::Wave => "last wave",
@@ -208,7 +208,7 @@ fn compute(card: &Card, launch: &LaunchCounts, tiled: Option<&Tiled>, spread: Sp
         causes.extend(tiles.causes);
         causes.extend([
             (Cause::ExtraProducts, executed / launch.flops as f64),
-            (Cause::Turns, 1.0 / STAGED.value),
+            (Cause::Overlap, 1.0 / STAGED.value),
             (Cause::Waiting, waiting),
             (Cause::Epilogue, 1.0 + values / seconds),
         ]);
@@ -266,7 +266,8 @@ impl Tiles {
     fn waiting(&self, card: &Card, work: &Instructions, groups: u32, spread: Spread) -> f64 {
         let each = f64::from(groups) / f64::from(card.processors);
         let waits = work.waits * WAITS.value * card.cache_latency;
-        let alone = self.in_turns / each + waits;
+        let computing = self.in_turns / each;
+        let alone = if work.is_ahead { computing.max(waits) } else { computing + waits };
         (alone / spread.together / (self.seconds / each)).max(1.0)
     }
 }

@@ -3,7 +3,7 @@
 use super::assumptions::STAGED;
 use super::*;
 use crate::kernels::{
-    Precision, ProductClass, ProductLayout, Tiling, adamw, add, gather_rows, layer_norm_backward,
+    Precision, ProductLayout, Products, Tiling, adamw, add, gather_rows, layer_norm_backward,
 };
 use crate::ops::product;
 use crate::program::Recorder;
@@ -104,11 +104,10 @@ fn f16_goes_through_fragments_where_there_are_some() {
     // The largest, which the cache can feed.
     let is_cooperative = |tiling| matches!(tiling, Tiling::Cooperative(_));
     let tiling = Tiling::ALL.into_iter().rposition(is_cooperative).expect("a tiling");
-    let class = ProductClass::of(Precision::F16, ProductLayout::Nt, [sizes[0], sizes[1]]);
     let recorded = |card: &Card, tiling: Option<usize>| {
         let mut target = card.target();
         if let Some(tiling) = tiling {
-            target.products.set(class, tiling);
+            target.products = Products::uniform(tiling);
         }
         let mut rec = Recorder::new(target, false);
         let [m, n, k] = sizes;
@@ -183,7 +182,7 @@ fn a_step_is_the_sum_of_its_launches() {
         let request = request(precision);
         let roofline = Roofline::new(card(), &config, request, MAX_BINDING).unwrap();
         let limits = Limits { target: card().target(), max_binding: MAX_BINDING, memory: None };
-        let estimate = Estimate::new(&config, request, limits).unwrap();
+        let estimate = Estimate::new(&config, request, &limits).unwrap();
         assert_eq!(roofline.flops, estimate.step_flops);
         // The gradients of every batch are added up; they are zeroed once, with the loss.
         assert_eq!(roofline.cleared.bytes, estimate.gradient_bytes + 4);

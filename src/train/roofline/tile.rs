@@ -1,9 +1,6 @@
 //! How a launch is divided, read off its kernel's constants and uniform.
 
-use crate::kernels::{
-    ConstantList, KernelKey, Precision, ProductClass, ProductLayout, attention, gemm,
-    gemm_cooperative,
-};
+use crate::kernels::{ConstantList, KernelKey, Precision, attention, gemm, gemm_cooperative};
 use crate::program::LaunchCounts;
 
 /// What of a launch is tiled.
@@ -12,8 +9,6 @@ pub(super) enum Tiled {
     Attention(Attention),
 }
 
-/// K that a product's workgroup takes at once.
-pub(super) const K_STEP: usize = 16;
 /// Rows and columns of an attention workgroup's invocations.
 pub(super) const SIDE: usize = 8;
 
@@ -24,12 +19,14 @@ pub(super) struct Product {
     pub sizes: [usize; 3],
     /// Workgroups that share the sum of one tile.
     pub parts: usize,
-    pub layout: ProductLayout,
     /// How its operands are kept.
     pub operands: Precision,
     /// Rows and columns of a workgroup's tile.
     pub tile: [usize; 2],
     pub units: Units,
+    /// K that a workgroup takes at once.
+    pub k_step: usize,
+    pub staging: Staging,
     /// Whether GELU or its gradient follows.
     pub gelu: bool,
 }
@@ -43,15 +40,21 @@ pub(super) enum Units {
     Fragments { extent: usize, fragments: [usize; 2] },
 }
 
+/// How operands come to what multiplies them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Staging {
+    /// From storage, each time.
+    None,
+    /// Through workgroup memory: loaded, then multiplied.
+    InTurns,
+    /// The same, the next step's loaded while this one is multiplied.
+    Ahead,
+}
+
 impl Product {
     /// Tiles along M and N.
     pub fn tiles(&self) -> [usize; 2] {
         [0, 1].map(|i| self.sizes[i].div_ceil(self.tile[i]))
-    }
-
-    /// The class by which its tiles were chosen.
-    pub fn class(&self) -> ProductClass {
-        ProductClass::of(self.operands, self.layout, [self.sizes[0], self.sizes[1]])
     }
 }
 
@@ -89,39 +92,45 @@ pub(super) fn tiled(launch: &LaunchCounts) -> Option<Tiled> {
 fn product(launch: &LaunchCounts) -> Product {
     let gemm::Params { m, n, k, .. } = launch.params();
     let key = &launch.kernel;
-    let meaning = gemm::Constants::of(&key.constants);
-    let (tile, units) = tile_of(key);
+    // The other kernel of products has the constants that say what is computed under the same names.
+    let gemm::Constants { gelu, gelu_grad, .. } = ConstantList::of(&key.constants);
+    let (tile, units, k_step, staging) = division(key);
     let mut product = Product {
         sizes: [m, n, k].map(|extent| extent as usize),
         parts: 1,
-        layout: match (meaning.trans_a, meaning.trans_b) {
-            (true, _) => ProductLayout::Tn,
-            (false, true) => ProductLayout::Nt,
-            (false, false) => ProductLayout::Nn,
-        },
         operands: key.types.activations,
         tile,
         units,
-        gelu: meaning.gelu || meaning.gelu_grad,
+        k_step,
+        staging,
+        gelu: gelu || gelu_grad,
     };
     product.parts = launch.groups as usize / product.tiles().iter().product::<usize>();
     product
 }
 
-/// Rows and columns of a workgroup's tile, and what computes it.
-fn tile_of(key: &KernelKey) -> ([usize; 2], Units) {
+/// Rows and columns of a workgroup's tile, what computes it, in which steps along K, and how these are loaded.
+fn division(key: &KernelKey) -> ([usize; 2], Units, usize, Staging) {
     if key.shader == "gemm" {
-        let gemm::Constants { threads_m, threads_n, rows, cols, .. } =
+        let gemm::Constants { threads_m, threads_n, rows, cols, depth, staged, double, .. } =
             ConstantList::of(&key.constants);
         let own = [4 * rows, 4 * cols].map(|extent| extent as usize);
-        return ([own[0] * threads_m as usize, own[1] * threads_n as usize], Units::Vector(own));
+        let tile = [own[0] * threads_m as usize, own[1] * threads_n as usize];
+        let staging = match (staged, double) {
+            (false, _) => Staging::None,
+            (true, false) => Staging::InTurns,
+            (true, true) => Staging::Ahead,
+        };
+        return (tile, Units::Vector(own), 4 * depth as usize, staging);
     }
+    /// K that `gemm_cooperative` takes at once.
+    const FRAGMENT_STEP: usize = 16;
     let gemm_cooperative::Constants { extent, subgroups_m, subgroups_n, rows, cols, .. } =
         ConstantList::of(&key.constants);
     let tile = [subgroups_m * rows * extent, subgroups_n * cols * extent];
-    let units =
-        Units::Fragments { extent: extent as usize, fragments: [rows as usize, cols as usize] };
-    (tile.map(|extent| extent as usize), units)
+    let fragments = [rows as usize, cols as usize];
+    let units = Units::Fragments { extent: extent as usize, fragments };
+    (tile.map(|extent| extent as usize), units, FRAGMENT_STEP, Staging::InTurns)
 }
 
 fn attention(launch: &LaunchCounts, backward: bool) -> Attention {

@@ -1,7 +1,7 @@
 //! Bytes that a launch moves.
 
 use super::card::Card;
-use super::tile::{Attention, K_STEP, Product, SIDE, Tiled};
+use super::tile::{Attention, Product, SIDE, Tiled};
 use crate::gpu::Anatomy;
 use crate::program::{LaunchCounts, Operand};
 
@@ -105,7 +105,7 @@ impl Traffic {
     fn staged(self, launch: &LaunchCounts, tiled: Option<&Tiled>, threads: f64) -> Self {
         let width = launch.kernel.types.activations.bytes() as f64;
         let values = match tiled {
-            Some(Tiled::Product(product)) => K_STEP * product.tile.iter().sum::<usize>(),
+            Some(Tiled::Product(product)) => product.k_step * product.tile.iter().sum::<usize>(),
             Some(Tiled::Attention(attention)) => 4 * attention.vectors * SIDE * attention.keys,
             None => return self,
         };
