@@ -76,11 +76,11 @@ mod tests {
         let row = anatomy("layer_norm", &[("WG", 64)]);
         // x, gamma and beta are read, y and the statistics only written.
         assert_eq!((row.threads, &row.reads[..]), (64, &[true, true, true, false, false][..]));
-        // 16 rows of K, in each 8 vectors of either tile; twice as many with twice the rows and columns.
-        let gemm = anatomy("gemm", &[("THREADS_M", 8), ("THREADS_N", 8)]);
-        assert_eq!((gemm.threads, gemm.workgroup_bytes), (64, 2 * 16 * 8 * 16));
-        let gemm = anatomy("gemm", &[("THREADS_M", 8), ("THREADS_N", 8), ("ROWS", 2), ("COLS", 2)]);
-        assert_eq!((gemm.threads, gemm.workgroup_bytes), (64, 2 * 16 * 16 * 16));
+        // Two buffers of two vectors along K of 64 rows and 64 columns; then one.
+        let gemm = anatomy("gemm", &[("DEPTH", 2), ("DOUBLE", 1)]);
+        assert_eq!((gemm.threads, gemm.workgroup_bytes), (8 * 16, 2 * 2 * (64 + 64) * 16));
+        let gemm = anatomy("gemm", &[("DEPTH", 2), ("DOUBLE", 0)]);
+        assert_eq!((gemm.threads, gemm.workgroup_bytes), (8 * 16, 2 * (64 + 64) * 16));
         // Nothing is shared.
         let add = anatomy("add", &[]);
         assert_eq!(add, Anatomy { threads: 64, workgroup_bytes: 0, reads: vec![true, true] });

@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn vit_b_has_the_published_numbers() {
-        let estimate = fitting_estimate(&preset("vit-b"), batch_of(64), limits()).unwrap();
+        let estimate = fitting_estimate(&preset("vit-b"), batch_of(64), &limits()).unwrap();
         // ViT-B/16 without a head, and the 512 × 8 decoder.
         assert_eq!(estimate.encoder_parameters, 85_798_656);
         assert_eq!(estimate.decoder_parameters, 26_109_184);
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(estimate.peak_bytes, parts.iter().sum::<u64>());
         assert_eq!(estimate.average_bytes, 0);
         let averaged = Request { averaged: true, ..batch_of(64) };
-        let averaged = fitting_estimate(&preset("vit-b"), averaged, limits()).unwrap();
+        let averaged = fitting_estimate(&preset("vit-b"), averaged, &limits()).unwrap();
         // A float for each trained parameter, in the slabs of the gradients, and the uniforms of its launches.
         assert_eq!(averaged.average_bytes, estimate.gradient_bytes);
         let launches = (averaged.dispatches - estimate.dispatches) as u64;
@@ -366,13 +366,13 @@ mod tests {
     #[test]
     fn refusals_name_the_largest_batch_that_fits() {
         let config = preset("vit-b");
-        let error = fitting_estimate(&config, batch_of(4096), limits()).unwrap_err().to_string();
-        let largest = largest_batch(&config, batch_of(4096), limits()).unwrap();
+        let error = fitting_estimate(&config, batch_of(4096), &limits()).unwrap_err().to_string();
+        let largest = largest_batch(&config, batch_of(4096), &limits()).unwrap();
         assert!(error.contains(&format!("batch_size {largest} and grad_accum")), "{error}");
-        assert!(fitting_estimate(&config, batch_of(largest), limits()).is_ok());
-        assert!(fitting_estimate(&config, batch_of(largest + 1), limits()).is_err());
+        assert!(fitting_estimate(&config, batch_of(largest), &limits()).is_ok());
+        assert!(fitting_estimate(&config, batch_of(largest + 1), &limits()).is_err());
         let small = Limits { memory: Some(1 << 30), ..limits() };
-        let error = fitting_estimate(&config, batch_of(64), small).unwrap_err().to_string();
+        let error = fitting_estimate(&config, batch_of(64), &small).unwrap_err().to_string();
         assert!(error.contains("1024.0 MiB") && error.contains("not even one image"), "{error}");
     }
 
@@ -380,7 +380,7 @@ mod tests {
     fn absurd_sizes_are_refused_before_they_overflow() {
         let mut config = preset("vit-h");
         config.image_size = [16_352; 2];
-        let error = fitting_estimate(&config, batch_of(65_536), limits()).unwrap_err().to_string();
+        let error = fitting_estimate(&config, batch_of(65_536), &limits()).unwrap_err().to_string();
         assert!(error.contains("not even one image"), "{error}");
     }
 }
