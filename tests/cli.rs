@@ -149,6 +149,40 @@ fn plan_prints_numbers_and_refuses_what_cannot_fit() {
 }
 
 #[test]
+fn plan_predicts_a_step_on_a_card() {
+    let args = ["plan", "--preset", "tiny", "--batch-size", "8", "--roofline"];
+    let with = |more: &[&'static str]| [&args[..], more].concat();
+    let table = succeeds(&with(&["h100"]));
+    for words in ["NVIDIA H100", "predicted", "assumed, not measured", "times their floor", "gemm"]
+    {
+        assert!(table.contains(words), "{words}: {table}");
+    }
+    refuses(2, &with(&["h1000"]), &["--roofline", "h100, rtx4060, m2", "f32=67T,bandwidth=3.35T"]);
+    refuses(2, &with(&["f32=67T"]), &["--roofline", "bandwidth= is missing"]);
+
+    let kernels = |plan: &serde_json::Value| -> Vec<String> {
+        let launches = plan["roofline"]["step"]["launches"].as_array().unwrap();
+        launches.iter().map(|launch| launch["kernel"].as_str().unwrap().to_owned()).collect()
+    };
+    let own = |plan: &serde_json::Value| plan["estimate"]["dispatches"].as_u64().unwrap() as usize;
+    let plan = json(&with(&["f32=20T,bandwidth=500G", "--json"]));
+    let step = &plan["roofline"]["step"];
+    assert_eq!(kernels(&plan).len(), own(&plan));
+    assert_eq!(step["flops"], plan["estimate"]["step_flops"]);
+    assert!(step["predicted"].as_f64() > step["floor"].as_f64(), "{step}");
+    // Only cards with fragments have products of fragments.
+    let has = |plan: &serde_json::Value| kernels(plan).contains(&"gemm_cooperative".to_owned());
+    let halved = json(&with(&["f32=20T,bandwidth=500G", "--precision", "f16", "--json"]));
+    let fragments =
+        json(&with(&["f32=20T,bandwidth=500G,f16=200T", "--precision", "f16", "--json"]));
+    assert!(!has(&plan) && !has(&halved) && has(&fragments));
+    assert!(
+        json(&args[..5].iter().copied().chain(["--json"]).collect::<Vec<_>>())["roofline"]
+            .is_null()
+    );
+}
+
+#[test]
 fn plan_names_the_option_that_is_wrong() {
     let cases: [(&[&str], &[&str]); 5] = [
         (&["--preset", "giant"], &["--preset", "tiny, small, vit-b"]),

@@ -32,7 +32,8 @@ pub(super) fn duration(seconds: f64) -> String {
     }
 }
 
-fn scaled(mut value: f64, base: f64, units: &[&str]) -> String {
+/// A number with the largest of `units`, each `base` times the one before it, that leaves it above 1.
+pub(super) fn scaled(mut value: f64, base: f64, units: &[&str]) -> String {
     let mut unit = 0;
     while value >= base && unit + 1 < units.len() {
         value /= base;

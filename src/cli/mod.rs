@@ -23,6 +23,7 @@ mod print;
 mod progress;
 #[cfg(test)]
 mod recipes;
+mod roofline;
 mod stop;
 mod study;
 mod tiles;

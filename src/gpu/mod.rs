@@ -2,6 +2,8 @@
 //! model here, and no `wgpu` type leaves this module.
 
 mod adapter;
+#[cfg(feature = "native")]
+mod anatomy;
 #[cfg(target_family = "wasm")]
 mod browser;
 mod compile;
@@ -26,6 +28,8 @@ use std::sync::{Arc, Mutex};
 pub use adapter::{AdapterSummary, list_adapters};
 #[cfg(not(target_family = "wasm"))]
 pub use adapter::{adapter_from_env, backend_from_env};
+#[cfg(feature = "native")]
+pub use anatomy::Anatomy;
 use pipeline::Pipeline;
 pub use readback::ReadBack;
 pub use run::{CommandList, Dispatch};

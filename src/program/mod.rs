@@ -4,6 +4,8 @@
 
 mod bound;
 mod compare;
+#[cfg(feature = "native")]
+mod counts;
 mod device;
 #[cfg(feature = "native")]
 mod open;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 
 use bound::Bound;
 pub use compare::Comparison;
+#[cfg(feature = "native")]
+pub use counts::{LaunchCounts, Operand};
 pub use device::{Buffer, Device, DeviceSummary};
 #[cfg(feature = "native")]
 pub use open::{DeviceChoice, DeviceOptions, Opened};
@@ -172,11 +176,7 @@ impl Program {
                 .map(|((tensor, writes), binding)| {
                     let info = &recorder.tensors[tensor.0];
                     let (buffer, first, _) = range(tensor);
-                    let label = if op.scope.is_empty() || info.label.contains(&op.scope) {
-                        info.label.clone()
-                    } else {
-                        format!("{} ({})", info.label, op.scope)
-                    };
+                    let label = recorder.label_in(op, tensor);
                     let precision = (binding.element != Element::Word).then_some(info.precision);
                     let (buffer, bytes) = (Arc::clone(buffer), info.bytes());
                     Bound { label, buffer, first, bytes, writes, precision }

@@ -185,6 +185,15 @@ impl Recorder {
         self.recorded.iter().map(|op| &op.kernel)
     }
 
+    /// The label of a tensor that `op` binds, with the part of the model where that is.
+    pub(super) fn label_in(&self, op: &Recorded, tensor: Tensor) -> String {
+        let label = &self.tensors[tensor.0].label;
+        if op.scope.is_empty() || label.contains(&op.scope) {
+            return label.clone();
+        }
+        format!("{label} ({})", op.scope)
+    }
+
     /// Extent of the last dimension, and the number of rows before it.
     pub fn rows_and_dim(&self, tensor: Tensor) -> (usize, usize) {
         let (dim, leading) = self.shape(tensor).split_last().expect("a tensor with a dimension");

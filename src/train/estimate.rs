@@ -44,6 +44,27 @@ pub struct Request {
     pub averaged: bool,
 }
 
+impl Request {
+    /// A pre-training step of `config` like this, and where its parameters lie in bindings of up to `max_binding`
+    /// bytes.
+    pub(super) fn step(self, config: &ModelConfig, max_binding: u64) -> (ParamLayout, StepConfig) {
+        let Self { batch_size, grad_accum, recompute, precision, averaged } = self;
+        let layout = ParamLayout::with_precision(mae_params(config), max_binding, precision);
+        // Any decay costs the same.
+        let optimizer = AdamW { ema: averaged.then_some(0.0), ..PRETRAIN_ADAMW };
+        let step = StepConfig {
+            task: Task::Masked { model: config.clone(), masks: MaskSource::Generated },
+            batch_size,
+            grad_accum,
+            optimizer: Optimizer::AdamW(optimizer),
+            layer_decay: 1.0,
+            recompute,
+            precision,
+        };
+        (layout, step)
+    }
+}
+
 /// Costs of one optimiser step. FLOPs are those of matrix products and attention.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
@@ -96,11 +117,10 @@ impl Estimate {
     /// [`Error::DoesNotFit`] if a tensor has more values than any device can index;
     /// [`Error::Config`] for an invalid model.
     pub fn new(config: &ModelConfig, request: Request, limits: &Limits) -> Result<Self> {
-        let Request { batch_size, grad_accum, recompute, precision, averaged } = request;
+        let Request { batch_size, grad_accum, recompute, precision, .. } = request;
         config.validate()?;
         indexable(config, batch_size)?;
-        let specs = mae_params(config);
-        let layout = ParamLayout::with_precision(specs, limits.max_binding, precision);
+        let (layout, step) = request.step(config, limits.max_binding);
         let mut forward = Recorder::new(&limits.target, false);
         forward.set_precision(precision);
         layout.declare(&mut forward, false);
@@ -111,17 +131,6 @@ impl Estimate {
             MaskSource::Generated,
             Purpose::Evaluation,
         );
-        // Any decay costs the same.
-        let optimizer = AdamW { ema: averaged.then_some(0.0), ..PRETRAIN_ADAMW };
-        let step = StepConfig {
-            task: Task::Masked { model: config.clone(), masks: MaskSource::Generated },
-            batch_size,
-            grad_accum,
-            optimizer: Optimizer::AdamW(optimizer),
-            layer_decay: 1.0,
-            recompute,
-            precision,
-        };
         // What exceeds a limit is refused later, with all numbers at hand.
         let forward = Plan::new(&forward, u64::MAX)?;
         let [batch, update] = step.plan(&limits.target, &layout, u64::MAX)?;
@@ -326,7 +335,7 @@ mod tests {
 
     #[test]
     fn vit_b_has_the_published_numbers() {
-        let estimate = fitting_estimate(&preset("vit-b"), batch_of(64), limits()).unwrap();
+        let estimate = fitting_estimate(&preset("vit-b"), batch_of(64), &limits()).unwrap();
         // ViT-B/16 without a head, and the 512 × 8 decoder.
         assert_eq!(estimate.encoder_parameters, 85_798_656);
         assert_eq!(estimate.decoder_parameters, 26_109_184);
@@ -342,7 +351,7 @@ mod tests {
         assert_eq!(estimate.peak_bytes, parts.iter().sum::<u64>());
         assert_eq!(estimate.average_bytes, 0);
         let averaged = Request { averaged: true, ..batch_of(64) };
-        let averaged = fitting_estimate(&preset("vit-b"), averaged, limits()).unwrap();
+        let averaged = fitting_estimate(&preset("vit-b"), averaged, &limits()).unwrap();
         // A float for each trained parameter, in the slabs of the gradients, and the uniforms of its launches.
         assert_eq!(averaged.average_bytes, estimate.gradient_bytes);
         let launches = (averaged.dispatches - estimate.dispatches) as u64;
@@ -357,13 +366,13 @@ mod tests {
     #[test]
     fn refusals_name_the_largest_batch_that_fits() {
         let config = preset("vit-b");
-        let error = fitting_estimate(&config, batch_of(4096), limits()).unwrap_err().to_string();
-        let largest = largest_batch(&config, batch_of(4096), limits()).unwrap();
+        let error = fitting_estimate(&config, batch_of(4096), &limits()).unwrap_err().to_string();
+        let largest = largest_batch(&config, batch_of(4096), &limits()).unwrap();
         assert!(error.contains(&format!("batch_size {largest} and grad_accum")), "{error}");
-        assert!(fitting_estimate(&config, batch_of(largest), limits()).is_ok());
-        assert!(fitting_estimate(&config, batch_of(largest + 1), limits()).is_err());
+        assert!(fitting_estimate(&config, batch_of(largest), &limits()).is_ok());
+        assert!(fitting_estimate(&config, batch_of(largest + 1), &limits()).is_err());
         let small = Limits { memory: Some(1 << 30), ..limits() };
-        let error = fitting_estimate(&config, batch_of(64), small).unwrap_err().to_string();
+        let error = fitting_estimate(&config, batch_of(64), &small).unwrap_err().to_string();
         assert!(error.contains("1024.0 MiB") && error.contains("not even one image"), "{error}");
     }
 
@@ -371,7 +380,7 @@ mod tests {
     fn absurd_sizes_are_refused_before_they_overflow() {
         let mut config = preset("vit-h");
         config.image_size = [16_352; 2];
-        let error = fitting_estimate(&config, batch_of(65_536), limits()).unwrap_err().to_string();
+        let error = fitting_estimate(&config, batch_of(65_536), &limits()).unwrap_err().to_string();
         assert!(error.contains("not even one image"), "{error}");
     }
 }

@@ -35,6 +35,8 @@ pub mod paper;
 mod prepare;
 pub mod recipe;
 #[cfg(feature = "native")]
+pub mod roofline;
+#[cfg(feature = "native")]
 pub mod run;
 #[cfg(feature = "native")]
 mod run_display;

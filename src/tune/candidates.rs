@@ -10,7 +10,7 @@ const SHORTEST_PART: usize = 128;
 /// The tilings that are offered for some of `shapes`, in the order in which they are worth trying where time is
 /// short: those by fragments, which are several times as fast where they are fast at all, then from the
 /// middle of the sizes outwards.
-pub(super) fn tilings(target: &KernelTarget, shapes: &[ProductShape]) -> Vec<usize> {
+pub(crate) fn tilings(target: &KernelTarget, shapes: &[ProductShape]) -> Vec<usize> {
     let is_offered = |&tiling: &usize| shapes.iter().any(|shape| target.offers(tiling, shape));
     let mut offered: Vec<usize> = (0..Tiling::ALL.len()).filter(is_offered).collect();
     offered.sort_by_key(|&tiling| priority(tiling));
@@ -31,7 +31,7 @@ fn priority(tiling: usize) -> (u32, u32) {
 
 /// The divisions by one tiling: by as many parts of K as fill the device, or by none; with `all`, by every number of
 /// parts that makes sense.
-pub(super) fn divisions(
+pub(crate) fn divisions(
     target: &KernelTarget,
     shape: &ProductShape,
     tiling: usize,

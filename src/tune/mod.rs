@@ -14,6 +14,10 @@ use std::time::Duration;
 
 pub use agreement::Check;
 use agreement::agrees;
+#[cfg(feature = "native")]
+pub(crate) use candidates::{divisions, tilings};
+#[cfg(feature = "native")]
+pub(crate) use record::record_product;
 use sampler::{Sampler, median};
 use web_time::Instant;
 

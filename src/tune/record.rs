@@ -25,7 +25,7 @@ fn operands(rec: &mut Recorder, shape: &ProductShape) -> [Tensor; 3] {
 
 /// `repeats` times the product `out [M,N]` of `a` and `b`, the final sum included where workgroups share the sum
 /// over K.
-pub(super) fn record_product(
+pub(crate) fn record_product(
     target: &KernelTarget,
     shape: ProductShape,
     division: Division,

@@ -7,12 +7,14 @@ use crate::cli::args::model::{ModelArgs, size};
 use crate::cli::format::{bytes, count, flops, parse_bytes};
 use crate::cli::open::open_device;
 use crate::cli::print::print_json;
+use crate::cli::roofline;
 use crate::config::{ModelConfig, StackConfig};
 use crate::error::Result;
 use crate::kernels::{DEFAULT_MAX_BINDING, Precision, Processor};
 use crate::program::{DeviceChoice, DeviceOptions};
 use crate::train::estimate::{Estimate, Limits, Request, fitting_estimate};
 use crate::train::forward_costs::{ForwardCosts, StackCosts};
+use crate::train::roofline::{Card, Roofline};
 
 /// Options of `webmae plan`.
 #[derive(Debug, clap::Args)]
@@ -25,7 +27,10 @@ Examples:
   webmae plan --preset vit-b --batch-size 64
   webmae plan --preset vit-l --batch-size 64 --vram 8GiB
   webmae plan --preset vit-l --batch-size 64 --vram 8GiB --recompute --precision f16
-  webmae plan --preset small --image-size 96x160 --batch-size 32 --grad-accum 8 --json")]
+  webmae plan --preset small --image-size 96x160 --batch-size 32 --grad-accum 8 --json
+  webmae plan --preset vit-b --batch-size 64 --roofline h100
+  webmae plan --preset vit-b --batch-size 64 --precision f16 --roofline rtx4060
+  webmae plan --preset tiny --roofline f32=20T,f16=80T,bandwidth=500G")]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -48,7 +53,12 @@ pub(crate) struct Args {
     /// Memory that the step must fit into, e.g. 8GiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = "Step")]
     vram: Option<u64>,
-    /// Print JSON
+    /// Predict a step on a card: h100, rtx4060, m2, or one given by its rates, f32=FLOPS and
+    /// bandwidth=BYTES a second, with f16=FLOPS of cooperative matrices, processors=N and cache=BYTES if
+    /// they are known
+    #[arg(long, value_name = "CARD", help_heading = "Step")]
+    roofline: Option<Card>,
+    /// Print JSON; with a roofline every launch
     #[arg(long, help_heading = "Output")]
     json: bool,
 }
@@ -74,12 +84,21 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
         precision: args.memory.precision(Precision::F32),
         averaged: matches!(args.ema, Some(EmaArg(Some(_)))),
     };
-    let estimate = fitting_estimate(&config, request, &limits)?;
+    let mut estimate = fitting_estimate(&config, request, &limits)?;
+    let mut roofline = None;
+    if let Some(card) = args.roofline.clone() {
+        let step = Roofline::new(card, &config, request, limits.max_binding)?;
+        // All numbers are those of one step.
+        limits.target = step.target.clone();
+        estimate = fitting_estimate(&config, request, &limits)?;
+        roofline = Some(step);
+    }
     let costs = ForwardCosts::new(&config)?;
     if args.json {
         let json = serde_json::json!({
             "model": config, "estimate": estimate, "forward": costs,
             "max_binding": limits.max_binding,
+            "roofline": roofline.as_ref().map(roofline::as_json),
         });
         print_json(&json)?;
     } else {
@@ -94,6 +113,9 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
             let other = Estimate::new(&config, Request { recompute: true, ..request }, &limits)?;
             let [memory, work] = [bytes(other.peak_bytes), flops(other.step_flops)];
             line("--recompute", format!("{memory} at the peak, {work} a step"));
+        }
+        if let Some(roofline) = &roofline {
+            roofline::print(roofline, &estimate);
         }
     }
     Ok(())

@@ -1,0 +1,143 @@
+//! How a launch is divided, read off its kernel's constants and uniform.
+
+use crate::kernels::{ConstantList, KernelKey, Precision, attention, gemm, gemm_cooperative};
+use crate::program::LaunchCounts;
+
+/// What of a launch is tiled.
+pub(super) enum Tiled {
+    Product(Product),
+    Attention(Attention),
+}
+
+/// Rows and columns of an attention workgroup's invocations.
+pub(super) const SIDE: usize = 8;
+
+/// A matrix product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Product {
+    /// M, N and K.
+    pub sizes: [usize; 3],
+    /// Workgroups that share the sum of one tile.
+    pub parts: usize,
+    /// How its operands are kept.
+    pub operands: Precision,
+    /// Rows and columns of a workgroup's tile.
+    pub tile: [usize; 2],
+    pub units: Units,
+    /// K that a workgroup takes at once.
+    pub k_step: usize,
+    pub staging: Staging,
+    /// Whether GELU or its gradient follows.
+    pub gelu: bool,
+}
+
+/// What multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Units {
+    /// Vector units: rows and columns of an invocation.
+    Vector([usize; 2]),
+    /// Fragments of an extent: rows and columns of fragments of a subgroup.
+    Fragments { extent: usize, fragments: [usize; 2] },
+}
+
+/// How operands come to what multiplies them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Staging {
+    /// From storage, each time.
+    None,
+    /// Through workgroup memory: loaded, then multiplied.
+    InTurns,
+    /// The same, the next step's loaded while this one is multiplied.
+    Ahead,
+}
+
+impl Product {
+    /// Tiles along M and N.
+    pub fn tiles(&self) -> [usize; 2] {
+        [0, 1].map(|i| self.sizes[i].div_ceil(self.tile[i]))
+    }
+}
+
+/// Attention of all heads, forward or backward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attention {
+    pub backward: bool,
+    /// Tokens of a head.
+    pub tokens: usize,
+    /// Vectors of four values of a head, and those of an invocation.
+    pub vectors: usize,
+    pub own: usize,
+    /// Queries and keys of an invocation.
+    pub queries: usize,
+    pub keys: usize,
+}
+
+impl Attention {
+    /// Tiles of queries and of keys of one head.
+    pub fn tiles(&self) -> [usize; 2] {
+        [self.queries, self.keys].map(|own| self.tokens.div_ceil(SIDE * own))
+    }
+}
+
+/// How `launch` is tiled, if it is.
+pub(super) fn tiled(launch: &LaunchCounts) -> Option<Tiled> {
+    match launch.kernel.shader {
+        "gemm" | "gemm_cooperative" => Some(Tiled::Product(product(launch))),
+        "attention" => Some(Tiled::Attention(self::attention(launch, false))),
+        "attention_backward" => Some(Tiled::Attention(self::attention(launch, true))),
+        _ => None,
+    }
+}
+
+fn product(launch: &LaunchCounts) -> Product {
+    let gemm::Params { m, n, k, .. } = launch.params();
+    let key = &launch.kernel;
+    // The other kernel of products has the constants that say what is computed under the same names.
+    let gemm::Constants { gelu, gelu_grad, .. } = ConstantList::of(&key.constants);
+    let (tile, units, k_step, staging) = division(key);
+    let mut product = Product {
+        sizes: [m, n, k].map(|extent| extent as usize),
+        parts: 1,
+        operands: key.types.activations,
+        tile,
+        units,
+        k_step,
+        staging,
+        gelu: gelu || gelu_grad,
+    };
+    product.parts = launch.groups as usize / product.tiles().iter().product::<usize>();
+    product
+}
+
+/// Rows and columns of a workgroup's tile, what computes it, in which steps along K, and how these are loaded.
+fn division(key: &KernelKey) -> ([usize; 2], Units, usize, Staging) {
+    if key.shader == "gemm" {
+        let gemm::Constants { threads_m, threads_n, rows, cols, depth, staged, double, .. } =
+            ConstantList::of(&key.constants);
+        let own = [4 * rows, 4 * cols].map(|extent| extent as usize);
+        let tile = [own[0] * threads_m as usize, own[1] * threads_n as usize];
+        let staging = match (staged, double) {
+            (false, _) => Staging::None,
+            (true, false) => Staging::InTurns,
+            (true, true) => Staging::Ahead,
+        };
+        return (tile, Units::Vector(own), 4 * depth as usize, staging);
+    }
+    /// K that `gemm_cooperative` takes at once.
+    const FRAGMENT_STEP: usize = 16;
+    let gemm_cooperative::Constants { extent, subgroups_m, subgroups_n, rows, cols, .. } =
+        ConstantList::of(&key.constants);
+    let tile = [subgroups_m * rows * extent, subgroups_n * cols * extent];
+    let fragments = [rows as usize, cols as usize];
+    let units = Units::Fragments { extent: extent as usize, fragments };
+    (tile.map(|extent| extent as usize), units, FRAGMENT_STEP, Staging::InTurns)
+}
+
+fn attention(launch: &LaunchCounts, backward: bool) -> Attention {
+    let attention::Params { tokens, .. } = launch.params();
+    let attention::Constants { queries, keys, vectors, own, .. } =
+        ConstantList::of(&launch.kernel.constants);
+    let [tokens, queries, keys, vectors, own] =
+        [tokens, queries, keys, vectors, own].map(|number| number as usize);
+    Attention { backward, tokens, vectors, own, queries, keys }
+}
