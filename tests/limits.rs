@@ -171,7 +171,7 @@ fn resident_bytes() -> Option<u64> {
 
 fn plan(model: &ModelConfig, batch_size: usize, processor: Processor) -> webmae::Result<[Plan; 2]> {
     let layout = ParamLayout::new(mae_params(model), DEFAULT_MAX_BINDING);
-    step_config(model, batch_size).plan(processor.into(), &layout, DEFAULT_MAX_BINDING)
+    step_config(model, batch_size).plan(&processor.into(), &layout, DEFAULT_MAX_BINDING)
 }
 
 #[test]

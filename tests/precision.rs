@@ -5,7 +5,9 @@ mod common;
 
 use pollster::block_on;
 use webmae::gpu::GpuOptions;
-use webmae::kernels::{DEFAULT_MAX_BINDING, Precision, Processor, Products, Tiling};
+use webmae::kernels::{
+    DEFAULT_MAX_BINDING, Precision, Processor, ProductLayout, ProductShape, Products, Tiling,
+};
 use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use webmae::model::classify::Input;
 use webmae::model::init::init_params;
@@ -231,7 +233,7 @@ fn activations_take_half_the_memory() {
             let layout = ParamLayout::with_precision(specs(&task), DEFAULT_MAX_BINDING, precision);
             let step = step_config(task.clone(), 16, precision);
             let [batch, update] =
-                step.plan(processor.into(), &layout, DEFAULT_MAX_BINDING).expect("it fits");
+                step.plan(&processor.into(), &layout, DEFAULT_MAX_BINDING).expect("it fits");
             (batch.transient_bytes(), batch.dispatches + update.dispatches)
         };
         let ((single, dispatches), (half, same)) = (plan(Precision::F32), plan(Precision::F16));

@@ -50,7 +50,9 @@ pub fn products(criterion: &mut Criterion, device: &Device) {
                 ProductLayout::Tn => [hidden, dim, tokens],
             };
             for &ending in [Ending::Plain].iter().chain(endings) {
-                let timed = Timed::new(device, &product(device, layout, sizes, ending));
+                let record = || product(device, layout, sizes, ending);
+                device.choose_products(&record()).expect("tiles");
+                let timed = Timed::new(device, &record());
                 group.throughput(Throughput::Elements(timed.program.plan().flops));
                 let id = BenchmarkId::new(format!("{name} {ending:?}"), format!("{m}x{n}x{k}"));
                 group.bench_function(id, |b| b.iter_custom(|runs| timed.run(runs)));

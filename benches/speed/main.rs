@@ -12,14 +12,21 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use pollster::block_on;
 use webmae::program::{DeviceOptions, Opened};
-use webmae::tune::Tuning;
+use webmae::tune::{Effort, Tuning, unknown};
 
 fn all(criterion: &mut Criterion) {
     let Opened { device, why } = block_on(DeviceOptions::default().open()).expect("a device");
     println!("{}: {why}", device.summary());
     if let Some(gpu) = device.gpu().filter(|gpu| !gpu.adapter().is_software()) {
-        let tuning = block_on(Tuning::measure(gpu)).expect("tiles");
-        gpu.set_products(tuning.products());
+        gpu.on_products(|gpu, shapes, _| {
+            let mut products = gpu.products();
+            let unknown = unknown(shapes, &products);
+            let effort = Effort::default();
+            block_on(Tuning::measure(gpu, &unknown, effort, &mut async |_, _| ()))?
+                .add_to(&mut products);
+            gpu.set_products(products);
+            Ok(())
+        });
     }
     kernels::products(criterion, &device);
     kernels::attention_passes(criterion, &device);

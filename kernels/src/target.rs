@@ -2,7 +2,9 @@
 
 use super::DEFAULT_WORKGROUP_MEMORY;
 use super::cooperative::CooperativeMatrices;
+#[cfg(feature = "gpu")]
 use super::precision::Precision;
+#[cfg(feature = "gpu")]
 use super::products::{Division, ProductShape, Products, Tiling};
 use super::shader::Reduction;
 
@@ -26,6 +28,7 @@ pub struct KernelTarget {
     /// What runs it.
     pub processor: Processor,
     /// How matrix products are divided on a GPU.
+    #[cfg(feature = "gpu")]
     pub products: Products,
     /// Fragments of matrices that its products may use.
     pub cooperative: CooperativeMatrices,
@@ -43,6 +46,7 @@ impl From<Processor> for KernelTarget {
     fn from(processor: Processor) -> Self {
         Self {
             processor,
+            #[cfg(feature = "gpu")]
             products: Products::default(),
             cooperative: CooperativeMatrices::default(),
             subgroups: false,
@@ -79,7 +83,10 @@ impl KernelTarget {
             Processor::Gpu => 128,
         }
     }
+}
 
+#[cfg(feature = "gpu")]
+impl KernelTarget {
     /// How a product is divided: as was chosen for it, or else like its nearest kin, or else middlingly.
     pub fn division(&self, shape: &ProductShape) -> Division {
         let chosen = self.products.chosen(shape);

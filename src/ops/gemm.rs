@@ -1,10 +1,12 @@
 //! Matrix products: which kernel, how many workgroups.
 
+#[cfg(feature = "gpu")]
 use super::groups_of_lanes;
-use crate::kernels::{
-    Blocking, ConstantList, CooperativeTile, Division, KernelTarget, ProductLayout, ProductShape,
-    Tiling, gemm, gemm_cooperative, gemm_sum,
-};
+#[cfg(feature = "gpu")]
+use super::tiles::Tiles;
+use crate::kernels::{ConstantList, ProductLayout, gemm};
+#[cfg(feature = "gpu")]
+use crate::kernels::{ProductShape, gemm_sum};
 use crate::program::{Recorder, Tensor, Work};
 
 /// What happens to the product before it is stored.
@@ -33,10 +35,11 @@ pub fn gemm(
     epilogue: Epilogue,
 ) {
     let product = Product::new(rec, layout, sizes, operands);
-    match product.parts(rec) {
-        Some(parts) => product.finish(rec, parts, epilogue),
-        None => product.launch(rec, product.out, epilogue),
+    #[cfg(feature = "gpu")]
+    if let Some(parts) = product.parts(rec) {
+        return product.finish(rec, parts, epilogue);
     }
+    product.launch(rec, product.out, epilogue);
 }
 
 /// Records `out[M,N] += op(a) · op(b)`. Where few tiles would leave a GPU idle, workgroups share the
@@ -48,55 +51,51 @@ pub fn add_product(
     operands: [Tensor; 3],
 ) -> Option<Tensor> {
     let product = Product::new(rec, layout, sizes, operands);
-    let parts = product.parts(rec);
-    if parts.is_none() {
-        let epilogue = Epilogue { accumulate: true, ..Default::default() };
-        product.launch(rec, product.out, epilogue);
+    #[cfg(feature = "gpu")]
+    if let Some(parts) = product.parts(rec) {
+        return Some(parts);
     }
-    parts
+    product.launch(rec, product.out, Epilogue { accumulate: true, ..Default::default() });
+    None
 }
 
-/// A product and how it is divided.
+/// A product to be launched.
 struct Product {
-    shape: ProductShape,
-    tiling: usize,
-    /// Rows and columns of the output that a workgroup computes.
-    tile: [usize; 2],
-    /// K that it sums.
-    k_part: usize,
+    layout: ProductLayout,
+    /// `[M, N, K]`.
+    sizes: [usize; 3],
     a: Tensor,
     b: Tensor,
     out: Tensor,
+    #[cfg(feature = "gpu")]
+    tiles: Tiles,
 }
 
 impl Product {
     /// As the target divides products of this shape.
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "twins divide their work"))]
     fn new(
         rec: &mut Recorder,
         layout: ProductLayout,
-        sizes @ [_, _, k]: [usize; 3],
+        sizes: [usize; 3],
         [a, b, out]: [Tensor; 3],
     ) -> Self {
-        let shape = ProductShape::new(rec.kept_in(a), layout, sizes);
-        let Division { tiling, parts } = rec.target().division(&shape);
-        rec.note_product(shape);
-        let step = match Tiling::ALL[tiling] {
-            Tiling::Blocked(blocking) => blocking.k_step(),
-            Tiling::Cooperative(_) => 16,
-        };
-        let k_part = k.div_ceil(parts).next_multiple_of(step);
-        let tile = rec.target().tile(tiling, shape.operands);
-        Self { shape, tiling, tile, k_part, a, b, out }
-    }
-
-    fn sizes(&self) -> [usize; 3] {
-        self.shape.sizes.map(|size| size as usize)
+        Self {
+            layout,
+            sizes,
+            a,
+            b,
+            out,
+            #[cfg(feature = "gpu")]
+            tiles: Tiles::choose(rec, ProductShape::new(rec.kept_in(a), layout, sizes)),
+        }
     }
 
     /// Launches the parts of the sum `[parts, M·N]`, if there are several.
+    #[cfg(feature = "gpu")]
     fn parts(&self, rec: &mut Recorder) -> Option<Tensor> {
-        let [m, n, k] = self.sizes();
-        let parts = k.div_ceil(self.k_part);
+        let [m, n, k] = self.sizes;
+        let parts = k.div_ceil(self.tiles.k_part);
         (parts > 1).then(|| {
             let partial = rec.transient("partial products", [parts, m * n]);
             self.launch(rec, partial, Epilogue::default());
@@ -105,88 +104,54 @@ impl Product {
     }
 
     /// Adds up the parts of the sum.
+    #[cfg(feature = "gpu")]
     fn finish(&self, rec: &mut Recorder, parts: Tensor, epilogue: Epilogue) {
-        let [m, n, _] = self.sizes();
+        let [m, n, _] = self.sizes;
         let (bias, extra, pre) = tensors(rec, epilogue);
         let bindings = gemm_sum::Bindings { parts, bias, extra, out: self.out, pre };
-        let constants: gemm_sum::Constants = ConstantList::of(&self.meaning(epilogue).list());
-        let groups = groups_of_lanes(m * n.div_ceil(4));
-        rec.launch(self.params(), constants, bindings, groups);
+        let constants = gemm_sum::Constants {
+            scalar: !n.is_multiple_of(4),
+            ..ConstantList::of(&self.meaning(epilogue).list())
+        };
+        rec.launch(self.params(), constants, bindings, groups_of_lanes(m * n.div_ceil(4)));
     }
 
     fn launch(&self, rec: &mut Recorder, out: Tensor, epilogue: Epilogue) {
-        let [m, n, k] = self.sizes();
-        let parts = k.div_ceil(self.k_part);
         let (bias, extra, pre) = tensors(rec, epilogue);
         let bindings = gemm::Bindings { a: self.a, b: self.b, bias, extra, out, pre };
-        let meaning = gemm::Constants { split: parts > 1, ..self.meaning(epilogue) };
-        let tiles = m.div_ceil(self.tile[0]) * n.div_ceil(self.tile[1]);
-        let work = Work { groups: tiles * parts, flops: self.shape.flops() };
-        rec.launch_variant(self.variant(rec.target(), meaning), self.params(), bindings, work);
+        let meaning = self.meaning(epilogue);
+        #[cfg(feature = "gpu")]
+        let (variant, groups) =
+            (self.tiles.variant(rec.target(), meaning), self.tiles.groups(self.sizes));
+        // Twins divide their work themselves.
+        #[cfg(not(feature = "gpu"))]
+        let (variant, groups) = (("gemm", meaning.list()), 1);
+        let flops = 2 * self.sizes.iter().map(|&size| size as u64).product::<u64>();
+        rec.launch_variant(variant, self.params(), bindings, Work { groups, flops });
     }
 
     fn params(&self) -> gemm::Params {
-        let [m, n, k] = self.shape.sizes;
-        let groups_m = m.div_ceil(self.tile[0] as u32);
-        gemm::Params { m, n, k, groups_m, k_part: self.k_part as u32 }
+        let [m, n, k] = self.sizes.map(|size| size as u32);
+        #[cfg(feature = "gpu")]
+        let (groups_m, k_part) =
+            (m.div_ceil(self.tiles.extents[0] as u32), self.tiles.k_part as u32);
+        #[cfg(not(feature = "gpu"))]
+        let (groups_m, k_part) = (1, k);
+        gemm::Params { m, n, k, groups_m, k_part }
     }
 
     /// What is computed, whatever the kernel.
     fn meaning(&self, epilogue: Epilogue) -> gemm::Constants {
         gemm::Constants {
-            trans_a: self.shape.layout == ProductLayout::Tn,
-            trans_b: self.shape.layout == ProductLayout::Nt,
+            trans_a: self.layout == ProductLayout::Tn,
+            trans_b: self.layout == ProductLayout::Nt,
             bias: epilogue.bias.is_some(),
             gelu: epilogue.gelu,
             pre: epilogue.pre.is_some(),
             gelu_grad: epilogue.gelu_grad,
             residual: epilogue.residual.is_some(),
             accumulate: epilogue.accumulate,
-            scalar: !self.shape.is_whole(),
             ..Default::default()
-        }
-    }
-
-    /// The shader and its constants for a product that means `meaning`.
-    fn variant(
-        &self,
-        target: &KernelTarget,
-        meaning: gemm::Constants,
-    ) -> (&'static str, Vec<(&'static str, u32)>) {
-        match Tiling::ALL[self.tiling] {
-            Tiling::Blocked(blocking) => {
-                let Blocking { threads, vectors, depth, buffers } = blocking;
-                let loads = blocking.loads();
-                let constants = gemm::Constants {
-                    threads_m: threads[0],
-                    threads_n: threads[1],
-                    rows: vectors[0],
-                    cols: vectors[1],
-                    depth,
-                    staged: buffers > 0,
-                    double: buffers > 1,
-                    loads_a: loads[0],
-                    loads_b: loads[1],
-                    ragged: !self.sizes()[2].is_multiple_of(blocking.k_step()),
-                    ..meaning
-                };
-                ("gemm", constants.list())
-            }
-            Tiling::Cooperative(CooperativeTile { subgroups, fragments }) => {
-                let matrices = target.cooperative;
-                let extent = matrices.extent(self.shape.operands);
-                let constants = gemm_cooperative::Constants {
-                    extent: extent.expect("a tiling that is offered"),
-                    subgroups_m: subgroups[0],
-                    subgroups_n: subgroups[1],
-                    rows: fragments[0],
-                    cols: fragments[1],
-                    subgroup_size: matrices.subgroup_sizes[1],
-                    varies: matrices.subgroup_size_varies(),
-                    ..ConstantList::of(&meaning.list())
-                };
-                ("gemm_cooperative", constants.list())
-            }
         }
     }
 }

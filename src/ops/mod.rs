@@ -17,6 +17,8 @@ mod pool;
 mod reduce;
 mod residual;
 mod softmax;
+#[cfg(feature = "gpu")]
+mod tiles;
 mod tokens;
 
 pub use attention::{Heads, attention};

@@ -173,24 +173,19 @@ impl Device {
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
+    #[cfg(feature = "gpu")]
     pub fn choose_products(&self, recorder: &Recorder) -> Result<bool> {
-        match self {
-            #[cfg(all(feature = "gpu", not(target_family = "wasm")))]
-            Self::Gpu(gpu) => {
-                let before = gpu.products();
-                gpu.choose_products(recorder.products(), recorder.differentiates())?;
-                Ok(gpu.products() != before)
-            }
-            #[cfg(all(feature = "gpu", target_family = "wasm"))]
-            Self::Gpu(gpu) => {
-                gpu.note_products(recorder.products());
-                Ok(false)
-            }
-            #[cfg(feature = "cpu")]
-            Self::Cpu(_) => {
-                let _ = recorder;
-                Ok(false)
-            }
+        let Some(gpu) = self.gpu() else { return Ok(false) };
+        #[cfg(not(target_family = "wasm"))]
+        {
+            let before = gpu.products();
+            gpu.choose_products(recorder.products(), recorder.differentiates())?;
+            Ok(gpu.products() != before)
+        }
+        #[cfg(target_family = "wasm")]
+        {
+            gpu.note_products(recorder.products());
+            Ok(false)
         }
     }
 

@@ -85,10 +85,10 @@ impl Program {
         shared: &Buffers,
         record: impl Fn(KernelTarget) -> Recorder,
     ) -> Result<Self> {
-        let mut recorder = record(device.target());
-        if device.choose_products(&recorder)? {
-            recorder = record(device.target());
-        }
+        let recorder = record(device.target());
+        #[cfg(feature = "gpu")]
+        let recorder =
+            if device.choose_products(&recorder)? { record(device.target()) } else { recorder };
         Self::build(device, &recorder, shared)
     }
 

@@ -1,12 +1,16 @@
 //! Recording: ops append dispatches on shaped tensors, and, where a gradient is wanted, what to
 //! record for it later. Nothing touches a device here.
 
-use std::collections::{BTreeSet, HashMap};
+#[cfg(feature = "gpu")]
+use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::mem;
 
+#[cfg(feature = "gpu")]
+use crate::kernels::ProductShape;
 use crate::kernels::{
     BINDING_ALIGNMENT, Binding, ConstantList, Element, KernelKey, KernelTarget, Launch, Precision,
-    ProductShape, Reduction, Shader, Types, add,
+    Reduction, Shader, Types, add,
 };
 
 /// A tensor of 32-bit words (f32 or u32), or of f16, in a [`Recorder`].
@@ -92,6 +96,7 @@ pub struct Recorder {
     pub(super) recorded: Vec<Recorded>,
     pub(super) cleared: Vec<Tensor>,
     params: HashMap<String, Tensor>,
+    #[cfg(feature = "gpu")]
     products: BTreeSet<ProductShape>,
     pub(super) tape: Vec<Backward>,
     pub(super) recomputes: bool,
@@ -112,6 +117,7 @@ impl Recorder {
             recorded: Vec::new(),
             cleared: Vec::new(),
             params: HashMap::new(),
+            #[cfg(feature = "gpu")]
             products: BTreeSet::new(),
             tape: Vec::new(),
             recomputes: false,
@@ -125,16 +131,19 @@ impl Recorder {
     }
 
     /// Whether ops also put their backward pass on the tape.
+    #[cfg(feature = "gpu")]
     pub fn differentiates(&self) -> bool {
         self.differentiates
     }
 
     /// Notes that a product of this shape was recorded.
+    #[cfg(feature = "gpu")]
     pub(crate) fn note_product(&mut self, shape: ProductShape) {
         self.products.insert(shape);
     }
 
     /// The shapes of the products that were recorded.
+    #[cfg(feature = "gpu")]
     pub fn products(&self) -> &BTreeSet<ProductShape> {
         &self.products
     }

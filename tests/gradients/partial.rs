@@ -76,7 +76,7 @@ fn what_is_frozen_costs_nothing() {
                 let layout = ParamLayout::new(config.params(), DEFAULT_MAX_BINDING);
                 let step = step_config(&config, Input::Images);
                 let plans =
-                    step.plan(processor.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
+                    step.plan(&processor.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
                 let what = format!("{name} {processor:?} {trainable:?}");
                 let [batch, update] = &plans;
                 let now = [

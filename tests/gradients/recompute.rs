@@ -103,7 +103,7 @@ fn memory_shrinks_more_than_work_grows() {
         for processor in Processor::ALL {
             let plan = |step: &StepConfig| {
                 let [batch, _] =
-                    step.plan(processor.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
+                    step.plan(&processor.into(), &layout, DEFAULT_MAX_BINDING).expect("a plan");
                 [batch.transient_bytes(), batch.flops].map(|n| n as f64)
             };
             let (kept, again) = (plan(&step), plan(&recomputing(step.clone())));
