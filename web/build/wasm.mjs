@@ -73,7 +73,7 @@ const modules = [
     feature: 'gpu,cpu,labels,dropout',
     profile: 'wasm-cpu',
     simd: ['simd'],
-    budget: 450 * 1024,
+    budget: 480 * 1024,
   },
 ];
 
