@@ -26,6 +26,13 @@ impl Default for Check {
     }
 }
 
+impl Check {
+    /// Edges in all directions, K long enough for two parts.
+    pub fn small() -> Self {
+        Self { sizes: [140, 132, 520], runs: 3 }
+    }
+}
+
 /// Of the largest value, between two orders of summation.
 const TOLERANCE: f32 = 1e-4;
 /// The same between values that are rounded to f16.

@@ -64,6 +64,8 @@ const WARM_UP: Duration = Duration::from_millis(200);
 const ROUNDS: usize = 5;
 /// Candidates that took longer than the fastest by this factor at first are not measured again.
 const HOPELESS: f64 = 1.5;
+/// GFLOP/s below which only drivers in software are. Thorough checks would take them minutes.
+const SOFTWARE: f64 = 50.0;
 /// A measured product takes about this long at most: of larger ones, a part is measured.
 const LONGEST: Duration = Duration::from_micros(1500);
 
@@ -114,8 +116,12 @@ impl Tuning {
             let shapes: Vec<ProductShape> =
                 shapes.iter().copied().filter(|shape| shape.operands == precision).collect();
             if !shapes.is_empty() {
-                let measured = measure_in_turns(gpu, &shapes, effort, turn).await?;
-                tuning.choose(gpu, measured, effort.check, turn).await?;
+                let sampler = Sampler::new(gpu, &shapes)?;
+                turn(0, 1).await;
+                let rate = rate_of_middling(&sampler, &shapes).await?;
+                let measured = measure_in_turns(&sampler, &shapes, rate, effort, turn).await?;
+                let check = if rate < SOFTWARE { Check::small() } else { effort.check };
+                tuning.choose(gpu, measured, check, turn).await?;
             }
         }
         Ok(tuning)
@@ -181,27 +187,25 @@ struct Candidate {
 
 /// The candidates of each shape, the fastest first.
 async fn measure_in_turns(
-    gpu: &Gpu,
+    sampler: &Sampler,
     shapes: &[ProductShape],
+    rate: f64,
     effort: Effort,
     turn: &mut impl AsyncFnMut(usize, usize),
 ) -> Result<Vec<(ProductShape, Vec<Measured>)>> {
     let began = Instant::now();
-    let target = gpu.target();
-    turn(0, 1).await;
-    let sampler = Sampler::new(gpu, shapes)?;
-    let rate = rate_of_middling(&sampler, shapes).await?;
+    let target = sampler.target();
     let parts_of: Vec<ProductShape> = shapes.iter().map(|&shape| shortened(shape, rate)).collect();
 
     let mut candidates: Vec<Candidate> = Vec::new();
-    for tiling in candidates::tilings(&target, &parts_of) {
+    for tiling in candidates::tilings(target, &parts_of) {
         if !candidates.is_empty() && began.elapsed() > effort.budget.mul_f64(COMPILING) {
             break;
         }
         let mut recorded: Vec<(usize, Division, Recorder)> = Vec::new();
         for (i, shape) in parts_of.iter().enumerate() {
             if target.offers(tiling, shape) {
-                for division in candidates::divisions(&target, shape, tiling, effort.all) {
+                for division in candidates::divisions(target, shape, tiling, effort.all) {
                     recorded.push((i, division, sampler.declare(*shape, division)));
                 }
             }
@@ -214,7 +218,7 @@ async fn measure_in_turns(
                     candidates.push(Candidate { shape, division, program, samples: Vec::new() });
                 }
                 // The driver does not take the kernel.
-                Err(Error::Device { .. }) if !gpu.is_lost() => {}
+                Err(Error::Device { .. }) if !sampler.is_lost() => {}
                 Err(error) => return Err(error),
             }
         }

@@ -62,6 +62,16 @@ impl Sampler {
         Ok(Self { device, target: gpu.target(), operands })
     }
 
+    /// What products are recorded for.
+    pub fn target(&self) -> &KernelTarget {
+        &self.target
+    }
+
+    /// Whether the device is lost.
+    pub fn is_lost(&self) -> bool {
+        self.device.is_lost()
+    }
+
     /// Records a candidate, and has its kernels compiled with the next ones.
     pub fn declare(&self, shape: ProductShape, division: Division) -> Recorder {
         let rec = record_product(&self.target, shape, division, REPEATS);
