@@ -8,6 +8,7 @@ mod anatomy;
 mod browser;
 mod compile;
 mod cooperative;
+mod pace;
 #[cfg(not(target_family = "wasm"))]
 mod parallel;
 mod pending_map;
@@ -24,12 +25,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use adapter::{AdapterSummary, list_adapters};
 #[cfg(not(target_family = "wasm"))]
 pub use adapter::{adapter_from_env, backend_from_env};
 #[cfg(feature = "native")]
 pub use anatomy::Anatomy;
+use pace::Pace;
 use pipeline::Pipeline;
 pub use readback::ReadBack;
 pub use run::{CommandList, Dispatch};
@@ -79,6 +82,7 @@ struct Inner {
     f16: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
+    pace: Arc<Mutex<Pace>>,
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     #[cfg(not(target_family = "wasm"))]
     on_compile: OnceLock<pipeline::Listener>,
@@ -244,6 +248,7 @@ impl Gpu {
                 subgroups,
                 allocated: Arc::default(),
                 fault,
+                pace: Arc::new(Mutex::new(Pace::new())),
                 pipelines: Mutex::default(),
                 #[cfg(not(target_family = "wasm"))]
                 on_compile: OnceLock::new(),
@@ -326,6 +331,17 @@ impl Gpu {
     #[cfg(target_family = "wasm")]
     pub fn shapes(&self) -> BTreeSet<ProductShape> {
         self.inner.shapes.lock().unwrap().clone()
+    }
+
+    /// Changes how long a submission of launches should take, 100 ms at first: longer programs are submitted in parts of
+    /// about that. With [`Duration::ZERO`] every launch is submitted alone, with [`Duration::MAX`] every program whole.
+    pub fn set_submission_time(&self, target: Duration) {
+        self.inner.pace.lock().unwrap().set_target(target);
+    }
+
+    /// Submissions of launches so far.
+    pub fn submissions(&self) -> u64 {
+        self.inner.pace.lock().unwrap().submissions()
     }
 
     /// Largest storage binding of the open device in bytes.
