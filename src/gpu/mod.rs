@@ -63,6 +63,8 @@ pub struct GpuOptions {
     pub without_cooperative_matrices: bool,
     /// Leave subgroups aside where the adapter offers them, and with them cooperative matrices.
     pub without_subgroups: bool,
+    /// Let kernels reduce by barriers where the adapter offers subgroups; cooperative matrices stay.
+    pub reduce_by_barriers: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -245,7 +247,7 @@ impl Gpu {
                 cooperative,
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
-                subgroups,
+                subgroups: subgroups && !options.reduce_by_barriers,
                 allocated: Arc::default(),
                 fault,
                 pace: Arc::new(Mutex::new(Pace::new())),
