@@ -500,7 +500,7 @@ fn bench_measures_and_names_workloads() {
 }
 
 #[test]
-fn bench_takes_the_variants_that_it_is_told() {
+fn bench_uses_the_kernels_that_it_is_told() {
     let on_gpu =
         |args: &[&'static str]| bench(&[&["W1", "--forward", "--adapter", "0"], args].concat());
     let result = json(&on_gpu(&[
@@ -509,23 +509,27 @@ fn bench_takes_the_variants_that_it_is_told() {
         "2",
         "--profile",
         "all",
-        "--variant",
+        "--kernel",
         "gemm=64x128/8x8",
-        "--variant",
+        "--kernel",
         "reduction=barriers",
     ]));
-    let variants: Vec<&str> =
-        result["variants"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let variants: Vec<&str> = result["kernel_variants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
     let [tiles, reduction] = variants[..] else { panic!("{variants:?}") };
     assert!(tiles.starts_with("gemm=64×128/8×8") && reduction == "reduction=barriers", "{tiles}");
     let forward = &result["results"][0];
     let listed = forward["slowest"].as_array().unwrap().len();
     assert_eq!(Some(listed as u64), forward["dispatches"].as_u64());
 
-    refuses(2, &on_gpu(&["--variant", "gemm=9x9"]), &["--variant", "\"9x9\"", "64×128/8×8"]);
-    refuses(2, &bench(&["--variant", "speed=9"]), &["--variant", "gemm, reduction"]);
-    let on_cpu = bench(&["--device", "cpu", "--variant", "gemm=64x128"]);
-    refuses(2, &on_cpu, &["--variant", "on the processor", "--adapter NAME"]);
+    refuses(2, &on_gpu(&["--kernel", "gemm=9x9"]), &["--kernel", "\"9x9\"", "64×128/8×8"]);
+    refuses(2, &bench(&["--kernel", "speed=9"]), &["--kernel", "gemm, reduction"]);
+    let on_cpu = bench(&["--device", "cpu", "--kernel", "gemm=64x128"]);
+    refuses(2, &on_cpu, &["--kernel", "on the processor", "--adapter NAME"]);
 }
 
 #[test]

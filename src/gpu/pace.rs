@@ -37,13 +37,15 @@ struct Window {
     began: Instant,
     /// Whether nothing was under way when it began.
     from_idle: bool,
+    /// When something was last seen to end.
+    until: Instant,
     /// FLOPs of what was seen to end.
     done: f64,
 }
 
 impl Window {
     fn new(began: Instant, from_idle: bool) -> Self {
-        Self { began, from_idle, done: 0.0 }
+        Self { began, from_idle, until: began, done: 0.0 }
     }
 }
 
@@ -69,13 +71,15 @@ impl Pace {
     }
 
     /// FLOPs of a submission.
-    pub fn room(&self) -> u64 {
+    pub fn room(&mut self) -> u64 {
+        self.learn();
         (self.rate * self.target.as_secs_f64()) as u64
     }
 
     /// Something is submitted at `now`.
     pub fn begin(&mut self, now: Instant) {
         if self.under_way == 0 {
+            self.learn();
             self.window = Window::new(now, true);
         }
         self.under_way += 1;
@@ -83,27 +87,26 @@ impl Pace {
     }
 
     /// The oldest submission, of `cost` FLOPs, was seen to have ended by `now`.
+    ///
+    /// Many are often seen at once, so nothing is concluded before the next is submitted.
     pub fn end(&mut self, cost: u64, now: Instant) {
         self.under_way -= 1;
         self.window.done += cost as f64;
-        let elapsed = now.saturating_duration_since(self.window.began);
-        let is_long = elapsed >= WINDOW;
-        if is_long || (self.window.from_idle && self.under_way == 0) {
-            self.learn(elapsed);
-        }
-        if is_long {
-            self.window = Window::new(now, false);
-        }
+        self.window.until = now;
     }
 
-    fn learn(&mut self, elapsed: Duration) {
+    /// Takes in what the window says, if it says enough, and begins another one.
+    fn learn(&mut self) {
+        let Window { began, from_idle, until, done } = self.window;
+        let elapsed = until.saturating_duration_since(began);
         // Clocks of browsers may stand still for a while.
-        if elapsed.is_zero() {
-            return;
+        let is_whole = from_idle && self.under_way == 0 && !elapsed.is_zero();
+        if is_whole || elapsed >= WINDOW {
+            let seconds = elapsed.as_secs_f64();
+            let kept = self.rate * 0.5_f64.powf(seconds / HALF_LIFE.as_secs_f64());
+            self.rate = kept.max(done / seconds);
+            self.window = Window::new(until, false);
         }
-        let seconds = elapsed.as_secs_f64();
-        let kept = self.rate * 0.5_f64.powf(seconds / HALF_LIFE.as_secs_f64());
-        self.rate = kept.max(self.window.done / seconds);
     }
 }
 
@@ -128,10 +131,10 @@ mod tests {
 
     #[test]
     fn launches_are_cut_where_the_room_ends() {
-        assert_eq!(cut(&[3, 4, 2, 1, 9, 0, 1], 7), [0..2, 2..4, 4..6, 6..7]);
+        assert_eq!(cut(&[3, 4, 2, 1, 9, 0, 1], 7), [0..2, 2..4, 4..5, 5..7]);
         assert_eq!(cut(&[8, 8, 8], 7), [0..1, 1..2, 2..3], "none of them can be cut");
         assert_eq!(cut(&[3, 4, 0], 7), [0..3]);
-        assert_eq!(cut(&[u64::MAX, u64::MAX], u64::MAX), [0..1, 1..2]);
+        assert_eq!(cut(&[u64::MAX, u64::MAX], u64::MAX), [0..2], "without a limit");
         assert_eq!(cut(&[], 7), [0..0], "what comes before the launches is submitted all the same");
     }
 
@@ -174,7 +177,7 @@ mod tests {
         }
 
         /// How long what fits in a submission would take.
-        fn seconds_of_room(&self) -> f64 {
+        fn seconds_of_room(&mut self) -> f64 {
             self.pace.room() as f64 / self.rate
         }
 

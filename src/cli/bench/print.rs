@@ -14,8 +14,8 @@ pub(crate) fn head(record: &BenchRecord) {
     if let Some(matrices) = &record.cooperative_matrices {
         say!("cooperative matrices: {matrices}");
     }
-    if !record.variants.is_empty() {
-        say!("variants: {}", record.variants.join(", "));
+    if !record.kernel_variants.is_empty() {
+        say!("kernels: {}", record.kernel_variants.join(", "));
     }
     for gemm in &record.gemm {
         let Gemm { extent, gflops, .. } = gemm;

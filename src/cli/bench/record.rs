@@ -28,7 +28,7 @@ pub struct BenchRecord {
     pub cooperative_matrices: Option<String>,
     /// Variants of kernels that were asked for, e.g. `gemm=64×64/8×8`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub variants: Vec<String>,
+    pub kernel_variants: Vec<String>,
     /// The best matrix product in each precision of the results; in older files one, in f32.
     #[serde(deserialize_with = "one_or_several")]
     pub gemm: Vec<Gemm>,
@@ -126,13 +126,13 @@ pub struct WorkloadResult {
 
 impl BenchRecord {
     /// A run on `device` with these variants and best matrix products, without results yet.
-    pub fn new(device: &Device, variants: Vec<String>, gemm: Vec<Gemm>) -> Self {
+    pub fn new(device: &Device, kernel_variants: Vec<String>, gemm: Vec<Gemm>) -> Self {
         let DeviceSummary { name, backend, kind, driver } = device.summary();
         Self {
             webmae: env!("CARGO_PKG_VERSION").to_owned(),
             adapter: Adapter { name, backend, kind: kind.to_owned(), driver },
             cooperative_matrices: device.target().describe_cooperative(),
-            variants,
+            kernel_variants,
             gemm,
             results: Vec::new(),
         }
@@ -247,7 +247,7 @@ pub(super) mod tests {
                 driver: word("some 1.2"),
             },
             cooperative_matrices: None,
-            variants: Vec::new(),
+            kernel_variants: Vec::new(),
             gemm: vec![Gemm { precision: Precision::F32, extent: 4096, gflops: 20.0 }],
             results: results.iter().map(result).collect(),
         }

@@ -1,4 +1,4 @@
-//! `--variant`: kernels as they are asked for, instead of those that suit the GPU.
+//! `--kernel`: variants of kernels as they are asked for, instead of those that suit the GPU.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::gpu::{Gpu, GpuOptions};
 use crate::kernels::{Precision, Products, Tiling};
 use crate::program::Device;
 
-const OPTION: &str = "--variant";
+const OPTION: &str = "--kernel";
 const GEMM: &str = "gemm";
 const REDUCTION: &str = "reduction";
 const COOPERATIVE: &str = "cooperative";
@@ -80,7 +80,7 @@ impl Variants {
             return Ok(Resolved::default());
         }
         let Some(gpu) = device.gpu() else {
-            let problem = "kernels have none on the processor; choose a GPU, with --device gpu or \
+            let problem = "there is nothing to choose on the processor; choose a GPU, with --device gpu or \
                            --adapter NAME";
             return Err(Error::argument(OPTION, problem));
         };
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_there_is_not_is_refused_with_what_there_is() {
-        says(parse(&["gemm"]), &["--variant", "\"gemm\" is none", "gemm=64x64"]);
+        says(parse(&["gemm"]), &["--kernel", "\"gemm\" is none", "gemm=64x64"]);
         says(parse(&["speed=9"]), &["\"speed\"", "gemm, reduction, cooperative, checks"]);
         says(parse(&["reduction=x"]), &["never \"x\"", "barriers, subgroups"]);
         says(parse(&["checks=on", "checks=on"]), &["checks is given twice"]);

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     }
     let runs = runs::choose(args, saved.as_ref())?;
     let against = saved.map(|saved| Against { saved, fail_below: args.fail_below });
-    let variants = Variants::parse(&args.variants)?;
+    let variants = Variants::parse(&args.kernels)?;
     let mut options = options.clone();
     variants.change(&mut options.gpu);
     let device = open_device(&options)?;
