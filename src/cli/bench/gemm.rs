@@ -8,7 +8,7 @@ use pollster::block_on;
 use super::record::Gemm;
 use super::{SAMPLE, STREAM};
 use crate::error::Result;
-use crate::kernels::Precision;
+use crate::kernels::{KernelTarget, Precision};
 use crate::ops::linear;
 use crate::philox::Rng;
 use crate::program::{Buffers, Device, Program, Recorder};
@@ -29,12 +29,12 @@ const RUNS: usize = 3;
 pub fn best_product(device: &Device, precision: Precision) -> Result<Gemm> {
     device.check_precision(precision)?;
     let extent = largest_extent(|extent| {
-        let products = SquareProducts::new(device, precision, extent)?;
+        let products = SquareProducts::new(device, precision, extent, false)?;
         // The first run warms up.
         products.run()?;
         Ok(products.run()? / PRODUCTS)
     })?;
-    let products = SquareProducts::new(device, precision, extent)?;
+    let products = SquareProducts::new(device, precision, extent, true)?;
     let (began, mut runs, mut gflops) = (Instant::now(), 0, 0.0_f64);
     while runs < RUNS || began.elapsed() < SAMPLE {
         gflops = gflops.max(products.gflops()?);
@@ -67,21 +67,13 @@ struct SquareProducts {
 }
 
 impl SquareProducts {
-    fn new(device: &Device, precision: Precision, extent: usize) -> Result<Self> {
-        let shape = [extent; 2];
-        let mut rec = Recorder::new(device.target(), true);
-        rec.set_precision(precision);
-        let [x, weight, dy] =
-            ["x", "weight", "dy"].map(|label| rec.external_of(precision, label, shape));
-        // As in training: gradients of parameters are in f32 always.
-        let d_weight = rec.external("d weight", shape);
-        rec.require_grad(x);
-        rec.add_param("weight", weight, Some(d_weight));
-        let y = linear(&mut rec, x, weight, None);
-        rec.keep(y, "y");
-        rec.set_grad(y, dy);
-        rec.backward();
-        let program = Program::build(device, &rec, &Buffers::new())?;
+    /// Builds them; where `tuned`, divided as suits the device best, which may have to be measured first.
+    fn new(device: &Device, precision: Precision, extent: usize, tuned: bool) -> Result<Self> {
+        let record = |target: KernelTarget| record(target, precision, extent);
+        let program = match tuned {
+            true => Program::record(device, &Buffers::new(), record)?,
+            false => Program::build(device, &record(device.target()), &Buffers::new())?,
+        };
         let mut rng = Rng::new(0, [STREAM, 1, 0]);
         let deviation = 1.0 / (extent as f32).sqrt();
         let values: Vec<f32> = (0..extent * extent).map(|_| deviation * rng.normal()).collect();
@@ -112,6 +104,23 @@ impl SquareProducts {
             None => Ok(self.program.plan().flops as f64 / self.run()?.as_nanos() as f64),
         }
     }
+}
+
+fn record(target: KernelTarget, precision: Precision, extent: usize) -> Recorder {
+    let shape = [extent; 2];
+    let mut rec = Recorder::new(target, true);
+    rec.set_precision(precision);
+    let [x, weight, dy] =
+        ["x", "weight", "dy"].map(|label| rec.external_of(precision, label, shape));
+    // As in training: gradients of parameters are in f32 always.
+    let d_weight = rec.external("d weight", shape);
+    rec.require_grad(x);
+    rec.add_param("weight", weight, Some(d_weight));
+    let y = linear(&mut rec, x, weight, None);
+    rec.keep(y, "y");
+    rec.set_grad(y, dy);
+    rec.backward();
+    rec
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::cli::commands::tune::tile_name;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
-use crate::kernels::{Precision, Products, Tiling};
+use crate::kernels::{Precision, ProductLayout, ProductShape, Products, Tiling};
 use crate::program::Device;
 
 const OPTION: &str = "--kernel";
@@ -113,12 +113,11 @@ impl Resolved {
 /// The tilings that a GPU offers in all of these precisions, by name, with their places in [`Tiling::ALL`].
 fn tiles(gpu: &Gpu, precisions: &BTreeSet<Precision>) -> Vec<(String, usize)> {
     let target = gpu.target();
-    let name = |(place, tiling): (usize, Tiling)| {
-        let is_offered = precisions.iter().all(|&precision| target.offers(tiling, precision));
-        let precision = precisions.first().copied().unwrap_or_default();
-        is_offered.then(|| (tile_name(target, tiling, precision), place))
-    };
-    Tiling::ALL.into_iter().enumerate().filter_map(name).collect()
+    let shape = |&precision: &Precision| ProductShape::new(precision, ProductLayout::Nt, [64; 3]);
+    let is_offered = |tiling: usize| precisions.iter().all(|p| target.offers(tiling, &shape(p)));
+    let precision = precisions.first().copied().unwrap_or_default();
+    let offered = (0..Tiling::ALL.len()).filter(|&tiling| is_offered(tiling));
+    offered.map(|tiling| (tile_name(&target, tiling, precision), tiling)).collect()
 }
 
 /// The tile called `wanted`, with `x` for `×` if one likes, or the only one whose name begins with that.
@@ -153,10 +152,9 @@ fn find_tile<'a>(tiles: &'a [(String, usize)], wanted: &str) -> Result<&'a (Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{ProductClass, ProductLayout, Reduction};
-
-    const LARGE: ProductClass =
-        ProductClass { operands: Precision::F32, layout: ProductLayout::Nt, large: true };
+    use crate::kernels::Reduction;
+    use crate::ops::linear;
+    use crate::program::Recorder;
 
     fn parse(texts: &[&str]) -> Result<Variants> {
         Variants::parse(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
@@ -201,9 +199,17 @@ mod tests {
         let device = Device::from(gpu);
         let resolved = asked.resolve(&device, &BTreeSet::from([Precision::F32])).unwrap();
         assert!(resolved.names[0].starts_with("gemm=128×128/8×8"), "{resolved:?}");
-        assert_ne!(device.target().tiling(LARGE), Tiling::ALL[resolved.tiling.unwrap()]);
+        let shape = ProductShape::new(Precision::F32, ProductLayout::Nt, [512; 3]);
+        let tiling = || Some(device.target().division(&shape).tiling);
+        assert_ne!(tiling(), resolved.tiling);
         resolved.force(&device);
-        assert_eq!(device.target().tiling(LARGE), Tiling::ALL[resolved.tiling.unwrap()]);
+        assert_eq!(tiling(), resolved.tiling);
+        // Nothing is measured that would take its place.
+        device.gpu().unwrap().on_products(|_, _, _| panic!("measured"));
+        let mut rec = Recorder::new(device.target(), false);
+        let [x, weight] = ["x", "weight"].map(|label| rec.external(label, [64, 64]));
+        linear(&mut rec, x, weight, None);
+        assert!(!device.choose_products(&rec).unwrap());
         assert_eq!(device.target().reduction(), Reduction::Barriers);
         let asked = parse(&["reduction=subgroups"]).unwrap();
         says(asked.resolve(&device, &BTreeSet::new()), &["has no subgroups"]);
