@@ -131,11 +131,18 @@ mod tests {
 
     #[test]
     fn launches_are_cut_where_the_room_ends() {
-        assert_eq!(cut(&[3, 4, 2, 1, 9, 0, 1], 7), [0..2, 2..4, 4..5, 5..7]);
-        assert_eq!(cut(&[8, 8, 8], 7), [0..1, 1..2, 2..3], "none of them can be cut");
-        assert_eq!(cut(&[3, 4, 0], 7), [0..3]);
-        assert_eq!(cut(&[u64::MAX, u64::MAX], u64::MAX), [0..2], "without a limit");
-        assert_eq!(cut(&[], 7), [0..0], "what comes before the launches is submitted all the same");
+        let ends = |costs: &[u64], room| -> Vec<usize> {
+            let ranges = cut(costs, room);
+            assert!(
+                ranges.windows(2).all(|pair| pair[0].end == pair[1].start) && ranges[0].start == 0
+            );
+            ranges.iter().map(|range| range.end).collect()
+        };
+        assert_eq!(ends(&[3, 4, 2, 1, 9, 0, 1], 7), [2, 4, 5, 7]);
+        assert_eq!(ends(&[8, 8, 8], 7), [1, 2, 3], "none of them can be cut");
+        assert_eq!(ends(&[3, 4, 0], 7), [3]);
+        assert_eq!(ends(&[u64::MAX, u64::MAX], u64::MAX), [2], "without a limit");
+        assert_eq!(ends(&[], 7), [0], "what comes before the launches is submitted all the same");
     }
 
     /// A device that does `rate` FLOPs a second, one submission after the other.
