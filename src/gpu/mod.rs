@@ -40,12 +40,12 @@ pub use run::{CommandList, Dispatch};
 pub use staging::{Staged, Staging};
 
 use crate::error::{Error, Result};
+#[cfg(not(target_family = "wasm"))]
+use crate::kernels::Tiling;
 use crate::kernels::{
     CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, ProductShape, Products,
     SMALLEST_SUBGROUP,
 };
-#[cfg(not(target_family = "wasm"))]
-use crate::kernels::{ProductShape, Tiling};
 use crate::remedy::Remedy;
 use crate::setting::Setting;
 
