@@ -20,7 +20,7 @@ Model options change them.
 Examples:
   webmae bench                                  everything
   webmae bench W1 --train --profile             where the time of a training step goes
-  webmae bench W3 --kernel gemm=64x64/8x8       with these tiles for all matrix products
+  webmae bench W3 --kernel gemm=64x64/8x8/k8    with these tiles for all matrix products
   webmae bench W3 --batch-size 16 --json
   webmae bench W1 W2 --save before.json         keep a run …
   webmae bench --compare before.json            … and see what changed since
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "all", num_args = 0..=1, default_missing_value = SLOWEST)]
     #[arg(value_parser = listed)]
     pub profile: Option<Listed>,
-    /// Use this variant of a kernel, e.g. gemm=64x64/8x8, as `webmae tune` names tiles; may be given several
+    /// Use this variant of a kernel, e.g. gemm=64x64/8x8/k8, as `webmae tune` names tiles; may be given several
     /// times. What there is: gemm=TILE, reduction=barriers|subgroups, cooperative=off, checks=on (those at run
     /// time that browsers insist on)
     #[arg(long = "kernel", value_name = "OP=NAME", conflicts_with = "data")]

@@ -1,5 +1,5 @@
 //! Measuring speed: the reference workloads ([`workload`]) run as whole steps ([`step`], [`measure`]), kernel
-//! by kernel ([`profile`]), with kernels that were asked for ([`variants`]) and beside the adapter's best matrix product
+//! by kernel ([`profile`]), with kernels that were asked for and beside the adapter's best matrix product
 //! ([`gemm`]); the preparation of batches ([`loader`]); and runs that are kept ([`record`]) and compared ([`compare`]).
 
 pub(crate) mod against;

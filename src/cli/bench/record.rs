@@ -26,7 +26,7 @@ pub struct BenchRecord {
     /// What matrix products made of cooperative matrices; nothing where they did without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooperative_matrices: Option<String>,
-    /// Variants of kernels that were asked for, e.g. `gemm=64×64/8×8`.
+    /// Variants of kernels that were asked for, e.g. `gemm=64×64/8×8 k8`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_variants: Vec<String>,
     /// The best matrix product in each precision of the results; in older files one, in f32.

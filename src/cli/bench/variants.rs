@@ -29,7 +29,7 @@ pub(crate) struct Variants(Vec<(&'static str, String)>);
 /// [`Variants`] that a device has.
 #[derive(Debug, Default)]
 pub(crate) struct Resolved {
-    /// As they are told, e.g. `gemm=64×64/8×8`.
+    /// As they are told, e.g. `gemm=64×64/8×8 k8`.
     pub names: Vec<String>,
     /// Place in [`Tiling::ALL`].
     tiling: Option<usize>,
@@ -43,7 +43,7 @@ impl Variants {
         for text in texts {
             let refuse = |problem: String| Err(Error::argument(OPTION, problem));
             let Some((what, name)) = text.split_once('=') else {
-                return refuse(format!("{text:?} is none; write e.g. gemm=64x64/8x8"));
+                return refuse(format!("{text:?} is none; write e.g. gemm=64x64/8x8/k8"));
             };
             let Some((what, names)) = CHOICES.into_iter().find(|(known, _)| *known == what) else {
                 let known = CHOICES.map(|(known, _)| known).join(", ");
@@ -120,13 +120,14 @@ fn tiles(gpu: &Gpu, precisions: &BTreeSet<Precision>) -> Vec<(String, usize)> {
     offered.map(|tiling| (tile_name(&target, tiling, precision), tiling)).collect()
 }
 
-/// The tile called `wanted`, with `x` for `×` if one likes, or the only one whose name begins with that.
+/// The tile called `wanted`, with `x` for `×` and a slash for a space if one likes, or the only one whose name begins
+/// with that.
 fn find_tile<'a>(tiles: &'a [(String, usize)], wanted: &str) -> Result<&'a (String, usize)> {
-    let plain = |name: &str| name.to_lowercase().replace('×', "x");
+    let plain = |name: &str| name.to_lowercase().replace('×', "x").replace(' ', "/");
     let wanted = plain(wanted.trim());
     let begins = |name: &str| {
         let rest = name.strip_prefix(&wanted);
-        rest.is_some_and(|rest| rest.starts_with(['/', ' ']))
+        rest.is_some_and(|rest| rest.starts_with('/'))
     };
     let named = |is: &dyn Fn(&str) -> bool| -> Vec<&(String, usize)> {
         tiles.iter().filter(|(name, _)| is(&plain(name))).collect()
@@ -192,13 +193,13 @@ mod tests {
     #[test]
     fn what_is_resolved_is_used() {
         let mut options = GpuOptions::default();
-        let asked = parse(&["gemm=128x128/8x8", "reduction=barriers"]).unwrap();
+        let asked = parse(&["gemm=128x128/8x8/k8", "reduction=barriers"]).unwrap();
         asked.change(&mut options);
         let gpu =
             pollster::block_on(Gpu::new(&options)).expect("the tests need a graphics adapter");
         let device = Device::from(gpu);
         let resolved = asked.resolve(&device, &BTreeSet::from([Precision::F32])).unwrap();
-        assert!(resolved.names[0].starts_with("gemm=128×128/8×8"), "{resolved:?}");
+        assert!(resolved.names[0].starts_with("gemm=128×128/8×8 k8"), "{resolved:?}");
         let shape = ProductShape::new(Precision::F32, ProductLayout::Nt, [512; 3]);
         let tiling = || Some(device.target().division(&shape).tiling);
         assert_ne!(tiling(), resolved.tiling);
@@ -217,16 +218,19 @@ mod tests {
 
     #[test]
     fn tiles_are_found_by_name_or_its_beginning() {
-        let names = ["64×64/8×4", "64×64/8×8", "64×128/8×8", "64×64/32×32 coop"];
+        let names = ["64×64/8×8 k8", "64×64/8×8 k16", "64×128/8×8 k8", "64×64/32×32 coop"];
         let tiles: Vec<_> = names.iter().map(|name| (*name).to_owned()).zip(0..).collect();
         let found = |wanted| find_tile(&tiles, wanted).map(|(_, place)| *place);
-        assert_eq!(found("64×64/8×8").unwrap(), 1);
-        assert_eq!(found("64x64/8x8").unwrap(), 1);
+        assert_eq!(found("64×64/8×8 k16").unwrap(), 1);
+        assert_eq!(found("64x64/8x8/k16").unwrap(), 1);
         assert_eq!(found("64x128").unwrap(), 2);
         assert_eq!(found("64X64/32x32 COOP").unwrap(), 3);
         assert_eq!(found("64x64/32x32").unwrap(), 3);
-        says(found("64x64"), &["several", "64×64/8×4, 64×64/8×8, 64×64/32×32 coop"]);
+        says(found("64x64"), &["several", "64×64/8×8 k8, 64×64/8×8 k16, 64×64/32×32 coop"]);
         says(found("64x64/8"), &["no tiles are called \"64x64/8\"", "64×128/8×8"]);
-        says(found("big"), &["no tiles are called \"big\"", "64×64/8×4, 64×64/8×8, 64×128/8×8"]);
+        says(
+            found("big"),
+            &["no tiles are called \"big\"", "64×64/8×8 k8, 64×64/8×8 k16, 64×128/8×8 k8"],
+        );
     }
 }
