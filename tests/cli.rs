@@ -473,7 +473,9 @@ fn bench<'a>(args: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn bench_measures_and_names_workloads() {
     let result = json(&bench(&["W1", "--json", "--profile", "--batch-size", "2"]));
-    assert!(result["gemm"]["gflops"].as_f64() > Some(0.0));
+    let [best] = &result["gemm"].as_array().unwrap()[..] else { panic!("one precision: {result}") };
+    assert!(best["precision"] == "f32" && best["gflops"].as_f64() > Some(0.0), "{best}");
+    assert!([512, 1024, 2048, 4096].map(Value::from).contains(&best["extent"]), "{best}");
     let results = result["results"].as_array().unwrap();
     assert_eq!(results.len(), 2);
     for result in results {
@@ -494,6 +496,40 @@ fn bench_measures_and_names_workloads() {
         }
     }
     refuses(2, &["bench", "W9"], &["W9", "W1, W2, W3, W4"]);
+    refuses(2, &["bench", "--profile", "W1"], &["--profile all", "workloads stand before it"]);
+}
+
+#[test]
+fn bench_uses_the_kernels_that_it_is_told() {
+    let on_gpu =
+        |args: &[&'static str]| bench(&[&["W1", "--forward", "--adapter", "0"], args].concat());
+    let result = json(&on_gpu(&[
+        "--json",
+        "--batch-size",
+        "2",
+        "--profile",
+        "all",
+        "--kernel",
+        "gemm=64x128/8x8",
+        "--kernel",
+        "reduction=barriers",
+    ]));
+    let variants: Vec<&str> = result["kernel_variants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let [tiles, reduction] = variants[..] else { panic!("{variants:?}") };
+    assert!(tiles.starts_with("gemm=64×128/8×8") && reduction == "reduction=barriers", "{tiles}");
+    let forward = &result["results"][0];
+    let listed = forward["slowest"].as_array().unwrap().len();
+    assert_eq!(Some(listed as u64), forward["dispatches"].as_u64());
+
+    refuses(2, &on_gpu(&["--kernel", "gemm=9x9"]), &["--kernel", "\"9x9\"", "64×128/8×8"]);
+    refuses(2, &bench(&["--kernel", "speed=9"]), &["--kernel", "gemm, reduction"]);
+    let on_cpu = bench(&["--device", "cpu", "--kernel", "gemm=64x128"]);
+    refuses(2, &on_cpu, &["--kernel", "on the processor", "--adapter NAME"]);
 }
 
 #[test]

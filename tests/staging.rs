@@ -1,4 +1,5 @@
-//! Staging memory: the same bits as direct uploads, a bounded number of buffers, and an end to every thread.
+//! Staging memory: the same bits as direct uploads, a bounded number of buffers, and an end to every thread. Steps in
+//! parts: the same bits as in one.
 
 mod common;
 
@@ -13,7 +14,7 @@ use webmae::model::params::mae_params;
 use webmae::model::store::{ParamLayout, ParamStore, Role};
 use webmae::ops::optimizer::{AdamW, Metrics, Optimizer, Scalars};
 use webmae::philox::Rng;
-use webmae::program::{Device, Staged, Uploads};
+use webmae::program::{Device, Program, Staged, Uploads};
 use webmae::train::paper::PRETRAIN_ADAMW;
 use webmae::train::step::{BatchData, MaskSource, StepConfig, Task, TrainStep};
 use webmae::{Error, ModelConfig};
@@ -82,19 +83,47 @@ fn staged_as_direct(device: &Device, counts_ring: bool) {
 
     let mut step = new_step(device);
     let before = device.allocated_bytes();
-    let mut number = 0..;
-    let uploads = Uploads::start(device, step.image_bytes(), move |staging| {
-        staging.stage(bytemuck::cast_slice(&images(number.next().expect("endless"))))
-    });
-    let mut uploads = uploads.expect("a thread");
-    let metrics = train(&mut step, |step, scalars, batch| {
-        step.run_staged(0, scalars, uploads.take().expect("images"), batch);
-    });
-    assert_eq!(metrics, expected);
+    let mut uploads = all_images(device, &step);
+    assert_eq!(train_staged(&mut step, &mut uploads), expected);
     let ring = STAGING_BUFFERS as u64 * step.image_bytes();
     assert_eq!(device.allocated_bytes() - before, if counts_ring { ring } else { 0 });
     drop(uploads);
     assert_eq!(device.allocated_bytes(), before);
+}
+
+/// A thread that stages the images of every step.
+fn all_images(device: &Device, step: &TrainStep) -> Uploads<Staged> {
+    let mut number = 0..;
+    let uploads = Uploads::start(device, step.image_bytes(), move |staging| {
+        staging.stage(bytemuck::cast_slice(&images(number.next().expect("endless"))))
+    });
+    uploads.expect("a thread")
+}
+
+fn train_staged(step: &mut TrainStep, uploads: &mut Uploads<Staged>) -> Vec<Metrics> {
+    train(step, |step, scalars, batch| {
+        step.run_staged(0, scalars, uploads.take().expect("images"), batch);
+    })
+}
+
+#[test]
+fn steps_in_parts_give_the_same_bits() {
+    let device = common::open_gpu(&GpuOptions::default());
+    let gpu = device.gpu().expect("a GPU");
+    let run = |submission_time: Duration| {
+        gpu.set_submission_time(submission_time);
+        let mut step = new_step(&device);
+        let launches: usize = step.programs().map(Program::dispatches).iter().sum();
+        let before = gpu.submissions();
+        let mut uploads = all_images(&device, &step);
+        let metrics = train_staged(&mut step, &mut uploads);
+        (metrics, gpu.submissions() - before, launches as u64)
+    };
+    let (whole, submissions, launches) = run(Duration::MAX);
+    assert_eq!((whole.len(), submissions), (STEPS as usize, STEPS.into()));
+    let (in_parts, submissions, _) = run(Duration::ZERO);
+    assert_eq!(submissions, u64::from(STEPS) * launches);
+    assert_eq!(in_parts, whole);
 }
 
 /// A thread that stages zeros.

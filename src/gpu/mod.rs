@@ -8,6 +8,7 @@ mod anatomy;
 mod browser;
 mod compile;
 mod cooperative;
+mod pace;
 #[cfg(not(target_family = "wasm"))]
 mod parallel;
 mod pending_map;
@@ -24,12 +25,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use adapter::{AdapterSummary, list_adapters};
 #[cfg(not(target_family = "wasm"))]
 pub use adapter::{adapter_from_env, backend_from_env};
 #[cfg(feature = "native")]
 pub use anatomy::Anatomy;
+use pace::Pace;
 use pipeline::Pipeline;
 pub use readback::ReadBack;
 pub use run::{CommandList, Dispatch};
@@ -37,6 +40,8 @@ pub use run::{CommandList, Dispatch};
 pub use staging::{Staged, Staging};
 
 use crate::error::{Error, Result};
+#[cfg(not(target_family = "wasm"))]
+use crate::kernels::Tiling;
 use crate::kernels::{
     CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, ProductShape, Products,
     SMALLEST_SUBGROUP,
@@ -60,6 +65,8 @@ pub struct GpuOptions {
     pub without_cooperative_matrices: bool,
     /// Leave subgroups aside where the adapter offers them, and with them cooperative matrices.
     pub without_subgroups: bool,
+    /// Let kernels reduce by barriers where the adapter offers subgroups; cooperative matrices stay.
+    pub reduce_by_barriers: bool,
 }
 
 /// An open device. Cheap to clone; the clones share it.
@@ -79,6 +86,7 @@ struct Inner {
     f16: bool,
     allocated: Arc<AtomicU64>,
     fault: Arc<Mutex<Option<Fault>>>,
+    pace: Arc<Mutex<Pace>>,
     pipelines: Mutex<HashMap<KernelKey, Arc<Pipeline>>>,
     #[cfg(not(target_family = "wasm"))]
     on_compile: OnceLock<pipeline::Listener>,
@@ -241,9 +249,10 @@ impl Gpu {
                 cooperative,
                 checked: options.checked,
                 f16: features.contains(wgpu::Features::SHADER_F16),
-                subgroups,
+                subgroups: subgroups && !options.reduce_by_barriers,
                 allocated: Arc::default(),
                 fault,
+                pace: Arc::new(Mutex::new(Pace::new())),
                 pipelines: Mutex::default(),
                 #[cfg(not(target_family = "wasm"))]
                 on_compile: OnceLock::new(),
@@ -312,6 +321,11 @@ impl Gpu {
         shapes: &BTreeSet<ProductShape>,
         trains: bool,
     ) -> Result<()> {
+        let products = self.products();
+        if (0..Tiling::ALL.len()).any(|tiling| products == Products::uniform(tiling)) {
+            // Somebody wants these tiles everywhere.
+            return Ok(());
+        }
         let listener = self.inner.on_products.get();
         listener.map_or(Ok(()), |listener| listener(self, shapes, trains))
     }
@@ -326,6 +340,17 @@ impl Gpu {
     #[cfg(target_family = "wasm")]
     pub fn shapes(&self) -> BTreeSet<ProductShape> {
         self.inner.shapes.lock().unwrap().clone()
+    }
+
+    /// Changes how long a submission of launches should take, 100 ms at first: longer programs are submitted in parts of
+    /// about that. With [`Duration::ZERO`] every launch is submitted alone, with [`Duration::MAX`] every program whole.
+    pub fn set_submission_time(&self, target: Duration) {
+        self.inner.pace.lock().unwrap().set_target(target);
+    }
+
+    /// Submissions of launches so far.
+    pub fn submissions(&self) -> u64 {
+        self.inner.pace.lock().unwrap().submissions()
     }
 
     /// Largest storage binding of the open device in bytes.

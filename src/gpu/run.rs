@@ -1,7 +1,12 @@
-//! Running dispatches: a list made once, encoded into one command buffer and submitted as a whole.
+//! Running dispatches: a list made once, submitted as a whole where that takes the device no longer than a submission
+//! should, else in parts.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use web_time::Instant;
+
+use super::pace::cut;
 use super::pipeline::Pipeline;
 #[cfg(feature = "native")]
 use super::staging::Staged;
@@ -19,12 +24,15 @@ pub struct Dispatch<'a> {
     pub bindings: Vec<(&'a Buffer, u64, u64)>,
     /// Workgroups; folded into two dimensions where one does not hold them.
     pub groups: u32,
+    /// How much it does: FLOPs, or what takes as long.
+    pub cost: u64,
 }
 
 struct Launch {
     pipeline: Arc<Pipeline>,
     bind_group: wgpu::BindGroup,
     grid: (u32, u32),
+    cost: u64,
 }
 
 /// Dispatches with everything they need, ready to run any number of times.
@@ -80,8 +88,7 @@ impl CommandList {
         self.launches.is_empty()
     }
 
-    /// Runs lists one after the other in one submission; returns at once. Each list's clearing is
-    /// done where the flag beside it says so.
+    /// Runs lists one after the other; returns at once. What lists with a flag clear is cleared before all else.
     ///
     /// # Panics
     /// If there is no list.
@@ -99,39 +106,27 @@ impl CommandList {
         staged.release_after(submission);
     }
 
+    /// Returns the submission of what is encoded first.
     fn submit_after(
         lists: &[(&CommandList, bool)],
         encode_first: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> wgpu::SubmissionIndex {
         let gpu = &lists.first().expect("a list to run").0.gpu;
-        let mut encoder = gpu.inner.device.create_command_encoder(&Default::default());
+        let mut encoder = gpu.encoder();
         encode_first(&mut encoder);
-        for &(list, clear) in lists {
-            list.encode(&mut encoder, 0..list.len(), clear);
+        for (list, _) in lists.iter().filter(|(_, clear)| *clear) {
+            list.encode_clears(&mut encoder);
         }
-        gpu.inner.queue.submit([encoder.finish()])
+        gpu.submit_parts(encoder, lists.iter().flat_map(|(list, _)| &list.launches).collect())
     }
 
     /// Runs some of the dispatches, the clearing included if `clear`.
-    pub(crate) fn submit_range(&self, range: std::ops::Range<usize>, clear: bool) {
-        let mut encoder = self.encoder();
-        self.encode(&mut encoder, range, clear);
-        self.gpu.inner.queue.submit([encoder.finish()]);
-    }
-
-    fn encode(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        range: std::ops::Range<usize>,
-        clear: bool,
-    ) {
+    pub(crate) fn submit_range(&self, range: Range<usize>, clear: bool) {
+        let mut encoder = self.gpu.encoder();
         if clear {
-            self.encode_clears(encoder);
+            self.encode_clears(&mut encoder);
         }
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for launch in &self.launches[range] {
-            launch.encode(&self.gpu, &mut pass);
-        }
+        self.gpu.submit_parts(encoder, self.launches[range].iter().collect());
     }
 
     /// Runs everything once, each dispatch between two timestamps, and returns each one's time in
@@ -148,7 +143,8 @@ impl CommandList {
         }
         let mut times = Vec::with_capacity(self.launches.len());
         let mut clear = true;
-        for launches in self.launches.chunks(SET / 2) {
+        let launches: Vec<&Launch> = self.launches.iter().collect();
+        for launches in self.gpu.parts(&launches).flat_map(|part| part.chunks(SET / 2)) {
             let count = 2 * launches.len() as u32;
             let queries = inner.device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("timestamps"),
@@ -157,7 +153,7 @@ impl CommandList {
             });
             let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
             let resolved = self.gpu.buffer_for("timestamps", u64::from(count) * 8, usage)?;
-            let mut encoder = self.encoder();
+            let mut encoder = self.gpu.encoder();
             if std::mem::take(&mut clear) {
                 self.encode_clears(&mut encoder);
             }
@@ -173,7 +169,7 @@ impl CommandList {
                 launch.encode(&self.gpu, &mut pass);
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved.raw, 0);
-            inner.queue.submit([encoder.finish()]);
+            self.gpu.submit(encoder, launches);
             let bytes = self.gpu.read(&resolved, 0, resolved.bytes).await?;
             let period = f64::from(inner.queue.get_timestamp_period());
             let ticks: &[u64] = bytemuck::cast_slice(&bytes);
@@ -182,14 +178,55 @@ impl CommandList {
         Ok(Some(times))
     }
 
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        self.gpu.inner.device.create_command_encoder(&Default::default())
-    }
-
     fn encode_clears(&self, encoder: &mut wgpu::CommandEncoder) {
         for (buffer, first, bytes) in &self.cleared {
             encoder.clear_buffer(buffer, *first, Some(*bytes));
         }
+    }
+}
+
+impl Gpu {
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.inner.device.create_command_encoder(&Default::default())
+    }
+
+    /// Launches in the parts that are submitted by themselves, at least one.
+    fn parts<'a>(&self, launches: &'a [&'a Launch]) -> impl Iterator<Item = &'a [&'a Launch]> {
+        let costs: Vec<u64> = launches.iter().map(|launch| launch.cost).collect();
+        let room = self.inner.pace.lock().unwrap().room();
+        cut(&costs, room).into_iter().map(|range| &launches[range])
+    }
+
+    /// Submits what is encoded already with the first of the launches, and the others after it; returns the first
+    /// submission.
+    fn submit_parts(
+        &self,
+        encoder: wgpu::CommandEncoder,
+        launches: Vec<&Launch>,
+    ) -> wgpu::SubmissionIndex {
+        let (mut encoder, mut first) = (Some(encoder), None);
+        for part in self.parts(&launches) {
+            let mut encoder = encoder.take().unwrap_or_else(|| self.encoder());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for launch in part {
+                launch.encode(self, &mut pass);
+            }
+            drop(pass);
+            let submission = self.submit(encoder, part);
+            first.get_or_insert(submission);
+        }
+        first.expect("at least one part")
+    }
+
+    /// Submits launches that are encoded, and measures how long they take.
+    fn submit(&self, encoder: wgpu::CommandEncoder, launches: &[&Launch]) -> wgpu::SubmissionIndex {
+        let commands = encoder.finish();
+        let (queue, pace) = (&self.inner.queue, Arc::clone(&self.inner.pace));
+        let cost = launches.iter().map(|launch| launch.cost).sum();
+        pace.lock().unwrap().begin(Instant::now());
+        let submission = queue.submit([commands]);
+        queue.on_submitted_work_done(move || pace.lock().unwrap().end(cost, Instant::now()));
+        submission
     }
 }
 
@@ -215,7 +252,8 @@ impl Launch {
             entries: &entries,
         });
         let x = dispatch.groups.clamp(1, MAX_GROUPS_PER_DIMENSION);
-        Self { pipeline, bind_group, grid: (x, dispatch.groups.div_ceil(x)) }
+        let grid = (x, dispatch.groups.div_ceil(x));
+        Self { pipeline, bind_group, grid, cost: dispatch.cost }
     }
 
     fn encode(&self, gpu: &Gpu, pass: &mut wgpu::ComputePass<'_>) {

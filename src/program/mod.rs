@@ -128,6 +128,8 @@ impl Program {
                 }
             }
         };
+        let works = recorder.recorded.iter().map(|op| LaunchWork::of(recorder, op));
+        let works: Vec<LaunchWork> = works.collect();
         let list = match device {
             #[cfg(feature = "gpu")]
             Device::Gpu(gpu) => {
@@ -138,11 +140,13 @@ impl Program {
                 let dispatches: Vec<gpu::Dispatch<'_>> = recorder
                     .recorded
                     .iter()
-                    .map(|op| gpu::Dispatch {
+                    .zip(&works)
+                    .map(|(op, work)| gpu::Dispatch {
                         kernel: op.kernel.clone(),
                         uniform: &op.uniform,
                         bindings: op.bindings.iter().map(bound).collect(),
                         groups: op.groups,
+                        cost: work.cost(),
                     })
                     .collect();
                 let cleared: Vec<_> = recorder.cleared.iter().map(bound).collect();
@@ -167,9 +171,9 @@ impl Program {
                 List::Cpu(cpu::CommandList::new(cpu, &dispatches, &cleared))
             }
         };
-        let steps = recorder.recorded.iter().map(|op| Step {
+        let steps = recorder.recorded.iter().zip(works).map(|(op, work)| Step {
             kernel: op.kernel.clone(),
-            work: LaunchWork::of(recorder, op),
+            work,
             bound: op
                 .accesses()
                 .zip(Shader::named(op.kernel.shader).bindings)
@@ -197,13 +201,13 @@ impl Program {
         self.steps.len()
     }
 
-    /// Runs the whole program in one submission; on a GPU returns at once.
+    /// Runs the whole program; on a GPU returns at once. What takes long is submitted in parts.
     pub fn submit(&self) {
         Self::submit_all(&[(self, true)]);
     }
 
-    /// Runs programs one after the other in one submission; on a GPU returns at once. The flag says whether
-    /// a program's cleared tensors are zeroed first.
+    /// Runs programs one after the other, on a GPU in one submission unless that would take long; there it returns at
+    /// once. The flag says whether a program's cleared tensors are zeroed, at any time before it.
     ///
     /// # Panics
     /// If there is no program, or they are of several kinds of devices.

@@ -39,6 +39,14 @@ pub(super) struct LaunchWork {
 }
 
 impl LaunchWork {
+    /// FLOPs, and for every byte that is bound as many as GPUs compute in f32 while they move one: a few on a phone,
+    /// dozens on a graphics card.
+    #[cfg(feature = "gpu")]
+    pub fn cost(&self) -> u64 {
+        const FLOPS_PER_BYTE: u64 = 16;
+        self.flops + FLOPS_PER_BYTE * self.bytes
+    }
+
     /// The work of `op`, one of `recorder`'s.
     pub fn of(recorder: &Recorder, op: &Recorded) -> Self {
         let mut bytes = 0;

@@ -1,7 +1,7 @@
 //! `--compare`: a saved run, printed beside the present one and judged.
 
 use super::compare::{Ratio, differences, ratios};
-use super::record::BenchRecord;
+use super::record::{BenchRecord, Gemm};
 use crate::error::{Error, Result};
 
 /// What a run is held against.
@@ -35,10 +35,17 @@ impl Against {
                 format!("{:.2} ± {:.2}", ratio.ratio, ratio.ratio_spread),
             );
         }
-        let (saved, gflops) = (self.saved.gemm.gflops, now.gemm.gflops);
-        let ratio = format!("{:.2}", gflops / saved);
-        let (saved, gflops) = (format!("{saved:.1} GFLOP/s"), format!("{gflops:.1} GFLOP/s"));
-        say!("{:<14}{saved:>20}{gflops:>20}{ratio:>16}", "best product");
+        for gemm in &now.gemm {
+            let Some(saved) = self.saved.best_product(gemm.precision) else { continue };
+            let rate = |gemm: &Gemm| format!("{:.1} GFLOP/s", gemm.gflops);
+            say!(
+                "{:<14}{:>20}{:>20}{:>16}",
+                format!("product {}", gemm.precision_name()),
+                rate(saved),
+                rate(gemm),
+                format!("{:.2}", gemm.gflops / saved.gflops),
+            );
+        }
         say!("ratios are speeds per image: above 1 is faster than the saved run");
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Repeats;
+use super::profile::Listed;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::{ModelArgs, size};
 
@@ -19,6 +20,7 @@ Model options change them.
 Examples:
   webmae bench                                  everything
   webmae bench W1 --train --profile             where the time of a training step goes
+  webmae bench W3 --kernel gemm=64x64/8x8/k8    with these tiles for all matrix products
   webmae bench W3 --batch-size 16 --json
   webmae bench W1 W2 --save before.json         keep a run …
   webmae bench --compare before.json            … and see what changed since
@@ -37,16 +39,23 @@ pub(crate) struct Args {
     /// Images per batch [default: the workload's; with --compare the saved run's; 64 with --data]
     #[arg(long, value_name = "N", value_parser = size())]
     pub batch_size: Option<u32>,
-    /// Timed samples; a sample is one step, or several where steps are short
+    /// Timed samples; a sample is one step, or, where that takes less than half a second, as many as last that
+    /// long (on a GPU four at least)
     #[arg(long, value_name = "N", default_value = "10", value_parser = size())]
     pub steps: u32,
     /// Steps before the timed ones
     #[arg(long, value_name = "N", default_value = "2")]
     pub warmup: u16,
-    /// Also print each kernel's share of the time and the ten most expensive dispatches (on a GPU
+    /// Also print each kernel's share of the time and the ten most expensive dispatches, or all of them (on a GPU
     /// from timestamp queries); with --data the time of each stage
-    #[arg(long)]
-    pub profile: bool,
+    #[arg(long, value_name = "all", num_args = 0..=1, default_missing_value = SLOWEST)]
+    #[arg(value_parser = listed)]
+    pub profile: Option<Listed>,
+    /// Use this variant of a kernel, e.g. gemm=64x64/8x8/k8, as `webmae tune` names tiles; may be given several
+    /// times. What there is: gemm=TILE, reduction=barriers|subgroups, cooperative=off, checks=on (those at run
+    /// time that browsers insist on)
+    #[arg(long = "kernel", value_name = "OP=NAME", conflicts_with = "data")]
+    pub kernels: Vec<String>,
     /// Measure how fast batches of these pictures are prepared, instead of the workloads: anything
     /// that `webmae pretrain --data` takes, at 224 × 224 unless model options say otherwise
     #[arg(long, value_name = "PATH", help_heading = "Loader")]
@@ -75,6 +84,18 @@ impl Args {
     /// How often things are run.
     pub(crate) fn repeats(&self) -> Repeats {
         Repeats { warmup: self.warmup.into(), samples: self.steps as usize }
+    }
+}
+
+/// What an option without a value stands for.
+const SLOWEST: &str = "slowest";
+
+/// Parses which dispatches are listed.
+fn listed(text: &str) -> std::result::Result<Listed, String> {
+    match text {
+        SLOWEST => Ok(Listed::Slowest),
+        "all" => Ok(Listed::All),
+        _ => Err("write --profile or --profile all; workloads stand before it".to_owned()),
     }
 }
 

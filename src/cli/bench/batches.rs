@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args, data: &str) -> Result<()> {
             print(&speed);
         }
     }
-    let stages = args.profile.then(|| stage_times(source.as_ref(), size)).transpose()?;
+    let stages = args.profile.is_some().then(|| stage_times(source.as_ref(), size)).transpose()?;
     if args.json {
         let output = json!({
             "webmae": env!("CARGO_PKG_VERSION"),

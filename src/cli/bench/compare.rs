@@ -64,6 +64,16 @@ pub fn differences(saved: &BenchRecord, now: &BenchRecord) -> Vec<String> {
     let matrices =
         |record: &BenchRecord| record.cooperative_matrices.clone().unwrap_or("none".into());
     note("use of cooperative matrices", &matrices(saved), &matrices(now));
+    let variants = |record: &BenchRecord| match &record.kernel_variants[..] {
+        [] => "none".to_owned(),
+        variants => variants.join(", "),
+    };
+    note("choice of kernels", &variants(saved), &variants(now));
+    for gemm in &now.gemm {
+        let Some(before) = saved.best_product(gemm.precision) else { continue };
+        let what = format!("extent of the best matrix product in {}", gemm.precision_name());
+        note(&what, &before.extent.to_string(), &gemm.extent.to_string());
+    }
     for result in &now.results {
         let (name, mode) = (&result.workload, result.mode);
         let Some(before) = saved.find(name, mode) else { continue };
@@ -119,6 +129,8 @@ mod tests {
         now.adapter.name = "Other GPU".to_owned();
         now.adapter.driver = "some 1.3".to_owned();
         now.cooperative_matrices = Some("f16 16×16".to_owned());
+        now.kernel_variants = vec!["gemm=64×64/8×8".to_owned(), "checks=on".to_owned()];
+        now.gemm[0].extent = 2048;
         now.results[0].recompute = true;
         now.results[0].precision = Precision::F16;
         now.results[0].model.mask_ratio = 0.5;
@@ -127,6 +139,8 @@ mod tests {
             "adapter differs: Some GPU saved, Other GPU now",
             "driver differs: some 1.2 saved, some 1.3 now",
             "use of cooperative matrices differs: none saved, f16 16×16 now",
+            "choice of kernels differs: none saved, gemm=64×64/8×8, checks=on now",
+            "extent of the best matrix product in f32 differs: 4096 saved, 2048 now",
             "recomputation of W1 train differs: off saved, on now",
             "precision of W1 train differs: 32 bits saved, 16 bits now",
             "model of W1 train differs: other options saved, these options now",

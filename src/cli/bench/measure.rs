@@ -2,18 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::Repeats;
-use super::profile::Profile;
+use super::profile::{Listed, Profile};
 use super::samples::Samples;
 use super::step::{BenchStep, StepSpec};
+use super::{Repeats, SAMPLE};
 use crate::error::Result;
 use crate::program::Device;
 
-/// Steps are timed in groups that last at least this long, so that waiting for the device's answer
-/// does not count.
-const GROUP: Duration = Duration::from_millis(40);
-/// Most steps of a group.
-const MAX_GROUP: usize = 64;
+/// Time of the steps by which those of a sample are counted.
+const TRIAL: Duration = Duration::from_millis(50);
 
 /// A measured step.
 #[derive(Debug, Clone)]
@@ -26,7 +23,7 @@ pub struct Measurement {
     pub cpu_milliseconds: f64,
     /// Kernel launches per step.
     pub dispatches: usize,
-    /// Submissions per step.
+    /// Submissions of launches per step.
     pub submits: usize,
     /// FLOPs of matrix products and attention per step.
     pub flops: u64,
@@ -46,7 +43,7 @@ impl Measurement {
     }
 }
 
-/// Measures the step `spec`, and with `profile` each of its dispatches.
+/// Measures the step `spec`; where something is to be `listed`, also each of its dispatches.
 ///
 /// # Errors
 /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
@@ -54,24 +51,40 @@ pub fn measure(
     device: &Device,
     spec: StepSpec,
     repeats: Repeats,
-    profile: bool,
+    listed: Option<Listed>,
 ) -> Result<Measurement> {
     let mut step = BenchStep::new(device, &spec)?;
-    let (milliseconds, cpu_milliseconds) = sample(&mut step, repeats)?;
+    let Sampled { milliseconds, cpu_milliseconds, submits } = sample(device, &mut step, repeats)?;
     let programs = step.programs();
     Ok(Measurement {
         spec,
         milliseconds,
         cpu_milliseconds,
         dispatches: programs.iter().map(|program| program.dispatches()).sum(),
-        submits: 1,
+        submits,
         flops: step.flops(),
-        profile: if profile { Profile::of(&programs)? } else { None },
+        profile: listed.map_or(Ok(None), |listed| Profile::of(&programs, listed))?,
     })
 }
 
-/// Times groups of steps. Returns milliseconds per step, and the CPU's part of them.
-fn sample(step: &mut BenchStep, repeats: Repeats) -> Result<(Samples, f64)> {
+/// What is measured of samples, per step.
+struct Sampled {
+    milliseconds: Samples,
+    cpu_milliseconds: f64,
+    submits: usize,
+}
+
+/// Steps of a sample, each of which takes so `long`: as many as last [`SAMPLE`], and a few more where a GPU works while
+/// the next are submitted; one where it lasts that long itself.
+fn steps_of_sample(long: Duration, runs_behind: bool) -> usize {
+    /// In fewer steps the gaps before the first and after the last would count.
+    const FEWEST_BEHIND: usize = 4;
+    let steps = (SAMPLE.as_secs_f64() / long.as_secs_f64()).ceil() as usize;
+    if steps > 1 && runs_behind { steps.max(FEWEST_BEHIND) } else { steps.max(1) }
+}
+
+/// Times samples of several steps.
+fn sample(device: &Device, step: &mut BenchStep, repeats: Repeats) -> Result<Sampled> {
     let mut group = |steps: usize| -> Result<(Duration, Duration)> {
         let mut cpu = Duration::ZERO;
         let began = Instant::now();
@@ -84,16 +97,43 @@ fn sample(step: &mut BenchStep, repeats: Repeats) -> Result<(Samples, f64)> {
     for _ in 0..repeats.warmup {
         group(1)?;
     }
-    let (once, _) = group(1)?;
-    let steps = (GROUP.as_secs_f64() / once.as_secs_f64()).ceil() as usize;
-    let steps = steps.clamp(1, MAX_GROUP);
+    let (mut trial, mut tried) = (1, group(1)?.0);
+    while tried < TRIAL {
+        trial *= 2;
+        tried = group(trial)?.0;
+    }
+    let steps = steps_of_sample(tried / trial as u32, device.runs_behind());
     let per_step = |time: Duration| time.as_secs_f64() * 1e3 / steps as f64;
-    let (mut milliseconds, mut cpu_total) = (Vec::new(), 0.0);
+    let submissions = || device.gpu().map_or(0, |gpu| gpu.submissions());
+    let (mut milliseconds, mut cpu_total, before) = (Vec::new(), 0.0, submissions());
     for _ in 0..repeats.samples.max(1) {
         let (whole, cpu) = group(steps)?;
         milliseconds.push(per_step(whole));
         cpu_total += per_step(cpu);
     }
-    let cpu = cpu_total / milliseconds.len() as f64;
-    Ok((Samples::new(milliseconds), cpu))
+    let samples = milliseconds.len();
+    let submits = (submissions() - before) as f64 / (samples * steps) as f64;
+    Ok(Sampled {
+        milliseconds: Samples::new(milliseconds),
+        cpu_milliseconds: cpu_total / samples as f64,
+        // On the processor a step is one call.
+        submits: (submits.round() as usize).max(1),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_long_and_slow_steps_samples_by_themselves() {
+        let steps = |ms: f64| {
+            [true, false].map(|behind| steps_of_sample(Duration::from_secs_f64(ms / 1e3), behind))
+        };
+        assert_eq!(steps(0.5), [1000, 1000]);
+        assert_eq!(steps(60.0), [9, 9]);
+        assert_eq!(steps(300.0), [4, 2]);
+        assert_eq!(steps(500.0), [1, 1]);
+        assert_eq!(steps(9000.0), [1, 1]);
+    }
 }

@@ -1,11 +1,11 @@
 //! The tables of measured workloads.
 
 use super::profile::Profile;
-use super::record::{BenchRecord, WorkloadResult};
+use super::record::{BenchRecord, Gemm, WorkloadResult};
 
 /// What was measured on, and the columns' names.
 pub(crate) fn head(record: &BenchRecord) {
-    let (adapter, gemm) = (&record.adapter, record.gemm);
+    let adapter = &record.adapter;
     // The processor has no API: what the twins use of it says more.
     match adapter.backend.as_str() {
         "cpu" => say!("{} ({})", adapter.name, adapter.driver),
@@ -14,7 +14,14 @@ pub(crate) fn head(record: &BenchRecord) {
     if let Some(matrices) = &record.cooperative_matrices {
         say!("cooperative matrices: {matrices}");
     }
-    say!("best matrix product: {:.1} GFLOP/s ({}³)\n", gemm.gflops, gemm.extent);
+    if !record.kernel_variants.is_empty() {
+        say!("kernels: {}", record.kernel_variants.join(", "));
+    }
+    for gemm in &record.gemm {
+        let Gemm { extent, gflops, .. } = gemm;
+        say!("best matrix product in {}: {gflops:.1} GFLOP/s ({extent}³)", gemm.precision_name());
+    }
+    say!("");
     say!(
         "{:<11}{:>6}{:>18}{:>11}{:>10}{:>9}{:>9}{:>11}{:>9}",
         "workload",
@@ -61,7 +68,11 @@ pub(crate) fn profile(profile: Option<&Profile>) {
             time.gflops,
         );
     }
-    say!("    the {} most expensive dispatches:", slowest.len());
+    let launches: usize = kernels.iter().map(|time| time.launches).sum();
+    match slowest.len() {
+        listed if listed == launches => say!("    all {listed} dispatches, the longest first:"),
+        listed => say!("    the {listed} most expensive dispatches:"),
+    }
     for time in slowest {
         say!(
             "    {:<34}{:>6.1} %{:>10.3} ms{:>9.1} GFLOP/s{:>8.1} GB/s  {}: {}",

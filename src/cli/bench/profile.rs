@@ -11,15 +11,32 @@ use crate::program::{DispatchTime, Program};
 
 /// How often every dispatch is timed; the middle one counts.
 const RUNS: usize = 3;
-/// Dispatches that are listed one by one.
-const LISTED: usize = 10;
+
+/// Which dispatches are listed one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// The ten that take most time.
+    Slowest,
+    /// Every one.
+    All,
+}
+
+impl Listed {
+    /// At most how many.
+    fn limit(self) -> usize {
+        match self {
+            Self::Slowest => 10,
+            Self::All => usize::MAX,
+        }
+    }
+}
 
 /// Times by the adapter's timestamps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Every kernel of the step, the one that takes most time first.
     pub kernels: Vec<KernelTime>,
-    /// The dispatches that take most time, the longest first.
+    /// The dispatches that take most time, or all, the longest first.
     pub slowest: Vec<SlowDispatch>,
 }
 
@@ -60,11 +77,12 @@ pub struct SlowDispatch {
 }
 
 impl Profile {
-    /// Times `programs`, the parts of one step; `None` where the adapter has no timestamps.
+    /// Times `programs`, the parts of one step, and lists `listed` of their dispatches; `None` where the adapter has no
+    /// timestamps.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn of(programs: &[&Program]) -> Result<Option<Self>> {
+    pub fn of(programs: &[&Program], listed: Listed) -> Result<Option<Self>> {
         let mut all = Vec::new();
         for program in programs {
             let mut runs = Vec::with_capacity(RUNS);
@@ -74,10 +92,10 @@ impl Profile {
             }
             all.extend(medians(runs));
         }
-        Ok(Some(Self::new(all)))
+        Ok(Some(Self::new(all, listed)))
     }
 
-    fn new(mut dispatches: Vec<DispatchTime>) -> Self {
+    fn new(mut dispatches: Vec<DispatchTime>, listed: Listed) -> Self {
         let total: f64 = dispatches.iter().map(|time| time.nanoseconds).sum();
         let share = |nanoseconds: f64| nanoseconds / total.max(1.0);
         let mut sums: BTreeMap<&'static str, (usize, f64, u64)> = BTreeMap::new();
@@ -95,7 +113,7 @@ impl Profile {
         let mut kernels: Vec<KernelTime> = sums.into_iter().map(kernel).collect();
         kernels.sort_by(|a, b| b.milliseconds.total_cmp(&a.milliseconds));
         dispatches.sort_by(|a, b| b.nanoseconds.total_cmp(&a.nanoseconds));
-        dispatches.truncate(LISTED);
+        dispatches.truncate(listed.limit());
         let slow = |time: DispatchTime| SlowDispatch {
             share: share(time.nanoseconds),
             milliseconds: time.nanoseconds / 1e6,
@@ -139,14 +157,18 @@ mod tests {
         let mut times: Vec<DispatchTime> =
             (1..=12).map(|i| time("gemm", 10.0 * f64::from(i))).collect();
         times.push(time("add", 1000.0));
-        let profile = Profile::new(times);
+        let all = Profile::new(times.clone(), Listed::All);
+        assert_eq!(all.slowest.len(), 13);
+        assert_eq!(all.slowest[12].computes, "gemm of 10");
+        let profile = Profile::new(times, Listed::Slowest);
+        assert_eq!(profile.kernels, all.kernels);
+        assert_eq!(profile.slowest, all.slowest[..10]);
         let kernels: Vec<_> =
             profile.kernels.iter().map(|k| (k.kernel.as_str(), k.launches)).collect();
         assert_eq!(kernels, [("add", 1), ("gemm", 12)]);
         let shares: f64 = profile.kernels.iter().map(|kernel| kernel.share).sum();
         assert!((shares - 1.0).abs() < 1e-12);
         assert!((profile.kernels[1].gflops - 12_000.0 / 780.0).abs() < 1e-9);
-        assert_eq!(profile.slowest.len(), LISTED);
         let first = &profile.slowest[0];
         assert_eq!((first.kernel.as_str(), first.milliseconds), ("add", 1e-3));
         assert_eq!((first.gflops, first.gigabytes_per_second), (1.0, 0.4));

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::gemm::EXTENT;
 use super::measure::Measurement;
 use super::profile::Profile;
 use super::workload::Mode;
@@ -27,8 +26,12 @@ pub struct BenchRecord {
     /// What matrix products made of cooperative matrices; nothing where they did without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooperative_matrices: Option<String>,
-    /// The best matrix product.
-    pub gemm: Gemm,
+    /// Variants of kernels that were asked for, e.g. `gemm=64×64/8×8 k8`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_variants: Vec<String>,
+    /// The best matrix product in each precision of the results; in older files one, in f32.
+    #[serde(deserialize_with = "one_or_several")]
+    pub gemm: Vec<Gemm>,
     /// One for each workload and mode.
     pub results: Vec<WorkloadResult>,
 }
@@ -46,13 +49,38 @@ pub struct Adapter {
     pub driver: String,
 }
 
-/// The best of the square matrix products.
+/// The best of the square matrix products in one precision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Gemm {
+    /// How the operands were kept.
+    #[serde(default)]
+    pub precision: Precision,
     /// Rows and columns of the matrices.
     pub extent: usize,
     /// GFLOP per second.
     pub gflops: f64,
+}
+
+impl Gemm {
+    /// Its precision in words.
+    pub fn precision_name(&self) -> String {
+        format!("f{}", 8 * self.precision.bytes())
+    }
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<Gemm>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Gemms {
+        One(Gemm),
+        Several(Vec<Gemm>),
+    }
+    Ok(match Gemms::deserialize(deserializer)? {
+        Gemms::One(gemm) => vec![gemm],
+        Gemms::Several(gemms) => gemms,
+    })
 }
 
 /// A measured step of a workload.
@@ -81,7 +109,7 @@ pub struct WorkloadResult {
     pub images_per_second: f64,
     /// GFLOP per second of matrix products and attention.
     pub gflops: f64,
-    /// That over the best matrix product's.
+    /// That over the best matrix product's in the same precision.
     pub share_of_best_gemm: f64,
     /// Milliseconds of a step in which the CPU uploads, encodes and submits.
     pub cpu_ms_per_step: f64,
@@ -97,14 +125,15 @@ pub struct WorkloadResult {
 }
 
 impl BenchRecord {
-    /// A run on `device` without results yet, whose best matrix product did `gflops`.
-    pub fn new(device: &Device, gflops: f64) -> Self {
+    /// A run on `device` with these variants and best matrix products, without results yet.
+    pub fn new(device: &Device, kernel_variants: Vec<String>, gemm: Vec<Gemm>) -> Self {
         let DeviceSummary { name, backend, kind, driver } = device.summary();
         Self {
             webmae: env!("CARGO_PKG_VERSION").to_owned(),
             adapter: Adapter { name, backend, kind: kind.to_owned(), driver },
             cooperative_matrices: device.target().describe_cooperative(),
-            gemm: Gemm { extent: EXTENT, gflops },
+            kernel_variants,
+            gemm,
             results: Vec::new(),
         }
     }
@@ -112,6 +141,11 @@ impl BenchRecord {
     /// The result of `workload` in `mode`.
     pub fn find(&self, workload: &str, mode: Mode) -> Option<&WorkloadResult> {
         self.results.iter().find(|result| result.workload == workload && result.mode == mode)
+    }
+
+    /// The best matrix product in `precision`, if that was measured.
+    pub fn best_product(&self, precision: Precision) -> Option<&Gemm> {
+        self.gemm.iter().find(|gemm| gemm.precision == precision)
     }
 
     /// Reads what [`Self::save`] wrote.
@@ -153,8 +187,8 @@ impl BenchRecord {
 }
 
 impl WorkloadResult {
-    /// What `measured` says of `workload`, beside a best matrix product of `best` GFLOP per second.
-    pub fn new(workload: &str, measured: &Measurement, best: f64) -> Self {
+    /// What `measured` says of `workload`, beside the `best` matrix product.
+    pub fn new(workload: &str, measured: &Measurement, best: &Gemm) -> Self {
         let spec = &measured.spec;
         Self {
             workload: workload.to_owned(),
@@ -168,7 +202,7 @@ impl WorkloadResult {
             ms_samples: measured.milliseconds.values().to_vec(),
             images_per_second: measured.images_per_second(),
             gflops: measured.gflops(),
-            share_of_best_gemm: measured.gflops() / best,
+            share_of_best_gemm: measured.gflops() / best.gflops,
             cpu_ms_per_step: measured.cpu_milliseconds,
             dispatches: measured.dispatches,
             submits: measured.submits,
@@ -213,7 +247,8 @@ pub(super) mod tests {
                 driver: word("some 1.2"),
             },
             cooperative_matrices: None,
-            gemm: Gemm { extent: EXTENT, gflops: 20.0 },
+            kernel_variants: Vec::new(),
+            gemm: vec![Gemm { precision: Precision::F32, extent: 4096, gflops: 20.0 }],
             results: results.iter().map(result).collect(),
         }
     }
@@ -229,6 +264,21 @@ pub(super) mod tests {
         assert_eq!(loaded, saved);
         assert_eq!(loaded.find("W1", Mode::Train).unwrap().ms_per_step, 8.0);
         assert!(loaded.find("W2", Mode::Train).is_none());
+    }
+
+    #[test]
+    fn older_files_have_one_product() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.json");
+        let saved = record(&[(Mode::Train, 8.0)]);
+        let mut older = serde_json::to_value(&saved).unwrap();
+        older["gemm"] = serde_json::json!({"extent": 1024, "gflops": 20.0});
+        std::fs::write(&path, older.to_string()).unwrap();
+        let loaded = BenchRecord::load(&path).unwrap();
+        let Gemm { extent, gflops, .. } = *loaded.best_product(Precision::F32).unwrap();
+        assert_eq!((extent, gflops), (1024, 20.0));
+        assert!(loaded.best_product(Precision::F16).is_none());
+        assert_eq!(loaded.results, saved.results);
     }
 
     #[test]

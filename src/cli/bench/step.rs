@@ -14,7 +14,7 @@ use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops::optimizer::{Optimizer, Scalars};
 use crate::philox::Rng;
-use crate::program::{Device, Program, Staged, Uploads};
+use crate::program::{Device, Program, ReadBack, Staged, Uploads};
 use crate::train::paper::PRETRAIN_ADAMW;
 use crate::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
 
@@ -41,8 +41,12 @@ pub struct BenchStep {
     submitted: u32,
 }
 
+/// Forward passes between two looks at what is done: submissions run ahead of the device by at most twice as many.
+const LOOK_EVERY: u32 = 32;
+
 enum Recorded {
-    Forward(Box<EvalStep>),
+    /// With the readback of a loss, which is waited for before the next is asked for.
+    Forward(Box<EvalStep>, ReadBack),
     /// With its images in staging memory, as in training.
     Train(Box<TrainStep>, Uploads<Staged>),
 }
@@ -71,7 +75,7 @@ impl BenchStep {
                 let batch =
                     BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
                 block_on(step.run(Scalars::default(), batch))?;
-                Recorded::Forward(Box::new(step))
+                Recorded::Forward(Box::new(step), ReadBack::new(device, 4)?)
             }
             Mode::Train => {
                 let optimizer = Optimizer::AdamW(PRETRAIN_ADAMW);
@@ -95,8 +99,8 @@ impl BenchStep {
         Ok(Self { recorded, sample_ids, submitted: 0 })
     }
 
-    /// Runs it once, a training step with the copy of its images to the device, for which it may have to wait
-    /// until they are staged. Returns the time that submitting took.
+    /// Runs it once, a training step with the copy of its images to the device. May have to wait for earlier ones, or
+    /// until images are staged. Returns the time that submitting took.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
@@ -104,10 +108,17 @@ impl BenchStep {
         let number = self.submitted;
         self.submitted += 1;
         match &mut self.recorded {
-            Recorded::Forward(step) => {
+            Recorded::Forward(step, loss) => {
                 let began = Instant::now();
                 step.program().submit();
-                Ok(began.elapsed())
+                let took = began.elapsed();
+                if number % LOOK_EVERY == LOOK_EVERY - 1 {
+                    if loss.is_pending() {
+                        block_on(loss.finish())?;
+                    }
+                    loss.start(step.program().buffer("loss"), 0, 4);
+                }
+                Ok(took)
             }
             Recorded::Train(step, uploads) => {
                 let images = uploads.take()?;
@@ -127,8 +138,11 @@ impl BenchStep {
     /// [`crate::Error::Device`] if the device failed.
     pub fn wait(&mut self) -> Result<()> {
         match &mut self.recorded {
-            Recorded::Forward(step) => {
-                block_on(step.program().read::<f32>("loss"))?;
+            Recorded::Forward(step, loss) => {
+                if loss.is_pending() {
+                    block_on(loss.finish())?;
+                }
+                block_on(step.program().wait())?;
             }
             Recorded::Train(step, _) => {
                 step.request_metrics();
@@ -141,7 +155,7 @@ impl BenchStep {
     /// The programs of a step, in order.
     pub fn programs(&self) -> Vec<&Program> {
         match &self.recorded {
-            Recorded::Forward(step) => vec![step.program()],
+            Recorded::Forward(step, _) => vec![step.program()],
             Recorded::Train(step, _) => step.programs().to_vec(),
         }
     }

@@ -1,20 +1,24 @@
 //! `webmae bench`: how fast the reference workloads run on a GPU or the processor, and how fast batches
 //! are prepared.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::cli::bench::against::Against;
 use crate::cli::bench::args::Args;
 use crate::cli::bench::compare::Ratio;
-use crate::cli::bench::gemm::best_gflops;
+use crate::cli::bench::gemm::best_product;
 use crate::cli::bench::measure::measure;
 use crate::cli::bench::record::{BenchRecord, WorkloadResult};
 use crate::cli::bench::step::StepSpec;
+use crate::cli::bench::variants::Variants;
 use crate::cli::bench::{batches, print, runs};
 use crate::cli::open::open_device;
 use crate::cli::output::check_file;
 use crate::cli::print::print_json;
 use crate::error::Result;
+use crate::kernels::Precision;
 use crate::program::{Device, DeviceOptions};
 
 /// What `--json` prints.
@@ -37,8 +41,11 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     }
     let runs = runs::choose(args, saved.as_ref())?;
     let against = saved.map(|saved| Against { saved, fail_below: args.fail_below });
-    let device = open_device(options)?;
-    let record = measure_all(args, &device, &runs)?;
+    let variants = Variants::parse(&args.kernels)?;
+    let mut options = options.clone();
+    variants.change(&mut options.gpu);
+    let device = open_device(&options)?;
+    let record = measure_all(args, &device, variants, &runs)?;
     if let Some(path) = &args.save {
         record.save(path)?;
     }
@@ -51,8 +58,18 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     against.map_or(Ok(()), |against| against.judge(&record))
 }
 
-fn measure_all(args: &Args, device: &Device, runs: &[runs::ChosenRun]) -> Result<BenchRecord> {
-    let mut record = BenchRecord::new(device, best_gflops(device)?);
+fn measure_all(
+    args: &Args,
+    device: &Device,
+    variants: Variants,
+    runs: &[runs::ChosenRun],
+) -> Result<BenchRecord> {
+    let precisions: BTreeSet<Precision> = runs.iter().map(|run| run.precision).collect();
+    let variants = variants.resolve(device, &precisions)?;
+    // With the tiles that suit it best, whatever the steps have to take.
+    let best = precisions.iter().map(|&precision| best_product(device, precision));
+    let mut record = BenchRecord::new(device, variants.names.clone(), best.collect::<Result<_>>()?);
+    variants.force(device);
     if !args.json {
         print::head(&record);
     }
@@ -64,10 +81,11 @@ fn measure_all(args: &Args, device: &Device, runs: &[runs::ChosenRun]) -> Result
         let runs::ChosenRun { mode, recompute, precision, .. } = *run;
         let spec = StepSpec { model, mode, batch_size, recompute, precision };
         let measured = measure(device, spec, args.repeats(), args.profile)?;
-        let result = WorkloadResult::new(run.workload.name, &measured, record.gemm.gflops);
+        let best = record.best_product(precision).expect("measured for each precision");
+        let result = WorkloadResult::new(run.workload.name, &measured, best);
         if !args.json {
             print::row(&result);
-            if args.profile {
+            if args.profile.is_some() {
                 print::profile(result.profile.as_ref());
             }
         }

@@ -133,7 +133,7 @@ fn products(
 }
 
 /// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
-fn tile_name(target: &KernelTarget, tiling: usize, operands: Precision) -> String {
+pub(crate) fn tile_name(target: &KernelTarget, tiling: usize, operands: Precision) -> String {
     let [m, n] = target.tile(tiling, operands);
     match Tiling::ALL[tiling] {
         Tiling::Blocked(blocking) => {
