@@ -128,6 +128,11 @@ impl Products {
         Self { everywhere: Some(tiling), ..Self::default() }
     }
 
+    /// Whether it is [`Self::uniform`].
+    pub fn is_uniform(&self) -> bool {
+        self.everywhere.is_some()
+    }
+
     /// How `shape` is divided, if that was chosen.
     pub fn chosen(&self, shape: &ProductShape) -> Option<Division> {
         self.chosen.get(shape).copied()

@@ -23,6 +23,7 @@ mod print;
 mod progress;
 #[cfg(test)]
 mod recipes;
+mod report;
 mod roofline;
 mod stop;
 mod study;
@@ -92,6 +93,8 @@ enum Command {
     Bench(bench::args::Args),
     /// Measure anew which tiles suit this GPU (done by itself the first time a GPU is used)
     Tune(tune::Args),
+    /// Measure everything of a machine in some minutes, and write it down
+    Report(commands::report::Args),
     /// Hold every kernel that this GPU would use against its twin on the processor
     Verify(verify::Args),
     /// Write a run's weights as a Hugging Face folder or a single file
@@ -162,6 +165,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Info(args) => info::run(&args, &device),
         Command::Bench(args) => commands::bench::run(&args, &device),
         Command::Tune(args) => tune::run(&args, &device),
+        Command::Report(args) => commands::report::run(&args, &device),
         Command::Verify(args) => verify::run(&args, &device),
         Command::Export(args) => export::run(&args),
         Command::Embed(args) => embed::run(&args, &device),

@@ -40,8 +40,6 @@ pub use run::{CommandList, Dispatch};
 pub use staging::{Staged, Staging};
 
 use crate::error::{Error, Result};
-#[cfg(not(target_family = "wasm"))]
-use crate::kernels::Tiling;
 use crate::kernels::{
     CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, ProductShape, Products,
     SMALLEST_SUBGROUP,
@@ -321,9 +319,8 @@ impl Gpu {
         shapes: &BTreeSet<ProductShape>,
         trains: bool,
     ) -> Result<()> {
-        let products = self.products();
-        if (0..Tiling::ALL.len()).any(|tiling| products == Products::uniform(tiling)) {
-            // Somebody wants these tiles everywhere.
+        if self.products().is_uniform() {
+            // Somebody wants these tiles.
             return Ok(());
         }
         let listener = self.inner.on_products.get();

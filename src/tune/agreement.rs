@@ -58,9 +58,10 @@ pub(super) async fn agrees(
         // Only for whole fragments.
         shape.sizes = shape.sizes.map(|size| size.next_multiple_of(128));
     }
-    for (parts, &ending) in
-        [1, 2].iter().flat_map(|p| Ending::of(layout).iter().map(move |e| (*p, e)))
-    {
+    // What follows a sum in parts has nothing to do with the tiling.
+    let endings = Ending::of(layout);
+    let whole = endings.iter().map(|&ending| (1, ending));
+    for (parts, ending) in whole.chain([(2, endings[0])]) {
         let rec = record_ending(&target, shape, Division { tiling, parts }, ending);
         let device = Device::from(gpu.clone());
         let found = match run(&device, &rec, shape, check.runs).await {

@@ -33,6 +33,21 @@ pub struct StepSpec {
     pub precision: Precision,
 }
 
+impl StepSpec {
+    /// The training step of this model, whatever the mode.
+    pub fn train(&self) -> StepConfig {
+        StepConfig {
+            task: Task::Masked { model: self.model.clone(), masks: MaskSource::Generated },
+            batch_size: self.batch_size,
+            grad_accum: 1,
+            optimizer: Optimizer::AdamW(PRETRAIN_ADAMW),
+            layer_decay: 1.0,
+            recompute: self.recompute,
+            precision: self.precision,
+        }
+    }
+}
+
 /// A step on a device with everything it needs.
 pub struct BenchStep {
     recorded: Recorded,
@@ -58,7 +73,7 @@ impl BenchStep {
     /// [`crate::Error::Config`] if the adapter lacks the precision, [`crate::Error::DoesNotFit`] or
     /// [`crate::Error::Device`].
     pub fn new(device: &Device, spec: &StepSpec) -> Result<Self> {
-        let StepSpec { model, mode, batch_size, recompute, precision } = spec.clone();
+        let StepSpec { model, mode, batch_size, precision, .. } = spec.clone();
         device.check_precision(precision)?;
         let specs = mae_params(&model);
         let layout = ParamLayout::with_precision(specs, device.max_binding(), precision);
@@ -67,9 +82,9 @@ impl BenchStep {
         let mut rng = Rng::new(0, [STREAM, 0, 0]);
         let images: Vec<f32> = (0..batch_size * model.image_len()).map(|_| rng.normal()).collect();
         let sample_ids: Vec<u32> = (0..batch_size as u32).collect();
-        let masks = MaskSource::Generated;
         let recorded = match mode {
             Mode::Forward => {
+                let masks = MaskSource::Generated;
                 let step = EvalStep::new(device, &model, masks, batch_size, &store, precision)?;
                 // Uploads everything once: a forward pass alone is what is timed.
                 let batch =
@@ -78,18 +93,7 @@ impl BenchStep {
                 Recorded::Forward(Box::new(step), ReadBack::new(device, 4)?)
             }
             Mode::Train => {
-                let optimizer = Optimizer::AdamW(PRETRAIN_ADAMW);
-                let task = Task::Masked { model, masks };
-                let config = StepConfig {
-                    task,
-                    batch_size,
-                    grad_accum: 1,
-                    optimizer,
-                    layer_decay: 1.0,
-                    recompute,
-                    precision,
-                };
-                let step = TrainStep::new(device, config, &store)?;
+                let step = TrainStep::new(device, spec.train(), &store)?;
                 let uploads = Uploads::start(device, step.image_bytes(), move |staging| {
                     staging.stage(bytemuck::cast_slice(&images))
                 })?;

@@ -11,6 +11,7 @@ pub(crate) mod plan;
 pub(crate) mod predict;
 pub(crate) mod pretrain;
 pub(crate) mod reconstruct;
+pub(crate) mod report;
 pub(crate) mod supervised;
 pub(crate) mod tune;
 pub(crate) mod verify;

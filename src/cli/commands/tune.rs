@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::args::memory::PrecisionArg;
 use crate::cli::args::model::size;
+use crate::cli::bench::step::StepSpec;
 use crate::cli::bench::workload::{Mode, WORKLOADS, Workload};
 use crate::cli::compiling;
 use crate::cli::print::print_json;
@@ -18,10 +19,7 @@ use crate::gpu::Gpu;
 use crate::kernels::{KernelTarget, Precision, Processor, ProductLayout, ProductShape, Tiling};
 use crate::model::params::mae_params;
 use crate::model::store::ParamLayout;
-use crate::ops::optimizer::Optimizer;
 use crate::program::DeviceOptions;
-use crate::train::paper::PRETRAIN_ADAMW;
-use crate::train::step::{MaskSource, StepConfig, Task};
 use crate::tune::{Effort, Measured, ShapeTuning, Tuning};
 
 /// Options of `webmae tune`.
@@ -106,30 +104,19 @@ fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
         let batch_size = args.batch_size.map_or(own, |size| size as usize);
         let model = ModelConfig::preset(workload.preset)?;
         for &precision in &precisions {
-            shapes.extend(products(gpu, &model, batch_size, precision));
+            let (model, mode, recompute) = (model.clone(), Mode::Train, false);
+            let step = StepSpec { model, mode, batch_size, recompute, precision };
+            shapes.extend(products(gpu, &step));
         }
     }
     Ok(shapes)
 }
 
 /// The shapes of the products of a training step.
-fn products(
-    gpu: &Gpu,
-    model: &ModelConfig,
-    batch_size: usize,
-    precision: Precision,
-) -> BTreeSet<ProductShape> {
-    let config = StepConfig {
-        task: Task::Masked { model: model.clone(), masks: MaskSource::Generated },
-        batch_size,
-        grad_accum: 1,
-        optimizer: Optimizer::AdamW(PRETRAIN_ADAMW),
-        layer_decay: 1.0,
-        recompute: false,
-        precision,
-    };
-    let layout = ParamLayout::with_precision(mae_params(model), gpu.max_binding(), precision);
-    config.record_batch(gpu.target(), &layout).products().clone()
+pub(crate) fn products(gpu: &Gpu, step: &StepSpec) -> BTreeSet<ProductShape> {
+    let specs = mae_params(&step.model);
+    let layout = ParamLayout::with_precision(specs, gpu.max_binding(), step.precision);
+    step.train().record_batch(gpu.target(), &layout).products().clone()
 }
 
 /// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
@@ -217,7 +204,7 @@ fn refused_name(target: &KernelTarget, tiling: usize) -> String {
     tile_name(target, tiling, precision)
 }
 
-fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
+pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
     let target = gpu.target();
     let shapes = tuning.shapes.iter().map(|ShapeTuning { shape, measured, chosen }| {
         let candidate = |candidate: &Measured| {

@@ -1,0 +1,59 @@
+//! What a report holds.
+
+use serde::Serialize;
+
+use crate::cli::bench::record::BenchRecord;
+use crate::gpu::AdapterSummary;
+use crate::verify::Verdict;
+
+/// Everything that was found out, as `report.json` has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Where it ran.
+    pub system: System,
+    /// The GPU; nothing where the processor was measured.
+    pub adapter: Option<AdapterSummary>,
+    /// Whether the kernels are right.
+    pub verified: Option<Verified>,
+    /// How products are divided: what `webmae tune --json` prints.
+    pub products: Option<serde_json::Value>,
+    /// Speeds: what `webmae bench --json` prints.
+    pub bench: BenchRecord,
+    /// What was not done, and why.
+    pub left_out: Vec<String>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+}
+
+/// The machine around the device.
+#[derive(Debug, Serialize)]
+pub(crate) struct System {
+    /// E.g. `linux`.
+    pub os: &'static str,
+    /// E.g. `x86_64`.
+    pub architecture: &'static str,
+    /// Threads that run at once.
+    pub threads: usize,
+}
+
+impl System {
+    /// This one.
+    pub fn here() -> Self {
+        Self {
+            os: std::env::consts::OS,
+            architecture: std::env::consts::ARCH,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// How the GPU's kernels compare with their twins.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verified {
+    /// Cases that were run.
+    pub cases: usize,
+    /// Variants of kernels that agree.
+    pub agree: usize,
+    /// Those that do not.
+    pub wrong: Vec<Verdict>,
+}
