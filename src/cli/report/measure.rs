@@ -186,7 +186,8 @@ impl<'a> Measuring<'a> {
     fn expected(&self, spec: &StepSpec, best: f64) -> Duration {
         let rates = self.report.bench.results.iter().map(|result| result.gflops);
         let slowest = rates.fold(EXPECTED * best, f64::min).max(1e-3);
-        let layout = ParamLayout::new(mae_params(&spec.model), self.device.max_binding());
+        let (specs, limit) = (mae_params(&spec.model), self.device.max_binding());
+        let layout = ParamLayout::with_precision(specs, limit, spec.precision);
         let flops = spec
             .train()
             .plan(&self.device.target(), &layout, u64::MAX)
