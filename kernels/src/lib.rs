@@ -29,6 +29,8 @@ pub use target::{KernelTarget, Processor, SMALLEST_SUBGROUP};
 pub const MAX_GROUPS_PER_DIMENSION: u32 = 65_535;
 /// WebGPU's default for the largest storage binding, in bytes.
 pub const DEFAULT_MAX_BINDING: u64 = 128 << 20;
+/// WebGPU's default for the workgroup memory of a kernel, in bytes.
+pub const DEFAULT_WORKGROUP_MEMORY: u32 = 16 << 10;
 /// Alignment of a binding's offset in bytes, on every adapter (WebGPU's default limit).
 pub const BINDING_ALIGNMENT: u64 = 256;
 

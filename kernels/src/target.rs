@@ -1,5 +1,6 @@
 //! Which kernels suit a device, and how a GPU divides products.
 
+use super::DEFAULT_WORKGROUP_MEMORY;
 use super::cooperative::CooperativeMatrices;
 use super::precision::Precision;
 use super::products::{ProductClass, Products, Tiling};
@@ -30,6 +31,8 @@ pub struct KernelTarget {
     pub cooperative: CooperativeMatrices,
     /// Whether kernels may use subgroups, of [`SMALLEST_SUBGROUP`] or more.
     pub subgroups: bool,
+    /// Bytes of workgroup memory that a kernel may have.
+    pub workgroup_memory: u32,
 }
 
 /// Smaller subgroups are left aside.
@@ -43,6 +46,7 @@ impl From<Processor> for KernelTarget {
             products: Products::default(),
             cooperative: CooperativeMatrices::default(),
             subgroups: false,
+            workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
         }
     }
 }
@@ -91,7 +95,9 @@ impl KernelTarget {
     pub fn offers(&self, tiling: Tiling, operands: Precision) -> bool {
         match tiling {
             Tiling::Blocked(_) => true,
-            Tiling::Cooperative(tile) => tile.fits(self.cooperative, operands),
+            Tiling::Cooperative(tile) => {
+                tile.fits(self.cooperative, operands, self.workgroup_memory)
+            },
         }
     }
 }
