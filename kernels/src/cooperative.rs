@@ -286,9 +286,8 @@ mod tests {
     #[test]
     fn lines_are_whole_words_and_direct_products_whole_fragments() {
         let [staged, direct] = [0, 8].map(|i| CooperativeTile::ALL[i]);
-        let takes = |tile: CooperativeTile, sizes, lines| {
-            tile.takes(NVIDIA, Precision::F16, sizes, lines)
-        };
+        let takes =
+            |tile: CooperativeTile, sizes, lines| tile.takes(NVIDIA, Precision::F16, sizes, lines);
         assert!(takes(staged, [7, 24, 40], [40, 24]));
         assert!(!takes(staged, [7, 24, 36], [36, 24]));
         assert!(!takes(direct, [7, 24, 40], [40, 24]));

@@ -97,7 +97,7 @@ impl KernelTarget {
             Tiling::Blocked(_) => true,
             Tiling::Cooperative(tile) => {
                 tile.fits(self.cooperative, operands, self.workgroup_memory)
-            },
+            }
         }
     }
 }

@@ -176,6 +176,7 @@ impl Gpu {
             let offered = adapter.limits();
             limits.max_storage_buffer_binding_size = offered.max_storage_buffer_binding_size;
             limits.max_buffer_size = offered.max_buffer_size;
+            limits.max_compute_workgroup_storage_size = offered.max_compute_workgroup_storage_size;
         }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("webmae"),
@@ -262,6 +263,7 @@ impl Gpu {
             products: *self.inner.products.lock().unwrap(),
             cooperative: self.inner.cooperative,
             subgroups: self.inner.subgroups,
+            workgroup_memory: self.inner.device.limits().max_compute_workgroup_storage_size,
         }
     }
 

@@ -1,8 +1,8 @@
 //! Matrix products: which kernel, how many workgroups.
 
 use crate::kernels::{
-    Blocking, ConstantList, CooperativeTile, KernelTarget, Precision, ProductClass, ProductLayout,
-    Products, Tiling, gemm, gemm_cooperative,
+    Blocking, ConstantList, KernelTarget, Precision, ProductClass, ProductLayout, Products, Tiling,
+    gemm,
 };
 use crate::program::{Recorder, Tensor, Work};
 
@@ -45,7 +45,7 @@ pub fn add_product(
 ) -> Option<Tensor> {
     let kernel = ProductKernel::choose(rec, layout, sizes, a);
     let wanted = parts_of_k(rec.target(), kernel.groups([m, n]), k);
-    let parts = k.div_ceil(k_of_part(k, wanted));
+    let parts = k.div_ceil(kernel.k_of_part(k, wanted));
     let epilogue = Epilogue { accumulate: parts == 1, ..Default::default() };
     let partial = (parts > 1).then(|| rec.transient("partial products", [parts, m * n]));
     launch(rec, layout, kernel, sizes, [a, b, partial.unwrap_or(out)], epilogue, parts);
@@ -75,7 +75,7 @@ fn launch(
         n: n as u32,
         k: k as u32,
         groups_m: m.div_ceil(kernel.tile[0]) as u32,
-        k_part: k_of_part(k, parts) as u32,
+        k_part: kernel.k_of_part(k, parts) as u32,
     };
     let meaning = gemm::Constants {
         trans_a: layout == ProductLayout::Tn,
@@ -95,12 +95,7 @@ fn launch(
     rec.launch_variant(kernel.variant(rec.target(), meaning), params, bindings, work);
 }
 
-/// The share of K of each of `parts` parts.
-fn k_of_part(k: usize, parts: usize) -> usize {
-    k.div_ceil(parts).next_multiple_of(K_STEP)
-}
-
-/// K that a workgroup takes at once.
+/// K that a workgroup of `gemm` takes at once.
 const K_STEP: usize = 16;
 
 /// Into how many parts a sum over `k` is divided, so that a product of few tiles occupies the device.
@@ -115,6 +110,8 @@ struct ProductKernel {
     tiling: Tiling,
     /// Rows and columns of the output that a workgroup computes.
     tile: [usize; 2],
+    /// K that it takes at once.
+    k_step: usize,
     /// Whether rows are no whole vectors.
     scalar: bool,
     /// How the operands are kept.
@@ -122,8 +119,13 @@ struct ProductKernel {
 }
 
 impl ProductKernel {
-    /// As the target divides products of this class. Fragments take whole vectors only.
-    fn choose(rec: &Recorder, layout: ProductLayout, [m, n, k]: [usize; 3], a: Tensor) -> Self {
+    /// As the target divides products of this class, where that takes such sizes.
+    fn choose(
+        rec: &Recorder,
+        layout: ProductLayout,
+        sizes @ [m, n, k]: [usize; 3],
+        a: Tensor,
+    ) -> Self {
         let target = rec.target();
         let whole = |sizes: [usize; 2]| sizes.iter().all(|size| size % 4 == 0);
         let scalar = match layout {
@@ -131,12 +133,30 @@ impl ProductKernel {
             ProductLayout::Tn => !whole([m, n]),
         };
         let class = ProductClass::of(rec.kept_in(a), layout, [m, n]);
-        let tiling = if scalar { Products::default().tiling(class) } else { target.tiling(class) };
-        let tile = match tiling {
-            Tiling::Blocked(blocking) => blocking.tile(),
-            Tiling::Cooperative(tile) => tile.tile(extent(target, class.operands)),
+        let operands = class.operands;
+        let lines = match layout {
+            ProductLayout::Nt => [k, k],
+            ProductLayout::Nn => [k, n],
+            ProductLayout::Tn => [m, n],
         };
-        Self { tiling, tile, scalar, operands: class.operands }
+        let tiling = match target.tiling(class) {
+            Tiling::Cooperative(tile)
+                if scalar || !tile.takes(target.cooperative, operands, sizes, lines) =>
+            {
+                Products::default().tiling(class)
+            }
+            tiling => tiling,
+        };
+        let (tile, k_step) = match tiling {
+            Tiling::Blocked(blocking) => (blocking.tile(), K_STEP),
+            Tiling::Cooperative(tile) => (tile.tile(), tile.k_step(operands) as usize),
+        };
+        Self { tiling, tile, k_step, scalar, operands }
+    }
+
+    /// The share of K of each of `parts` parts.
+    fn k_of_part(&self, k: usize, parts: usize) -> usize {
+        k.div_ceil(parts).next_multiple_of(self.k_step)
     }
 
     /// Workgroups for an output of `m × n`.
@@ -161,25 +181,12 @@ impl ProductKernel {
                 };
                 ("gemm", constants.list())
             }
-            Tiling::Cooperative(CooperativeTile { subgroups, fragments }) => {
-                let matrices = target.cooperative;
-                let constants = gemm_cooperative::Constants {
-                    extent: extent(target, self.operands),
-                    subgroups_m: subgroups[0],
-                    subgroups_n: subgroups[1],
-                    rows: fragments[0],
-                    cols: fragments[1],
-                    subgroup_size: matrices.subgroup_sizes[1],
-                    varies: matrices.subgroup_size_varies(),
-                    ..ConstantList::of(&meaning.list())
-                };
-                ("gemm_cooperative", constants.list())
+            Tiling::Cooperative(tile) => {
+                let KernelTarget { cooperative, workgroup_memory, .. } = target;
+                let constants =
+                    tile.constants(cooperative, self.operands, workgroup_memory, meaning);
+                ("gemm_cooperative", constants.expect("a tiling that is offered").list())
             }
         }
     }
-}
-
-/// Rows and columns of a fragment.
-fn extent(target: KernelTarget, operands: Precision) -> u32 {
-    target.cooperative.extent(operands).expect("a tiling that is offered")
 }

@@ -5,7 +5,9 @@ use std::sync::{Once, OnceLock};
 use half::f16;
 use pollster::block_on;
 use webmae::gpu::GpuOptions;
-use webmae::kernels::{KernelTarget, Precision, Processor, Products, Tiling};
+use webmae::kernels::{
+    CooperativeTile, DEFAULT_WORKGROUP_MEMORY, KernelTarget, Precision, Processor, Products, Tiling,
+};
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
 
@@ -19,6 +21,10 @@ pub struct Setup {
     pub subgroups: bool,
     /// Whether the shaders check themselves.
     pub checked: bool,
+    /// Fragments are read through pointers to scalars, wherever they might be read through others.
+    pub scalar_pointers: bool,
+    /// Bytes of workgroup memory that a kernel may have, at most.
+    pub workgroup_memory: u32,
     pub name: &'static str,
 }
 
@@ -26,6 +32,16 @@ impl Setup {
     /// Whether it is the CPU twins.
     pub fn is_cpu(&self) -> bool {
         self.device.target().processor == Processor::Cpu
+    }
+
+    /// What it is recorded for.
+    pub fn target(&self) -> KernelTarget {
+        let mut target = self.device.target();
+        target.products = self.products;
+        target.subgroups = self.subgroups;
+        target.cooperative.scalar_pointers |= self.scalar_pointers;
+        target.workgroup_memory = target.workgroup_memory.min(self.workgroup_memory);
+        target
     }
 }
 
@@ -39,6 +55,8 @@ pub fn setups() -> [Setup; 3] {
         products: Products::default(),
         subgroups: false,
         checked,
+        scalar_pointers: false,
+        workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
         name,
     };
     [
@@ -64,23 +82,39 @@ pub fn all_setups() -> Vec<Setup> {
     setups
 }
 
-/// Every cooperative tiling that the adapter has for products of `operands`, unchecked and checked. None where it
-/// has no such matrices, which is reported as what it is: see [`skip`].
-pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
+/// Every cooperative tiling that the adapter has for products of `operands`: with all of its workgroup memory, with as
+/// much as every adapter has, and with pointers to scalars; unchecked, and once checked. None where it has no such
+/// matrices, which is reported as what it is: see [`skip`].
+pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> {
     static GPUS: OnceLock<[Device; 2]> = OnceLock::new();
-    let gpus = GPUS.get_or_init(|| {
+    let [device, checking] = GPUS.get_or_init(|| {
         [false, true].map(|checked| open_gpu(&GpuOptions { checked, ..Default::default() }))
     });
+    let base = Setup {
+        device,
+        products: Products::default(),
+        subgroups: false,
+        checked: false,
+        scalar_pointers: false,
+        workgroup_memory: u32::MAX,
+        name: "cooperative",
+    };
+    let kinds = [
+        base,
+        Setup {
+            workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
+            name: "cooperative, in little memory",
+            ..base
+        },
+        Setup { scalar_pointers: true, name: "cooperative, by scalars", ..base },
+        Setup { device: checking, checked: true, name: "cooperative, checked", ..base },
+    ];
     let mut setups = Vec::new();
-    for (device, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
-        for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
-            if matches!(tiling, Tiling::Cooperative(_)) && device.target().offers(tiling, operands)
-            {
-                let products = Products::uniform(number);
-                let checked = name.ends_with("checked");
-                setups.push(Setup { device, products, subgroups: false, checked, name });
-            }
-        }
+    for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
+        let Tiling::Cooperative(tile) = tiling else { continue };
+        let offered = kinds.into_iter().filter(|kind| kind.target().offers(tiling, operands));
+        let chosen = |kind| (Setup { products: Products::uniform(number), ..kind }, tile);
+        setups.extend(offered.map(chosen));
     }
     if setups.is_empty() {
         skip("COOPERATIVE", &format!("no cooperative matrices of {operands:?}"));
@@ -180,9 +214,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let Setup { products, subgroups, .. } = *setup;
-        let target = KernelTarget { products, subgroups, ..setup.device.target() };
-        Self { rec: Recorder::new(target, true), device: setup.device, inputs: Vec::new() }
+        let rec = Recorder::new(setup.target(), true);
+        Self { rec, device: setup.device, inputs: Vec::new() }
     }
 
     pub fn ids(&mut self, name: &str, shape: &[usize], data: &[u32]) -> Tensor {

@@ -58,7 +58,7 @@ fn blocked_products() {
 }
 
 /// Fewer rows and columns than a tile, its edges crossed, and rows enough for two parts.
-pub fn check_tiles(setup: &Setup, failures: &mut Failures) {
+fn check_tiles(setup: &Setup, failures: &mut Failures) {
     let all = [[1, 4, 4], [129, 68, 36], [66, 132, 20], [600, 20, 12]];
     for (i, sizes) in all.into_iter().enumerate() {
         check_linear(setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, failures);
@@ -66,7 +66,7 @@ pub fn check_tiles(setup: &Setup, failures: &mut Failures) {
 }
 
 /// `x·wᵀ (+ b) (+ residual)`; the input's gradient set, or added to what is there.
-fn check_linear(
+pub fn check_linear(
     setup: &Setup,
     sizes @ [m, n, k]: [usize; 3],
     has_bias: bool,

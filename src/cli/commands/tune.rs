@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let name = &gpu.adapter().name;
     let tuning = block_on(Tuning::measure(gpu))?;
     if args.json {
-        print_json(&to_json(gpu.target(), &tuning))?;
+        print_json(&to_json(&tuning))?;
     } else {
         print(name, gpu.target(), &tuning);
     }
@@ -39,19 +39,14 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
 }
 
 /// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
-fn tile_name(target: KernelTarget, tiling: Tiling, operands: Precision) -> String {
+fn tile_name(tiling: Tiling, operands: Precision) -> String {
     match tiling {
         Tiling::Blocked(blocking) => {
             let [m, n] = blocking.tile();
             let [rows, columns] = blocking.vectors.map(|n| 4 * n);
             format!("{m}×{n}/{rows}×{columns}")
         }
-        Tiling::Cooperative(tile) => {
-            let extent = target.cooperative.extent(operands).unwrap_or_default();
-            let [m, n] = tile.tile(extent);
-            let [rows, columns] = tile.fragments.map(|n| n * extent);
-            format!("{m}×{n}/{rows}×{columns} coop")
-        }
+        Tiling::Cooperative(tile) => format!("{} coop", tile.describe(operands)),
     }
 }
 
@@ -96,30 +91,34 @@ fn print(name: &str, target: KernelTarget, tuning: &Tuning) {
 /// fastest have a star.
 fn table(target: KernelTarget, tuning: &Tuning, operands: Precision) -> String {
     let offered = |tiling: &Tiling| target.offers(*tiling, operands);
-    let names = Tiling::ALL.into_iter().filter(offered);
-    let heads = names.map(|tiling| format!("{:>19}", tile_name(target, tiling, operands)));
-    let heads = format!("\n{:<16}{}", "product", heads.collect::<String>());
+    let names = Tiling::ALL.map(|tiling| format!("  {:>11}", tile_name(tiling, operands)));
+    let widths = names.each_ref().map(|name| name.chars().count());
+    let heads = Tiling::ALL.iter().zip(names).filter(|(tiling, _)| offered(tiling));
+    let heads: String = heads.map(|(_, name)| name).collect();
+    let heads = format!("\n{:<16}{heads}", "product");
     let rows = measured(tuning, operands).map(|(class, rates)| {
         let best = rates.iter().flatten().copied().fold(0.0, f64::max);
         let cell = |rate: &Option<f64>| match rate {
             Some(rate) => format!("{rate:.1}{}", if *rate == best { "*" } else { " " }),
             None => "wrong ".to_owned(),
         };
-        let cells = Tiling::ALL.iter().zip(rates).filter(|(tiling, _)| offered(tiling));
-        let cells: String = cells.map(|(_, rate)| format!("{:>19}", cell(rate))).collect();
+        let cells = Tiling::ALL.iter().zip(rates.iter().zip(widths));
+        let cells = cells.filter(|(tiling, _)| offered(tiling));
+        let cells: String =
+            cells.map(|(_, (rate, width))| format!("{:>width$}", cell(rate))).collect();
         format!("\n{:<16}{cells}", class_name(class))
     });
     let rows: String = rows.collect();
     if rows.is_empty() { rows } else { heads + &rows }
 }
 
-fn to_json(target: KernelTarget, tuning: &Tuning) -> serde_json::Value {
+fn to_json(tuning: &Tuning) -> serde_json::Value {
     let classes = [Precision::F32, Precision::F16].into_iter().flat_map(|operands| {
         measured(tuning, operands).map(move |(class, rates)| {
             let rates = Tiling::ALL
                 .into_iter()
                 .zip(rates)
-                .filter_map(|(tiling, rate)| Some((tile_name(target, tiling, operands), (*rate)?)));
+                .filter_map(|(tiling, rate)| Some((tile_name(tiling, operands), (*rate)?)));
             (class_name(class), json!(rates.collect::<BTreeMap<String, f64>>()))
         })
     });
@@ -145,13 +144,16 @@ mod tests {
         target.cooperative.f16 = Some(16);
         target.cooperative.subgroup_sizes = [32, 32];
         gflops[6] = [Some(1.0); Tiling::ALL.len()];
-        gflops[6][7..].copy_from_slice(&[None, Some(99.0)]);
+        gflops[6][7] = None;
+        gflops[6][Tiling::ALL.len() - 1] = Some(99.0);
+        target.workgroup_memory = 48 << 10;
         let half = table(target, &Tuning { gflops }, Precision::F16);
-        assert!(half.contains("64×64/32×32 coop") && half.contains("128×128/64×64 coop"), "{half}");
+        let names = ["64×64/32×32 K32 unrolled coop", "128×128/64×32 K32 unrolled direct coop"];
+        assert!(names.iter().all(|name| half.contains(name)), "{half}");
         assert!(half.contains("f16 A·Bᵀ, small") && half.contains(" wrong "), "{half}");
         assert!(half.ends_with(" 99.0*"), "{half}");
-        let json = to_json(target, &Tuning { gflops });
-        assert_eq!(json["f16 A·Bᵀ, small"]["128×128/64×64 coop"], 99.0);
+        let json = to_json(&Tuning { gflops });
+        assert_eq!(json["f16 A·Bᵀ, small"][names[1]], 99.0);
         assert_eq!(json["A·Bᵀ, large"].as_object().expect("rates").len(), 2);
     }
 }
