@@ -68,9 +68,9 @@ const ENOUGH_AT_ONCE: u32 = 4;
 impl CooperativeTile {
     /// All of them: through workgroup memory from the smallest tile to the largest, then straight from storage.
     pub const ALL: [Self; 10] = [
-        Self::staged([64, 64], [2, 2], 4, true),
+        Self::staged([32, 32], [2, 2], 8, false),
         Self::staged([64, 64], [2, 2], 4, false),
-        Self::staged([64, 64], [2, 2], 8, true),
+        Self::staged([64, 64], [2, 2], 4, true),
         Self::staged([128, 64], [2, 2], 4, true),
         Self::staged([128, 128], [2, 2], 4, true),
         Self::staged([128, 128], [2, 2], 4, false),

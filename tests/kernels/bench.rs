@@ -11,7 +11,7 @@ use webmae::kernels::{
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
 
-use crate::common::{cpu, gpu, open_gpu, skip, within};
+use crate::common::{compiles_soon, cpu, gpu, open_gpu, skip, within};
 
 /// Where a kernel runs: on which device, and which of its variants.
 #[derive(Clone, Copy)]
@@ -83,8 +83,9 @@ pub fn all_setups() -> Vec<Setup> {
 }
 
 /// Every cooperative tiling that the adapter has for products of `operands`: with all of its workgroup memory, with as
-/// much as every adapter has, and with pointers to scalars; unchecked, and once checked. None where it has no such
-/// matrices, which is reported as what it is: see [`skip`].
+/// much as every adapter has, and with pointers to scalars; unchecked, and once checked. On a
+/// software driver only those that [compile soon](compiles_soon). None where the adapter has no such matrices, which is reported as what
+/// it is: see [`skip`].
 pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> {
     static GPUS: OnceLock<[Device; 2]> = OnceLock::new();
     let [device, checking] = GPUS.get_or_init(|| {
@@ -112,7 +113,10 @@ pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> 
     let mut setups = Vec::new();
     for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
         let Tiling::Cooperative(tile) = tiling else { continue };
-        let offered = kinds.into_iter().filter(|kind| kind.target().offers(tiling, operands));
+        let offered = kinds.into_iter().filter(|kind| {
+            let slowed = kind.checked || kind.scalar_pointers;
+            kind.target().offers(tiling, operands) && compiles_soon(device, tile, operands, slowed)
+        });
         let chosen = |kind| (Setup { products: Products::uniform(number), ..kind }, tile);
         setups.extend(offered.map(chosen));
     }
