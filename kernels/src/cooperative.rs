@@ -151,7 +151,9 @@ impl CooperativeTile {
         }
         let loads = if self.direct { [0; 2] } else { self.loads(operands, threads)? };
         let surplus = u32::from(matrices.subgroup_size_varies());
-        let buffer = WORD * (self.depth + 1) * self.sides.iter().sum::<u32>();
+        // A word behind each line, be it along K or not.
+        let buffer: u32 =
+            self.sides.iter().map(|&side| WORD * (side * self.depth + side.max(k_step))).sum();
         let largest_round = |buffers: u32| {
             let bytes = workgroup_memory.checked_sub(buffers * buffer)?;
             self.largest_round(extent, fragments, threads, surplus, bytes)

@@ -172,8 +172,8 @@ fn kinds_of_fragments() -> [(CooperativeMatrices, u32); 4] {
     [(apple, 32), (nvidia, 48), (amd, 64), (small, 16)]
 }
 
-/// A linear layer in every tiling, of whole fragments and with enough rows for workgroups to share a weight gradient's
-/// sum.
+/// Linear layers and an MLP in every tiling, of whole fragments and with enough rows for workgroups to share a weight
+/// gradient's sum.
 fn record_tilings(variants: &mut Variants, precision: Precision) {
     let kinds = kinds_of_fragments();
     for (tiling, kind) in (0..Tiling::ALL.len()).flat_map(|n| kinds.map(|kind| (n, kind))) {
@@ -187,11 +187,17 @@ fn record_tilings(variants: &mut Variants, precision: Precision) {
         let mut rec = Recorder::new(target, true);
         let x = rec.external_of(precision, "x", [576, 32]);
         rec.require_grad(x);
-        let weight = rec.external_of(precision, "weight", [64, 32]);
-        let grad = rec.external("d weight", [64, 32]);
-        rec.add_param("weight", weight, Some(grad));
-        let y = ops::linear(&mut rec, x, weight, None);
-        let dy = rec.external_of(precision, "dy", [576, 64]);
+        let [w1, w2] = [("w1", [64, 32]), ("w2", [32, 64])].map(|(name, shape)| {
+            let weight = rec.external_of(precision, name, shape);
+            let grad = rec.external(&format!("d {name}"), shape);
+            rec.add_param(name, weight, Some(grad));
+            weight
+        });
+        let [b1, b2] = [("b1", 64), ("b2", 32)].map(|(name, size)| rec.external(name, [size]));
+        let hidden = ops::linear(&mut rec, x, w1, None);
+        let y = ops::linear(&mut rec, hidden, w2, None);
+        let y = ops::mlp(&mut rec, y, [w1, b1], [w2, b2], Some(x), None);
+        let dy = rec.external_of(precision, "dy", [576, 32]);
         rec.set_grad(y, dy);
         rec.backward();
         collect(variants, &rec);

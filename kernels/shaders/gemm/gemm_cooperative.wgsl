@@ -111,9 +111,9 @@ override WORDS_A: u32 = select(STEP, TILE_M, TRANS_A) / WORD;
 override WORDS_B: u32 = select(TILE_N, STEP, TRANS_B) / WORD;
 override LENGTH_A: u32 = (WORDS_A + 1u) * WORD / CELL;
 override LENGTH_B: u32 = (WORDS_B + 1u) * WORD / CELL;
-/// Cells of a tile of A at most, and of a buffer.
-const CELLS_A: u32 = TILE_M * (STEP + WORD) / CELL;
-const BUFFER: u32 = CELLS_A + TILE_N * (STEP + WORD) / CELL;
+/// Cells of a tile of A, whichever way it lies, and of a buffer.
+const CELLS_A: u32 = (TILE_M * STEP + max(TILE_M, STEP) * WORD) / CELL;
+const BUFFER: u32 = CELLS_A + (TILE_N * STEP + max(TILE_N, STEP) * WORD) / CELL;
 var<workgroup> staged: array<Cell, (1u + {DOUBLE}u) * BUFFER>;
 
 /// The fragment of A that begins at `row` and `k` of its tile in the buffer at `at`.
