@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(of(0, 48), (true, [1, 1], [2, 2]));
         // Two of 20 KiB would leave room for one fragment of each subgroup.
         assert_eq!(of(4, 48), (false, [4, 1], [1, 4]));
-        assert_eq!(of(9, 48).0, false);
+        assert!(!of(9, 48).0, "there are no operands to buffer");
     }
 
     #[test]
