@@ -10,6 +10,8 @@ use webmae::kernels::{KernelKey, Precision, SHADERS, Types};
 
 const MAX_STORAGE_BUFFERS: u32 = 8;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
+/// Of fragments where an adapter has as much.
+const MAX_WORKGROUP_BYTES_OF_FRAGMENTS: u32 = 64 << 10;
 const MAX_INVOCATIONS: u32 = 256;
 
 /// Validates for WebGPU, or for the adapters that offer what a variant is chosen for.
@@ -43,7 +45,12 @@ fn check_limits(module: &Module, failures: &mut Vec<String>, what: &str) {
         }
     };
     limit(buffers <= MAX_STORAGE_BUFFERS, format!("{buffers} storage buffers"));
-    limit(shared <= MAX_WORKGROUP_BYTES, format!("{shared} bytes of workgroup memory"));
+    let most = if what.starts_with("gemm_cooperative") {
+        MAX_WORKGROUP_BYTES_OF_FRAGMENTS
+    } else {
+        MAX_WORKGROUP_BYTES
+    };
+    limit(shared <= most, format!("{shared} bytes of workgroup memory"));
     limit(x * y * z <= MAX_INVOCATIONS, format!("{x}×{y}×{z} invocations"));
     limit(z <= 64 && x * y * z > 0, format!("{x}×{y}×{z} invocations"));
 }

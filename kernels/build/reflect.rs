@@ -53,7 +53,6 @@ pub struct Constant {
     pub comment: String,
 }
 
-#[derive(PartialEq)]
 pub struct Binding {
     pub name: String,
     pub writes: bool,
@@ -62,6 +61,13 @@ pub struct Binding {
     /// choice of element types.
     pub bytes: [[u32; 3]; 2],
     pub comment: String,
+}
+
+impl Binding {
+    /// Whether launches bind the same to both.
+    pub fn takes_the_same_as(&self, other: &Self) -> bool {
+        (&self.name, self.writes, &self.holds) == (&other.name, other.writes, &other.holds)
+    }
 }
 
 #[derive(PartialEq)]
@@ -251,12 +257,13 @@ fn bindings(kernel: &str, accesses: [&[Module; 3]; 2], source: &str) -> Vec<Bind
     described.collect()
 }
 
-/// The variables bound from 1 on, in order.
+/// The variables bound from 1 on, in order; the first where a kernel declares a binding again in another type.
 fn bound(module: &Module) -> Vec<(&Module, &GlobalVariable)> {
     let variables = module.global_variables.iter().map(|(_, variable)| variable);
     let mut bound: Vec<&GlobalVariable> =
         variables.filter(|v| matches!(v.space, AddressSpace::Storage { .. })).collect();
     bound.sort_by_key(|variable| number(variable));
+    bound.dedup_by_key(|variable| number(variable));
     bound.into_iter().map(|variable| (module, variable)).collect()
 }
 
@@ -264,15 +271,18 @@ fn number(variable: &GlobalVariable) -> u32 {
     variable.binding.as_ref().expect("a bound variable").binding
 }
 
-/// Bytes of the smallest range that can be bound: a structure, or one element of an array.
+/// Bytes of the smallest range that can be bound: a structure, or one element of an array, in the largest type with
+/// which the binding is declared.
 fn smallest((module, variable): (&Module, &GlobalVariable)) -> u32 {
-    let ty = variable.ty;
     let mut layouter = Layouter::default();
     layouter.update(module.to_ctx()).expect("sized types");
-    match module.types[ty].inner {
+    let bytes = |ty| match module.types[ty].inner {
         TypeInner::Array { base, .. } => layouter[base].size,
         _ => layouter[ty].size,
-    }
+    };
+    let variables = module.global_variables.iter().map(|(_, variable)| variable);
+    let same = variables.filter(|other| other.binding == variable.binding);
+    same.map(|variable| bytes(variable.ty)).max().expect("the variable itself")
 }
 
 fn holds(module: &Module, variable: &GlobalVariable) -> Option<Holds> {

@@ -66,6 +66,16 @@ impl ProductShape {
         }
     }
 
+    /// Values of a line of either operand, as they lie.
+    pub fn lines(&self) -> [u32; 2] {
+        let [m, n, k] = self.sizes;
+        match self.layout {
+            ProductLayout::Nt => [k, k],
+            ProductLayout::Nn => [k, n],
+            ProductLayout::Tn => [m, n],
+        }
+    }
+
     /// By how many octaves its extents differ from another's of the same kind, in all.
     fn distance(&self, other: &Self) -> Option<f32> {
         let is_alike = (self.operands, self.layout) == (other.operands, other.layout);
@@ -99,6 +109,22 @@ impl Tiling {
         }
         all
     };
+
+    /// Rows and columns of a workgroup's tile.
+    pub fn tile(self) -> [usize; 2] {
+        match self {
+            Self::Blocked(blocking) => blocking.tile(),
+            Self::Cooperative(tile) => tile.tile(),
+        }
+    }
+
+    /// K of products of `operands` that a workgroup takes at once.
+    pub fn k_step(self, operands: Precision) -> usize {
+        match self {
+            Self::Blocked(blocking) => blocking.k_step(),
+            Self::Cooperative(tile) => tile.k_step(operands) as usize,
+        }
+    }
 
     /// The place in [`Self::ALL`] of tiles of 64×64 with 8×4 values a thread: middling on every GPU.
     pub const MIDDLING: usize = 2;

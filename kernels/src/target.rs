@@ -3,8 +3,6 @@
 use super::DEFAULT_WORKGROUP_MEMORY;
 use super::cooperative::CooperativeMatrices;
 #[cfg(feature = "gpu")]
-use super::precision::Precision;
-#[cfg(feature = "gpu")]
 use super::products::{Division, ProductShape, Products, Tiling};
 use super::shader::Reduction;
 
@@ -110,22 +108,9 @@ impl KernelTarget {
 
     /// Tiles of the output of a product.
     pub fn tiles(&self, tiling: usize, shape: &ProductShape) -> usize {
-        let [tile_m, tile_n] = self.tile(tiling, shape.operands);
+        let [tile_m, tile_n] = Tiling::ALL[tiling].tile();
         let [m, n, _] = shape.sizes.map(|size| size as usize);
         m.div_ceil(tile_m) * n.div_ceil(tile_n)
-    }
-
-    /// Rows and columns of a workgroup's tile for such operands.
-    ///
-    /// # Panics
-    /// If the tiling takes fragments that there are not.
-    pub fn tile(&self, tiling: usize, operands: Precision) -> [usize; 2] {
-        match Tiling::ALL[tiling] {
-            Tiling::Blocked(blocking) => blocking.tile(),
-            Tiling::Cooperative(tile) => {
-                tile.tile(self.cooperative.extent(operands).expect("a tiling that is offered"))
-            }
-        }
     }
 
     /// What products make of cooperative matrices, in words; nothing where there are none.
@@ -148,7 +133,8 @@ impl KernelTarget {
         match Tiling::ALL[tiling] {
             Tiling::Blocked(blocking) => blocking.workgroup_bytes() <= self.workgroup_memory,
             Tiling::Cooperative(tile) => {
-                shape.is_whole() && tile.fits(self.cooperative, shape.operands)
+                tile.fits(self.cooperative, shape.operands, self.workgroup_memory)
+                    && tile.takes(self.cooperative, shape)
             }
         }
     }
@@ -157,7 +143,7 @@ impl KernelTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ProductLayout;
+    use crate::{Precision, ProductLayout};
 
     #[test]
     fn without_fragments_products_are_blocked() {

@@ -35,5 +35,6 @@ pub(super) fn offered_by(adapter: &wgpu::Adapter) -> CooperativeMatrices {
             wgpu::Backend::Metal => [32; 2],
             _ => [info.subgroup_min_size, info.subgroup_max_size],
         },
+        scalar_pointers: info.backend == wgpu::Backend::Metal,
     }
 }

@@ -1,9 +1,6 @@
 //! How a GPU divides a product: which kernel, and what each workgroup computes.
 
-use crate::kernels::{
-    Blocking, ConstantList, CooperativeTile, Division, KernelTarget, ProductShape, Tiling, gemm,
-    gemm_cooperative,
-};
+use crate::kernels::{Blocking, ConstantList, Division, KernelTarget, ProductShape, Tiling, gemm};
 use crate::program::Recorder;
 
 /// The tiles of one product.
@@ -22,12 +19,9 @@ impl Tiles {
     pub fn choose(rec: &mut Recorder, shape: ProductShape) -> Self {
         rec.note_product(shape);
         let Division { tiling, parts } = rec.target().division(&shape);
-        let step = match Tiling::ALL[tiling] {
-            Tiling::Blocked(blocking) => blocking.k_step(),
-            Tiling::Cooperative(_) => 16,
-        };
+        let step = Tiling::ALL[tiling].k_step(shape.operands);
         let k_part = (shape.sizes[2] as usize).div_ceil(parts).next_multiple_of(step);
-        let extents = rec.target().tile(tiling, shape.operands);
+        let extents = Tiling::ALL[tiling].tile();
         Self { shape, tiling, extents, k_part }
     }
 
@@ -51,7 +45,9 @@ impl Tiles {
         match Tiling::ALL[self.tiling] {
             Tiling::Blocked(blocking) => ("gemm", self.blocked(blocking, meaning).list()),
             Tiling::Cooperative(tile) => {
-                ("gemm_cooperative", self.cooperative(tile, target, meaning).list())
+                let (matrices, memory) = (target.cooperative, target.workgroup_memory);
+                let constants = tile.constants(matrices, self.shape.operands, memory, meaning);
+                ("gemm_cooperative", constants.expect("a tiling that is offered").list())
             }
         }
     }
@@ -71,26 +67,6 @@ impl Tiles {
             loads_b: loads[1],
             ragged: !(self.shape.sizes[2] as usize).is_multiple_of(blocking.k_step()),
             ..meaning
-        }
-    }
-
-    fn cooperative(
-        &self,
-        CooperativeTile { subgroups, fragments }: CooperativeTile,
-        target: &KernelTarget,
-        meaning: gemm::Constants,
-    ) -> gemm_cooperative::Constants {
-        let matrices = target.cooperative;
-        let extent = matrices.extent(self.shape.operands);
-        gemm_cooperative::Constants {
-            extent: extent.expect("a tiling that is offered"),
-            subgroups_m: subgroups[0],
-            subgroups_n: subgroups[1],
-            rows: fragments[0],
-            cols: fragments[1],
-            subgroup_size: matrices.subgroup_sizes[1],
-            varies: matrices.subgroup_size_varies(),
-            ..ConstantList::of(&meaning.list())
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use webmae::cpu::Cpu;
 use webmae::gpu::{Gpu, GpuOptions};
+use webmae::kernels::{CooperativeTile, Precision};
 use webmae::program::Device;
 
 /// The device of this test binary: the processor, or with `WEBMAE_TEST_DEVICE=gpu` a graphics adapter. Without one
@@ -59,6 +60,20 @@ pub fn skip(feature: &str, why: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     let _ = writeln!(std::io::stderr().lock(), "SKIPPED {test}: the adapter has {why}");
+}
+
+/// Whether a driver compiles a cooperative tiling in seconds. llvmpipe takes the longer the more fragments a subgroup has,
+/// up to an hour, and is slowed further by run-time checks and by pointers to scalars.
+pub fn compiles_soon(
+    device: &Device,
+    tile: CooperativeTile,
+    operands: Precision,
+    slowed: bool,
+) -> bool {
+    let extent = device.target().cooperative.extent(operands).unwrap_or(1);
+    let count = |i: usize| tile.sides[i] / tile.subgroups[i] / extent;
+    let is_software = device.gpu().is_some_and(|gpu| gpu.adapter().is_software());
+    !is_software || count(0) * count(1) <= if slowed { 4 } else { 16 }
 }
 
 /// Whether a difference stays within its limit; NaN never does.

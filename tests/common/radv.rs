@@ -8,6 +8,8 @@ use ash::{Device, Entry, Instance, khr, vk};
 /// A device of the driver's that compiles and runs nothing.
 pub struct Compiler {
     device: Device,
+    /// Rows and columns of the fragments of f16, with sums in f32, that it multiplies.
+    fragments: Vec<u32>,
     executables: khr::pipeline_executable_properties::Device,
     instance: Instance,
     _entry: Entry,
@@ -31,20 +33,22 @@ impl Compiler {
             let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
             let info = vk::InstanceCreateInfo::default().application_info(&application);
             let instance = entry.create_instance(&info, None).ok()?;
-            let Some(device) = open(&instance) else {
+            let Some((device, fragments)) = open(&entry, &instance) else {
                 instance.destroy_instance(None);
                 return None;
             };
             let executables = khr::pipeline_executable_properties::Device::new(&instance, &device);
-            Some(Self { device, executables, instance, _entry: entry })
+            Some(Self { device, fragments, executables, instance, _entry: entry })
         }
     }
 
-    /// Compiles a kernel called `main` of one descriptor set; none where it needs what the device does not offer.
-    pub fn statistics(&self, spirv: &[u32]) -> Option<Statistics> {
-        if uses_fragments(spirv) {
-            return None;
-        }
+    /// Whether it multiplies fragments of f16 of so many rows and columns.
+    pub fn multiplies(&self, extent: u32) -> bool {
+        self.fragments.contains(&extent)
+    }
+
+    /// Compiles a kernel called `main` of one descriptor set.
+    pub fn statistics(&self, spirv: &[u32]) -> Statistics {
         let device = &self.device;
         // SAFETY: as above; the handles live until they are destroyed here.
         unsafe {
@@ -92,7 +96,7 @@ impl Compiler {
             device.destroy_pipeline_layout(layout, None);
             device.destroy_descriptor_set_layout(sets[0], None);
             device.destroy_shader_module(module, None);
-            Some(Statistics { values })
+            Statistics { values }
         }
     }
 }
@@ -110,11 +114,11 @@ impl Drop for Compiler {
     }
 }
 
-/// Opens the GPU that is not there.
+/// Opens the GPU that is not there, and says which fragments it multiplies.
 ///
 /// # Safety
 /// As Vulkan's calls.
-unsafe fn open(instance: &Instance) -> Option<Device> {
+unsafe fn open(entry: &Entry, instance: &Instance) -> Option<(Device, Vec<u32>)> {
     // SAFETY: the handles are the instance's own.
     unsafe {
         let is_null = |gpu: &vk::PhysicalDevice| {
@@ -123,44 +127,56 @@ unsafe fn open(instance: &Instance) -> Option<Device> {
             name.to_bytes().starts_with(b"Null hardware")
         };
         let gpu = instance.enumerate_physical_devices().ok()?.into_iter().find(is_null)?;
+        let offered = instance.enumerate_device_extension_properties(gpu).ok()?;
+        let has_fragments = offered
+            .iter()
+            .any(|it| it.extension_name_as_c_str() == Ok(khr::cooperative_matrix::NAME));
         let queues =
             [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-        let extensions = [khr::pipeline_executable_properties::NAME.as_ptr()];
+        let mut extensions = vec![khr::pipeline_executable_properties::NAME.as_ptr()];
         let mut statistics = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
             .pipeline_executable_info(true);
+        let mut matrices =
+            vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
         let mut halves = vk::PhysicalDeviceVulkan11Features::default()
             .storage_buffer16_bit_access(true)
             .uniform_and_storage_buffer16_bit_access(true);
         let mut more = vk::PhysicalDeviceVulkan12Features::default()
             .shader_float16(true)
             .vulkan_memory_model(true);
-        let info = vk::DeviceCreateInfo::default()
+        if has_fragments {
+            extensions.push(khr::cooperative_matrix::NAME.as_ptr());
+        }
+        let mut info = vk::DeviceCreateInfo::default()
             .queue_create_infos(&queues)
             .enabled_extension_names(&extensions)
             .push_next(&mut statistics)
             .push_next(&mut halves)
             .push_next(&mut more);
-        instance.create_device(gpu, &info, None).ok()
+        if has_fragments {
+            info = info.push_next(&mut matrices);
+        }
+        let device = instance.create_device(gpu, &info, None).ok()?;
+        let fragments = if has_fragments { fragments(entry, instance, gpu) } else { Vec::new() };
+        Some((device, fragments))
     }
 }
 
-/// Whether a module declares the capability of cooperative matrices.
-fn uses_fragments(spirv: &[u32]) -> bool {
-    const OP_CAPABILITY: u32 = 17;
-    const COOPERATIVE_MATRIX: u32 = 6022;
-    const HEADER: usize = 5;
-    let mut at = HEADER;
-    while let Some(&word) = spirv.get(at) {
-        let (length, op) = (word >> 16, word & 0xffff);
-        if op != OP_CAPABILITY {
-            return false;
-        }
-        if spirv.get(at + 1) == Some(&COOPERATIVE_MATRIX) {
-            return true;
-        }
-        at += length as usize;
-    }
-    false
+/// Rows and columns of the square fragments of f16 with sums in f32.
+///
+/// # Safety
+/// As Vulkan's calls, of a GPU that has such an extension.
+unsafe fn fragments(entry: &Entry, instance: &Instance, gpu: vk::PhysicalDevice) -> Vec<u32> {
+    let matrices = khr::cooperative_matrix::Instance::new(entry, instance);
+    // SAFETY: the handles are the instance's own.
+    let shapes = unsafe { matrices.get_physical_device_cooperative_matrix_properties(gpu) };
+    let [half, single] = [vk::ComponentTypeKHR::FLOAT16, vk::ComponentTypeKHR::FLOAT32];
+    let suits = |shape: &vk::CooperativeMatrixPropertiesKHR<'_>| {
+        [shape.n_size, shape.k_size] == [shape.m_size; 2]
+            && [shape.a_type, shape.b_type, shape.c_type, shape.result_type]
+                == [half, half, single, single]
+    };
+    shapes.unwrap_or_default().iter().filter(|shape| suits(shape)).map(|it| it.m_size).collect()
 }
 
 impl Statistics {

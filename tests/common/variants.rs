@@ -158,29 +158,46 @@ fn record_halves(variants: &mut Variants, target: &KernelTarget) {
     collect(variants, &rec);
 }
 
-/// A linear layer in every tiling, with fragments of either size; enough rows for workgroups to share a weight
+/// What GPUs have of fragments and of workgroup memory, in KiB: Apple's, NVIDIA's, AMD's, and one with WebGPU's default.
+fn kinds_of_fragments() -> [(CooperativeMatrices, u32); 4] {
+    let apple = CooperativeMatrices {
+        f32: Some(8),
+        f16: Some(8),
+        subgroup_sizes: [32, 32],
+        scalar_pointers: true,
+    };
+    let nvidia = CooperativeMatrices { f32: None, f16: Some(16), scalar_pointers: false, ..apple };
+    let amd = CooperativeMatrices { subgroup_sizes: [32, 64], ..nvidia };
+    let small = CooperativeMatrices { scalar_pointers: false, ..apple };
+    [(apple, 32), (nvidia, 48), (amd, 64), (small, 16)]
+}
+
+/// Linear layers and an MLP in every tiling, of whole fragments and with enough rows for workgroups to share a weight
 /// gradient's sum.
 fn record_tilings(variants: &mut Variants, precision: Precision) {
-    for (tiling, extent) in (0..Tiling::ALL.len()).flat_map(|n| [8, 16].map(|extent| (n, extent))) {
+    let kinds = kinds_of_fragments();
+    for (tiling, kind) in (0..Tiling::ALL.len()).flat_map(|n| kinds.map(|kind| (n, kind))) {
         let target = KernelTarget {
             processor: Processor::Gpu,
             products: Products::uniform(tiling),
-            cooperative: CooperativeMatrices {
-                f32: Some(extent),
-                f16: Some(extent),
-                subgroup_sizes: [32, if tiling % 2 == 0 { 32 } else { 64 }],
-            },
+            cooperative: kind.0,
             subgroups: true,
-            workgroup_memory: 64 << 10,
+            workgroup_memory: kind.1 << 10,
         };
         let mut rec = Recorder::new(target, true);
-        let x = rec.external_of(precision, "x", [600, 12]);
+        let x = rec.external_of(precision, "x", [576, 32]);
         rec.require_grad(x);
-        let weight = rec.external_of(precision, "weight", [20, 12]);
-        let grad = rec.external("d weight", [20, 12]);
-        rec.add_param("weight", weight, Some(grad));
-        let y = ops::linear(&mut rec, x, weight, None);
-        let dy = rec.external_of(precision, "dy", [600, 20]);
+        let [w1, w2] = [("w1", [64, 32]), ("w2", [32, 64])].map(|(name, shape)| {
+            let weight = rec.external_of(precision, name, shape);
+            let grad = rec.external(&format!("d {name}"), shape);
+            rec.add_param(name, weight, Some(grad));
+            weight
+        });
+        let [b1, b2] = [("b1", 64), ("b2", 32)].map(|(name, size)| rec.external(name, [size]));
+        let hidden = ops::linear(&mut rec, x, w1, None);
+        let y = ops::linear(&mut rec, hidden, w2, None);
+        let y = ops::mlp(&mut rec, y, [w1, b1], [w2, b2], Some(x), None);
+        let dy = rec.external_of(precision, "dy", [576, 32]);
         rec.set_grad(y, dy);
         rec.backward();
         collect(variants, &rec);

@@ -6,12 +6,13 @@ use half::f16;
 use pollster::block_on;
 use webmae::gpu::GpuOptions;
 use webmae::kernels::{
-    KernelTarget, Precision, Processor, ProductLayout, ProductShape, Products, Tiling,
+    CooperativeTile, DEFAULT_WORKGROUP_MEMORY, KernelTarget, Precision, Processor, ProductLayout,
+    ProductShape, Products, Tiling,
 };
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
 
-use crate::common::{cpu, gpu, open_gpu, skip, within};
+use crate::common::{compiles_soon, cpu, gpu, open_gpu, skip, within};
 
 /// Where a kernel runs: on which device, and which of its variants.
 #[derive(Clone)]
@@ -21,6 +22,10 @@ pub struct Setup {
     pub subgroups: bool,
     /// Whether the shaders check themselves.
     pub checked: bool,
+    /// Fragments are read through pointers to scalars, wherever they might be read through others.
+    pub scalar_pointers: bool,
+    /// Bytes of workgroup memory that a kernel may have, at most.
+    pub workgroup_memory: u32,
     pub name: &'static str,
 }
 
@@ -28,6 +33,16 @@ impl Setup {
     /// Whether it is the CPU twins.
     pub fn is_cpu(&self) -> bool {
         self.device.target().processor == Processor::Cpu
+    }
+
+    /// What it is recorded for.
+    pub fn target(&self) -> KernelTarget {
+        let mut target = self.device.target();
+        target.products = self.products.clone();
+        target.subgroups = self.subgroups;
+        target.cooperative.scalar_pointers |= self.scalar_pointers;
+        target.workgroup_memory = target.workgroup_memory.min(self.workgroup_memory);
+        target
     }
 }
 
@@ -41,6 +56,8 @@ pub fn setups() -> [Setup; 3] {
         products: Products::default(),
         subgroups: false,
         checked,
+        scalar_pointers: false,
+        workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
         name,
     };
     [
@@ -66,23 +83,45 @@ pub fn all_setups() -> Vec<Setup> {
     setups
 }
 
-/// Every cooperative tiling that the adapter has for products of `operands`, unchecked and checked. None where it
-/// has no such matrices, which is reported as what it is: see [`skip`].
-pub fn cooperative_setups(operands: Precision) -> Vec<Setup> {
+/// Every cooperative tiling that the adapter has for products of `operands`: with all of its workgroup memory, with as
+/// much as every adapter has, and with pointers to scalars; unchecked, and once checked. On a
+/// software driver only those that [compile soon](compiles_soon). None where the adapter has no such matrices, which is reported as what
+/// it is: see [`skip`].
+pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> {
     static GPUS: OnceLock<[Device; 2]> = OnceLock::new();
-    let gpus = GPUS.get_or_init(|| {
+    let [device, checking] = GPUS.get_or_init(|| {
         [false, true].map(|checked| open_gpu(&GpuOptions { checked, ..Default::default() }))
     });
+    let base = Setup {
+        device,
+        products: Products::default(),
+        subgroups: false,
+        checked: false,
+        scalar_pointers: false,
+        workgroup_memory: u32::MAX,
+        name: "cooperative",
+    };
+    let kinds = [
+        base.clone(),
+        Setup {
+            workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
+            name: "cooperative, in little memory",
+            ..base.clone()
+        },
+        Setup { scalar_pointers: true, name: "cooperative, by scalars", ..base.clone() },
+        Setup { device: checking, checked: true, name: "cooperative, checked", ..base.clone() },
+    ];
     let mut setups = Vec::new();
-    for (device, name) in gpus.iter().zip(["cooperative", "cooperative, checked"]) {
-        for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
-            let shape = ProductShape::new(operands, ProductLayout::Nt, [64; 3]);
-            if matches!(tiling, Tiling::Cooperative(_)) && device.target().offers(number, &shape) {
-                let products = Products::uniform(number);
-                let checked = name.ends_with("checked");
-                setups.push(Setup { device, products, subgroups: false, checked, name });
-            }
-        }
+    let shape = ProductShape::new(operands, ProductLayout::Nt, [256; 3]);
+    for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
+        let Tiling::Cooperative(tile) = tiling else { continue };
+        let offered = kinds.iter().filter(|kind| {
+            let slowed = kind.checked || kind.scalar_pointers;
+            kind.target().offers(number, &shape) && compiles_soon(device, tile, operands, slowed)
+        });
+        let chosen =
+            |kind: &Setup| (Setup { products: Products::uniform(number), ..kind.clone() }, tile);
+        setups.extend(offered.map(chosen));
     }
     if setups.is_empty() {
         skip("COOPERATIVE", &format!("no cooperative matrices of {operands:?}"));
@@ -182,9 +221,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(setup: &Setup) -> Self {
-        let Setup { products, subgroups, .. } = setup.clone();
-        let target = KernelTarget { products, subgroups, ..setup.device.target() };
-        Self { rec: Recorder::new(target, true), device: setup.device, inputs: Vec::new() }
+        let rec = Recorder::new(setup.target(), true);
+        Self { rec, device: setup.device, inputs: Vec::new() }
     }
 
     pub fn ids(&mut self, name: &str, shape: &[usize], data: &[u32]) -> Tensor {

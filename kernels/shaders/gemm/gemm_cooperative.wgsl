@@ -5,118 +5,215 @@
 // Products of cooperative matrices, which the invocations of a subgroup hold and multiply together (tensor
 // cores). A fragment is EXTENT × EXTENT.
 //
-// A workgroup computes a tile of the output; of its subgroups SUBGROUPS_M × SUBGROUPS_N have ROWS × COLS
-// fragments of it each. Operands go through workgroup memory in the order in which they are stored, zeros
-// beyond their edges; a fragment is read from there by rows or by columns. The sums come back the same way, one
-// fragment of each subgroup at a time, as an invocation does not know which elements it holds.
+// A workgroup computes a tile of the output in steps of K_STEP along K; each of its SUBGROUPS_M × SUBGROUPS_N
+// subgroups has ROUNDS_M·ROWS × ROUNDS_N·COLS fragments of it. Fragments of the operands come straight from storage
+// (DIRECT), or from workgroup memory, in the order in which operands are stored: the next step's are loaded while
+// this one's are multiplied, and with two buffers (DOUBLE) a step has one barrier. A fragment is read by rows or by
+// columns.
+//
+// Past the edge the last rows and columns are repeated, and their sums dropped. Past the end of K, A is zero, and B
+// repeats values that are in the sum.
+//
+// An invocation does not know which elements of a fragment it holds. So the sums go through workgroup memory, ROWS ×
+// COLS fragments of each subgroup a round, on their way to the epilogue.
 
 #count EXTENT = 16
+#count SUBGROUPS_M = 2
+#count SUBGROUPS_N = 2
+/// The most invocations that a subgroup has.
+#count SUBGROUP_SIZE = 32
+/// 1 if it may have fewer. Then there are more subgroups, and those beyond the first repeat what these do, into a
+/// place of their own: cooperative operations must be in uniform control flow.
+#count SURPLUS = 0
+#count ROUNDS_M = 1
+#count ROUNDS_N = 1
+#count ROWS = 2
+#count COLS = 2
+#count K_STEP = 32
+/// Fragments along K that are written out; a loop passes over the rest of a step.
+#count UNROLL = 2
+/// Words that an invocation loads of either operand in a step.
+#count LOADS_A = 4
+#count LOADS_B = 4
+/// Vectors of four in a word, which is 16 bytes. The operands' lines are whole words.
+#count PARTS = 2
+/// Two tiles of either operand in workgroup memory, by turns.
+#count DOUBLE = 0
+/// Fragments come straight from storage. All extents are whole fragments, K is whole steps.
+#count DIRECT = 0
+/// Fragments are read through pointers to vectors, not to scalars, which is all that Metal knows.
+#count WIDE = 1
+
 const EXTENT: u32 = {EXTENT}u;
+const STEP: u32 = {K_STEP}u;
+const SUBGROUPS: u32 = {SUBGROUPS_M}u * {SUBGROUPS_N}u;
+const THREADS: u32 = SUBGROUPS * {SUBGROUP_SIZE}u;
+/// Rows and columns of a subgroup in a round, of a workgroup, and of its tile.
+const ROWS: u32 = {ROWS}u * EXTENT;
+const COLS: u32 = {COLS}u * EXTENT;
+const HEIGHT: u32 = {SUBGROUPS_M}u * ROWS;
+const WIDTH: u32 = {SUBGROUPS_N}u * COLS;
+const TILE_M: u32 = {ROUNDS_M}u * HEIGHT;
+const TILE_N: u32 = {ROUNDS_N}u * WIDTH;
 alias FragmentA = coop_mat{EXTENT}x{EXTENT}<act, A>;
 alias FragmentB = coop_mat{EXTENT}x{EXTENT}<act, B>;
 alias FragmentC = coop_mat{EXTENT}x{EXTENT}<f32, C>;
 
-override SUBGROUPS_M: u32 = 2u;
-override SUBGROUPS_N: u32 = 2u;
-/// Fragments of one subgroup, at most 4.
-override ROWS: u32 = 2u;
-override COLS: u32 = 2u;
-/// The most invocations that a subgroup has.
-override SUBGROUP_SIZE: u32 = 32u;
-/// Whether it may have fewer. Then there are more subgroups, and those beyond the first SUBGROUPS repeat what these
-/// do, into a place of their own: cooperative operations must be in uniform control flow.
-override VARIES: bool = false;
+/// What an invocation loads at once, 16 bytes.
+alias Word = array<act4, {PARTS}>;
+const WORD: u32 = 4u * {PARTS}u;
+/// Of what pointers of fragments point to: of the operands CELL values, of the sums CELL_OF_SUMS.
+#if WIDE
+alias Cell = act4;
+alias CellOfSums = vec4<f32>;
+const CELL: u32 = 4u;
+#else
+alias Cell = act;
+alias CellOfSums = f32;
+const CELL: u32 = 1u;
+#end
+#if DIRECT
+alias Stored = Cell;
+#else
+alias Stored = Word;
+#end
+// The operands again, which this kernel reads in no other way.
+@group(0) @binding(5) var<storage, read> stored_a: array<Stored>;
+@group(0) @binding(6) var<storage, read> stored_b: array<Stored>;
 
-override SUBGROUPS: u32 = SUBGROUPS_M * SUBGROUPS_N;
-override THREADS: u32 = SUBGROUPS * SUBGROUP_SIZE;
-override TILE_M: u32 = SUBGROUPS_M * ROWS * EXTENT;
-override TILE_N: u32 = SUBGROUPS_N * COLS * EXTENT;
-/// Values of a fragment.
-const AREA: u32 = EXTENT * EXTENT;
-/// Between the lines of a shared tile, lest all of them begin in the same bank; a multiple of 16 bytes.
-const GAP: u32 = 8u;
+/// Lines of sums in cells, a vector longer than they need be, lest all of them begin in the same bank.
+const SUMS_LENGTH: u32 = (WIDTH + 4u) / CELL;
+var<workgroup> sums: array<CellOfSums, (HEIGHT + {SURPLUS}u * ROWS) * SUMS_LENGTH>;
 
-// Scalars, as pointers to vectors are not what Metal loads fragments from.
-var<workgroup> tile_a: array<act, TILE_M * (K_STEP + GAP)>;
-var<workgroup> tile_b: array<act, TILE_N * (K_STEP + GAP)>;
-var<workgroup> sums: array<f32, (SUBGROUPS + u32(VARIES)) * AREA>;
-
-/// K that a workgroup takes at once.
-const K_STEP: u32 = 16u;
-
-/// Four values of A (or B) from row (or column) `outer` and `k` on, along whichever is contiguous;
-/// zero outside and from `k_end` on.
-fn load(of_b: bool, outer: u32, k: u32, k_end: u32) -> vec4<f32> {
-    let extent = select(params.m, params.n, of_b);
-    if (outer >= extent || k >= k_end) {
-        return vec4<f32>();
-    }
-    let along_k = select(!TRANS_A, TRANS_B, of_b);
-    let i = select(k * extent + outer, outer * params.k + k, along_k);
-    let rest = select(extent - outer, k_end - k, along_k);
-    if (of_b) {
-        return load_b(i, rest);
-    }
-    return load_a(i, rest);
-}
-
-fn share(of_b: bool, i: u32, v: vec4<f32>) {
-    if (of_b) {
-        tile_b[i] = act(v.x);
-        tile_b[i + 1u] = act(v.y);
-        tile_b[i + 2u] = act(v.z);
-        tile_b[i + 3u] = act(v.w);
-    } else {
-        tile_a[i] = act(v.x);
-        tile_a[i + 1u] = act(v.y);
-        tile_a[i + 2u] = act(v.z);
-        tile_a[i + 3u] = act(v.w);
-    }
-}
-
-/// Fills the shared tile of A (or B) that begins at row (or column) `first` and `k0`.
-fn load_tile(of_b: bool, thread: u32, first: u32, k0: u32, k_end: u32) {
-    let extent = select(TILE_M, TILE_N, of_b);
-    let along_k = select(!TRANS_A, TRANS_B, of_b);
-    let length = select(extent, K_STEP, along_k);
-    for (var v = thread; v < K_STEP / 4u * extent; v += THREADS) {
-        let line = v / (length / 4u);
-        let i = v % (length / 4u) * 4u;
-        let outer = first + select(i, line, along_k);
-        let k = k0 + select(line, i, along_k);
-        share(of_b, line * (length + GAP) + i, load(of_b, outer, k, k_end));
-    }
-}
-
-/// The fragment of A that begins at `row` and `k` of its shared tile.
-fn fragment_a(row: u32, k: u32) -> FragmentA {
+#if DIRECT
+/// The fragment of A that begins `row` rows below the tile's corner and `k` behind K `at`.
+fn fragment_a(tile: Tile, at: u32, row: u32, k: u32) -> FragmentA {
+    let inside = min(tile.row + row, params.m - EXTENT);
+    let length = select(params.k, params.m, TRANS_A) / CELL;
     if (TRANS_A) {
-        return coopLoad<FragmentA>(&tile_a[k * (TILE_M + GAP) + row], TILE_M + GAP);
+        return coopLoad<FragmentA>(&stored_a[(at + k) * length + inside / CELL], length);
     }
-    return coopLoadT<FragmentA>(&tile_a[row * (K_STEP + GAP) + k], K_STEP + GAP);
+    return coopLoadT<FragmentA>(&stored_a[inside * length + (at + k) / CELL], length);
 }
 
-/// The fragment of B that begins at `k` and `col` of its shared tile.
-fn fragment_b(k: u32, col: u32) -> FragmentB {
+/// The fragment of B that begins `k` behind K `at` and `col` columns right of the tile's corner.
+fn fragment_b(tile: Tile, at: u32, k: u32, col: u32) -> FragmentB {
+    let inside = min(tile.col + col, params.n - EXTENT);
+    let length = select(params.n, params.k, TRANS_B) / CELL;
     if (TRANS_B) {
-        return coopLoad<FragmentB>(&tile_b[col * (K_STEP + GAP) + k], K_STEP + GAP);
+        return coopLoad<FragmentB>(&stored_b[inside * length + (at + k) / CELL], length);
     }
-    return coopLoadT<FragmentB>(&tile_b[k * (TILE_N + GAP) + col], TILE_N + GAP);
+    return coopLoadT<FragmentB>(&stored_b[(at + k) * length + inside / CELL], length);
+}
+#else
+/// Words of a line of either tile, and its length in cells with the gap behind it, for the same reason.
+override WORDS_A: u32 = select(STEP, TILE_M, TRANS_A) / WORD;
+override WORDS_B: u32 = select(TILE_N, STEP, TRANS_B) / WORD;
+override LENGTH_A: u32 = (WORDS_A + 1u) * WORD / CELL;
+override LENGTH_B: u32 = (WORDS_B + 1u) * WORD / CELL;
+/// Cells of a tile of A, whichever way it lies, and of a buffer.
+const CELLS_A: u32 = (TILE_M * STEP + max(TILE_M, STEP) * WORD) / CELL;
+const BUFFER: u32 = CELLS_A + (TILE_N * STEP + max(TILE_N, STEP) * WORD) / CELL;
+var<workgroup> staged: array<Cell, (1u + {DOUBLE}u) * BUFFER>;
+
+/// The fragment of A that begins at `row` and `k` of its tile in the buffer at `at`.
+fn fragment_a(tile: Tile, at: u32, row: u32, k: u32) -> FragmentA {
+    if (TRANS_A) {
+        return coopLoad<FragmentA>(&staged[at + k * LENGTH_A + row / CELL], LENGTH_A);
+    }
+    return coopLoadT<FragmentA>(&staged[at + row * LENGTH_A + k / CELL], LENGTH_A);
 }
 
-/// Stores the sums of the subgroups' fragments in row `i` and column `j`, if there is such a tile.
-fn finish_fragments(thread: u32, tile: Tile, i: u32, j: u32) {
+/// The fragment of B that begins at `k` and `col` of its tile in the buffer at `at`.
+fn fragment_b(tile: Tile, at: u32, k: u32, col: u32) -> FragmentB {
+    if (TRANS_B) {
+        return coopLoad<FragmentB>(&staged[at + CELLS_A + col * LENGTH_B + k / CELL], LENGTH_B);
+    }
+    return coopLoadT<FragmentB>(&staged[at + CELLS_A + k * LENGTH_B + col / CELL], LENGTH_B);
+}
+
+/// Word `n` of an invocation: the line of a tile whose lines have `words`, and its number there.
+struct Place {
+    line: u32,
+    word: u32,
+}
+
+fn place(thread: u32, n: u32, words: u32) -> Place {
+    return Place(thread / words + n * (THREADS / words), thread % words);
+}
+
+/// Word `n` of an invocation, of the tile of A from `k0` on.
+fn fetch_a(tile: Tile, k0: u32, thread: u32, n: u32) -> Word {
+    let place = place(thread, n, WORDS_A);
+    if (TRANS_A) {
+        let k = min(k0 + place.line, tile.k_end - 1u);
+        let words = params.m / WORD;
+        return stored_a[k * words + min(tile.row / WORD + place.word, words - 1u)];
+    }
+    let row = min(tile.row + place.line, params.m - 1u);
+    return stored_a[row * (params.k / WORD) + min(k0 / WORD + place.word, tile.k_end / WORD - 1u)];
+}
+
+/// Word `n` of an invocation, of the tile of B from `k0` on.
+fn fetch_b(tile: Tile, k0: u32, thread: u32, n: u32) -> Word {
+    let place = place(thread, n, WORDS_B);
+    if (TRANS_B) {
+        let col = min(tile.col + place.line, params.n - 1u);
+        return stored_b[col * (params.k / WORD) + min(k0 / WORD + place.word, tile.k_end / WORD - 1u)];
+    }
+    let k = min(k0 + place.line, tile.k_end - 1u);
+    let words = params.n / WORD;
+    return stored_b[k * words + min(tile.col / WORD + place.word, words - 1u)];
+}
+
+/// Puts a word, or zeros, into workgroup memory from cell `i` on.
+fn share(i: u32, word: Word, is_zero: bool) {
+#each p < PARTS
+    let part{p} = select(word[{p}], act4(), is_zero);
+#if WIDE
+    staged[i + {p}u] = part{p};
+#else
+    staged[i + 4u * {p}u] = part{p}.x;
+    staged[i + 4u * {p}u + 1u] = part{p}.y;
+    staged[i + 4u * {p}u + 2u] = part{p}.z;
+    staged[i + 4u * {p}u + 3u] = part{p}.w;
+#end
+#end
+}
+
+fn share_a(tile: Tile, at: u32, k0: u32, thread: u32, n: u32, word: Word) {
+    let place = place(thread, n, WORDS_A);
+    let k = k0 + select(place.word * WORD, place.line, TRANS_A);
+    share(at + place.line * LENGTH_A + place.word * (WORD / CELL), word, k >= tile.k_end);
+}
+
+fn share_b(at: u32, thread: u32, n: u32, word: Word) {
+    let place = place(thread, n, WORDS_B);
+    share(at + CELLS_A + place.line * LENGTH_B + place.word * (WORD / CELL), word, false);
+}
+#end
+
+/// Four sums from column `col` of line `line` on.
+fn four_sums(line: u32, col: u32) -> vec4<f32> {
+    let i = line * SUMS_LENGTH + col / CELL;
+#if WIDE
+    return sums[i];
+#else
+    return vec4<f32>(sums[i], sums[i + 1u], sums[i + 2u], sums[i + 3u]);
+#end
+}
+
+/// Stores the sums of round `r` along M and `q` along N, if there is such a tile. An invocation has four columns.
+fn finish_round(tile: Tile, r: u32, q: u32, thread: u32) {
     if (tile.k_first >= params.k) {
         return;
     }
-    for (var v = thread; v < SUBGROUPS * AREA / 4u; v += THREADS) {
-        let subgroup = v / (AREA / 4u);
-        let line = v % (AREA / 4u) / (EXTENT / 4u);
-        let row = tile.row + (subgroup % SUBGROUPS_M * ROWS + i) * EXTENT + line;
-        let first_col = tile.col + (subgroup / SUBGROUPS_M * COLS + j) * EXTENT;
-        let col = first_col + v % (EXTENT / 4u) * 4u;
-        let product = vec4<f32>(sums[4u * v], sums[4u * v + 1u], sums[4u * v + 2u], sums[4u * v + 3u]);
-        finish(tile.part, row, col, product, bias_of(col));
+    let right = thread % (WIDTH / 4u) * 4u;
+    let col = tile.col + (right / COLS * {ROUNDS_N}u + q) * COLS + right % COLS;
+    let bias = bias_of(col);
+    for (var line = thread / (WIDTH / 4u); line < HEIGHT; line += THREADS / (WIDTH / 4u)) {
+        let row = tile.row + (line / ROWS * {ROUNDS_M}u + r) * ROWS + line % ROWS;
+        finish(tile.part, row, col, four_sums(line, right), bias);
     }
 }
 
@@ -128,34 +225,73 @@ fn main(
     @builtin(subgroup_id) subgroup: u32,
 ) {
     let tile = tile_of(group_index(wid, nwg), TILE_M, TILE_N);
-    let row = subgroup % SUBGROUPS_M * ROWS * EXTENT;
-    let col = subgroup % SUBGROUPS / SUBGROUPS_M * COLS * EXTENT;
-    var c: array<FragmentC, 16>;
-    for (var k0 = tile.k_first; k0 < tile.k_end; k0 += K_STEP) {
-        load_tile(false, thread, tile.row, k0, tile.k_end);
-        load_tile(true, thread, tile.col, k0, tile.k_end);
+    let down = subgroup % {SUBGROUPS_M}u;
+    let right = subgroup / {SUBGROUPS_M}u % {SUBGROUPS_N}u;
+    let row = down * {ROUNDS_M}u * ROWS;
+    let col = right * {ROUNDS_N}u * COLS;
+#each r < ROUNDS_M, i < ROWS, q < ROUNDS_N, j < COLS
+    var c{r}_{i}_{q}_{j} = FragmentC();
+#end
+
+    var at = 0u;
+#if DIRECT
+#else
+#each n < LOADS_A
+    var word_a{n} = fetch_a(tile, tile.k_first, thread, {n}u);
+#end
+#each n < LOADS_B
+    var word_b{n} = fetch_b(tile, tile.k_first, thread, {n}u);
+#end
+#end
+    for (var k0 = tile.k_first; k0 < tile.k_end; k0 += STEP) {
+#if DIRECT
+        at = k0;
+#else
+#if DOUBLE
+        at = BUFFER - at;
+#else
         workgroupBarrier();
-        for (var k = 0u; k < K_STEP; k += EXTENT) {
-            var b: array<FragmentB, 4>;
-            for (var j = 0u; j < COLS; j++) {
-                b[j] = fragment_b(k, col + j * EXTENT);
-            }
-            for (var i = 0u; i < ROWS; i++) {
-                let a = fragment_a(row + i * EXTENT, k);
-                for (var j = 0u; j < COLS; j++) {
-                    c[4u * i + j] = coopMultiplyAdd(a, b[j], c[4u * i + j]);
-                }
-            }
+#end
+#each n < LOADS_A
+        share_a(tile, at, k0, thread, {n}u, word_a{n});
+#end
+#each n < LOADS_B
+        share_b(at, thread, {n}u, word_b{n});
+#end
+        workgroupBarrier();
+        if (k0 + STEP < tile.k_end) {
+#each n < LOADS_A
+            word_a{n} = fetch_a(tile, k0 + STEP, thread, {n}u);
+#end
+#each n < LOADS_B
+            word_b{n} = fetch_b(tile, k0 + STEP, thread, {n}u);
+#end
         }
-        workgroupBarrier();
+#end
+        for (var k = 0u; k < STEP; k += {UNROLL}u * EXTENT) {
+#each s < UNROLL
+            let k{s} = k + {s}u * EXTENT;
+#each q < ROUNDS_N, j < COLS
+            let b{s}_{q}_{j} = fragment_b(tile, at, k{s}, col + {q}u * COLS + {j}u * EXTENT);
+#end
+#each r < ROUNDS_M, i < ROWS
+            let a{s}_{r}_{i} = fragment_a(tile, at, row + {r}u * ROWS + {i}u * EXTENT, k{s});
+#each q < ROUNDS_N, j < COLS
+            c{r}_{i}_{q}_{j} = coopMultiplyAdd(a{s}_{r}_{i}, b{s}_{q}_{j}, c{r}_{i}_{q}_{j});
+#end
+#end
+#end
+        }
     }
 
-    for (var i = 0u; i < ROWS; i++) {
-        for (var j = 0u; j < COLS; j++) {
-            coopStoreT(c[4u * i + j], &sums[min(subgroup, SUBGROUPS) * AREA], EXTENT);
-            workgroupBarrier();
-            finish_fragments(thread, tile, i, j);
-            workgroupBarrier();
-        }
-    }
+    let line = select(down, {SUBGROUPS_M}u, subgroup >= SUBGROUPS) * ROWS;
+    let sum = line * SUMS_LENGTH + right * COLS / CELL;
+#each r < ROUNDS_M, q < ROUNDS_N
+    workgroupBarrier();
+#each i < ROWS, j < COLS
+    coopStoreT(c{r}_{i}_{q}_{j}, &sums[sum + {i}u * EXTENT * SUMS_LENGTH + {j}u * EXTENT / CELL], SUMS_LENGTH);
+#end
+    workgroupBarrier();
+    finish_round(tile, {r}u, {q}u, thread);
+#end
 }

@@ -117,7 +117,7 @@ fn tiles(gpu: &Gpu, precisions: &BTreeSet<Precision>) -> Vec<(String, usize)> {
     let is_offered = |tiling: usize| precisions.iter().all(|p| target.offers(tiling, &shape(p)));
     let precision = precisions.first().copied().unwrap_or_default();
     let offered = (0..Tiling::ALL.len()).filter(|&tiling| is_offered(tiling));
-    offered.map(|tiling| (tile_name(&target, tiling, precision), tiling)).collect()
+    offered.map(|tiling| (tile_name(tiling, precision), tiling)).collect()
 }
 
 /// The tile called `wanted`, with `x` for `×` and a slash for a space if one likes, or the only one whose name begins

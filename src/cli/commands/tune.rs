@@ -120,10 +120,10 @@ pub(crate) fn products(gpu: &Gpu, step: &StepSpec) -> BTreeSet<ProductShape> {
 }
 
 /// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
-pub(crate) fn tile_name(target: &KernelTarget, tiling: usize, operands: Precision) -> String {
-    let [m, n] = target.tile(tiling, operands);
+pub(crate) fn tile_name(tiling: usize, operands: Precision) -> String {
     match Tiling::ALL[tiling] {
         Tiling::Blocked(blocking) => {
+            let [m, n] = blocking.tile();
             let [rows, columns] = blocking.vectors.map(|n| 4 * n);
             let way = match blocking.buffers {
                 0 => "direct".to_owned(),
@@ -131,11 +131,7 @@ pub(crate) fn tile_name(target: &KernelTarget, tiling: usize, operands: Precisio
             };
             format!("{m}×{n}/{rows}×{columns} {way}")
         }
-        Tiling::Cooperative(tile) => {
-            let extent = target.cooperative.extent(operands).unwrap_or_default();
-            let [rows, columns] = tile.fragments.map(|n| n * extent);
-            format!("{m}×{n}/{rows}×{columns} coop")
-        }
+        Tiling::Cooperative(tile) => format!("{} coop", tile.describe(operands)),
     }
 }
 
@@ -154,12 +150,12 @@ fn precision_name(precision: Precision) -> &'static str {
     }
 }
 
-fn division_name(target: &KernelTarget, measured: &Measured, operands: Precision) -> String {
+fn division_name(measured: &Measured, operands: Precision) -> String {
     let parts = match measured.division.parts {
         1 => String::new(),
         parts => format!(" ÷{parts}"),
     };
-    format!("{}{parts}", tile_name(target, measured.division.tiling, operands))
+    format!("{}{parts}", tile_name(measured.division.tiling, operands))
 }
 
 fn print(gpu: &Gpu, tuning: &Tuning) {
@@ -168,7 +164,7 @@ fn print(gpu: &Gpu, tuning: &Tuning) {
         "{}: GFLOP/s by tile/values of a thread (coop: of a subgroup, by cooperative matrices), ÷ parts of the sum",
         gpu.adapter().name
     );
-    for line in table(&target, tuning) {
+    for line in table(tuning) {
         say!("{line}");
     }
     for &tiling in &tuning.refused {
@@ -177,14 +173,14 @@ fn print(gpu: &Gpu, tuning: &Tuning) {
 }
 
 /// A line for each shape: its fastest divisions, the one that is used with a star.
-fn table(target: &KernelTarget, tuning: &Tuning) -> Vec<String> {
+fn table(tuning: &Tuning) -> Vec<String> {
     /// Divisions that are shown.
     const SHOWN: usize = 3;
     let row = |ShapeTuning { shape, measured, chosen }: &ShapeTuning| {
         let [m, n, k] = shape.sizes;
         let cells = measured.iter().take(SHOWN).map(|candidate| {
             let star = if candidate.division == *chosen { "*" } else { " " };
-            let name = division_name(target, candidate, shape.operands);
+            let name = division_name(candidate, shape.operands);
             format!("  {name:<24}{:>9.1}{star}", candidate.gflops)
         });
         let head =
@@ -201,7 +197,7 @@ fn refused_name(target: &KernelTarget, tiling: usize) -> String {
             || target.cooperative.extent(precision).is_some()
     };
     let precision = [Precision::F16, Precision::F32].into_iter().find(has).unwrap_or_default();
-    tile_name(target, tiling, precision)
+    tile_name(tiling, precision)
 }
 
 pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
@@ -209,7 +205,7 @@ pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
     let shapes = tuning.shapes.iter().map(|ShapeTuning { shape, measured, chosen }| {
         let candidate = |candidate: &Measured| {
             json!({
-                "tile": tile_name(&target, candidate.division.tiling, shape.operands),
+                "tile": tile_name(candidate.division.tiling, shape.operands),
                 "parts": candidate.division.parts,
                 "gflops": candidate.gflops,
                 "used": candidate.division == *chosen,
@@ -244,7 +240,7 @@ mod tests {
         let measured = vec![measured(7, 4, 900.0), measured(Tiling::MIDDLING, 1, 512.25)];
         let chosen = measured[1].division;
         let shapes = vec![ShapeTuning { shape, measured, chosen }];
-        let lines = table(&target, &Tuning { shapes, refused: BTreeSet::from([7]) });
+        let lines = table(&Tuning { shapes, refused: BTreeSet::from([7]) });
         assert_eq!(lines.len(), 1);
         let line = &lines[0];
         assert!(line.starts_with("f32 Aᵀ·B 768×768×12608 "), "{line}");

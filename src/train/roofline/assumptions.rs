@@ -75,10 +75,10 @@ pub(super) const STAGING: Assumption = Assumption {
 
 pub(super) const FRAGMENT_STAGING: Assumption = Assumption {
     name: "staging for fragments",
-    value: 16.0,
+    value: 5.0,
     unit: "instructions for four values",
-    why: "the same; besides f16 passes through f32 and is stored one by one. That fragments stay in registers is taken for \
-          granted",
+    why: "ten for a word of eight f16 values: address, bounds, load, zeros at K's end, two stores. That fragments stay in \
+          registers is taken for granted",
 };
 
 pub(super) const WIDE_READ: Assumption = Assumption {

@@ -47,8 +47,12 @@ pub struct Card {
 }
 
 /// Fragments of NVIDIA's tensor cores by way of Vulkan.
-const TENSOR_CORES: CooperativeMatrices =
-    CooperativeMatrices { f32: None, f16: Some(16), subgroup_sizes: [32, 32] };
+const TENSOR_CORES: CooperativeMatrices = CooperativeMatrices {
+    f32: None,
+    f16: Some(16),
+    subgroup_sizes: [32, 32],
+    scalar_pointers: false,
+};
 
 /// The cards that are known, by the names that [`Card::from_str`] takes.
 fn known() -> [(&'static str, Card); 3] {
@@ -125,7 +129,12 @@ fn m2() -> Card {
         registers: 52 << 10,
         workgroup_memory: 60 << 10,
         memory_of_group: 32 << 10,
-        cooperative: CooperativeMatrices { f32: Some(8), f16: Some(8), subgroup_sizes: [32, 32] },
+        cooperative: CooperativeMatrices {
+            f32: Some(8),
+            f16: Some(8),
+            subgroup_sizes: [32, 32],
+            scalar_pointers: true,
+        },
         source: "f32 and memory: Apple's announcement of the M2, 2022; simdgroup matrices run on \
                  the vector units, f16 at their f32 rate, and what a core holds: \
                  philipturner/metal-benchmarks; system cache, its bandwidth, latencies and share of \

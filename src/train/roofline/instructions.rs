@@ -1,7 +1,7 @@
 //! Instructions that a launch takes, estimated from its tiles; an instruction of each lane counts as one.
 
 use super::assumptions::{FRAGMENT_STAGING, GELU, SOFTMAX, STAGING, VALUE, WIDE_READ};
-use super::tile::{Attention, Product, SIDE, Staging, Tiled, Units};
+use super::tile::{Attention, Product, SIDE, Tiled, Units};
 use crate::program::LaunchCounts;
 
 /// Instructions that a multiprocessor starts in the clock in which its workgroup memory gives a subgroup one line.
@@ -56,14 +56,14 @@ impl Instructions {
                 // A lane's K step reads a vector for every four of its rows and columns.
                 let area = (own_rows * own_cols) as f64;
                 let reads = padded / area * (own_rows + own_cols) as f64 / 4.0;
-                let around = match product.staging {
-                    Staging::None => reads * STAGING.value,
-                    Staging::InTurns | Staging::Ahead => reads + staged * STAGING.value,
+                let around = match product.is_staged {
+                    true => reads + staged * STAGING.value,
+                    false => reads * STAGING.value,
                 };
                 Self {
                     multiply_adds: padded,
                     around,
-                    is_ahead: product.staging == Staging::Ahead,
+                    is_ahead: product.is_staged,
                     lines: reads * WIDE_READ.value * PER_LINE,
                     values,
                     waits,
@@ -75,7 +75,8 @@ impl Instructions {
                 let bytes = product.operands.bytes() as f64;
                 let loaded = (down + along) as f64 / (down * along * extent) as f64;
                 Self {
-                    around: staged * FRAGMENT_STAGING.value,
+                    around: if product.is_staged { staged * FRAGMENT_STAGING.value } else { 0.0 },
+                    is_ahead: product.is_staged,
                     values,
                     fragment_flops: 2.0 * padded,
                     fragment_bytes: padded * loaded * bytes,

@@ -26,7 +26,8 @@ pub(super) struct Product {
     pub units: Units,
     /// K that a workgroup takes at once.
     pub k_step: usize,
-    pub staging: Staging,
+    /// Whether operands go through workgroup memory, the next step's loaded while this one is multiplied.
+    pub is_staged: bool,
     /// Whether GELU or its gradient follows.
     pub gelu: bool,
 }
@@ -38,17 +39,6 @@ pub(super) enum Units {
     Vector([usize; 2]),
     /// Fragments of an extent: rows and columns of fragments of a subgroup.
     Fragments { extent: usize, fragments: [usize; 2] },
-}
-
-/// How operands come to what multiplies them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Staging {
-    /// From storage, each time.
-    None,
-    /// Through workgroup memory: loaded, then multiplied.
-    InTurns,
-    /// The same, the next step's loaded while this one is multiplied.
-    Ahead,
 }
 
 impl Product {
@@ -94,7 +84,7 @@ fn product(launch: &LaunchCounts) -> Product {
     let key = &launch.kernel;
     // The other kernel of products has the constants that say what is computed under the same names.
     let gemm::Constants { gelu, gelu_grad, .. } = ConstantList::of(&key.constants);
-    let (tile, units, k_step, staging) = division(key);
+    let (tile, units, k_step, is_staged) = division(key);
     let mut product = Product {
         sizes: [m, n, k].map(|extent| extent as usize),
         parts: 1,
@@ -102,35 +92,40 @@ fn product(launch: &LaunchCounts) -> Product {
         tile,
         units,
         k_step,
-        staging,
+        is_staged,
         gelu: gelu || gelu_grad,
     };
     product.parts = launch.groups as usize / product.tiles().iter().product::<usize>();
     product
 }
 
-/// Rows and columns of a workgroup's tile, what computes it, in which steps along K, and how these are loaded.
-fn division(key: &KernelKey) -> ([usize; 2], Units, usize, Staging) {
+/// Rows and columns of a workgroup's tile, what computes it, in which steps along K, and whether operands go through
+/// workgroup memory.
+fn division(key: &KernelKey) -> ([usize; 2], Units, usize, bool) {
     if key.shader == "gemm" {
-        let gemm::Constants { threads_m, threads_n, rows, cols, depth, staged, double, .. } =
+        let gemm::Constants { threads_m, threads_n, rows, cols, depth, staged, .. } =
             ConstantList::of(&key.constants);
         let own = [4 * rows, 4 * cols].map(|extent| extent as usize);
         let tile = [own[0] * threads_m as usize, own[1] * threads_n as usize];
-        let staging = match (staged, double) {
-            (false, _) => Staging::None,
-            (true, false) => Staging::InTurns,
-            (true, true) => Staging::Ahead,
-        };
-        return (tile, Units::Vector(own), 4 * depth as usize, staging);
+        return (tile, Units::Vector(own), 4 * depth as usize, staged);
     }
-    /// K that `gemm_cooperative` takes at once.
-    const FRAGMENT_STEP: usize = 16;
-    let gemm_cooperative::Constants { extent, subgroups_m, subgroups_n, rows, cols, .. } =
-        ConstantList::of(&key.constants);
-    let tile = [subgroups_m * rows * extent, subgroups_n * cols * extent];
-    let fragments = [rows as usize, cols as usize];
+    let gemm_cooperative::Constants {
+        extent,
+        subgroups_m,
+        subgroups_n,
+        rounds_m,
+        rounds_n,
+        rows,
+        cols,
+        k_step,
+        direct,
+        ..
+    } = ConstantList::of(&key.constants);
+    let fragments = [rounds_m * rows, rounds_n * cols];
+    let tile = [subgroups_m * fragments[0] * extent, subgroups_n * fragments[1] * extent];
+    let fragments = fragments.map(|count| count as usize);
     let units = Units::Fragments { extent: extent as usize, fragments };
-    (tile.map(|extent| extent as usize), units, FRAGMENT_STEP, Staging::InTurns)
+    (tile.map(|extent| extent as usize), units, k_step as usize, !direct)
 }
 
 fn attention(launch: &LaunchCounts, backward: bool) -> Attention {
