@@ -102,13 +102,6 @@ fn shared_sums() {
 /// Fewer rows and columns than a tile, its edges crossed, and rows enough for two parts.
 const TILES: [[usize; 3]; 4] = [[1, 4, 4], [129, 68, 36], [66, 132, 20], [600, 20, 12]];
 
-/// [`TILES`] with every ending.
-fn check_tiles(setup: &Setup, failures: &mut Failures) {
-    for (i, sizes) in TILES.into_iter().enumerate() {
-        check_linear(setup, sizes, i % 2 == 0, i % 3 != 1, i % 3 == 0, failures);
-    }
-}
-
 /// `x·wᵀ (+ b) (+ residual)`; the input's gradient set, or added to what is there.
 pub fn check_linear(
     setup: &Setup,
