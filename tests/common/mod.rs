@@ -63,7 +63,7 @@ pub fn skip(feature: &str, why: &str) {
 }
 
 /// Whether a driver compiles a cooperative tiling in seconds. llvmpipe takes the longer the more fragments a subgroup has,
-/// up to an hour, and is slowed further by run-time checks and by pointers to scalars.
+/// up to an hour, and for operands in workgroup memory is slowed further by run-time checks and pointers to scalars.
 pub fn compiles_soon(
     device: &Device,
     tile: CooperativeTile,
@@ -73,7 +73,7 @@ pub fn compiles_soon(
     let extent = device.target().cooperative.extent(operands).unwrap_or(1);
     let count = |i: usize| tile.sides[i] / tile.subgroups[i] / extent;
     let is_software = device.gpu().is_some_and(|gpu| gpu.adapter().is_software());
-    !is_software || count(0) * count(1) <= if slowed { 4 } else { 16 }
+    !is_software || count(0) * count(1) <= if slowed && !tile.direct { 4 } else { 16 }
 }
 
 /// Whether a difference stays within its limit; NaN never does.
