@@ -15,8 +15,10 @@ use super::record::record_product;
 
 /// Products of a program.
 const REPEATS: usize = 4;
-/// Launches of a submission where the clock decides: one submission costs as much as a small product.
+/// Where the clock decides, a sample has so many launches in one submission, or takes so long: a submission costs as
+/// much as a small product.
 const LAUNCHES: usize = 52;
+const LONG: Duration = Duration::from_millis(20);
 /// Values that are drawn; larger operands repeat them.
 const DRAWN: usize = 1 << 18;
 
@@ -126,10 +128,13 @@ impl Sampler {
                 .collect();
             return Ok(median(&mut products));
         }
-        // What others submitted ends first.
+        // What others submitted ends first, and clocks rise.
+        program.wait().await?;
+        let began = Instant::now();
         program.submit();
         program.wait().await?;
-        let runs = LAUNCHES.div_ceil(program.dispatches());
+        let long = (LONG.as_secs_f64() / began.elapsed().as_secs_f64()).ceil() as usize;
+        let runs = long.clamp(1, LAUNCHES.div_ceil(program.dispatches()));
         let began = Instant::now();
         Program::submit_all(&vec![(program, false); runs]);
         program.wait().await?;
