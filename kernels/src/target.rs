@@ -3,7 +3,9 @@
 use super::DEFAULT_WORKGROUP_MEMORY;
 use super::cooperative::CooperativeMatrices;
 #[cfg(feature = "gpu")]
-use super::products::{Division, ProductShape, Products, Tiling};
+use super::product_shape::ProductShape;
+#[cfg(feature = "gpu")]
+use super::products::{Division, Products, Tiling};
 use super::shader::Reduction;
 
 /// What runs a program.
