@@ -9,9 +9,9 @@ use crate::cli::counter::Counter;
 use crate::cli::wording::message;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
-use crate::gpu::Gpu;
+use crate::gpu::{AdapterSummary, Gpu};
 use crate::kernels::{ProductShape, Products};
-use crate::tune::{Effort, Tuning, key, unknown};
+use crate::tune::{Effort, Tuning, adapter_key, key, unknown};
 
 /// Gives a GPU what was chosen for it before, and has programs measure what is not known yet: training the products
 /// of its own, anything else only where nothing is known of the GPU.
@@ -68,6 +68,13 @@ pub(super) fn measure(
 /// [`Error::Io`] if the file cannot be written.
 pub(super) fn remember(gpu: &Gpu, tuning: &Tuning) -> Result<()> {
     file().map_or(Ok(()), |path| keep(&path, &key(gpu), tuning))
+}
+
+/// What was chosen for an adapter, with whatever options and kernels.
+pub(super) fn known(adapter: &AdapterSummary) -> Vec<Products> {
+    let begin = adapter_key(adapter);
+    let all = file().map(|path| read(&path)).unwrap_or_default();
+    all.into_iter().filter(|(key, _)| key.starts_with(&begin)).map(|(_, known)| known).collect()
 }
 
 /// Where choices are kept, if the system has a place for such files.

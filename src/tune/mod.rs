@@ -22,7 +22,7 @@ use sampler::{Sampler, median};
 use web_time::Instant;
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{AdapterSummary, Gpu};
 use crate::kernels::{
     Division, KernelKey, Precision, ProductLayout, ProductShape, Products, Shader, Tiling,
 };
@@ -312,13 +312,12 @@ pub fn key(gpu: &Gpu) -> String {
         add_kernel("gemm_cooperative");
     }
     (target.cooperative, target.workgroup_memory, Tiling::ALL).hash(&mut hasher);
-    format!(
-        "{} / {} / {} / {:016x}",
-        adapter.name,
-        adapter.backend,
-        adapter.driver,
-        hasher.finish()
-    )
+    format!("{}{:016x}", adapter_key(adapter), hasher.finish())
+}
+
+/// What all [keys](key) of an adapter with its driver begin with.
+pub fn adapter_key(adapter: &AdapterSummary) -> String {
+    format!("{} / {} / {} / ", adapter.name, adapter.backend, adapter.driver)
 }
 
 #[cfg(test)]

@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 
 use crate::cli::args::head::KnownHead;
 use crate::cli::args::weights::{Origin, OverrideArgs, Weights};
+use crate::cli::commands::tune::refused_name;
 use crate::cli::format::{self, bytes, count};
 use crate::cli::print::print_json;
+use crate::cli::tiles;
 use crate::cli::wording::message;
 use crate::config::{PatchTarget, Variant};
 use crate::data::decode::FILE_CHANNELS;
 use crate::error::Result;
 use crate::gpu::{AdapterSummary, list_adapters};
+use crate::kernels::Products;
 use crate::program::{DeviceOptions, Opened};
 use crate::weights::FileKind;
 
@@ -80,6 +83,21 @@ fn print_adapter(number: usize, adapter: &AdapterSummary) {
         .map(|(feature, word)| format!("{word} {}", if has(feature) { "yes" } else { "no" }));
     say!("   {}", words.join(", "));
     say!("   cooperative matrices: {}", adapter.cooperative.describe());
+    for products in tiles::known(adapter) {
+        say!("   {}", describe_products(adapter, &products));
+    }
+}
+
+/// How products were chosen to be divided, in words.
+fn describe_products(adapter: &AdapterSummary, products: &Products) -> String {
+    let count = products.shapes().count();
+    let wrong: Vec<String> =
+        products.refused().map(|tiling| refused_name(adapter.cooperative, tiling)).collect();
+    let wrong = match wrong.as_slice() {
+        [] => String::new(),
+        names => format!("; wrong, and not used: {}", names.join(", ")),
+    };
+    format!("{count} products measured{wrong}")
 }
 
 /// One use of weights: how it is had, or why not.

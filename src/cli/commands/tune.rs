@@ -16,7 +16,9 @@ use crate::cli::tiles;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::kernels::{KernelTarget, Precision, Processor, ProductLayout, ProductShape, Tiling};
+use crate::kernels::{
+    CooperativeMatrices, Precision, Processor, ProductLayout, ProductShape, Tiling,
+};
 use crate::model::params::mae_params;
 use crate::model::store::ParamLayout;
 use crate::program::DeviceOptions;
@@ -159,7 +161,7 @@ fn division_name(measured: &Measured, operands: Precision) -> String {
 }
 
 fn print(gpu: &Gpu, tuning: &Tuning) {
-    let target = gpu.target();
+    let matrices = gpu.target().cooperative;
     say!(
         "{}: GFLOP/s by tile/values of a thread (coop: of a subgroup, by cooperative matrices), ÷ parts of the sum",
         gpu.adapter().name
@@ -168,7 +170,7 @@ fn print(gpu: &Gpu, tuning: &Tuning) {
         say!("{line}");
     }
     for &tiling in &tuning.refused {
-        say!("wrong products, not used: {}", refused_name(&target, tiling));
+        say!("wrong products, not used: {}", refused_name(matrices, tiling));
     }
 }
 
@@ -190,18 +192,17 @@ fn table(tuning: &Tuning) -> Vec<String> {
     tuning.shapes.iter().map(row).collect()
 }
 
-/// The name of a tiling that gave wrong products.
-fn refused_name(target: &KernelTarget, tiling: usize) -> String {
+/// The name of a tiling that gave wrong products on a GPU with these fragments.
+pub(crate) fn refused_name(matrices: CooperativeMatrices, tiling: usize) -> String {
     let has = |&precision: &Precision| {
-        matches!(Tiling::ALL[tiling], Tiling::Blocked(_))
-            || target.cooperative.extent(precision).is_some()
+        matches!(Tiling::ALL[tiling], Tiling::Blocked(_)) || matrices.extent(precision).is_some()
     };
     let precision = [Precision::F16, Precision::F32].into_iter().find(has).unwrap_or_default();
     tile_name(tiling, precision)
 }
 
 pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
-    let target = gpu.target();
+    let matrices = gpu.target().cooperative;
     let shapes = tuning.shapes.iter().map(|ShapeTuning { shape, measured, chosen }| {
         let candidate = |candidate: &Measured| {
             json!({
@@ -218,7 +219,7 @@ pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
             "measured": measured.iter().map(candidate).collect::<Vec<_>>(),
         })
     });
-    let refused = tuning.refused.iter().map(|&tiling| refused_name(&target, tiling));
+    let refused = tuning.refused.iter().map(|&tiling| refused_name(matrices, tiling));
     json!({
         "adapter": gpu.adapter(),
         "products": shapes.collect::<Vec<_>>(),
@@ -233,7 +234,6 @@ mod tests {
 
     #[test]
     fn tables_have_what_was_measured() {
-        let target = KernelTarget::from(Processor::Gpu);
         let shape = ProductShape::new(Precision::F32, ProductLayout::Tn, [768, 768, 12608]);
         let measured =
             |tiling, parts, gflops| Measured { division: Division { tiling, parts }, gflops };
@@ -246,7 +246,7 @@ mod tests {
         assert!(line.starts_with("f32 Aᵀ·B 768×768×12608 "), "{line}");
         assert!(line.contains("128×128/8×8 k8 ÷4") && line.contains(" 900.0 "), "{line}");
         assert!(line.ends_with(" 512.2*"), "{line}");
-        assert_eq!(refused_name(&target, 7), "128×128/8×8 k8");
+        assert_eq!(refused_name(CooperativeMatrices::default(), 7), "128×128/8×8 k8");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use pollster::block_on;
 use serde_json::json;
 
+use crate::cli::commands::tune::refused_name;
 use crate::cli::open::open;
 use crate::cli::print::print_json;
 use crate::error::{Error, Result};
@@ -45,9 +46,13 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     }
     let verdicts = verdicts(&comparisons);
     let wrong: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.holds()).collect();
+    let matrices = gpu.target().cooperative;
+    let refused: Vec<String> =
+        gpu.products().refused().map(|tiling| refused_name(matrices, tiling)).collect();
     if args.json {
         print_json(&json!({
             "adapter": summary, "large_models": large, "kernels": verdicts, "wrong": wrong.len(),
+            "refused_tiles": refused,
         }))?;
     } else {
         print(&verdicts);
@@ -57,6 +62,9 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
             );
         }
         let right = verdicts.len() - wrong.len();
+        for name in &refused {
+            say!("not used, as its products came out wrong when they were measured: {name}");
+        }
         say!("{right} of {} variants agree with their twins on {summary}", verdicts.len());
     }
     match wrong.as_slice() {
