@@ -7,7 +7,9 @@ use crate::config::{MaskStrategy, ModelConfig, PatchTarget, Variant};
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernels::{KernelTarget, Precision, Reduction};
+use crate::kernels::{
+    Division, KernelTarget, Precision, ProductLayout, ProductShape, Reduction, Tiling,
+};
 use crate::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use crate::model::classify::{Input, classify};
 use crate::model::init::init_params;
@@ -206,7 +208,12 @@ fn twin(recorder: &Recorder) -> Result<Program> {
 /// Gradients that come from two sides, of softmax and of BatchNorm, and parameters in f16.
 async fn compare_rest(device: &Device) -> Result<Vec<Comparison>> {
     const SHAPE: [usize; 2] = [67, 65];
-    let mut rec = Recorder::new(device.target(), true);
+    // A product whose sum workgroups share, as products of few tiles may be divided.
+    let mut target = device.target();
+    let [m, k] = SHAPE;
+    let shape = ProductShape::new(Precision::F32, ProductLayout::Nt, [m, m, k]);
+    target.products.choose(shape, Division { tiling: Tiling::MIDDLING, parts: 2 });
+    let mut rec = Recorder::new(target, true);
     let mut inputs = vec!["running mean", "running var"];
     let mut input = |rec: &mut Recorder, label| {
         inputs.push(label);
@@ -232,6 +239,8 @@ async fn compare_rest(device: &Device) -> Result<Vec<Comparison>> {
     rec.set_grad(a, d_a);
     rec.set_grad(sum, d_sum);
     rec.backward();
+    let product = rec.external("product", [m, m]);
+    ops::product(&mut rec, ProductLayout::Nt, [m, m, k], [a, b, product]);
     if has_f16(device) {
         let values = rec.external("values", [1000]);
         let halves = rec.external_of(Precision::F16, "halves", [1000]);

@@ -3,7 +3,7 @@
 use super::DEFAULT_WORKGROUP_MEMORY;
 use super::cooperative::CooperativeMatrices;
 #[cfg(feature = "gpu")]
-use super::product_shape::ProductShape;
+use super::product_shape::{ProductLayout, ProductShape};
 #[cfg(feature = "gpu")]
 use super::products::{Division, Products, Tiling};
 use super::shader::Reduction;
@@ -96,7 +96,10 @@ impl KernelTarget {
         let mut suitable = self.products.suitable(shape);
         let suitable = suitable.find(|&tiling| self.offers(tiling, shape));
         let tiling = suitable.unwrap_or(Tiling::MIDDLING);
-        Division { tiling, parts: self.parts_of_k(tiling, shape) }
+        // The sum of a weight's gradient is long, and the launch that adds up its parts is there for the bias anyway.
+        let is_shared = shape.layout == ProductLayout::Tn;
+        let parts = if is_shared { self.parts_of_k(tiling, shape) } else { 1 };
+        Division { tiling, parts }
     }
 
     /// Among how many workgroups the sum over K of each tile is shared, so that a product of few tiles occupies the
@@ -145,7 +148,7 @@ impl KernelTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Precision, ProductLayout};
+    use crate::Precision;
 
     #[test]
     fn without_fragments_products_are_blocked() {

@@ -1,5 +1,5 @@
 import type { Page } from '@playwright/test';
-import type { Progress, TrainerOptions } from '../../web/package/index.ts';
+import type { Progress } from '../../web/package/index.ts';
 import { expect, test } from './support/fixture.ts';
 
 declare global {
@@ -94,65 +94,4 @@ test('kernels that are refused are compiled when they run', async ({ page }) => 
   });
   expect(loss).toBeGreaterThan(0);
   expect((await asked()).sync).toBeGreaterThan(8);
-});
-
-/** Enough for products that are worth measuring. */
-const TUNED = {
-  config: {
-    image_size: [32, 32],
-    encoder: { dim: 96, depth: 1, heads: 2, dim_head: 48, mlp_dim: 384 },
-    decoder: { dim: 96, depth: 1, heads: 2, dim_head: 48, mlp_dim: 384 },
-  },
-  batchSize: 8,
-  steps: 1000,
-} satisfies TrainerOptions;
-
-test('products are measured between the first steps, and divided as suits', async ({ page }) => {
-  // Nobody waits for a driver in software to be measured: it must not be known as such before it is asked for.
-  const disguised = page.waitForEvent('worker').then((worker) =>
-    worker.evaluate(() => {
-      const info = { vendor: 'test', architecture: '', device: '', description: 'a GPU' };
-      Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => info });
-    }),
-  );
-  await page.evaluate(() => window.webmae.init());
-  await disguised;
-  const kept = async () => {
-    const root = await navigator.storage.getDirectory();
-    const folder = await root.getDirectoryHandle('webmae-tiles', { create: true });
-    const texts = [];
-    for await (const file of folder.values()) {
-      if (file instanceof FileSystemFileHandle) texts.push(await (await file.getFile()).text());
-    }
-    return texts;
-  };
-  const losses = await page.evaluate(async (options) => {
-    const trainer = await window.webmae.Trainer.create({
-      ...options,
-      images: [window.picture(40, 40)],
-    });
-    const losses = [];
-    const began = performance.now();
-    const root = await navigator.storage.getDirectory();
-    const folder = await root.getDirectoryHandle('webmae-tiles', { create: true });
-    const isKept = async () => {
-      for await (const _ of folder.keys()) return true;
-      return false;
-    };
-    while (!(await isKept()) && performance.now() - began < 150_000) {
-      losses.push((await trainer.step()).loss);
-      // Not every measurement waits for a step.
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
-    for (let i = 0; i < 3; i++) losses.push((await trainer.step()).loss);
-    await trainer.close();
-    return losses;
-  }, TUNED);
-  expect(losses.length).toBeGreaterThan(10);
-  expect(losses.every(Number.isFinite)).toBe(true);
-  expect(losses.at(-1)).toBeLessThan(losses[0] as number);
-  const [text = '{}'] = await page.evaluate(kept);
-  const { chosen, refused } = JSON.parse(text);
-  expect(chosen.length).toBeGreaterThan(5);
-  expect(refused).toEqual([]);
 });

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use webmae::kernels::{
-    CooperativeMatrices, DEFAULT_MAX_BINDING, KernelKey, KernelTarget, Precision, Processor,
-    Products, Reduction, Tiling, Types,
+    CooperativeMatrices, DEFAULT_MAX_BINDING, Division, KernelKey, KernelTarget, Precision,
+    Processor, ProductLayout, ProductShape, Products, Reduction, Tiling, Types,
 };
 use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use webmae::model::classify::{Input, classify};
@@ -204,6 +204,35 @@ fn record_tilings(variants: &mut Variants, precision: Precision) {
     }
 }
 
+/// Products whose sums workgroups share, by the middling tiling, with every ending.
+fn record_shared_sums(variants: &mut Variants, precision: Precision) {
+    let mut target = KernelTarget::from(Processor::Gpu);
+    for (layout, sizes) in [
+        (ProductLayout::Nt, [32, 64, 48]),
+        (ProductLayout::Nt, [32, 48, 64]),
+        (ProductLayout::Nn, [32, 64, 48]),
+        (ProductLayout::Nn, [32, 48, 64]),
+    ] {
+        let shape = ProductShape::new(precision, layout, sizes);
+        target.products.choose(shape, Division { tiling: Tiling::MIDDLING, parts: 2 });
+    }
+    let mut rec = Recorder::new(target, true);
+    let x = rec.external_of(precision, "x", [32, 48]);
+    rec.require_grad(x);
+    let [w1, w2] = [("w1", [64, 48]), ("w2", [48, 64])].map(|(name, shape)| {
+        let weight = rec.external_of(precision, name, shape);
+        let grad = rec.external(&format!("d {name}"), shape);
+        rec.add_param(name, weight, Some(grad));
+        weight
+    });
+    let [b1, b2] = [("b1", 64), ("b2", 48)].map(|(name, size)| rec.external(name, [size]));
+    let y = ops::mlp(&mut rec, x, [w1, b1], [w2, b2], Some(x), None);
+    let dy = rec.external_of(precision, "dy", [32, 48]);
+    rec.set_grad(y, dy);
+    rec.backward();
+    collect(variants, &rec);
+}
+
 /// All of them.
 pub fn variants() -> Variants {
     let mut variants = Variants::new();
@@ -216,6 +245,7 @@ pub fn variants() -> Variants {
         record_rest(&mut variants, &target);
     }
     for precision in [Precision::F32, Precision::F16] {
+        record_shared_sums(&mut variants, precision);
         record_tilings(&mut variants, precision);
     }
     variants
