@@ -1,8 +1,8 @@
 //! Single kernels at the sizes that they have in training.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use webmae::kernels::{Processor, ProductLayout};
-use webmae::ops::gemm::{Epilogue, add_product, gemm};
+use webmae::kernels::{Precision, Processor, ProductLayout};
+use webmae::ops::gemm::{add_product, gemm};
 use webmae::ops::optimizer::{
     METRICS_RING, METRICS_WORDS, STATE_WORDS, STEP_WORDS, Scalars, SlabTensors, State, StepTensors,
     adamw,
@@ -10,6 +10,7 @@ use webmae::ops::optimizer::{
 use webmae::ops::{Heads, attention, layer_norm};
 use webmae::program::{Device, Recorder, Tensor};
 use webmae::train::paper::PRETRAIN_ADAMW;
+use webmae::tune::Ending;
 
 use super::program::Timed;
 
@@ -20,17 +21,6 @@ fn layers(device: &Device) -> [[usize; 3]; 2] {
 
 fn vit_b_batch(device: &Device) -> usize {
     if device.target().processor == Processor::Cpu { 4 } else { 64 }
-}
-
-/// What of an [`Epilogue`] is used.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Ending {
-    Plain,
-    Bias,
-    BiasResidual,
-    BiasGelu,
-    GeluGrad,
-    Accumulate,
 }
 
 /// Every layout with the endings that training gives it: `A·Bᵀ` is a layer's forward pass, `A·B` its
@@ -75,18 +65,11 @@ fn product(
         ProductLayout::Tn => ([k, m], [k, n]),
     };
     let operands = [rec.external("a", a), rec.external("b", b), rec.external("out", [m, n])];
-    let gelu = ending == Ending::BiasGelu;
-    let pre = gelu.then(|| rec.external("pre-activation", [m, n]));
-    let residual = (ending == Ending::BiasResidual).then(|| rec.external("residual", [m, n]));
-    let has_bias = [Ending::Bias, Ending::BiasResidual, Ending::BiasGelu].contains(&ending);
-    let bias = has_bias.then(|| rec.external("bias", [n]));
-    let gelu_grad = ending == Ending::GeluGrad;
-    let accumulate = ending == Ending::Accumulate;
-    if accumulate && layout == ProductLayout::Tn {
+    if ending == Ending::Accumulate && layout == ProductLayout::Tn {
         // As gradients of weights are; what is left to add is no part of the product.
         add_product(&mut rec, layout, [m, n, k], operands);
     } else {
-        let epilogue = Epilogue { bias, gelu, pre, gelu_grad, residual, accumulate };
+        let epilogue = ending.epilogue(&mut rec, Precision::F32, [m, n]);
         gemm(&mut rec, layout, [m, n, k], operands, epilogue);
     }
     rec

@@ -24,6 +24,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Its name, as options and tables have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+
     /// Bytes of a value.
     pub fn bytes(self) -> u64 {
         match self {

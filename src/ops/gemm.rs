@@ -122,7 +122,7 @@ impl Product {
         let meaning = self.meaning(epilogue);
         #[cfg(feature = "gpu")]
         let (variant, groups) =
-            (self.tiles.variant(rec.target(), meaning), self.tiles.groups(self.sizes));
+            (self.tiles.variant(rec.target(), meaning), self.tiles.groups(rec.target()));
         // Twins divide their work themselves.
         #[cfg(not(feature = "gpu"))]
         let (variant, groups) = (("gemm", meaning.list()), 1);

@@ -29,9 +29,9 @@ impl Tiles {
         (self.shape.sizes[2] as usize).div_ceil(self.k_part)
     }
 
-    /// Workgroups of a product of `[M, N, K]`.
-    pub fn groups(&self, [m, n, _]: [usize; 3]) -> usize {
-        m.div_ceil(self.extents[0]) * n.div_ceil(self.extents[1]) * self.parts()
+    /// Workgroups of the product.
+    pub fn groups(&self, target: &KernelTarget) -> usize {
+        target.tiles(self.tiling, &self.shape) * self.parts()
     }
 
     /// The shader and its constants for a product that means `meaning`.

@@ -8,6 +8,7 @@ mod candidates;
 mod record;
 mod sampler;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use agreement::Check;
 use agreement::agrees;
 #[cfg(feature = "native")]
 pub(crate) use candidates::{divisions, tilings};
+pub use record::Ending;
 #[cfg(feature = "native")]
 pub(crate) use record::record_product;
 use sampler::{Sampler, median};
@@ -143,7 +145,7 @@ impl Tuning {
             for candidate in &measured {
                 let tiling = candidate.division.tiling;
                 let key = (tiling, shape.layout);
-                if let std::collections::btree_map::Entry::Vacant(entry) = is_right.entry(key) {
+                if let Entry::Vacant(entry) = is_right.entry(key) {
                     entry.insert(agrees(gpu, tiling, shape.operands, shape.layout, check).await?);
                 }
                 if is_right[&key] {

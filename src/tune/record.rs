@@ -41,22 +41,49 @@ pub(crate) fn record_product(
 
 /// A product as it occurs in models, with what happens to it before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub enum Ending {
+    /// Nothing.
     Plain,
+    /// A bias.
     Bias,
+    /// A bias, then a residual.
     BiasResidual,
+    /// A bias, then GELU, what it is computed of kept.
     BiasGelu,
+    /// Times GELU's derivative.
     GeluGrad,
+    /// Added to what is there.
     Accumulate,
 }
 
 impl Ending {
     /// Those that products of a layout have.
-    pub fn of(layout: ProductLayout) -> &'static [Self] {
+    pub(super) fn of(layout: ProductLayout) -> &'static [Self] {
         match layout {
             ProductLayout::Nt => &[Self::Plain, Self::Bias, Self::BiasResidual, Self::BiasGelu],
             ProductLayout::Nn => &[Self::Plain, Self::Bias, Self::Accumulate, Self::GeluGrad],
             ProductLayout::Tn => &[Self::Accumulate],
+        }
+    }
+
+    /// The epilogue of an output `[M, N]`, with the external tensors `bias`, `extra` and `pre` where it takes them.
+    pub fn epilogue(
+        self,
+        rec: &mut Recorder,
+        precision: Precision,
+        [m, n]: [usize; 2],
+    ) -> Epilogue {
+        let has_bias = matches!(self, Self::Bias | Self::BiasResidual | Self::BiasGelu);
+        let mut output = |label| rec.external_of(precision, label, [m * n]);
+        let residual = (self == Self::BiasResidual).then(|| output("extra"));
+        let pre = (self == Self::BiasGelu).then(|| output("pre"));
+        Epilogue {
+            bias: has_bias.then(|| rec.external("bias", [n])),
+            gelu: self == Self::BiasGelu,
+            pre,
+            gelu_grad: self == Self::GeluGrad,
+            residual,
+            accumulate: self == Self::Accumulate,
         }
     }
 }
@@ -78,21 +105,7 @@ pub(super) fn record_ending(
         }
         return rec;
     }
-    let mut epilogue = Epilogue {
-        gelu: ending == Ending::BiasGelu,
-        gelu_grad: ending == Ending::GeluGrad,
-        accumulate: ending == Ending::Accumulate,
-        ..Default::default()
-    };
-    if matches!(ending, Ending::Bias | Ending::BiasResidual | Ending::BiasGelu) {
-        epilogue.bias = Some(rec.external("bias", [n]));
-    }
-    if ending == Ending::BiasResidual {
-        epilogue.residual = Some(rec.external_of(shape.operands, "extra", [m * n]));
-    }
-    if ending == Ending::BiasGelu {
-        epilogue.pre = Some(rec.external_of(shape.operands, "pre", [m * n]));
-    }
+    let epilogue = ending.epilogue(&mut rec, shape.operands, [m, n]);
     gemm(&mut rec, shape.layout, sizes, operands, epilogue);
     rec
 }

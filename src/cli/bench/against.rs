@@ -40,7 +40,7 @@ impl Against {
             let rate = |gemm: &Gemm| format!("{:.1} GFLOP/s", gemm.gflops);
             say!(
                 "{:<14}{:>20}{:>20}{:>16}",
-                format!("product {}", gemm.precision_name()),
+                format!("product {}", gemm.precision.name()),
                 rate(saved),
                 rate(gemm),
                 format!("{:.2}", gemm.gflops / saved.gflops),

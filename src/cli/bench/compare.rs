@@ -71,7 +71,7 @@ pub fn differences(saved: &BenchRecord, now: &BenchRecord) -> Vec<String> {
     note("choice of kernels", &variants(saved), &variants(now));
     for gemm in &now.gemm {
         let Some(before) = saved.best_product(gemm.precision) else { continue };
-        let what = format!("extent of the best matrix product in {}", gemm.precision_name());
+        let what = format!("extent of the best matrix product in {}", gemm.precision.name());
         note(&what, &before.extent.to_string(), &gemm.extent.to_string());
     }
     for result in &now.results {

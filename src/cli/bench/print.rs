@@ -19,7 +19,7 @@ pub(crate) fn head(record: &BenchRecord) {
     }
     for gemm in &record.gemm {
         let Gemm { extent, gflops, .. } = gemm;
-        say!("best matrix product in {}: {gflops:.1} GFLOP/s ({extent}³)", gemm.precision_name());
+        say!("best matrix product in {}: {gflops:.1} GFLOP/s ({extent}³)", gemm.precision.name());
     }
     say!("");
     say!(

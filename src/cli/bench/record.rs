@@ -61,13 +61,6 @@ pub struct Gemm {
     pub gflops: f64,
 }
 
-impl Gemm {
-    /// Its precision in words.
-    pub fn precision_name(&self) -> String {
-        format!("f{}", 8 * self.precision.bytes())
-    }
-}
-
 fn one_or_several<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<Gemm>, D::Error> {

@@ -10,7 +10,7 @@ use crate::cli::args::memory::PrecisionArg;
 use crate::cli::args::model::size;
 use crate::cli::bench::step::StepSpec;
 use crate::cli::bench::workload::{Mode, WORKLOADS, Workload};
-use crate::cli::compiling;
+use crate::cli::open::open;
 use crate::cli::print::print_json;
 use crate::cli::tiles;
 use crate::config::ModelConfig;
@@ -65,12 +65,11 @@ fn seconds(text: &str) -> std::result::Result<f64, String> {
 
 /// Measures, prints and keeps the result.
 pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
-    let opened = pollster::block_on(options.open())?;
+    let opened = open(options)?;
     let Some(gpu) = opened.device.gpu() else {
         let problem = format!("there are no tiles to choose on the processor ({})", opened.why);
         return Err(Error::argument("tune", problem));
     };
-    gpu.on_compile(compiling::counter());
     let shapes = shapes(args, gpu)?;
     let budget = Duration::from_secs_f64(args.budget);
     let effort = Effort { budget, all: args.all, ..Effort::default() };
@@ -145,13 +144,6 @@ fn layout_name(layout: ProductLayout) -> &'static str {
     }
 }
 
-fn precision_name(precision: Precision) -> &'static str {
-    match precision {
-        Precision::F32 => "f32",
-        Precision::F16 => "f16",
-    }
-}
-
 fn division_name(measured: &Measured, operands: Precision) -> String {
     let parts = match measured.division.parts {
         1 => String::new(),
@@ -185,8 +177,7 @@ fn table(tuning: &Tuning) -> Vec<String> {
             let name = division_name(candidate, shape.operands);
             format!("  {name:<24}{:>9.1}{star}", candidate.gflops)
         });
-        let head =
-            format!("{} {} {m}×{n}×{k}", precision_name(shape.operands), layout_name(shape.layout));
+        let head = format!("{} {} {m}×{n}×{k}", shape.operands.name(), layout_name(shape.layout));
         format!("{head:<28}{}", cells.collect::<String>())
     };
     tuning.shapes.iter().map(row).collect()

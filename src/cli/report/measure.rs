@@ -82,7 +82,7 @@ impl<'a> Measuring<'a> {
             None => self.leave_out("verify and tune: the processor is no GPU".to_owned()),
         }
         for &precision in &precisions {
-            complain!("the best product in {}", name(precision));
+            complain!("the best product in {}", precision.name());
             let best = best_product(self.device, precision)?;
             self.report.bench.gemm.push(best);
         }
@@ -158,7 +158,7 @@ impl<'a> Measuring<'a> {
     }
 
     fn bench(&mut self, workload: Workload, mode: Mode, precision: Precision) -> Result<()> {
-        let what = format!("{} {} in {}", workload.name, mode.name(), name(precision));
+        let what = format!("{} {} in {}", workload.name, mode.name(), precision.name());
         let model = ModelConfig::preset(workload.preset)?;
         let batch_size = workload.batch_size(mode, self.device.target().processor);
         let spec = StepSpec { model, mode, batch_size, recompute: false, precision };
@@ -196,9 +196,4 @@ impl<'a> Measuring<'a> {
         // The profile runs it three times more.
         step * (REPEATS.warmup + REPEATS.samples + 1 + 3) as u32 + SHORT
     }
-}
-
-/// A precision in words.
-fn name(precision: Precision) -> String {
-    format!("f{}", 8 * precision.bytes())
 }

@@ -103,7 +103,7 @@ fn speeds(report: &Report, lines: &mut Vec<String>) {
     lines.push("\n## Speed\n".to_owned());
     for gemm in &report.bench.gemm {
         let Gemm { extent, gflops, .. } = gemm;
-        let precision = gemm.precision_name();
+        let precision = gemm.precision.name();
         lines.push(format!("Best product in {precision}: {gflops:.0} GFLOP/s ({extent}³).\n"));
     }
     lines.push(
@@ -113,10 +113,10 @@ fn speeds(report: &Report, lines: &mut Vec<String>) {
     lines.push("|---|---|---|---|---|---|---|---|---|".to_owned());
     for result in &report.bench.results {
         lines.push(format!(
-            "| {} {} | f{} | {} | {:.2} ± {:.2} | {:.1} | {:.0} | {:.0} % | {:.2} | {} |",
+            "| {} {} | {} | {} | {:.2} ± {:.2} | {:.1} | {:.0} | {:.0} % | {:.2} | {} |",
             result.workload,
             result.mode.name(),
-            8 * result.precision.bytes(),
+            result.precision.name(),
             result.batch_size,
             result.ms_per_step,
             result.ms_spread,
@@ -153,10 +153,10 @@ fn roofline(result: &WorkloadResult, profile: &Profile, best: &Gemm, lines: &mut
         *floors.entry(&launch.kernel).or_default() += floor(launch);
     }
     lines.push(format!(
-        "\n### {} {} in f{}, batch {}\n",
+        "\n### {} {} in {}, batch {}\n",
         result.workload,
         result.mode.name(),
-        8 * result.precision.bytes(),
+        result.precision.name(),
         result.batch_size
     ));
     if fastest > 0.0 {
