@@ -205,8 +205,8 @@ async fn measure_in_turns(
             break;
         }
         let mut recorded: Vec<(usize, Division, Recorder)> = Vec::new();
-        for (i, shape) in parts_of.iter().enumerate() {
-            if target.offers(tiling, shape) {
+        for (i, (whole, shape)) in shapes.iter().zip(&parts_of).enumerate() {
+            if target.offers(tiling, whole) && target.offers(tiling, shape) {
                 for division in candidates::divisions(target, shape, tiling, effort.all) {
                     recorded.push((i, division, sampler.declare(*shape, division)));
                 }
