@@ -2,6 +2,7 @@
 //! `Bindings`, which ops fill, and `Slices`, which its CPU twin takes; their texts, and what a device needs to
 //! know to choose among their variants. Nothing here touches a device.
 
+mod attention_form;
 mod blocking;
 mod cooperative;
 #[cfg(feature = "cpu")]
@@ -17,6 +18,7 @@ mod target;
 #[cfg(feature = "gpu")]
 mod unroll;
 
+pub use attention_form::{AttentionForm, AttentionShape};
 pub use blocking::Blocking;
 pub use cooperative::{CooperativeMatrices, CooperativeTile};
 pub use precision::{Precision, Types};

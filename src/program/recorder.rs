@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::mem;
 
 #[cfg(feature = "gpu")]
-use crate::kernels::ProductShape;
+use crate::kernels::{AttentionShape, ProductShape};
 use crate::kernels::{
     BINDING_ALIGNMENT, Binding, ConstantList, Element, KernelKey, KernelTarget, Launch, Precision,
     Reduction, Shader, Types, add,
@@ -98,6 +98,8 @@ pub struct Recorder {
     params: HashMap<String, Tensor>,
     #[cfg(feature = "gpu")]
     products: BTreeSet<ProductShape>,
+    #[cfg(feature = "gpu")]
+    attentions: BTreeSet<AttentionShape>,
     pub(super) tape: Vec<Backward>,
     pub(super) recomputes: bool,
     pub(super) recomputed_parts: usize,
@@ -119,6 +121,8 @@ impl Recorder {
             params: HashMap::new(),
             #[cfg(feature = "gpu")]
             products: BTreeSet::new(),
+            #[cfg(feature = "gpu")]
+            attentions: BTreeSet::new(),
             tape: Vec::new(),
             recomputes: false,
             recomputed_parts: 0,
@@ -140,6 +144,18 @@ impl Recorder {
     #[cfg(feature = "gpu")]
     pub(crate) fn note_product(&mut self, shape: ProductShape) {
         self.products.insert(shape);
+    }
+
+    /// Notes that attention of this shape was recorded.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn note_attention(&mut self, shape: AttentionShape) {
+        self.attentions.insert(shape);
+    }
+
+    /// The shapes of attention that were recorded.
+    #[cfg(feature = "gpu")]
+    pub fn attentions(&self) -> &BTreeSet<AttentionShape> {
+        &self.attentions
     }
 
     /// The shapes of the products that were recorded.
