@@ -5,6 +5,8 @@
 mod attention_form;
 mod blocking;
 mod cooperative;
+#[cfg(feature = "gpu")]
+pub mod cooperative_attention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 pub mod philox;

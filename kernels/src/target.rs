@@ -5,6 +5,8 @@ use super::DEFAULT_WORKGROUP_MEMORY;
 use super::attention_form::{AttentionForm, AttentionShape};
 use super::cooperative::CooperativeMatrices;
 #[cfg(feature = "gpu")]
+use super::cooperative_attention;
+#[cfg(feature = "gpu")]
 use super::product_shape::{ProductLayout, ProductShape};
 #[cfg(feature = "gpu")]
 use super::products::{Division, Products, Tiling};
@@ -147,7 +149,12 @@ impl KernelTarget {
         match form {
             AttentionForm::Staged => true,
             AttentionForm::Direct => self.subgroups,
-            AttentionForm::Cooperative => false,
+            AttentionForm::Cooperative => {
+                let (matrices, memory) = (self.cooperative, self.workgroup_memory);
+                let meaning = Default::default();
+                cooperative_attention::forward(matrices, shape, memory, &meaning).is_some()
+                    && cooperative_attention::backward(matrices, shape, memory, &meaning).is_some()
+            }
         }
     }
 

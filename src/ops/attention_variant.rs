@@ -1,7 +1,7 @@
 //! Which kernel computes attention, and what each workgroup has of it.
 
 #[cfg(feature = "gpu")]
-use crate::kernels::AttentionForm;
+use crate::kernels::{AttentionForm, cooperative_attention};
 use crate::kernels::{AttentionShape, ConstantList, KernelTarget, attention};
 
 /// The kernel of one pass.
@@ -18,7 +18,15 @@ impl Variant {
         #[cfg(feature = "gpu")]
         match target.attention(&shape) {
             AttentionForm::Staged => {}
-            AttentionForm::Direct | AttentionForm::Cooperative => unreachable!("not offered"),
+            AttentionForm::Direct => unreachable!("not offered"),
+            AttentionForm::Cooperative => {
+                let (matrices, memory) = (target.cooperative, target.workgroup_memory);
+                let meaning = meaning(shape, dropout);
+                let constants = cooperative_attention::forward(matrices, &shape, memory, &meaning)
+                    .expect("a form that is offered");
+                let queries = cooperative_attention::queries(constants.extent);
+                return Self { kernel: ("attention_cooperative", constants.list()), queries };
+            }
         }
         Self::staged("attention", Tile::forward(shape.dim as usize), shape, dropout)
     }
@@ -28,7 +36,15 @@ impl Variant {
         #[cfg(feature = "gpu")]
         match target.attention(&shape) {
             AttentionForm::Staged => {}
-            AttentionForm::Direct | AttentionForm::Cooperative => unreachable!("not offered"),
+            AttentionForm::Direct => unreachable!("not offered"),
+            AttentionForm::Cooperative => {
+                let (matrices, memory) = (target.cooperative, target.workgroup_memory);
+                let meaning = meaning(shape, dropout);
+                let constants = cooperative_attention::backward(matrices, &shape, memory, &meaning)
+                    .expect("a form that is offered");
+                let kernel = ("attention_backward_cooperative", constants.list());
+                return Self { kernel, queries: shape.tokens as usize };
+            }
         }
         Self::staged("attention_backward", Tile::backward(shape.dim as usize), shape, dropout)
     }

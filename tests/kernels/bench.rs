@@ -83,11 +83,9 @@ pub fn all_setups() -> Vec<Setup> {
     setups
 }
 
-/// Every cooperative tiling that the adapter has for products of `operands`: with all of its workgroup memory, with as
-/// much as every adapter has, and with pointers to scalars; unchecked, and once checked. On a
-/// software driver only those that [compile soon](compiles_soon). None where the adapter has no such matrices, which is reported as what
-/// it is: see [`skip`].
-pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> {
+/// Where kernels of cooperative matrices may differ: with all of the adapter's workgroup memory, with as much as every
+/// adapter has, and with pointers to scalars; unchecked, and once checked.
+pub fn cooperative_kinds() -> [Setup; 4] {
     static GPUS: OnceLock<[Device; 2]> = OnceLock::new();
     let [device, checking] = GPUS.get_or_init(|| {
         [false, true].map(|checked| open_gpu(&GpuOptions { checked, ..Default::default() }))
@@ -101,7 +99,7 @@ pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> 
         workgroup_memory: u32::MAX,
         name: "cooperative",
     };
-    let kinds = [
+    [
         base.clone(),
         Setup {
             workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
@@ -109,15 +107,23 @@ pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> 
             ..base.clone()
         },
         Setup { scalar_pointers: true, name: "cooperative, by scalars", ..base.clone() },
-        Setup { device: checking, checked: true, name: "cooperative, checked", ..base.clone() },
-    ];
+        Setup { device: checking, checked: true, name: "cooperative, checked", ..base },
+    ]
+}
+
+/// Every cooperative tiling that the adapter has for products of `operands`, in all [kinds](cooperative_kinds). On a
+/// software driver only those that [compile soon](compiles_soon). None where the adapter has no such matrices, which is
+/// reported as what it is: see [`skip`].
+pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> {
+    let kinds = cooperative_kinds();
     let mut setups = Vec::new();
     let shape = ProductShape::new(operands, ProductLayout::Nt, [256; 3]);
     for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
         let Tiling::Cooperative(tile) = tiling else { continue };
         let offered = kinds.iter().filter(|kind| {
             let slowed = kind.checked || kind.scalar_pointers;
-            kind.target().offers(number, &shape) && compiles_soon(device, tile, operands, slowed)
+            kind.target().offers(number, &shape)
+                && compiles_soon(kind.device, tile, operands, slowed)
         });
         let chosen =
             |kind: &Setup| (Setup { products: Products::uniform(number), ..kind.clone() }, tile);
