@@ -7,7 +7,7 @@ use super::{ConstantList, attention, attention_backward_cooperative, attention_c
 /// Subgroups of a workgroup.
 const SUBGROUPS: u32 = 4;
 /// Values of a head with those that fill its last fragment: registers hold no more.
-const WIDEST: u32 = 96;
+const WIDEST: u32 = 80;
 /// Queries that the backward pass takes at once: of more, little else would fit beside them.
 const BACKWARD_QUERIES: u32 = 32;
 

@@ -8,8 +8,8 @@
 //! include attention/heads
 //! include attention/cooperative
 // Gradients of attention as in attention_backward.wgsl, of cooperative matrices. A subgroup has a fragment's columns of
-// a tile's keys: their scores, and the gradients of these keys and values, which it keeps while the queries pass. The
-// gradient of the queries is shared out by fragments.
+// a tile's keys: their scores, and the gradients of these keys and values, which it keeps with the values while the
+// queries pass. (Registers have no room for the keys, too.) The gradient of the queries is shared out by fragments.
 
 /// Fragments of queries in a tile, 2 or 4.
 #count ROWS = 2
@@ -93,7 +93,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         stage(head, 2u, first_key, KEY_TILE, QUERY_LINES, thread);
         workgroupBarrier();
 #each d < DEPTH
-        let k{d} = coopLoad<FragmentB>(&staged[own * EXTENT * LINE + {d}u * EXTENT / CELL], LINE);
         let v{d} = coopLoad<FragmentB>(
             &staged[(QUERY_LINES + own * EXTENT) * LINE + {d}u * EXTENT / CELL], LINE);
         var d_k{d} = FragmentC();
@@ -106,11 +105,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             workgroupBarrier();
 #each r < ROWS
             var score{r} = FragmentC();
+#end
 #each d < DEPTH
+            let k{d} = coopLoad<FragmentB>(&staged[own * EXTENT * LINE + {d}u * EXTENT / CELL], LINE);
+#each r < ROWS
             let q{r}_{d} = coopLoadT<FragmentA>(
                 &staged[(QUERY_LINES + {r}u * EXTENT) * LINE + {d}u * EXTENT / CELL], LINE);
             score{r} = coopMultiplyAdd(q{r}_{d}, k{d}, score{r});
 #end
+#end
+#each r < ROWS
             coopStoreT(score{r}, &sums[{r}u * EXTENT * LINE_OF_SUMS + own_column], LINE_OF_SUMS);
 #end
             workgroupBarrier();
