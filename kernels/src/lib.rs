@@ -13,6 +13,8 @@ pub mod philox;
 mod precision;
 mod product_shape;
 mod products;
+#[cfg(feature = "gpu")]
+mod program_shapes;
 mod shader;
 mod span;
 mod state;
@@ -26,6 +28,8 @@ pub use cooperative::{CooperativeMatrices, CooperativeTile};
 pub use precision::{Precision, Types};
 pub use product_shape::{ProductLayout, ProductShape};
 pub use products::{Division, Products, Tiling};
+#[cfg(feature = "gpu")]
+pub use program_shapes::ProgramShapes;
 pub use shader::{Binding, Element, KernelKey, Reduction, SHADERS, Shader};
 pub use span::Span;
 pub use state::INITIAL_LOSS_SCALE;

@@ -74,6 +74,7 @@ pub struct Products {
     chosen: Arc<BTreeMap<ProductShape, Division>>,
     refused: Arc<BTreeSet<usize>>,
     attention: Arc<BTreeMap<AttentionShape, AttentionForm>>,
+    refused_attention: Arc<BTreeSet<AttentionForm>>,
     attention_everywhere: Option<AttentionForm>,
 }
 
@@ -145,6 +146,16 @@ impl Products {
         self.attention_everywhere.or(near.map(|(_, form)| form))
     }
 
+    /// Notes that attention in this form comes out wrong.
+    pub fn refuse_attention(&mut self, form: AttentionForm) {
+        Arc::make_mut(&mut self.refused_attention).insert(form);
+    }
+
+    /// The forms in which attention came out wrong.
+    pub fn refused_attention(&self) -> impl Iterator<Item = AttentionForm> {
+        self.refused_attention.iter().copied()
+    }
+
     /// The shapes of attention that a form was chosen for.
     pub fn attentions(&self) -> impl Iterator<Item = (&AttentionShape, &AttentionForm)> {
         self.attention.iter()
@@ -162,13 +173,19 @@ struct Kept {
     chosen: Vec<(ProductShape, Division)>,
     refused: BTreeSet<usize>,
     attention: Vec<(AttentionShape, AttentionForm)>,
+    refused_attention: BTreeSet<AttentionForm>,
 }
 
 impl From<Products> for Kept {
     fn from(products: Products) -> Self {
         let chosen = products.shapes().map(|(shape, division)| (*shape, *division)).collect();
         let attention = products.attentions().map(|(shape, form)| (*shape, *form)).collect();
-        Self { chosen, refused: (*products.refused).clone(), attention }
+        Self {
+            chosen,
+            refused: (*products.refused).clone(),
+            attention,
+            refused_attention: (*products.refused_attention).clone(),
+        }
     }
 }
 
@@ -184,6 +201,7 @@ impl TryFrom<Kept> for Products {
                 chosen: Arc::new(kept.chosen.into_iter().collect()),
                 refused: Arc::new(kept.refused),
                 attention: Arc::new(kept.attention.into_iter().collect()),
+                refused_attention: Arc::new(kept.refused_attention),
                 attention_everywhere: None,
             }),
         }
@@ -238,6 +256,7 @@ mod tests {
         products.refuse(6);
         let half = AttentionShape { operands: Precision::F16, tokens: 197, dim: 64 };
         products.choose_attention(half, AttentionForm::Cooperative);
+        products.refuse_attention(AttentionForm::Direct);
         let text = serde_json::to_string(&products).unwrap();
         assert_eq!(serde_json::from_str::<Products>(&text).unwrap(), products);
         let foreign = text.replace("\"tiling\":3", "\"tiling\":99");

@@ -1,13 +1,11 @@
 //! Recording: ops append dispatches on shaped tensors, and, where a gradient is wanted, what to
 //! record for it later. Nothing touches a device here.
 
-#[cfg(feature = "gpu")]
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::mem;
 
 #[cfg(feature = "gpu")]
-use crate::kernels::{AttentionShape, ProductShape};
+use crate::kernels::{AttentionShape, ProductShape, ProgramShapes};
 use crate::kernels::{
     BINDING_ALIGNMENT, Binding, ConstantList, Element, KernelKey, KernelTarget, Launch, Precision,
     Reduction, Shader, Types, add,
@@ -97,9 +95,7 @@ pub struct Recorder {
     pub(super) cleared: Vec<Tensor>,
     params: HashMap<String, Tensor>,
     #[cfg(feature = "gpu")]
-    products: BTreeSet<ProductShape>,
-    #[cfg(feature = "gpu")]
-    attentions: BTreeSet<AttentionShape>,
+    shapes: ProgramShapes,
     pub(super) tape: Vec<Backward>,
     pub(super) recomputes: bool,
     pub(super) recomputed_parts: usize,
@@ -120,9 +116,7 @@ impl Recorder {
             cleared: Vec::new(),
             params: HashMap::new(),
             #[cfg(feature = "gpu")]
-            products: BTreeSet::new(),
-            #[cfg(feature = "gpu")]
-            attentions: BTreeSet::new(),
+            shapes: ProgramShapes::default(),
             tape: Vec::new(),
             recomputes: false,
             recomputed_parts: 0,
@@ -143,25 +137,19 @@ impl Recorder {
     /// Notes that a product of this shape was recorded.
     #[cfg(feature = "gpu")]
     pub(crate) fn note_product(&mut self, shape: ProductShape) {
-        self.products.insert(shape);
+        self.shapes.products.insert(shape);
     }
 
     /// Notes that attention of this shape was recorded.
     #[cfg(feature = "gpu")]
     pub(crate) fn note_attention(&mut self, shape: AttentionShape) {
-        self.attentions.insert(shape);
+        self.shapes.attentions.insert(shape);
     }
 
-    /// The shapes of attention that were recorded.
+    /// The shapes of the products and the attention that were recorded.
     #[cfg(feature = "gpu")]
-    pub fn attentions(&self) -> &BTreeSet<AttentionShape> {
-        &self.attentions
-    }
-
-    /// The shapes of the products that were recorded.
-    #[cfg(feature = "gpu")]
-    pub fn products(&self) -> &BTreeSet<ProductShape> {
-        &self.products
+    pub fn shapes(&self) -> &ProgramShapes {
+        &self.shapes
     }
 
     /// How weights and activations are kept from now on.

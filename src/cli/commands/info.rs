@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::head::KnownHead;
 use crate::cli::args::weights::{Origin, OverrideArgs, Weights};
-use crate::cli::commands::tune::refused_name;
+use crate::cli::commands::tune::refused_names;
 use crate::cli::format::{self, bytes, count};
 use crate::cli::print::print_json;
 use crate::cli::tiles;
@@ -91,8 +91,7 @@ fn print_adapter(number: usize, adapter: &AdapterSummary) {
 /// How products were chosen to be divided, in words.
 fn describe_products(adapter: &AdapterSummary, products: &Products) -> String {
     let count = products.shapes().count();
-    let wrong: Vec<String> =
-        products.refused().map(|tiling| refused_name(adapter.cooperative, tiling)).collect();
+    let wrong = refused_names(adapter.cooperative, products);
     let wrong = match wrong.as_slice() {
         [] => String::new(),
         names => format!("; wrong, and not used: {}", names.join(", ")),

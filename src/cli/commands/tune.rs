@@ -1,7 +1,6 @@
 //! `webmae tune`: how matrix products are best divided on a GPU. Kept in the user's cache folder, from which every
 //! command takes it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -17,12 +16,13 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::{
-    CooperativeMatrices, Precision, Processor, ProductLayout, ProductShape, Tiling,
+    AttentionShape, CooperativeMatrices, Precision, Processor, ProductLayout, Products,
+    ProgramShapes, Tiling,
 };
 use crate::model::params::mae_params;
 use crate::model::store::ParamLayout;
 use crate::program::DeviceOptions;
-use crate::tune::{Effort, Measured, ShapeTuning, Tuning};
+use crate::tune::{AttentionTuning, Effort, Measured, MeasuredAttention, ShapeTuning, Tuning};
 
 /// Options of `webmae tune`.
 #[derive(Debug, clap::Args)]
@@ -82,8 +82,8 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     tiles::remember(gpu, &tuning)
 }
 
-/// The products of the training steps that are asked for.
-fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
+/// What the training steps compute that are asked for.
+fn shapes(args: &Args, gpu: &Gpu) -> Result<ProgramShapes> {
     let precisions = match args.precision {
         Some(precision) => {
             let precision = Precision::from(precision);
@@ -95,7 +95,7 @@ fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
             [Precision::F32, Precision::F16].into_iter().filter(offered).collect()
         }
     };
-    let mut shapes = BTreeSet::new();
+    let mut shapes = ProgramShapes::default();
     for name in &args.shapes {
         let workload = Workload::named(name).ok_or_else(|| {
             let names = WORKLOADS.map(|workload| workload.name).join(", ");
@@ -107,17 +107,17 @@ fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
         for &precision in &precisions {
             let (model, mode, recompute) = (model.clone(), Mode::Train, false);
             let step = StepSpec { model, mode, batch_size, recompute, precision };
-            shapes.extend(products(gpu, &step));
+            shapes.extend(&shapes_of(gpu, &step));
         }
     }
     Ok(shapes)
 }
 
-/// The shapes of the products of a training step.
-pub(crate) fn products(gpu: &Gpu, step: &StepSpec) -> BTreeSet<ProductShape> {
+/// The shapes of the products and the attention of a training step.
+pub(crate) fn shapes_of(gpu: &Gpu, step: &StepSpec) -> ProgramShapes {
     let specs = mae_params(&step.model);
     let layout = ParamLayout::with_precision(specs, gpu.max_binding(), step.precision);
-    step.train().record_batch(gpu.target(), &layout).products().clone()
+    step.train().record_batch(gpu.target(), &layout).shapes().clone()
 }
 
 /// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
@@ -161,9 +161,30 @@ fn print(gpu: &Gpu, tuning: &Tuning) {
     for line in table(tuning) {
         say!("{line}");
     }
+    for line in attention_table(tuning) {
+        say!("{line}");
+    }
     for &tiling in &tuning.refused {
         say!("wrong products, not used: {}", refused_name(matrices, tiling));
     }
+    for form in &tuning.refused_attention {
+        say!("wrong attention, not used: {}", form.name());
+    }
+}
+
+/// A line for each shape of attention in several forms, the one that is used with a star.
+fn attention_table(tuning: &Tuning) -> Vec<String> {
+    let row = |AttentionTuning { shape, measured, chosen }: &AttentionTuning| {
+        let cells = measured.iter().map(|MeasuredAttention { form, gflops }| {
+            let star = if form == chosen { "*" } else { " " };
+            format!("  {:<24}{gflops:>9.1}{star}", form.name())
+        });
+        let AttentionShape { operands, tokens, dim } = shape;
+        let head = format!("{} attention {tokens}×{dim}", operands.name());
+        format!("{head:<28}{}", cells.collect::<String>())
+    };
+    let several = tuning.attentions.iter().filter(|attention| !attention.measured.is_empty());
+    several.map(row).collect()
 }
 
 /// A line for each shape: its fastest divisions, the one that is used with a star.
@@ -184,12 +205,19 @@ fn table(tuning: &Tuning) -> Vec<String> {
 }
 
 /// The name of a tiling that gave wrong products on a GPU with these fragments.
-pub(crate) fn refused_name(matrices: CooperativeMatrices, tiling: usize) -> String {
+fn refused_name(matrices: CooperativeMatrices, tiling: usize) -> String {
     let has = |&precision: &Precision| {
         matches!(Tiling::ALL[tiling], Tiling::Blocked(_)) || matrices.extent(precision).is_some()
     };
     let precision = [Precision::F16, Precision::F32].into_iter().find(has).unwrap_or_default();
     tile_name(tiling, precision)
+}
+
+/// The names of all that came out wrong on a GPU with these fragments.
+pub(crate) fn refused_names(matrices: CooperativeMatrices, products: &Products) -> Vec<String> {
+    let tilings = products.refused().map(|tiling| refused_name(matrices, tiling));
+    let forms = products.refused_attention().map(|form| format!("{} attention", form.name()));
+    tilings.chain(forms).collect()
 }
 
 pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
@@ -211,17 +239,32 @@ pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
         })
     });
     let refused = tuning.refused.iter().map(|&tiling| refused_name(matrices, tiling));
+    let attentions = tuning.attentions.iter().map(|AttentionTuning { shape, measured, chosen }| {
+        let candidate = |&MeasuredAttention { form, gflops }: &MeasuredAttention| {
+            json!({ "form": form, "gflops": gflops, "used": form == *chosen })
+        };
+        json!({
+            "operands": shape.operands,
+            "tokens": shape.tokens,
+            "dim_head": shape.dim,
+            "measured": measured.iter().map(candidate).collect::<Vec<_>>(),
+        })
+    });
     json!({
         "adapter": gpu.adapter(),
         "products": shapes.collect::<Vec<_>>(),
         "wrong": refused.collect::<Vec<_>>(),
+        "attention": attentions.collect::<Vec<_>>(),
+        "wrong_attention": tuning.refused_attention,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::kernels::Division;
+    use crate::kernels::{AttentionForm, Division, ProductShape};
 
     #[test]
     fn tables_have_what_was_measured() {
@@ -231,13 +274,31 @@ mod tests {
         let measured = vec![measured(7, 4, 900.0), measured(Tiling::MIDDLING, 1, 512.25)];
         let chosen = measured[1].division;
         let shapes = vec![ShapeTuning { shape, measured, chosen }];
-        let lines = table(&Tuning { shapes, refused: BTreeSet::from([7]) });
+        let lines = table(&Tuning { shapes, refused: BTreeSet::from([7]), ..Default::default() });
         assert_eq!(lines.len(), 1);
         let line = &lines[0];
         assert!(line.starts_with("f32 Aᵀ·B 768×768×12608 "), "{line}");
         assert!(line.contains("128×128/8×8 k8 ÷4") && line.contains(" 900.0 "), "{line}");
         assert!(line.ends_with(" 512.2*"), "{line}");
         assert_eq!(refused_name(CooperativeMatrices::default(), 7), "128×128/8×8 k8");
+    }
+
+    #[test]
+    fn attention_is_listed_where_there_is_a_choice() {
+        let shape = AttentionShape::new(Precision::F16, 197, 64);
+        let measured = |form, gflops| MeasuredAttention { form, gflops };
+        let measured = vec![
+            measured(AttentionForm::Cooperative, 4000.0),
+            measured(AttentionForm::Staged, 1234.5),
+        ];
+        let chosen = AttentionForm::Staged;
+        let only = AttentionTuning { shape, measured: Vec::new(), chosen };
+        let attentions = vec![AttentionTuning { measured, ..only.clone() }, only];
+        let lines = attention_table(&Tuning { attentions, ..Default::default() });
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("f16 attention 197×64 "), "{}", lines[0]);
+        assert!(lines[0].contains("cooperative") && lines[0].contains(" 4000.0 "), "{}", lines[0]);
+        assert!(lines[0].ends_with(" 1234.5*"), "{}", lines[0]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use pollster::block_on;
 use serde_json::json;
 
-use crate::cli::commands::tune::refused_name;
+use crate::cli::commands::tune::refused_names;
 use crate::cli::open::open;
 use crate::cli::print::print_json;
 use crate::error::{Error, Result};
@@ -47,8 +47,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let verdicts = verdicts(&comparisons);
     let wrong: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.holds()).collect();
     let matrices = gpu.target().cooperative;
-    let refused: Vec<String> =
-        gpu.products().refused().map(|tiling| refused_name(matrices, tiling)).collect();
+    let refused = refused_names(matrices, &gpu.products());
     if args.json {
         print_json(&json!({
             "adapter": summary, "large_models": large, "kernels": verdicts, "wrong": wrong.len(),

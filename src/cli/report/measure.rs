@@ -1,6 +1,5 @@
 //! What a report measures, one after the other, as long as there is time.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use pollster::block_on;
@@ -18,7 +17,7 @@ use crate::cli::tiles;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::kernels::{Precision, ProductShape};
+use crate::kernels::{Precision, ProgramShapes};
 use crate::model::params::mae_params;
 use crate::model::store::ParamLayout;
 use crate::program::Device;
@@ -141,7 +140,7 @@ impl<'a> Measuring<'a> {
             return Ok(());
         }
         complain!("tune");
-        let mut shapes: BTreeSet<ProductShape> = BTreeSet::new();
+        let mut shapes = ProgramShapes::default();
         for (workload, &precision) in
             WORKLOADS.iter().flat_map(|w| precisions.iter().map(move |precision| (w, precision)))
         {
@@ -149,7 +148,7 @@ impl<'a> Measuring<'a> {
             let model = ModelConfig::preset(workload.preset)?;
             let (mode, recompute) = (Mode::Train, false);
             let step = StepSpec { model, mode, batch_size, recompute, precision };
-            shapes.extend(tune::products(gpu, &step));
+            shapes.extend(&tune::shapes_of(gpu, &step));
         }
         let effort = Effort { budget: self.time.mul_f64(TUNING), all: true, ..Effort::default() };
         let tuning = tiles::measure(gpu, &shapes, effort)?;

@@ -97,6 +97,28 @@ fn products(report: &Report, lines: &mut Vec<String>) {
     for wrong in products["wrong"].as_array().into_iter().flatten() {
         lines.push(format!("\nWrong products, not used: {}", wrong.as_str().unwrap_or_default()));
     }
+    attention(products, lines);
+}
+
+fn attention(products: &serde_json::Value, lines: &mut Vec<String>) {
+    lines.push("\n| operands | tokens | values a head | attention | GFLOP/s |".to_owned());
+    lines.push("|---|---|---|---|---|".to_owned());
+    for attention in products["attention"].as_array().into_iter().flatten() {
+        for candidate in attention["measured"].as_array().into_iter().flatten() {
+            let used = if candidate["used"] == true { " (used)" } else { "" };
+            lines.push(format!(
+                "| {} | {} | {} | {}{used} | {:.0} |",
+                attention["operands"].as_str().unwrap_or_default(),
+                attention["tokens"],
+                attention["dim_head"],
+                candidate["form"].as_str().unwrap_or_default(),
+                candidate["gflops"].as_f64().unwrap_or_default(),
+            ));
+        }
+    }
+    for wrong in products["wrong_attention"].as_array().into_iter().flatten() {
+        lines.push(format!("\nWrong attention, not used: {}", wrong.as_str().unwrap_or_default()));
+    }
 }
 
 fn speeds(report: &Report, lines: &mut Vec<String>) {

@@ -109,7 +109,7 @@ impl Roofline {
         let (layout, step) = request.step(config, max_binding);
         let mut anatomies = Anatomies::default();
         let target = card.target();
-        let shapes = step.record_batch(&target, &layout).products().clone();
+        let shapes = step.record_batch(&target, &layout).shapes().products.clone();
         let target = tilings::choose(&target, &shapes, |product| {
             product.launches().map(|launch| anatomies.predict(&card, &launch).predicted).sum()
         });
