@@ -1,7 +1,7 @@
 //! Which kernel computes attention, and what each workgroup has of it.
 
 #[cfg(feature = "gpu")]
-use crate::kernels::{AttentionForm, cooperative_attention};
+use crate::kernels::{AttentionForm, attention_direct, cooperative_attention};
 use crate::kernels::{AttentionShape, ConstantList, KernelTarget, attention};
 
 /// The kernel of one pass.
@@ -18,7 +18,10 @@ impl Variant {
         #[cfg(feature = "gpu")]
         match target.attention(&shape) {
             AttentionForm::Staged => {}
-            AttentionForm::Direct => unreachable!("not offered"),
+            AttentionForm::Direct => {
+                let rows = if shape.dim > 64 { 1 } else { 2 };
+                return Self::direct("attention_direct", rows, shape, dropout);
+            }
             AttentionForm::Cooperative => {
                 let (matrices, memory) = (target.cooperative, target.workgroup_memory);
                 let meaning = meaning(shape, dropout);
@@ -36,7 +39,11 @@ impl Variant {
         #[cfg(feature = "gpu")]
         match target.attention(&shape) {
             AttentionForm::Staged => {}
-            AttentionForm::Direct => unreachable!("not offered"),
+            AttentionForm::Direct => {
+                // Two sums for every row.
+                let rows = if shape.dim > 32 { 1 } else { 2 };
+                return Self::direct("attention_backward_direct", rows, shape, dropout);
+            }
             AttentionForm::Cooperative => {
                 let (matrices, memory) = (target.cooperative, target.workgroup_memory);
                 let meaning = meaning(shape, dropout);
@@ -47,6 +54,20 @@ impl Variant {
             }
         }
         Self::staged("attention_backward", Tile::backward(shape.dim as usize), shape, dropout)
+    }
+
+    /// With so many rows of a quad that an invocation's registers hold its quarter of their sums.
+    #[cfg(feature = "gpu")]
+    fn direct(shader: &'static str, rows: u32, shape: AttentionShape, dropout: bool) -> Self {
+        /// Quads of a workgroup; `attention/direct.wgsl` has the same number.
+        const QUADS: u32 = 16;
+        let constants = attention_direct::Constants {
+            rows,
+            cols: 2,
+            own: shape.dim.div_ceil(16),
+            ..ConstantList::of(&meaning(shape, dropout).list())
+        };
+        Self { kernel: (shader, constants.list()), queries: (QUADS * rows) as usize }
     }
 
     fn staged(shader: &'static str, tile: Tile, shape: AttentionShape, dropout: bool) -> Self {

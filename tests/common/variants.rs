@@ -281,7 +281,9 @@ pub fn variants() -> Variants {
     for precision in [Precision::F32, Precision::F16] {
         record_shared_sums(&mut variants, precision);
         record_tilings(&mut variants, precision);
-        record_attention(&mut variants, AttentionForm::Cooperative, precision);
+        for form in [AttentionForm::Direct, AttentionForm::Cooperative] {
+            record_attention(&mut variants, form, precision);
+        }
     }
     variants
 }

@@ -3,7 +3,7 @@
 use webmae::kernels::Precision;
 use webmae::ops::{Heads, attention};
 
-use crate::bench::{Bench, Failures, Setup, halves, normal, setups, wide};
+use crate::bench::{Bench, Failures, Setup, attention_setups, halves, normal, wide};
 use crate::dropout::Site;
 use crate::oracle;
 
@@ -60,7 +60,7 @@ pub fn is_software(setup: &Setup) -> bool {
 #[test]
 fn attentions() {
     let mut failures = Failures::default();
-    for (setup, sizes) in setups().iter().flat_map(|s| SIZES.map(|z| (s, z))) {
+    for (setup, sizes) in attention_setups().iter().flat_map(|s| SIZES.map(|z| (s, z))) {
         let values = sizes.iter().product::<usize>();
         let (qkv, dy) = (normal(1, 3 * values), normal(2, values));
         let [y, d_qkv] = run(setup, Precision::F32, sizes, &qkv, &dy, None);
@@ -79,7 +79,7 @@ fn attentions_with_dropout() {
     // More than one block of the twins' keys and queries, and not by fours.
     let long = [1, 301, 2, 4];
     for (setup, sizes) in
-        setups().iter().flat_map(|s| SIZES.into_iter().chain([long]).map(move |z| (s, z)))
+        attention_setups().iter().flat_map(|s| SIZES.into_iter().chain([long]).map(move |z| (s, z)))
     {
         let [batch, tokens, ..] = sizes;
         let values = sizes.iter().product::<usize>();
@@ -112,7 +112,7 @@ fn attentions_with_dropout() {
 #[test]
 fn extreme_scores_stay_finite() {
     let mut failures = Failures::default();
-    for setup in setups() {
+    for setup in attention_setups() {
         let sizes @ [_, _, heads, dim] = [1, 67, 2, 5];
         let values: usize = sizes.iter().product();
         let dy = normal(2, values);

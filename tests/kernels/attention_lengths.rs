@@ -4,7 +4,7 @@
 use webmae::kernels::Precision;
 
 use crate::attention::{is_software, run};
-use crate::bench::{Failures, Setup, halves, normal, setups, wide};
+use crate::bench::{Failures, Setup, attention_setups, halves, normal, wide};
 use crate::oracle;
 
 /// What the adapter offers; `half_precision` fails where that is f32 alone.
@@ -57,7 +57,7 @@ fn widths_and_lengths() {
         let expected = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
         // Compiling is what takes the time: f16 and checks with the narrowest and the widest heads only.
         let outermost = [16, 128].contains(&sizes[3]);
-        for setup in setups().into_iter().filter(|setup| outermost || !setup.checked) {
+        for setup in attention_setups().into_iter().filter(|setup| outermost || !setup.checked) {
             for precision in precisions(&setup).take(if outermost { 2 } else { 1 }) {
                 let results = run(&setup, precision, sizes, &qkv, &dy, None);
                 let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
@@ -82,7 +82,7 @@ fn thousands_of_tokens() {
         let [qkv, dy] = inputs(sizes);
         let chosen = [0, 1, 63, 64, 1000, 2047, 2048, tokens - 1];
         let expected = oracle::attention_of_tokens(&wide(&qkv), DIM, &wide(&dy), &chosen);
-        for setup in setups().iter().filter(|setup| !setup.checked) {
+        for setup in attention_setups().iter().filter(|setup| !setup.checked) {
             for precision in precisions(setup) {
                 let results = run(setup, precision, sizes, &qkv, &dy, None);
                 let what = |part| format!("{} {precision:?} {sizes:?} {part}", setup.name);
@@ -123,7 +123,9 @@ fn scores_of_eighty_and_equal_keys() {
             head.fill(pattern(i / 3, i % 3));
         }
         let expected = oracle::attention(&wide(&qkv), sizes, Some(&wide(&dy)));
-        for (setup, precision) in setups().iter().flat_map(|s| precisions(s).map(move |p| (s, p))) {
+        for (setup, precision) in
+            attention_setups().iter().flat_map(|s| precisions(s).map(move |p| (s, p)))
+        {
             let results = run(setup, precision, sizes, &qkv, &dy, None);
             let what = |part| format!("{} {precision:?} {name}: {part}", setup.name);
             let [y, d_qkv] = tolerances(precision);

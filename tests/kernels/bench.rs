@@ -6,8 +6,8 @@ use half::f16;
 use pollster::block_on;
 use webmae::gpu::GpuOptions;
 use webmae::kernels::{
-    CooperativeTile, DEFAULT_WORKGROUP_MEMORY, KernelTarget, Precision, Processor, ProductLayout,
-    ProductShape, Products, Tiling,
+    AttentionForm, CooperativeTile, DEFAULT_WORKGROUP_MEMORY, KernelTarget, Precision, Processor,
+    ProductLayout, ProductShape, Products, Tiling,
 };
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
@@ -65,6 +65,17 @@ pub fn setups() -> [Setup; 3] {
         setup(gpu(), false, "gpu"),
         setup(checked_gpu, true, "gpu, checked"),
     ]
+}
+
+/// [`setups`], and where the adapter has subgroups, those that compute attention without workgroup memory.
+pub fn attention_setups() -> Vec<Setup> {
+    let all = all_setups();
+    let mut setups = setups().to_vec();
+    setups.extend(all.into_iter().filter(|setup| setup.subgroups).map(|setup| {
+        let name = if setup.checked { "gpu, direct, checked" } else { "gpu, direct" };
+        Setup { products: Products::default().with_attention(AttentionForm::Direct), name, ..setup }
+    }));
+    setups
 }
 
 /// [`setups`], and those that use subgroups, unchecked and checked, where the adapter has some.

@@ -48,6 +48,11 @@ fn head_index(head: Head, token: u32) -> u32 {
     return ((head.sample * params.tokens + token) * params.heads + head.index) * DIM_HEAD;
 }
 
+/// `a·b + sum`, one multiply-add after the other.
+fn add_dot(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
+    return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
+}
+
 #if DROPOUT
 /// Factors of the probabilities of a query and the keys 4·`quad` to 4·`quad` + 3. All passes have the same ones.
 fn probability_factors(head: Head, query: u32, quad: u32) -> vec4<f32> {

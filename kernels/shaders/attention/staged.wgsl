@@ -18,11 +18,6 @@ const KEY_TILE: u32 = {KEYS}u * SIDE;
 const QUERY_STRIDE: u32 = QUERY_TILE + 1u;
 const KEY_STRIDE: u32 = KEY_TILE + 1u;
 
-/// `a·b + sum`, one multiply-add after the other.
-fn add_dot(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
-    return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
-}
-
 /// The one of an invocation's vectors that begins at `right`, or the last one for those past the end.
 fn vector_at(right: u32, own: u32) -> u32 {
     return min(right + own * SIDE, {VECTORS}u - 1u);
