@@ -77,6 +77,16 @@ fn computing(target: &KernelTarget, form: AttentionForm) -> KernelTarget {
     KernelTarget { products: target.products.clone().with_attention(form), ..target.clone() }
 }
 
+/// Attention of many heads in `form`, and its gradient.
+#[cfg(feature = "native")]
+pub(crate) fn record_attention(
+    target: &KernelTarget,
+    shape: AttentionShape,
+    form: AttentionForm,
+) -> Recorder {
+    record(computing(target, form), shape, MOST_SAMPLES)
+}
+
 /// Attention of a batch and its gradient, of the external tensors `qkv` and `d_out`; it leaves `out` and `d_qkv`.
 fn record(target: KernelTarget, shape: AttentionShape, batch: usize) -> Recorder {
     let [tokens, dim] = [shape.tokens, shape.dim].map(|extent| extent as usize);

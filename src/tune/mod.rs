@@ -16,6 +16,8 @@ use std::time::Duration;
 
 pub use agreement::Check;
 use agreement::agrees;
+#[cfg(feature = "native")]
+pub(crate) use attention::record_attention;
 pub use attention::{AttentionTuning, MeasuredAttention};
 #[cfg(feature = "native")]
 pub(crate) use candidates::{divisions, tilings};
@@ -343,6 +345,10 @@ pub fn key(gpu: &Gpu) -> String {
     add_kernel("gemm_sum");
     add_kernel("attention");
     add_kernel("attention_backward");
+    if target.subgroups {
+        add_kernel("attention_direct");
+        add_kernel("attention_backward_direct");
+    }
     if target.cooperative.any() {
         for name in ["gemm_cooperative", "attention_cooperative", "attention_backward_cooperative"]
         {
