@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::agreement::{Check, Values, agree, normal, same_every_time, write};
+use super::effort::{Effort, LONGEST, ROUNDS, SOFTWARE, WARM_UP, nothing_right};
 use super::sampler::{median, sample, warm_up};
-use super::{Effort, LONGEST, ROUNDS, SOFTWARE, Tuning, WARM_UP, nothing_right};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::{AttentionForm, AttentionShape, KernelTarget};
@@ -37,20 +37,21 @@ const HEADS: usize = 8;
 /// Samples of the largest batch.
 const MOST_SAMPLES: usize = 64;
 
-/// Measures attention of `shapes` in the forms that the device offers, and takes the fastest that is right.
+/// Measures attention of `shapes` in the forms that the device offers, and takes the fastest that is right; also returns
+/// the forms that are not.
 pub(super) async fn tune(
     gpu: &Gpu,
     shapes: &BTreeSet<AttentionShape>,
     effort: Effort,
-    tuning: &mut Tuning,
     turn: &mut impl AsyncFnMut(usize, usize),
-) -> Result<()> {
+) -> Result<(Vec<AttentionTuning>, BTreeSet<AttentionForm>)> {
+    let (mut tuned, mut refused) = (Vec::new(), BTreeSet::new());
     let target = gpu.target();
     for (done, &shape) in shapes.iter().enumerate() {
         let is_offered = |form: &AttentionForm| target.offers_attention(*form, &shape);
         let forms: Vec<AttentionForm> = AttentionForm::ALL.into_iter().filter(is_offered).collect();
         if let &[chosen] = forms.as_slice() {
-            tuning.attentions.push(AttentionTuning { shape, measured: Vec::new(), chosen });
+            tuned.push(AttentionTuning { shape, measured: Vec::new(), chosen });
             continue;
         }
         turn(done, shapes.len()).await;
@@ -63,13 +64,13 @@ pub(super) async fn tune(
                 chosen = Some(candidate.form);
                 break;
             }
-            tuning.refused_attention.insert(candidate.form);
+            refused.insert(candidate.form);
         }
         let what = || format!("no attention of {} tokens", shape.tokens);
         let chosen = chosen.ok_or_else(|| nothing_right(gpu, &what()))?;
-        tuning.attentions.push(AttentionTuning { shape, measured, chosen });
+        tuned.push(AttentionTuning { shape, measured, chosen });
     }
-    Ok(())
+    Ok((tuned, refused))
 }
 
 /// `target`, which computes attention in `form`.

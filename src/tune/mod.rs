@@ -6,13 +6,13 @@
 mod agreement;
 mod attention;
 mod candidates;
+mod effort;
 mod record;
 mod sampler;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 pub use agreement::Check;
 use agreement::agrees;
@@ -21,6 +21,8 @@ pub(crate) use attention::record_attention;
 pub use attention::{AttentionTuning, MeasuredAttention};
 #[cfg(feature = "native")]
 pub(crate) use candidates::{divisions, tilings};
+pub use effort::Effort;
+use effort::{LONGEST, ROUNDS, SOFTWARE, WARM_UP, nothing_right};
 pub use record::Ending;
 #[cfg(feature = "native")]
 pub(crate) use record::record_product;
@@ -52,38 +54,10 @@ pub fn unknown(shapes: &ProgramShapes, known: &Products) -> ProgramShapes {
     }
 }
 
-/// How much is measured.
-#[derive(Debug, Clone, Copy)]
-pub struct Effort {
-    /// Time for compiling and measuring. The candidates that it is too short for are left out, those that are least
-    /// likely to be the fastest first.
-    pub budget: Duration,
-    /// Every tiling and every number of parts, instead of the likely ones.
-    pub all: bool,
-    /// How thoroughly the fastest are checked.
-    pub check: Check,
-}
-
-impl Default for Effort {
-    /// What a user waits for at first use.
-    fn default() -> Self {
-        Self { budget: Duration::from_millis(2000), all: false, check: Check::default() }
-    }
-}
-
 /// Share of the budget after which no further tiling is compiled.
 const COMPILING: f64 = 0.4;
-/// Before anything is measured.
-const WARM_UP: Duration = Duration::from_millis(200);
-/// Samples of each candidate at most, in turns.
-const ROUNDS: usize = 5;
 /// Candidates that took longer than the fastest by this factor at first are not measured again.
 const HOPELESS: f64 = 1.5;
-/// GFLOP/s below which only drivers in software are. Thorough checks would take them minutes.
-const SOFTWARE: f64 = 50.0;
-/// A measured product takes about this long at most: of larger ones, a part is measured.
-const LONGEST: Duration = Duration::from_micros(1500);
-
 /// One way of dividing a product, and its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
@@ -147,7 +121,8 @@ impl Tuning {
                 tuning.choose(gpu, measured, check, turn).await?;
             }
         }
-        attention::tune(gpu, &shapes.attentions, effort, &mut tuning, turn).await?;
+        (tuning.attentions, tuning.refused_attention) =
+            attention::tune(gpu, &shapes.attentions, effort, turn).await?;
         Ok(tuning)
     }
 
@@ -197,16 +172,6 @@ impl Tuning {
         for &form in &self.refused_attention {
             products.refuse_attention(form);
         }
-    }
-}
-
-/// The error of a device on which every candidate is wrong.
-fn nothing_right(gpu: &Gpu, what: &str) -> Error {
-    Error::Device {
-        problem: format!(
-            "{what} comes out right on {}; update its driver, or use another device",
-            gpu.adapter().name
-        ),
     }
 }
 
