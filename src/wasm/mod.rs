@@ -3,12 +3,14 @@
 
 #[cfg(feature = "gpu")]
 mod adapter;
-#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels", feature = "dropout"))]
+#[cfg(feature = "check")]
 mod check;
 mod device;
 mod error;
 mod feed;
 mod info;
+#[cfg(feature = "check")]
+mod measure;
 mod model;
 mod objective;
 mod picture;
@@ -20,7 +22,7 @@ mod weights;
 mod wording;
 mod workload;
 
-#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels", feature = "dropout"))]
+#[cfg(feature = "check")]
 pub use check::Check;
 pub use device::WebDevice;
 pub use model::{Attention, Model};

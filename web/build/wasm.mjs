@@ -70,7 +70,7 @@ const modules = [
   {
     // Shaders beside their twins, for those who check their GPU.
     name: 'webmae_check',
-    feature: 'gpu,cpu,labels,dropout',
+    feature: 'check',
     profile: 'wasm-cpu',
     simd: ['simd'],
     budget: 480 * 1024,

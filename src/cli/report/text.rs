@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::record::Report;
-use crate::cli::bench::profile::{Profile, SlowDispatch};
-use crate::cli::bench::record::{Gemm, WorkloadResult};
+use crate::measure::profile::{Profile, SlowDispatch};
+use crate::measure::record::{Gemm, WorkloadResult};
+use crate::measure::report::Report;
+use crate::tune::ProductRecord;
 
 /// Bytes of a launch whose rate says something of the memory's.
 const LARGE: f64 = 16e6;
@@ -70,32 +71,22 @@ fn products(report: &Report, lines: &mut Vec<String>) {
     lines.push("\n## Products\n".to_owned());
     lines.push("| operands | product | M, N, K | tile | parts | GFLOP/s | next |".to_owned());
     lines.push("|---|---|---|---|---|---|---|".to_owned());
-    for product in products["products"].as_array().into_iter().flatten() {
-        let measured: Vec<&serde_json::Value> =
-            product["measured"].as_array().into_iter().flatten().collect();
-        let used = measured.iter().find(|candidate| candidate["used"] == true);
-        let next = measured.iter().find(|candidate| candidate["used"] != true);
-        let rate = |candidate: Option<&&serde_json::Value>| {
-            candidate.and_then(|one| one["gflops"].as_f64()).unwrap_or_default()
-        };
-        let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let sizes: Vec<String> =
-            product["sizes"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+    for ProductRecord { operands, layout, sizes: [m, n, k], measured } in &products.products {
+        let used = measured.iter().find(|candidate| candidate.used);
+        let next = measured.iter().find(|candidate| !candidate.used);
         if let Some(chosen) = used {
             lines.push(format!(
-                "| {} | {} | {} | {} | {} | {:.0} | {:.0} |",
-                word(&product["operands"]),
-                word(&product["layout"]),
-                sizes.join(", "),
-                word(&chosen["tile"]),
-                chosen["parts"],
-                rate(used),
-                rate(next)
+                "| {} | {layout} | {m}, {n}, {k} | {} | {} | {:.0} | {:.0} |",
+                operands.name(),
+                chosen.tile,
+                chosen.parts,
+                chosen.gflops,
+                next.map_or(0.0, |candidate| candidate.gflops)
             ));
         }
     }
-    for wrong in products["wrong"].as_array().into_iter().flatten() {
-        lines.push(format!("\nWrong products, not used: {}", wrong.as_str().unwrap_or_default()));
+    for wrong in &products.wrong {
+        lines.push(format!("\nWrong products, not used: {wrong}"));
     }
 }
 
@@ -125,6 +116,13 @@ fn speeds(report: &Report, lines: &mut Vec<String>) {
             100.0 * result.share_of_best_gemm,
             result.cpu_ms_per_step,
             result.submits
+        ));
+    }
+    for result in report.bench.results.iter().filter(|result| result.loss.is_none()) {
+        let (mode, precision) = (result.mode.name(), result.precision.name());
+        lines.push(format!(
+            "\n**The loss of {} {mode} in {precision} is not finite.**",
+            result.workload
         ));
     }
 }
