@@ -10,7 +10,7 @@ const BOTH = [
   'lifecycle.spec.ts',
   'model.spec.ts',
   'trainer.spec.ts',
-  'page-check.spec.ts',
+  'page-measure.spec.ts',
   'page-device.spec.ts',
 ];
 

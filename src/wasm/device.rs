@@ -10,9 +10,6 @@ use super::progress::Progress;
 use crate::error::Result;
 use crate::program::Device;
 
-/// What the module runs on, as JavaScript calls it.
-pub(super) const KIND: &str = if cfg!(feature = "gpu") { "webgpu" } else { "cpu" };
-
 /// An open device, `Device` in JavaScript. Everything made with it shares it.
 #[wasm_bindgen(js_name = Device)]
 pub struct WebDevice {

@@ -69,7 +69,7 @@ export interface Report {
   products: { products: Product[]; wrong: string[] } | null;
   bench: {
     webmae: string;
-    adapter: { name: string; kind: string };
+    adapter: { name: string; kind: string; driver: string };
     gemm: Gemm[];
     results: WorkloadResult[];
   };
@@ -89,6 +89,11 @@ export interface Here {
     /** The smallest and the largest; null where the browser does not tell. */
     subgroup_sizes: [number, number] | null;
   };
+}
+
+/** What `webmae report` writes. */
+export interface NativeReport extends Report {
+  system: Omit<Here['system'], 'browser'>;
 }
 
 /** What a visitor copies. */

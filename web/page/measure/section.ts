@@ -2,8 +2,9 @@ import type { Support } from 'webmae';
 import { announce, byId, saveFile } from '../dom.ts';
 import { FailureLine } from '../failure.ts';
 import { clock } from '../format.ts';
-import { COLLECTED, COLLECTED_URL, summarize } from './collected.ts';
+import { COLLECTED, COLLECTED_URL } from './collected.ts';
 import { holds, type Message, type Now, type PageReport, type Task } from './report.ts';
+import { summarize } from './summary.ts';
 import { comparisonRows, facts, productRows, verdictRows, workloadRows } from './tables.ts';
 
 /** How long a measurement takes at most, about. */
@@ -143,7 +144,7 @@ export class MeasureSection {
   }
 
   #compare(): void {
-    const own = this.#report && summarize(this.#report);
+    const own = this.#report && summarize(this.#report, this.#report.date);
     fill('measure-compare', comparisonRows(own, COLLECTED));
   }
 

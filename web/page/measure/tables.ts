@@ -1,7 +1,8 @@
 import { element } from '../dom.ts';
 import { duration, rate } from '../format.ts';
-import { type Collected, type Summary, speed } from './collected.ts';
+import type { Collected } from './collected.ts';
 import { holds, type PageReport, type Precision, type Verdict } from './report.ts';
+import { type Summary, speed } from './summary.ts';
 
 const PRECISIONS: Precision[] = ['f32', 'f16'];
 
