@@ -211,12 +211,13 @@ impl<'a> Measuring<'a> {
         let extent = largest_extent(self.device, precision).await?;
         if let Some(gpu) = gpu {
             let mut shapes = BTreeSet::from(squares(precision, extent));
+            let mut effort = Effort::default();
             // A driver in software would take minutes.
             if !gpu.adapter().is_software() {
                 shapes.extend(self.products_of_workloads(gpu, precision)?);
+                effort.budget = self.scope.time.mul_f64(TUNING);
+                effort.all = self.scope.all_divisions;
             }
-            let budget = self.scope.time.mul_f64(TUNING);
-            let effort = Effort { budget, all: self.scope.all_divisions, ..Effort::default() };
             let tell = &mut *self.tell;
             let mut outcome = Ok(());
             let mut turn = async |done, all| {
@@ -268,17 +269,19 @@ impl<'a> Measuring<'a> {
         let batch_size = workload.batch_size(mode, self.device.target().processor);
         let mut spec = StepSpec { model, mode, batch_size, recompute: false, precision };
         let best = *self.report.bench.best_product(precision).expect("measured before");
-        let mut time = self.left();
+        let (mut time, mut smallest) = (self.left(), batch_size);
         if self.scope.smaller_batches {
             // Those that follow want theirs.
-            time /= (all - done) as u32;
-            while spec.batch_size > 1 && self.expected(&spec, best.gflops) > time {
-                spec.batch_size /= 2;
-            }
+            (time, smallest) = (time / (all - done) as u32, 1);
         }
-        if self.expected(&spec, best.gflops) > time {
+        let fits = |batch_size: &usize| {
+            let spec = StepSpec { batch_size: *batch_size, ..spec.clone() };
+            self.expected(&spec, best.gflops) <= time
+        };
+        let Some(fitting) = halves(batch_size, smallest).find(fits) else {
             return self.leave_out(format!("{what}: no time"));
-        }
+        };
+        spec.batch_size = fitting;
         self.now(Station::Workloads, &what, [done, all])?;
         let measured = measure(
             self.device,
@@ -323,5 +326,81 @@ impl<'a> Measuring<'a> {
     #[cfg(not(feature = "native"))]
     fn profiles(&self) -> bool {
         false
+    }
+}
+
+/// `largest`, half of it and so on, as far as `smallest`.
+fn halves(largest: usize, smallest: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(largest), |n| Some(n / 2)).take_while(move |&n| n >= smallest)
+}
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::cpu::Cpu;
+    use crate::measure::workload::WORKLOADS;
+
+    /// What happens within this time on the processor: the lines that are told, and the report.
+    fn measured(time: Duration, smaller_batches: bool) -> (Vec<String>, Report) {
+        let scope = Scope {
+            time,
+            workloads: &WORKLOADS[..1],
+            large_models: false,
+            all_divisions: false,
+            smaller_batches,
+            listed: None,
+        };
+        let mut told = Vec::new();
+        let mut tell = |event: Event<'_>| {
+            told.push(match event {
+                Event::Now(Now { station, what, .. }) => format!("{station:?} {what}"),
+                Event::LeftOut(what) => format!("not {what}"),
+                Event::Found(report) => format!("found, finished: {}", report.finished),
+            });
+            Ok(())
+        };
+        let device = Device::from(Cpu::default());
+        let report = block_on(Measuring::new(&device, scope, &mut tell).run()).unwrap();
+        (told, report)
+    }
+
+    #[test]
+    fn batches_are_halved() {
+        assert_eq!(halves(64, 64).collect::<Vec<_>>(), [64]);
+        assert_eq!(halves(12, 1).collect::<Vec<_>>(), [12, 6, 3, 1]);
+    }
+
+    #[test]
+    fn what_there_is_no_time_for_is_named() {
+        let (told, report) = measured(Duration::ZERO, true);
+        assert!(report.finished && report.bench.results.is_empty());
+        let left_out = [
+            "verify and tune: the processor is no GPU",
+            "W1 train in f32: no time",
+            "W1 train in f16: no time",
+            "W1 forward in f32: no time",
+            "W1 forward in f16: no time",
+        ];
+        assert_eq!(report.left_out, left_out);
+        for what in left_out {
+            assert!(told.contains(&format!("not {what}")), "{told:?}");
+        }
+        assert_eq!(report.bench.gemm.len(), 2);
+        assert_eq!(told.first().unwrap(), "found, finished: false");
+        assert_eq!(told.last().unwrap(), "found, finished: true");
+    }
+
+    #[test]
+    fn what_there_is_little_time_for_is_measured_with_fewer_images() {
+        // The shortest time in which every workload has a share that is more than nothing.
+        let (told, report) = measured(SHORT * 5, true);
+        assert_eq!(report.bench.results.len(), 4, "{told:?}");
+        for result in &report.bench.results {
+            assert!((1..=64).contains(&result.batch_size) && result.images_per_second > 0.0);
+            assert!(result.loss.is_some_and(|loss| loss > 0.0), "{:?}", result.loss);
+        }
+        assert!(told.contains(&"Workloads W1 forward in f16".to_owned()), "{told:?}");
     }
 }

@@ -69,15 +69,19 @@ fn verified(report: &Report, lines: &mut Vec<String>) {
 fn products(report: &Report, lines: &mut Vec<String>) {
     let Some(products) = &report.products else { return };
     lines.push("\n## Products\n".to_owned());
-    lines.push("| operands | product | M, N, K | tile | parts | GFLOP/s | next |".to_owned());
-    lines.push("|---|---|---|---|---|---|---|".to_owned());
-    for ProductRecord { operands, layout, sizes: [m, n, k], measured } in &products.products {
+    lines.push(
+        "| operands | product | M, N, K | timed of it | tile | parts | GFLOP/s | next |".to_owned(),
+    );
+    lines.push("|---|---|---|---|---|---|---|---|".to_owned());
+    for ProductRecord { operands, layout, sizes, timed, measured } in &products.products {
         let used = measured.iter().find(|candidate| candidate.used);
         let next = measured.iter().find(|candidate| !candidate.used);
         if let Some(chosen) = used {
             lines.push(format!(
-                "| {} | {layout} | {m}, {n}, {k} | {} | {} | {:.0} | {:.0} |",
+                "| {} | {layout} | {} | {} | {} | {} | {:.0} | {:.0} |",
                 operands.name(),
+                sizes.map(|size| size.to_string()).join(", "),
+                timed.map(|size| size.to_string()).join(", "),
                 chosen.tile,
                 chosen.parts,
                 chosen.gflops,

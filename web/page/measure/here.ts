@@ -42,7 +42,7 @@ async function system(): Promise<Here['system']> {
   const own = named.find(({ brand }) => brand !== 'Chromium') ?? named[0];
   return {
     os: told.platform ?? '',
-    architecture: [told.architecture, told.bitness].filter(Boolean).join(' '),
+    architecture: [told.architecture, told.bitness].filter(Boolean).join('-'),
     threads,
     browser: own ? `${own.brand} ${own.version}` : userAgent,
   };

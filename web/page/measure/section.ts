@@ -8,7 +8,7 @@ import { summarize } from './summary.ts';
 import { comparisonRows, facts, productRows, verdictRows, workloadRows } from './tables.ts';
 
 /** How long a measurement takes at most, about. */
-const SECONDS = 240;
+const SECONDS = 300;
 const STATIONS: Now['station'][] = ['verify', 'products', 'workloads'];
 const NAMES: Record<Now['station'], string> = {
   verify: 'kernels beside their twins',

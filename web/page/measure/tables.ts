@@ -34,13 +34,13 @@ export function facts({ adapter, system, bench, date }: PageReport): HTMLElement
   const [smallest, largest] = adapter.subgroup_sizes ?? [];
   const subgroups = smallest === largest ? `${smallest}` : `${smallest} to ${largest}`;
   const terms: [string, string][] = [
-    ['GPU', `${adapter.name} (${kind})`],
+    ['GPU', `${adapter.name}, ${kind}`],
     ['Maker, family', [vendor, architecture].filter(Boolean).join(', ')],
     ['Description', description],
     ['Workgroup memory', `${workgroup_memory / 1024} KiB`],
     ['Largest binding', `${Math.floor(max_binding / 2 ** 20)} MiB`],
     ['Subgroups', adapter.subgroup_sizes ? `${subgroups} wide` : 'the browser does not tell'],
-    ['Half precision', features.includes('shader-f16') ? 'yes (shader-f16)' : 'no'],
+    ['Half precision', features.includes('SHADER_F16') ? 'yes (shader-f16)' : 'no'],
     ['Browser', [system.browser, system.os, system.architecture].filter(Boolean).join(', ')],
     ['webmae', `${bench.webmae}, ${date}`],
   ];
@@ -107,7 +107,7 @@ function comparisonRow(summary: Summary, source: string): HTMLTableRowElement {
     gemm.map(({ precision, extent, gflops }) => `${rate(gflops)} (${precision}, ${extent}³)`),
   );
   return row(
-    `${adapter} (${kind})`,
+    `${adapter}, ${kind}`,
     driver,
     date,
     speeds('forward'),
