@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from '@playwright/test';
 import type { PageReport } from '../../web/page/measure/report.ts';
-import { expect, keepScreenshot, SLOW, test } from './page-fixture.ts';
+import { expect, SLOW, test } from './page-fixture.ts';
 
 declare global {
   /** In a worker: the last device that was opened there. */
@@ -29,45 +29,16 @@ async function downloaded(page: Page): Promise<{ name: string; report: PageRepor
   return { name: file.suggestedFilename(), report };
 }
 
-test('a GPU is checked case by case, and the check can be stopped', async ({ page, device }) => {
-  test.setTimeout(3 * SLOW);
-  await page.goto('./#/about');
-  const check = page.getByRole('button', { name: 'Only check the kernels' });
-  const measure = page.getByRole('button', { name: 'Measure this GPU' });
-  if (device !== 'webgpu') {
-    await expect(measure).toBeDisabled();
-    await expect(check).toBeDisabled();
-    await expect(page.locator('#measure-state')).toContainText('WebGPU');
-    return;
-  }
-  await check.click();
-  const stop = page.getByRole('button', { name: 'Stop' });
-  await expect(stop).toBeFocused();
-  await expect(measure).toBeDisabled();
-  // The first two of many cases; software takes minutes for all.
-  await expect(page.locator('#measure-state')).toContainText(/^3 of \d+: /, { timeout: 2 * SLOW });
-  await stop.press('Enter');
-  await expect(check).toBeEnabled();
-  await expect(page.locator('#check-found')).toContainText(/agree with their twins on .+\./);
-  const verdicts = await page.locator('#check-table tbody td:last-child').allTextContents();
-  expect(verdicts.length).toBeGreaterThan(20);
-  expect(new Set(verdicts)).toEqual(new Set(['agrees']));
-  await keepScreenshot(page, 'check');
-});
-
 test('a GPU is measured; what was found is kept when the GPU is lost, and when one stops', async ({
   page,
-  device,
   context,
 }) => {
-  test.skip(device !== 'webgpu', 'there is no GPU to measure');
   test.setTimeout(3 * SLOW);
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   await rememberDevices(page);
   await page.goto('./#/about');
   const measure = page.getByRole('button', { name: 'Measure this GPU' });
   const state = page.locator('#measure-state');
-  // Of the page's workers the last one.
   await expect(measure).toBeEnabled();
   const begins = page.waitForEvent('worker');
   await measure.click();

@@ -1,5 +1,7 @@
 /** Checks and measures away from the page's thread, with a module that has both the shaders and their twins. */
 
+import { becomesLost } from '../../package/engine/loss.ts';
+import { DeviceLost } from '../../package/errors.ts';
 import open, { Check, Device } from '../../wasm/webmae_check.js';
 import { here } from './here.ts';
 import {
@@ -22,12 +24,17 @@ addEventListener('message', ({ data }: MessageEvent<Task>) => {
 
 async function run(task: Task): Promise<void> {
   await open({ module_or_path: new URL('../../wasm/webmae_check_bg.wasm', import.meta.url) });
-  if (task.task === 'check') await check();
-  else await measure(task.seconds);
+  const device = await Device.open();
+  try {
+    if (task.task === 'check') await check(device);
+    else await measure(device, task.seconds);
+  } catch (error) {
+    throw (await becomesLost(device)) ? new DeviceLost() : error;
+  }
 }
 
-async function check(): Promise<void> {
-  const check = await Check.open();
+async function check(device: Device): Promise<void> {
+  const check = new Check(device);
   const { cases } = check;
   for (let done = 0; ; done++) {
     tell({ kind: 'checked', cases, done, verdicts: JSON.parse(check.verdicts) as Verdict[] });
@@ -36,10 +43,9 @@ async function check(): Promise<void> {
   }
 }
 
-async function measure(seconds: number): Promise<void> {
+async function measure(device: Device, seconds: number): Promise<void> {
   const around = await here();
   const date = new Date().toISOString().slice(0, 10);
-  const device = await Device.open();
   await device.measure(seconds, (event, json) => {
     if (event === 'now') tell({ kind: 'now', now: JSON.parse(json) as Now });
     else tell({ kind: 'report', report: complete(JSON.parse(json) as Report, around, date) });
