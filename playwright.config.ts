@@ -3,7 +3,12 @@ import { args, executablePath } from './web/build/chromium.mjs';
 import type { DeviceChoice } from './web/package/types.ts';
 
 /** Of WebGPU alone. */
-const SHADERS = ['kernels.spec.ts', 'lost.spec.ts', 'page-precision.spec.ts'];
+const SHADERS = [
+  'kernels.spec.ts',
+  'lost.spec.ts',
+  'page-measure.spec.ts',
+  'page-precision.spec.ts',
+];
 /** On either device; what is not named here has nothing to do with it, and runs on the processor. */
 const BOTH = [
   'golden.spec.ts',

@@ -42,6 +42,8 @@ pub mod files;
 pub mod geometry;
 #[cfg(feature = "gpu")]
 pub mod gpu;
+#[cfg(feature = "check")]
+pub mod measure;
 pub mod model;
 pub mod ops;
 mod order;
@@ -53,7 +55,7 @@ pub mod tensor;
 pub mod train;
 #[cfg(feature = "gpu")]
 pub mod tune;
-#[cfg(all(feature = "gpu", feature = "cpu", feature = "labels", feature = "dropout"))]
+#[cfg(feature = "check")]
 pub mod verify;
 #[cfg(target_family = "wasm")]
 pub mod wasm;

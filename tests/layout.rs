@@ -28,6 +28,7 @@ const ROWS: &[&[&str]] = &[
     &["weights"],
     &["train"],
     &["verify"],
+    &["measure"],
     &["cli", "wasm"],
 ];
 

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use webmae::ModelConfig;
-use webmae::cli::bench::step::{BenchStep, StepSpec};
-use webmae::cli::bench::workload::{Mode, WORKLOADS};
+use webmae::block_on;
 use webmae::kernels::Precision;
+use webmae::measure::step::{BenchStep, StepSpec};
+use webmae::measure::workload::{Mode, WORKLOADS};
 use webmae::program::Device;
 
 use super::program::QUEUED;
@@ -20,16 +21,16 @@ pub fn steps(criterion: &mut Criterion, device: &Device) {
         let batch_size = workload.batch_size(mode, device.target().processor);
         let spec =
             StepSpec { model, mode, batch_size, recompute: false, precision: Precision::F32 };
-        let mut step = BenchStep::new(device, &spec).expect("a step");
+        let mut step = block_on(BenchStep::new(device, &spec)).expect("a step");
         group.throughput(Throughput::Elements(step.flops()));
         let id = BenchmarkId::new(format!("{} {}", workload.name, mode.name()), batch_size);
         group.bench_function(id, |bencher| {
             bencher.iter_custom(|runs| {
                 let began = Instant::now();
                 for run in 1..=runs {
-                    step.submit().expect("a step");
+                    block_on(step.submit()).expect("a step");
                     if run % QUEUED == 0 || run == runs {
-                        step.wait().expect("a result");
+                        block_on(step.wait()).expect("a result");
                     }
                 }
                 began.elapsed()

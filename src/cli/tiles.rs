@@ -45,19 +45,29 @@ pub(super) fn apply(gpu: &Gpu) {
     });
 }
 
+/// Says how far the measuring of products is.
+#[derive(Default)]
+pub(super) struct ProductCounter(Option<Counter>);
+
+impl ProductCounter {
+    /// So many are done of `all`.
+    pub fn show(&mut self, done: usize, all: usize) {
+        let counter = self.0.get_or_insert_with(|| Counter::new(all, "products measured"));
+        counter.show(done);
+        if done == all {
+            counter.finish();
+        }
+    }
+}
+
 /// Measures products and attention, and says how far it is.
 ///
 /// # Errors
 /// [`Error::Device`] if the device failed.
 pub(super) fn measure(gpu: &Gpu, shapes: &ProgramShapes, effort: Effort) -> Result<Tuning> {
-    let mut counter: Option<Counter> = None;
-    let tuning = block_on(Tuning::measure(gpu, shapes, effort, &mut async |done, all| {
-        let counter = counter.get_or_insert_with(|| Counter::new(all, "products measured"));
-        counter.show(done);
-        if done == all {
-            counter.finish();
-        }
-    }))?;
+    let mut counter = ProductCounter::default();
+    let mut turn = async |done, all| counter.show(done, all);
+    let tuning = block_on(Tuning::measure(gpu, shapes, effort, &mut turn))?;
     let mut products = gpu.products();
     tuning.add_to(&mut products);
     gpu.set_products(products);
@@ -112,7 +122,8 @@ mod tests {
 
     fn tuning(rows: usize, tiling: usize) -> Tuning {
         let chosen = Division { tiling, parts: 1 };
-        let shapes = vec![ShapeTuning { shape: shape(rows), measured: Vec::new(), chosen }];
+        let shape = shape(rows);
+        let shapes = vec![ShapeTuning { shape, timed: shape.sizes, measured: Vec::new(), chosen }];
         Tuning { shapes, refused: BTreeSet::from([5]), ..Default::default() }
     }
 

@@ -232,6 +232,7 @@ impl<S: Sample> Pixels<S> {
     }
 
     /// An RGB picture as `channels` = 1 (luma), 3 (itself) or 4 (opaque RGBA) samples per pixel.
+    #[cfg(any(feature = "native", not(feature = "check")))]
     pub(crate) fn rgb_into(self, channels: usize) -> Self {
         debug_assert_eq!(self.channels, 3);
         let (width, height) = (self.width, self.height);

@@ -23,6 +23,7 @@ use crate::remedy::Remedy;
 use crate::setting::Setting;
 
 /// Puts what was given in the place of a default.
+#[cfg(any(feature = "native", not(feature = "check")))]
 pub(crate) fn overrule<T>(value: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *value = given;

@@ -6,7 +6,9 @@ use half::f16;
 use super::record::{Ending, record_ending};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::kernels::{Division, KernelTarget, Precision, ProductLayout, ProductShape};
+use crate::kernels::{
+    Division, KernelTarget, Precision, Processor, ProductLayout, ProductShape, Tiling,
+};
 use crate::philox::Rng;
 use crate::program::{Buffers, Device, Program, Recorder};
 
@@ -41,7 +43,8 @@ const HALF_TOLERANCE: f32 = 2e-3;
 /// Says whether products of `operands` in `layout`, divided by `tiling`, come to what they should, with every ending
 /// that they have in models, whole and in parts of K; and every time to the same bits.
 ///
-/// What they should come to is what the twins compute; a build without them compares with the middling tiling.
+/// What they should come to is what the twins compute; where there are none, the middling tiling is what is compared
+/// with.
 ///
 /// # Errors
 /// [`Error::Device`] if the device failed in other ways than by refusing a kernel.
@@ -81,15 +84,25 @@ pub(super) async fn agrees(
 
 /// What a product should come to.
 async fn reference(gpu: &Gpu, shape: ProductShape, ending: Ending) -> Result<Vec<Values>> {
-    use crate::kernels::{Processor, Tiling};
     let division = Division { tiling: Tiling::MIDDLING, parts: 1 };
-    #[cfg(feature = "cpu")]
-    let (device, processor) = (Device::from(crate::cpu::Cpu::default()), Processor::Cpu);
-    #[cfg(not(feature = "cpu"))]
-    let (device, processor) = (Device::from(gpu.clone()), Processor::Gpu);
-    let _ = gpu;
+    let (device, processor) =
+        twins(shape.operands).unwrap_or_else(|| (gpu.clone().into(), Processor::Gpu));
     let rec = record_ending(&KernelTarget::from(processor), shape, division, ending);
     Ok(run(&device, &rec, shape, 1).await?.expect("a single run"))
+}
+
+/// The twins, where the build has them in this precision.
+fn twins(operands: Precision) -> Option<(Device, Processor)> {
+    #[cfg(feature = "cpu")]
+    {
+        let device = Device::from(crate::cpu::Cpu::default());
+        device.check_precision(operands).is_ok().then_some((device, Processor::Cpu))
+    }
+    #[cfg(not(feature = "cpu"))]
+    {
+        let _ = operands;
+        None
+    }
 }
 
 /// A result.

@@ -9,6 +9,8 @@ mod candidates;
 mod effort;
 mod record;
 mod sampler;
+#[cfg(feature = "check")]
+mod words;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +30,11 @@ pub use record::Ending;
 pub(crate) use record::record_product;
 use sampler::{REPEATS, Sampler, median, sample, warm_up};
 use web_time::Instant;
+#[cfg(feature = "check")]
+pub use words::{
+    AttentionRecord, DivisionRecord, FormRecord, ProductRecord, TuningRecord, layout_name,
+    refused_name, refused_names, tile_name,
+};
 
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterSummary, Gpu};
@@ -72,6 +79,8 @@ pub struct Measured {
 pub struct ShapeTuning {
     /// The product.
     pub shape: ProductShape,
+    /// `[M, N, K]` of the part of it that was timed.
+    pub timed: [u32; 3],
     /// The fastest first.
     pub measured: Vec<Measured>,
     /// The fastest whose products are right.
@@ -130,13 +139,13 @@ impl Tuning {
     async fn choose(
         &mut self,
         gpu: &Gpu,
-        measured: Vec<(ProductShape, Vec<Measured>)>,
+        measured: Vec<MeasuredShape>,
         check: Check,
         turn: &mut impl AsyncFnMut(usize, usize),
     ) -> Result<()> {
         let mut is_right = BTreeMap::new();
         let all = measured.len();
-        for (done, (shape, measured)) in measured.into_iter().enumerate() {
+        for (done, MeasuredShape { shape, timed, measured }) in measured.into_iter().enumerate() {
             turn(done, all).await;
             let mut chosen = None;
             for candidate in &measured {
@@ -153,9 +162,17 @@ impl Tuning {
             }
             let what = || format!("no product of {:?}", shape.sizes);
             let chosen = chosen.ok_or_else(|| nothing_right(gpu, &what()))?;
-            self.shapes.push(ShapeTuning { shape, measured, chosen });
+            self.shapes.push(ShapeTuning { shape, timed, measured, chosen });
         }
         Ok(())
+    }
+
+    /// Takes in what was measured besides.
+    pub fn add(&mut self, other: Self) {
+        self.shapes.extend(other.shapes);
+        self.refused.extend(other.refused);
+        self.attentions.extend(other.attentions);
+        self.refused_attention.extend(other.refused_attention);
     }
 
     /// Adds the choices to what is known of a device.
@@ -175,6 +192,15 @@ impl Tuning {
     }
 }
 
+/// What was measured of one shape.
+struct MeasuredShape {
+    shape: ProductShape,
+    /// Sizes of its part.
+    timed: [u32; 3],
+    /// The fastest first.
+    measured: Vec<Measured>,
+}
+
 /// A division of a shape that is being measured.
 struct Candidate {
     /// Place among the shapes.
@@ -192,7 +218,7 @@ async fn measure_in_turns(
     rate: f64,
     effort: Effort,
     turn: &mut impl AsyncFnMut(usize, usize),
-) -> Result<Vec<(ProductShape, Vec<Measured>)>> {
+) -> Result<Vec<MeasuredShape>> {
     let began = Instant::now();
     let target = sampler.target();
     let parts_of: Vec<ProductShape> = shapes.iter().map(|&shape| shortened(shape, rate)).collect();
@@ -240,16 +266,20 @@ async fn measure_in_turns(
         }
     }
     turn(all, all).await;
-    let mut measured: Vec<(ProductShape, Vec<Measured>)> =
-        shapes.iter().map(|&shape| (shape, Vec::new())).collect();
+    let nothing = |(&shape, part): (&ProductShape, &ProductShape)| MeasuredShape {
+        shape,
+        timed: part.sizes,
+        measured: Vec::new(),
+    };
+    let mut found: Vec<MeasuredShape> = shapes.iter().zip(&parts_of).map(nothing).collect();
     for Candidate { shape, division, mut samples, .. } in candidates {
         let gflops = parts_of[shape].flops() as f64 / median(&mut samples).max(1.0);
-        measured[shape].1.push(Measured { division, gflops });
+        found[shape].measured.push(Measured { division, gflops });
     }
-    for (_, measured) in &mut measured {
+    for MeasuredShape { measured, .. } in &mut found {
         measured.sort_by(|a, b| b.gflops.total_cmp(&a.gflops));
     }
-    Ok(measured)
+    Ok(found)
 }
 
 /// Whether a candidate was much slower at first than another of its shape.

@@ -29,12 +29,6 @@ impl Turn {
     }
 }
 
-impl WebDevice {
-    fn gpu(&self) -> &Gpu {
-        self.device.gpu().expect("a module for graphics adapters opens nothing else")
-    }
-}
-
 #[wasm_bindgen(js_class = Device)]
 impl WebDevice {
     /// What a choice of tiles for this device is kept under.

@@ -3,8 +3,9 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::device::WebDevice;
 use super::error::{JsResult, json};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::Gpu;
 use crate::program::Comparison;
 use crate::verify::{Case, cases, verdicts};
 
@@ -19,15 +20,13 @@ pub struct Check {
 
 #[wasm_bindgen]
 impl Check {
-    /// Opens the browser's fastest adapter, software or not. Models of the size of ViT-B are left out: one thread
-    /// would take minutes for their twins.
-    ///
-    /// # Errors
-    /// `WebGPUUnavailable` if there is no adapter.
-    pub async fn open() -> JsResult<Self> {
-        let gpu = Gpu::new(&GpuOptions::default()).await?;
+    /// Of the kernels of `device`. Models of the size of ViT-B are left out: one thread would take minutes for their
+    /// twins.
+    #[wasm_bindgen(constructor)]
+    pub fn new(device: &WebDevice) -> Self {
+        let gpu = device.gpu().clone();
         let cases = cases(&gpu, false);
-        Ok(Self { gpu, cases, done: 0, comparisons: Vec::new() })
+        Self { gpu, cases, done: 0, comparisons: Vec::new() }
     }
 
     /// Names of the cases, in order.

@@ -8,15 +8,21 @@ use wasm_bindgen_futures::future_to_promise;
 use super::error::{JsResult, json};
 use super::progress::Progress;
 use crate::error::Result;
+#[cfg(feature = "gpu")]
+use crate::gpu::{Gpu, GpuOptions};
 use crate::program::Device;
-
-/// What the module runs on, as JavaScript calls it.
-pub(super) const KIND: &str = if cfg!(feature = "gpu") { "webgpu" } else { "cpu" };
 
 /// An open device, `Device` in JavaScript. Everything made with it shares it.
 #[wasm_bindgen(js_name = Device)]
 pub struct WebDevice {
     pub(super) device: Device,
+}
+
+#[cfg(feature = "gpu")]
+impl WebDevice {
+    pub(super) fn gpu(&self) -> &Gpu {
+        self.device.gpu().expect("a module for graphics adapters opens nothing else")
+    }
 }
 
 #[wasm_bindgen(js_class = Device)]
@@ -64,8 +70,6 @@ impl WebDevice {
 
 #[cfg(feature = "gpu")]
 async fn open() -> Result<Device> {
-    use crate::gpu::{Gpu, GpuOptions};
-
     Ok(Gpu::new(&GpuOptions::default()).await?.into())
 }
 

@@ -32,6 +32,7 @@ pub(super) fn named(name: &str, message: &str) -> JsValue {
 }
 
 /// Reads options from JSON.
+#[cfg(not(feature = "check"))]
 pub(super) fn options<T: serde::de::DeserializeOwned>(json: &str) -> JsResult<T> {
     serde_json::from_str(json).map_err(|e| named("InvalidOption", &format!("The options: {e}.")))
 }

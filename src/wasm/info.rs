@@ -8,6 +8,9 @@ use crate::files::safetensors::Entry;
 use crate::kernels::Precision;
 use crate::weights::{FileKind, Metadata};
 
+/// What the module runs on, as JavaScript calls it.
+pub(super) const KIND: &str = if cfg!(feature = "gpu") { "webgpu" } else { "cpu" };
+
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WeightsInfo {

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::{KIND, WebDevice};
+use super::device::WebDevice;
 use super::error::{JsResult, json, named, options};
 use super::feed::Feed;
-use super::info::{FileLayout, StepMetrics, StoredTensor, TrainerInfo};
+use super::info::{FileLayout, KIND, StepMetrics, StoredTensor, TrainerInfo};
 use super::picture::{from_rgba, prepare};
 use super::progress::Progress;
 use super::reconstruction::{Reconstruction, Reconstructors};

@@ -2,9 +2,9 @@
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::device::{KIND, WebDevice};
+use super::device::WebDevice;
 use super::error::{JsResult, json, named, options};
-use super::info::{ModelInfo, TensorRange, WeightsInfo, kind_name};
+use super::info::{KIND, ModelInfo, TensorRange, WeightsInfo, kind_name};
 use super::model::Model;
 use crate::model::objective::MaskSource;
 use crate::model::params::encoder_or_mae_params;

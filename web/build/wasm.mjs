@@ -68,12 +68,12 @@ const modules = [
     budget: 300 * 1024,
   },
   {
-    // Shaders beside their twins, for those who check their GPU.
+    // Shaders beside their twins, for those who check and measure their GPU.
     name: 'webmae_check',
-    feature: 'gpu,cpu,labels,dropout',
+    feature: 'check',
     profile: 'wasm-cpu',
     simd: ['simd'],
-    budget: 480 * 1024,
+    budget: 330 * 1024,
   },
 ];
 

@@ -23,10 +23,14 @@ function without([reason, advice]: [string, string]): Graphics {
   return { software: false, reason, advice };
 }
 
+/** What an adapter is called, as far as the browser tells. */
+export function adapterName({ description, vendor, architecture }: GPUAdapterInfo): string {
+  return description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter';
+}
+
 function adapterInfo({ info, limits, features }: GPUAdapter, software: boolean): AdapterInfo {
-  const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(' ');
   return {
-    name: name || 'unnamed adapter',
+    name: adapterName(info),
     kind: software ? 'software (CPU)' : 'GPU',
     maxBinding: limits.maxStorageBufferBindingSize,
     maxBuffer: limits.maxBufferSize,

@@ -41,6 +41,13 @@ export function lossMark(value: number): string {
   return String(Number(value.toPrecision(4)));
 }
 
+/** Floating-point operations: `345 GFLOP/s`, `1.23 TFLOP/s`. */
+export function rate(gflops: number): string {
+  return gflops < 1000
+    ? `${Number(gflops.toPrecision(3))} GFLOP/s`
+    : `${Number((gflops / 1000).toPrecision(3))} TFLOP/s`;
+}
+
 /** `85 ms`, `3.2 s`. */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${milliseconds.toFixed(0)} ms`;

@@ -1,8 +1,8 @@
 import { type DeviceChoice, init, support } from 'webmae';
 import { showAbout } from './about/section.ts';
-import { CheckSection } from './check/section.ts';
 import { byId } from './dom.ts';
 import { takeFiles } from './intake.ts';
+import { MeasureSection } from './measure/section.ts';
 import { ReconstructSection } from './reconstruct/section.ts';
 import { followAddress, ROUTES, type Route, readAddress } from './route.ts';
 import { TrainSection } from './train/section.ts';
@@ -41,7 +41,7 @@ reconstruct.start(able);
 const train = new TrainSection(able);
 const weights = new WeightsSection(able);
 void showAbout();
-new CheckSection(able);
+new MeasureSection(able);
 
 takeFiles((files) => {
   const { route } = readAddress();

@@ -1,8 +1,8 @@
 //! `--compare`: a saved run, printed beside the present one and judged.
 
 use super::compare::{Ratio, differences, ratios};
-use super::record::{BenchRecord, Gemm};
 use crate::error::{Error, Result};
+use crate::measure::record::{BenchRecord, Gemm};
 
 /// What a run is held against.
 pub(crate) struct Against {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::Repeats;
-use super::profile::Listed;
 use crate::cli::args::memory::MemoryArgs;
 use crate::cli::args::model::{ModelArgs, size};
+use crate::measure::Repeats;
+use crate::measure::profile::Listed;
 
 /// Options of `webmae bench`.
 #[derive(Debug, clap::Args)]

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::record::{BenchRecord, WorkloadResult};
-use super::workload::Mode;
+use crate::measure::record::{BenchRecord, WorkloadResult};
+use crate::measure::workload::Mode;
 
 /// Speed of one workload and mode in two runs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -93,9 +93,9 @@ pub fn differences(saved: &BenchRecord, now: &BenchRecord) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::tests::record;
     use super::*;
     use crate::kernels::Precision;
+    use crate::measure::record::tests::record;
 
     #[test]
     fn faster_is_above_one() {

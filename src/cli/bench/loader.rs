@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::samples::Samples;
-use super::{Repeats, STREAM};
 use crate::data::pixels::Sample;
 use crate::data::{
     Augment, Cursor, Decoded, ImageSource, Loader, LoaderOptions, Normalization, Pixels,
     fixed_indices,
 };
 use crate::error::Result;
+use crate::measure::samples::Samples;
+use crate::measure::{Repeats, STREAM};
 use crate::philox::Rng;
 
 /// Batches are timed in groups that last at least this long.

@@ -1,7 +1,7 @@
 //! The tables of measured workloads.
 
-use super::profile::Profile;
-use super::record::{BenchRecord, Gemm, WorkloadResult};
+use crate::measure::profile::Profile;
+use crate::measure::record::{BenchRecord, Gemm, WorkloadResult};
 
 /// What was measured on, and the columns' names.
 pub(crate) fn head(record: &BenchRecord) {

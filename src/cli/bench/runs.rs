@@ -1,10 +1,10 @@
 //! Which workloads are run, and how.
 
 use super::args::Args;
-use super::record::BenchRecord;
-use super::workload::{Mode, WORKLOADS, Workload};
 use crate::error::{Error, Result};
 use crate::kernels::Precision;
+use crate::measure::record::BenchRecord;
+use crate::measure::workload::{Mode, WORKLOADS, Workload};
 
 /// One workload in one mode.
 #[derive(Debug, Clone, Copy, PartialEq)]

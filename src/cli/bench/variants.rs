@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::cli::commands::tune::tile_name;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::kernels::{Precision, ProductLayout, ProductShape, Products, Tiling};
 use crate::program::Device;
+use crate::tune::tile_name;
 
 const OPTION: &str = "--kernel";
 const GEMM: &str = "gemm";

@@ -3,15 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use pollster::block_on;
 use serde::Serialize;
 
 use crate::cli::bench::against::Against;
 use crate::cli::bench::args::Args;
 use crate::cli::bench::compare::Ratio;
-use crate::cli::bench::gemm::best_product;
-use crate::cli::bench::measure::measure;
-use crate::cli::bench::record::{BenchRecord, WorkloadResult};
-use crate::cli::bench::step::StepSpec;
 use crate::cli::bench::variants::Variants;
 use crate::cli::bench::{batches, print, runs};
 use crate::cli::open::open_device;
@@ -19,6 +16,10 @@ use crate::cli::output::check_file;
 use crate::cli::print::print_json;
 use crate::error::Result;
 use crate::kernels::Precision;
+use crate::measure::product::{best_product, largest_extent};
+use crate::measure::record::{BenchRecord, WorkloadResult};
+use crate::measure::step::StepSpec;
+use crate::measure::timing::measure;
 use crate::program::{Device, DeviceOptions};
 
 /// What `--json` prints.
@@ -67,7 +68,9 @@ fn measure_all(
     let precisions: BTreeSet<Precision> = runs.iter().map(|run| run.precision).collect();
     let variants = variants.resolve(device, &precisions)?;
     // With the tiles that suit it best, whatever the steps have to take.
-    let best = precisions.iter().map(|&precision| best_product(device, precision));
+    let best = precisions.iter().map(|&precision| {
+        block_on(best_product(device, precision, block_on(largest_extent(device, precision))?))
+    });
     let mut record = BenchRecord::new(device, variants.names.clone(), best.collect::<Result<_>>()?);
     variants.force(device);
     if !args.json {
@@ -80,7 +83,7 @@ fn measure_all(
             .unwrap_or_else(|| run.workload.batch_size(run.mode, device.target().processor));
         let runs::ChosenRun { mode, recompute, precision, .. } = *run;
         let spec = StepSpec { model, mode, batch_size, recompute, precision };
-        let measured = measure(device, spec, args.repeats(), args.profile)?;
+        let measured = block_on(measure(device, spec, args.repeats(), args.profile))?;
         let best = record.best_product(precision).expect("measured for each precision");
         let result = WorkloadResult::new(run.workload.name, &measured, best);
         if !args.json {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::cli::args::head::KnownHead;
 use crate::cli::args::weights::{Origin, OverrideArgs, Weights};
-use crate::cli::commands::tune::refused_names;
 use crate::cli::format::{self, bytes, count};
 use crate::cli::print::print_json;
 use crate::cli::tiles;
@@ -17,6 +16,7 @@ use crate::error::Result;
 use crate::gpu::{AdapterSummary, list_adapters};
 use crate::kernels::Products;
 use crate::program::{DeviceOptions, Opened};
+use crate::tune::refused_names;
 use crate::weights::FileKind;
 
 /// Options of `webmae info`.

@@ -4,13 +4,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pollster::block_on;
+
 use crate::cli::open::open_device;
 use crate::cli::output::check_folder;
-use crate::cli::report::measure::Measuring;
-use crate::cli::report::record::Report;
 use crate::cli::report::text::markdown;
+use crate::cli::tiles::ProductCounter;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
+use crate::measure::measuring::{Event, Measuring, Now, Scope, Station};
+use crate::measure::profile::Listed;
+use crate::measure::report::Report;
+use crate::measure::workload::WORKLOADS;
 use crate::program::DeviceOptions;
 
 /// Options of `webmae report`.
@@ -47,13 +52,46 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     check_folder(&args.out)?;
     let device = open_device(options)?;
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    let mut keep = |report: &Report| write(report, &args.out);
-    let time = Duration::from_secs_f64(60.0 * args.minutes);
-    let report = Measuring::new(&device, time, &mut keep).run()?;
+    let scope = Scope {
+        time: Duration::from_secs_f64(60.0 * args.minutes),
+        workloads: &WORKLOADS,
+        large_models: true,
+        all_divisions: true,
+        smaller_batches: false,
+        listed: Some(Listed::All),
+    };
+    let (mut last, mut counter) = (String::new(), ProductCounter::default());
+    let mut tell = |event: Event<'_>| {
+        match event {
+            Event::Now(now) => {
+                let line = line(&now);
+                if line != last {
+                    complain!("{line}");
+                    last = line;
+                }
+                if now.station == Station::Products {
+                    counter.show(now.done, now.all);
+                }
+            }
+            Event::LeftOut(what) => complain!("left out: {what}"),
+            Event::Found(report) => write(report, &args.out)?,
+        }
+        Ok(())
+    };
+    let report = block_on(Measuring::new(&device, scope, &mut tell).run())?;
     say!("{}", markdown(&report));
     let [text, json] = ["report.md", "report.json"].map(|name| args.out.join(name));
     complain!("written: {}, {}", text.display(), json.display());
     Ok(())
+}
+
+/// What is being done, in words.
+fn line(Now { station, what, .. }: &Now<'_>) -> String {
+    match station {
+        Station::Verify => format!("verify: {what}"),
+        Station::Products => format!("products in {what}"),
+        Station::Workloads => (*what).to_owned(),
+    }
 }
 
 fn write(report: &Report, folder: &Path) -> Result<()> {

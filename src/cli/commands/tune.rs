@@ -3,26 +3,22 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::cli::args::memory::PrecisionArg;
 use crate::cli::args::model::size;
-use crate::cli::bench::step::StepSpec;
-use crate::cli::bench::workload::{Mode, WORKLOADS, Workload};
 use crate::cli::open::open;
 use crate::cli::print::print_json;
 use crate::cli::tiles;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::kernels::{
-    AttentionShape, CooperativeMatrices, Precision, Processor, ProductLayout, Products,
-    ProgramShapes, Tiling,
-};
-use crate::model::params::mae_params;
-use crate::model::store::ParamLayout;
+use crate::kernels::{AttentionShape, Precision, Processor, ProgramShapes};
+use crate::measure::step::StepSpec;
+use crate::measure::workload::{Mode, WORKLOADS, Workload};
 use crate::program::DeviceOptions;
-use crate::tune::{AttentionTuning, Effort, Measured, MeasuredAttention, ShapeTuning, Tuning};
+use crate::tune::{
+    AttentionTuning, Effort, Measured, MeasuredAttention, ShapeTuning, Tuning, TuningRecord,
+    layout_name, refused_name, tile_name,
+};
 
 /// Options of `webmae tune`.
 #[derive(Debug, clap::Args)]
@@ -75,7 +71,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let effort = Effort { budget, all: args.all, ..Effort::default() };
     let tuning = tiles::measure(gpu, &shapes, effort)?;
     if args.json {
-        print_json(&to_json(gpu, &tuning))?;
+        print_json(&TuningRecord::new(gpu, &tuning))?;
     } else {
         print(gpu, &tuning);
     }
@@ -107,41 +103,10 @@ fn shapes(args: &Args, gpu: &Gpu) -> Result<ProgramShapes> {
         for &precision in &precisions {
             let (model, mode, recompute) = (model.clone(), Mode::Train, false);
             let step = StepSpec { model, mode, batch_size, recompute, precision };
-            shapes.extend(&shapes_of(gpu, &step));
+            shapes.extend(&step.shapes(gpu));
         }
     }
     Ok(shapes)
-}
-
-/// The shapes of the products and the attention of a training step.
-pub(crate) fn shapes_of(gpu: &Gpu, step: &StepSpec) -> ProgramShapes {
-    let specs = mae_params(&step.model);
-    let layout = ParamLayout::with_precision(specs, gpu.max_binding(), step.precision);
-    step.train().record_batch(gpu.target(), &layout).shapes().clone()
-}
-
-/// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
-pub(crate) fn tile_name(tiling: usize, operands: Precision) -> String {
-    match Tiling::ALL[tiling] {
-        Tiling::Blocked(blocking) => {
-            let [m, n] = blocking.tile();
-            let [rows, columns] = blocking.vectors.map(|n| 4 * n);
-            let way = match blocking.buffers {
-                0 => "direct".to_owned(),
-                _ => format!("k{}", blocking.k_step()),
-            };
-            format!("{m}×{n}/{rows}×{columns} {way}")
-        }
-        Tiling::Cooperative(tile) => format!("{} coop", tile.describe(operands)),
-    }
-}
-
-fn layout_name(layout: ProductLayout) -> &'static str {
-    match layout {
-        ProductLayout::Nt => "A·Bᵀ",
-        ProductLayout::Nn => "A·B",
-        ProductLayout::Tn => "Aᵀ·B",
-    }
 }
 
 fn division_name(measured: &Measured, operands: Precision) -> String {
@@ -191,7 +156,7 @@ fn attention_table(tuning: &Tuning) -> Vec<String> {
 fn table(tuning: &Tuning) -> Vec<String> {
     /// Divisions that are shown.
     const SHOWN: usize = 3;
-    let row = |ShapeTuning { shape, measured, chosen }: &ShapeTuning| {
+    let row = |ShapeTuning { shape, measured, chosen, .. }: &ShapeTuning| {
         let [m, n, k] = shape.sizes;
         let cells = measured.iter().take(SHOWN).map(|candidate| {
             let star = if candidate.division == *chosen { "*" } else { " " };
@@ -204,67 +169,14 @@ fn table(tuning: &Tuning) -> Vec<String> {
     tuning.shapes.iter().map(row).collect()
 }
 
-/// The name of a tiling that gave wrong products on a GPU with these fragments.
-fn refused_name(matrices: CooperativeMatrices, tiling: usize) -> String {
-    let has = |&precision: &Precision| {
-        matches!(Tiling::ALL[tiling], Tiling::Blocked(_)) || matrices.extent(precision).is_some()
-    };
-    let precision = [Precision::F16, Precision::F32].into_iter().find(has).unwrap_or_default();
-    tile_name(tiling, precision)
-}
-
-/// The names of all that came out wrong on a GPU with these fragments.
-pub(crate) fn refused_names(matrices: CooperativeMatrices, products: &Products) -> Vec<String> {
-    let tilings = products.refused().map(|tiling| refused_name(matrices, tiling));
-    let forms = products.refused_attention().map(|form| format!("{} attention", form.name()));
-    tilings.chain(forms).collect()
-}
-
-pub(crate) fn to_json(gpu: &Gpu, tuning: &Tuning) -> serde_json::Value {
-    let matrices = gpu.target().cooperative;
-    let shapes = tuning.shapes.iter().map(|ShapeTuning { shape, measured, chosen }| {
-        let candidate = |candidate: &Measured| {
-            json!({
-                "tile": tile_name(candidate.division.tiling, shape.operands),
-                "parts": candidate.division.parts,
-                "gflops": candidate.gflops,
-                "used": candidate.division == *chosen,
-            })
-        };
-        json!({
-            "operands": shape.operands,
-            "layout": layout_name(shape.layout),
-            "sizes": shape.sizes,
-            "measured": measured.iter().map(candidate).collect::<Vec<_>>(),
-        })
-    });
-    let refused = tuning.refused.iter().map(|&tiling| refused_name(matrices, tiling));
-    let attentions = tuning.attentions.iter().map(|AttentionTuning { shape, measured, chosen }| {
-        let candidate = |&MeasuredAttention { form, gflops }: &MeasuredAttention| {
-            json!({ "form": form, "gflops": gflops, "used": form == *chosen })
-        };
-        json!({
-            "operands": shape.operands,
-            "tokens": shape.tokens,
-            "dim_head": shape.dim,
-            "measured": measured.iter().map(candidate).collect::<Vec<_>>(),
-        })
-    });
-    json!({
-        "adapter": gpu.adapter(),
-        "products": shapes.collect::<Vec<_>>(),
-        "wrong": refused.collect::<Vec<_>>(),
-        "attention": attentions.collect::<Vec<_>>(),
-        "wrong_attention": tuning.refused_attention,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::kernels::{AttentionForm, Division, ProductShape};
+    use crate::kernels::{
+        AttentionForm, CooperativeMatrices, Division, ProductLayout, ProductShape, Tiling,
+    };
 
     #[test]
     fn tables_have_what_was_measured() {
@@ -273,7 +185,7 @@ mod tests {
             |tiling, parts, gflops| Measured { division: Division { tiling, parts }, gflops };
         let measured = vec![measured(7, 4, 900.0), measured(Tiling::MIDDLING, 1, 512.25)];
         let chosen = measured[1].division;
-        let shapes = vec![ShapeTuning { shape, measured, chosen }];
+        let shapes = vec![ShapeTuning { shape, timed: shape.sizes, measured, chosen }];
         let lines = table(&Tuning { shapes, refused: BTreeSet::from([7]), ..Default::default() });
         assert_eq!(lines.len(), 1);
         let line = &lines[0];

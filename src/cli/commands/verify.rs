@@ -3,13 +3,13 @@
 use pollster::block_on;
 use serde_json::json;
 
-use crate::cli::commands::tune::refused_names;
 use crate::cli::open::open;
 use crate::cli::print::print_json;
 use crate::error::{Error, Result};
 use crate::program::DeviceOptions;
 use crate::remedy::Remedy;
 use crate::setting::Setting;
+use crate::tune::refused_names;
 use crate::verify::{Verdict, cases, verdicts};
 
 /// Options of `webmae verify`.

@@ -1,6 +1,3 @@
-//! A report of a machine ([`record`]): measured within a time that is given ([`measure`]), and written for people to
-//! read and attach ([`text`]).
+//! A report of a machine, written for people to read and attach.
 
-pub(crate) mod measure;
-pub(crate) mod record;
 pub(crate) mod text;

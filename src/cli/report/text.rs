@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::record::Report;
-use crate::cli::bench::profile::{Profile, SlowDispatch};
-use crate::cli::bench::record::{Gemm, WorkloadResult};
+use crate::measure::profile::{Profile, SlowDispatch};
+use crate::measure::record::{Gemm, WorkloadResult};
+use crate::measure::report::Report;
+use crate::tune::{AttentionRecord, FormRecord, ProductRecord, TuningRecord};
 
 /// Bytes of a launch whose rate says something of the memory's.
 const LARGE: f64 = 16e6;
@@ -68,56 +69,46 @@ fn verified(report: &Report, lines: &mut Vec<String>) {
 fn products(report: &Report, lines: &mut Vec<String>) {
     let Some(products) = &report.products else { return };
     lines.push("\n## Products\n".to_owned());
-    lines.push("| operands | product | M, N, K | tile | parts | GFLOP/s | next |".to_owned());
-    lines.push("|---|---|---|---|---|---|---|".to_owned());
-    for product in products["products"].as_array().into_iter().flatten() {
-        let measured: Vec<&serde_json::Value> =
-            product["measured"].as_array().into_iter().flatten().collect();
-        let used = measured.iter().find(|candidate| candidate["used"] == true);
-        let next = measured.iter().find(|candidate| candidate["used"] != true);
-        let rate = |candidate: Option<&&serde_json::Value>| {
-            candidate.and_then(|one| one["gflops"].as_f64()).unwrap_or_default()
-        };
-        let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let sizes: Vec<String> =
-            product["sizes"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+    lines.push(
+        "| operands | product | M, N, K | timed of it | tile | parts | GFLOP/s | next |".to_owned(),
+    );
+    lines.push("|---|---|---|---|---|---|---|---|".to_owned());
+    for ProductRecord { operands, layout, sizes, timed, measured } in &products.products {
+        let used = measured.iter().find(|candidate| candidate.used);
+        let next = measured.iter().find(|candidate| !candidate.used);
         if let Some(chosen) = used {
             lines.push(format!(
-                "| {} | {} | {} | {} | {} | {:.0} | {:.0} |",
-                word(&product["operands"]),
-                word(&product["layout"]),
-                sizes.join(", "),
-                word(&chosen["tile"]),
-                chosen["parts"],
-                rate(used),
-                rate(next)
+                "| {} | {layout} | {} | {} | {} | {} | {:.0} | {:.0} |",
+                operands.name(),
+                sizes.map(|size| size.to_string()).join(", "),
+                timed.map(|size| size.to_string()).join(", "),
+                chosen.tile,
+                chosen.parts,
+                chosen.gflops,
+                next.map_or(0.0, |candidate| candidate.gflops)
             ));
         }
     }
-    for wrong in products["wrong"].as_array().into_iter().flatten() {
-        lines.push(format!("\nWrong products, not used: {}", wrong.as_str().unwrap_or_default()));
+    for wrong in &products.wrong {
+        lines.push(format!("\nWrong products, not used: {wrong}"));
     }
     attention(products, lines);
 }
 
-fn attention(products: &serde_json::Value, lines: &mut Vec<String>) {
+fn attention(tuning: &TuningRecord, lines: &mut Vec<String>) {
     lines.push("\n| operands | tokens | values a head | attention | GFLOP/s |".to_owned());
     lines.push("|---|---|---|---|---|".to_owned());
-    for attention in products["attention"].as_array().into_iter().flatten() {
-        for candidate in attention["measured"].as_array().into_iter().flatten() {
-            let used = if candidate["used"] == true { " (used)" } else { "" };
+    for AttentionRecord { operands, tokens, dim_head, measured } in &tuning.attention {
+        for FormRecord { form, gflops, used } in measured {
+            let used = if *used { " (used)" } else { "" };
+            let [operands, form] = [operands.name(), form.name()];
             lines.push(format!(
-                "| {} | {} | {} | {}{used} | {:.0} |",
-                attention["operands"].as_str().unwrap_or_default(),
-                attention["tokens"],
-                attention["dim_head"],
-                candidate["form"].as_str().unwrap_or_default(),
-                candidate["gflops"].as_f64().unwrap_or_default(),
+                "| {operands} | {tokens} | {dim_head} | {form}{used} | {gflops:.0} |"
             ));
         }
     }
-    for wrong in products["wrong_attention"].as_array().into_iter().flatten() {
-        lines.push(format!("\nWrong attention, not used: {}", wrong.as_str().unwrap_or_default()));
+    for wrong in &tuning.wrong_attention {
+        lines.push(format!("\nWrong attention, not used: {}", wrong.name()));
     }
 }
 
@@ -147,6 +138,13 @@ fn speeds(report: &Report, lines: &mut Vec<String>) {
             100.0 * result.share_of_best_gemm,
             result.cpu_ms_per_step,
             result.submits
+        ));
+    }
+    for result in report.bench.results.iter().filter(|result| result.loss.is_none()) {
+        let (mode, precision) = (result.mode.name(), result.precision.name());
+        lines.push(format!(
+            "\n**The loss of {} {mode} in {precision} is not finite.**",
+            result.workload
         ));
     }
 }

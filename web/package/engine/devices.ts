@@ -6,6 +6,7 @@ import { type Graphics, graphics } from '../graphics.ts';
 import type { Handle } from '../protocol.ts';
 import { simd } from '../simd.ts';
 import type { DeviceChoice, DeviceKind } from '../types.ts';
+import { becomesLost } from './loss.ts';
 import {
   type Device,
   isAdapter,
@@ -16,9 +17,6 @@ import {
 } from './modules.ts';
 import type { Queue } from './queue.ts';
 import { applyKnown, chooseTiles } from './tiles.ts';
-
-/** How long a device that fails may take to tell that it is lost, in milliseconds. */
-const LOSS_DELAY = 100;
 
 /** A device, and the module that it belongs to. */
 export interface Opened {
@@ -149,12 +147,4 @@ function lost(): DeviceLost {
   return new DeviceLost(
     'The graphics device was lost: a driver reset, or the browser needed it. Load the model again; training goes on with Trainer.resume(trainer.lastSave).',
   );
-}
-
-async function becomesLost(device: Device): Promise<boolean> {
-  const until = performance.now() + LOSS_DELAY;
-  while (!device.isLost && performance.now() < until) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  return device.isLost;
 }

@@ -1,20 +1,22 @@
 //! A step on random parameters and images, run again and again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use pollster::block_on;
+use web_time::Instant;
 
-use super::STREAM;
+use super::images::Images;
 use super::workload::Mode;
+use super::{LOOK_EVERY, STREAM};
 use crate::config::ModelConfig;
 use crate::error::Result;
-use crate::kernels::Precision;
+use crate::gpu::Gpu;
+use crate::kernels::{Precision, ProgramShapes};
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
 use crate::ops::optimizer::{Optimizer, Scalars};
 use crate::philox::Rng;
-use crate::program::{Device, Program, ReadBack, Staged, Uploads};
+use crate::program::{Device, Program, ReadBack};
 use crate::train::paper::PRETRAIN_ADAMW;
 use crate::train::step::{BatchData, EvalStep, MaskSource, StepConfig, Task, TrainStep};
 
@@ -34,6 +36,13 @@ pub struct StepSpec {
 }
 
 impl StepSpec {
+    /// The shapes of the products and the attention of its training step.
+    pub fn shapes(&self, gpu: &Gpu) -> ProgramShapes {
+        let specs = mae_params(&self.model);
+        let layout = ParamLayout::with_precision(specs, gpu.max_binding(), self.precision);
+        self.train().record_batch(gpu.target(), &layout).shapes().clone()
+    }
+
     /// The training step of this model, whatever the mode.
     pub fn train(&self) -> StepConfig {
         StepConfig {
@@ -56,14 +65,11 @@ pub struct BenchStep {
     submitted: u32,
 }
 
-/// Forward passes between two looks at what is done: submissions run ahead of the device by at most twice as many.
-const LOOK_EVERY: u32 = 32;
-
 enum Recorded {
     /// With the readback of a loss, which is waited for before the next is asked for.
     Forward(Box<EvalStep>, ReadBack),
-    /// With its images in staging memory, as in training.
-    Train(Box<TrainStep>, Uploads<Staged>),
+    /// With its images.
+    Train(Box<TrainStep>, Images),
 }
 
 impl BenchStep {
@@ -72,7 +78,7 @@ impl BenchStep {
     /// # Errors
     /// [`crate::Error::Config`] if the adapter lacks the precision, [`crate::Error::DoesNotFit`] or
     /// [`crate::Error::Device`].
-    pub fn new(device: &Device, spec: &StepSpec) -> Result<Self> {
+    pub async fn new(device: &Device, spec: &StepSpec) -> Result<Self> {
         let StepSpec { model, mode, batch_size, precision, .. } = spec.clone();
         device.check_precision(precision)?;
         let specs = mae_params(&model);
@@ -86,18 +92,20 @@ impl BenchStep {
             Mode::Forward => {
                 let masks = MaskSource::Generated;
                 let step = EvalStep::new(device, &model, masks, batch_size, &store, precision)?;
+                #[cfg(target_family = "wasm")]
+                device.compile(|_, _| ()).await?;
                 // Uploads everything once: a forward pass alone is what is timed.
                 let batch =
                     BatchData { images: &images, sample_ids: &sample_ids, ..Default::default() };
-                block_on(step.run(Scalars::default(), batch))?;
+                step.run(Scalars::default(), batch).await?;
                 Recorded::Forward(Box::new(step), ReadBack::new(device, 4)?)
             }
             Mode::Train => {
                 let step = TrainStep::new(device, spec.train(), &store)?;
-                let uploads = Uploads::start(device, step.image_bytes(), move |staging| {
-                    staging.stage(bytemuck::cast_slice(&images))
-                })?;
-                Recorded::Train(Box::new(step), uploads)
+                #[cfg(target_family = "wasm")]
+                device.compile(|_, _| ()).await?;
+                let images = Images::new(device, &step, images)?;
+                Recorded::Train(Box::new(step), images)
             }
         };
         Ok(Self { recorded, sample_ids, submitted: 0 })
@@ -108,7 +116,7 @@ impl BenchStep {
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn submit(&mut self) -> Result<Duration> {
+    pub async fn submit(&mut self) -> Result<Duration> {
         let number = self.submitted;
         self.submitted += 1;
         match &mut self.recorded {
@@ -118,42 +126,42 @@ impl BenchStep {
                 let took = began.elapsed();
                 if number % LOOK_EVERY == LOOK_EVERY - 1 {
                     if loss.is_pending() {
-                        block_on(loss.finish())?;
+                        loss.finish().await?;
                     }
                     loss.start(step.program().buffer("loss"), 0, 4);
                 }
                 Ok(took)
             }
-            Recorded::Train(step, uploads) => {
-                let images = uploads.take()?;
-                let began = Instant::now();
+            Recorded::Train(step, images) => {
                 let scalars =
                     Scalars { epoch: number, step: number, lr: 1e-4, ..Scalars::default() };
                 let batch = BatchData { sample_ids: &self.sample_ids, ..Default::default() };
-                step.run_staged(0, scalars, images, batch);
-                Ok(began.elapsed())
+                images.train(step, scalars, batch).await
             }
         }
     }
 
-    /// Waits for the result of everything submitted.
+    /// Waits for the result of everything submitted; returns the loss of the last step.
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn wait(&mut self) -> Result<()> {
+    pub async fn wait(&mut self) -> Result<f32> {
         match &mut self.recorded {
             Recorded::Forward(step, loss) => {
                 if loss.is_pending() {
-                    block_on(loss.finish())?;
+                    loss.finish().await?;
                 }
-                block_on(step.program().wait())?;
+                Ok(step.program().read::<f32>("loss").await?[0])
             }
             Recorded::Train(step, _) => {
+                if step.has_requested_metrics() {
+                    step.metrics(0).await?;
+                }
                 step.request_metrics();
-                block_on(step.metrics(self.submitted.saturating_sub(1)))?;
+                let metrics = step.metrics(self.submitted.saturating_sub(1)).await?;
+                Ok(metrics.last().map_or(f32::NAN, |metrics| metrics.loss))
             }
         }
-        Ok(())
     }
 
     /// The programs of a step, in order.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use pollster::block_on;
 use serde::{Deserialize, Serialize};
 
 use super::samples::Samples;
@@ -82,12 +81,12 @@ impl Profile {
     ///
     /// # Errors
     /// [`crate::Error::Device`] if the device failed.
-    pub fn of(programs: &[&Program], listed: Listed) -> Result<Option<Self>> {
+    pub async fn of(programs: &[&Program], listed: Listed) -> Result<Option<Self>> {
         let mut all = Vec::new();
         for program in programs {
             let mut runs = Vec::with_capacity(RUNS);
             for _ in 0..RUNS {
-                let Some(times) = block_on(program.time())? else { return Ok(None) };
+                let Some(times) = program.time().await? else { return Ok(None) };
                 runs.push(times);
             }
             all.extend(medians(runs));

@@ -1,7 +1,10 @@
 //! Timing whole steps.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use web_time::Instant;
+
+#[cfg(feature = "native")]
 use super::profile::{Listed, Profile};
 use super::samples::Samples;
 use super::step::{BenchStep, StepSpec};
@@ -27,7 +30,10 @@ pub struct Measurement {
     pub submits: usize,
     /// FLOPs of matrix products and attention per step.
     pub flops: u64,
+    /// Loss of the last step.
+    pub loss: f32,
     /// Where the time goes; `None` if not asked for or if the adapter has no timestamps.
+    #[cfg(feature = "native")]
     pub profile: Option<Profile>,
 }
 
@@ -43,18 +49,20 @@ impl Measurement {
     }
 }
 
-/// Measures the step `spec`; where something is to be `listed`, also each of its dispatches.
+/// Measures the step `spec`; where something is to be `listed`, also each of its dispatches: natively, as browsers
+/// round times by far more than most of them take.
 ///
 /// # Errors
 /// [`crate::Error::DoesNotFit`] or [`crate::Error::Device`].
-pub fn measure(
+pub async fn measure(
     device: &Device,
     spec: StepSpec,
     repeats: Repeats,
-    listed: Option<Listed>,
+    #[cfg(feature = "native")] listed: Option<Listed>,
 ) -> Result<Measurement> {
-    let mut step = BenchStep::new(device, &spec)?;
-    let Sampled { milliseconds, cpu_milliseconds, submits } = sample(device, &mut step, repeats)?;
+    let mut step = BenchStep::new(device, &spec).await?;
+    let Sampled { milliseconds, cpu_milliseconds, submits, loss } =
+        sample(device, &mut step, repeats).await?;
     let programs = step.programs();
     Ok(Measurement {
         spec,
@@ -63,7 +71,12 @@ pub fn measure(
         dispatches: programs.iter().map(|program| program.dispatches()).sum(),
         submits,
         flops: step.flops(),
-        profile: listed.map_or(Ok(None), |listed| Profile::of(&programs, listed))?,
+        loss,
+        #[cfg(feature = "native")]
+        profile: match listed {
+            Some(listed) => Profile::of(&programs, listed).await?,
+            None => None,
+        },
     })
 }
 
@@ -72,6 +85,7 @@ struct Sampled {
     milliseconds: Samples,
     cpu_milliseconds: f64,
     submits: usize,
+    loss: f32,
 }
 
 /// Steps of a sample, each of which takes so `long`: as many as last [`SAMPLE`], and a few more where a GPU works while
@@ -84,30 +98,31 @@ fn steps_of_sample(long: Duration, runs_behind: bool) -> usize {
 }
 
 /// Times samples of several steps.
-fn sample(device: &Device, step: &mut BenchStep, repeats: Repeats) -> Result<Sampled> {
-    let mut group = |steps: usize| -> Result<(Duration, Duration)> {
+async fn sample(device: &Device, step: &mut BenchStep, repeats: Repeats) -> Result<Sampled> {
+    let mut loss = f32::NAN;
+    let mut group = async |steps: usize| -> Result<(Duration, Duration)> {
         let mut cpu = Duration::ZERO;
         let began = Instant::now();
         for _ in 0..steps {
-            cpu += step.submit()?;
+            cpu += step.submit().await?;
         }
-        step.wait()?;
+        loss = step.wait().await?;
         Ok((began.elapsed(), cpu))
     };
     for _ in 0..repeats.warmup {
-        group(1)?;
+        group(1).await?;
     }
-    let (mut trial, mut tried) = (1, group(1)?.0);
+    let (mut trial, mut tried) = (1, group(1).await?.0);
     while tried < TRIAL {
         trial *= 2;
-        tried = group(trial)?.0;
+        tried = group(trial).await?.0;
     }
     let steps = steps_of_sample(tried / trial as u32, device.runs_behind());
     let per_step = |time: Duration| time.as_secs_f64() * 1e3 / steps as f64;
     let submissions = || device.gpu().map_or(0, |gpu| gpu.submissions());
     let (mut milliseconds, mut cpu_total, before) = (Vec::new(), 0.0, submissions());
     for _ in 0..repeats.samples.max(1) {
-        let (whole, cpu) = group(steps)?;
+        let (whole, cpu) = group(steps).await?;
         milliseconds.push(per_step(whole));
         cpu_total += per_step(cpu);
     }
@@ -118,6 +133,7 @@ fn sample(device: &Device, step: &mut BenchStep, repeats: Repeats) -> Result<Sam
         cpu_milliseconds: cpu_total / samples as f64,
         // On the processor a step is one call.
         submits: (submits.round() as usize).max(1),
+        loss,
     })
 }
 

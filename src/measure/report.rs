@@ -1,23 +1,28 @@
-//! What a report holds.
+//! What is found out about a machine.
 
 use serde::Serialize;
 
-use crate::cli::bench::record::BenchRecord;
+use super::record::BenchRecord;
 use crate::gpu::AdapterSummary;
+use crate::tune::TuningRecord;
 use crate::verify::Verdict;
 
-/// Everything that was found out, as `report.json` has it.
+/// Everything that was found out, as `report.json` has it, and what the page hands out but for what only the browser
+/// knows.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
+    /// Whether it came to its end.
+    pub finished: bool,
     /// Where it ran.
+    #[cfg(feature = "native")]
     pub system: System,
     /// The GPU; nothing where the processor was measured.
     pub adapter: Option<AdapterSummary>,
     /// Whether the kernels are right.
     pub verified: Option<Verified>,
-    /// How products are divided: what `webmae tune --json` prints.
-    pub products: Option<serde_json::Value>,
-    /// Speeds: what `webmae bench --json` prints.
+    /// How products are divided.
+    pub products: Option<TuningRecord>,
+    /// Speeds.
     pub bench: BenchRecord,
     /// What was not done, and why.
     pub left_out: Vec<String>,
@@ -26,8 +31,9 @@ pub(crate) struct Report {
 }
 
 /// The machine around the device.
+#[cfg(feature = "native")]
 #[derive(Debug, Serialize)]
-pub(crate) struct System {
+pub struct System {
     /// E.g. `linux`.
     pub os: &'static str,
     /// E.g. `x86_64`.
@@ -36,6 +42,7 @@ pub(crate) struct System {
     pub threads: usize,
 }
 
+#[cfg(feature = "native")]
 impl System {
     /// This one.
     pub fn here() -> Self {
@@ -49,7 +56,7 @@ impl System {
 
 /// How the GPU's kernels compare with their twins.
 #[derive(Debug, Serialize)]
-pub(crate) struct Verified {
+pub struct Verified {
     /// Cases that were run.
     pub cases: usize,
     /// Variants of kernels that agree.
