@@ -55,7 +55,6 @@ impl AttentionShape {
         Self { operands, tokens, dim }
     }
 
-    #[cfg(feature = "gpu")]
     /// By how many octaves its extents differ from another's of the same kind, in all.
     pub(super) fn distance(&self, other: &Self) -> Option<f32> {
         let octaves = |a: u32, b: u32| (a as f32 / b as f32).log2().abs();
