@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use half::f16;
+
 use crate::config::{MaskStrategy, ModelConfig, PatchTarget, Variant};
 use crate::cpu::Cpu;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::kernels::{
-    Division, KernelTarget, Precision, ProductLayout, ProductShape, Reduction, Tiling,
+    AttentionForm, AttentionShape, Division, KernelTarget, Precision, ProductLayout, ProductShape,
+    Reduction, Tiling,
 };
 use crate::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use crate::model::classify::{Input, classify};
@@ -64,6 +67,8 @@ enum Part {
     Step(Box<Step>),
     /// Operations of which no step has every side.
     Rest,
+    /// Attention in every form.
+    Attention,
 }
 
 /// A training step of random pictures.
@@ -125,6 +130,11 @@ pub fn cases(gpu: &Gpu, large: bool) -> Vec<Case> {
         cases.push(Case { name: name.to_owned(), part: Part::Step(Box::new(step)) });
     }
     cases.push(Case { name: "the rest".to_owned(), part: Part::Rest });
+    if forms_of_attention(&gpu.target(), Precision::F32).next().is_some()
+        || forms_of_attention(&gpu.target(), Precision::F16).next().is_some()
+    {
+        cases.push(Case { name: "attention in every form".to_owned(), part: Part::Attention });
+    }
     cases
 }
 
@@ -190,6 +200,7 @@ impl Case {
         match &self.part {
             Part::Step(step) => step.compare(&device).await,
             Part::Rest => compare_rest(&device).await,
+            Part::Attention => compare_attention(&device).await,
         }
     }
 }
@@ -255,6 +266,65 @@ async fn compare_rest(device: &Device) -> Result<Vec<Comparison>> {
         program.write(label, &values);
     }
     program.compare_with(&twin(&rec)?).await
+}
+
+/// Tokens and heads of the attention that is compared in every form.
+const TOKENS: usize = 67;
+const HEADS: ops::Heads = ops::Heads { count: 2, dim: 16 };
+
+/// The forms beside the usual one in which a device may compute attention, once it was measured.
+fn forms_of_attention(
+    target: &KernelTarget,
+    precision: Precision,
+) -> impl Iterator<Item = AttentionForm> {
+    let shape = AttentionShape::new(precision, TOKENS, HEADS.dim);
+    AttentionForm::ALL.into_iter().filter(move |&form| {
+        form != AttentionForm::default() && target.offers_attention(form, &shape)
+    })
+}
+
+/// Attention and its gradient, with and without dropout, in these forms.
+async fn compare_attention(device: &Device) -> Result<Vec<Comparison>> {
+    const BATCH: usize = 2;
+    let target = device.target();
+    let mut precisions = vec![Precision::F32];
+    precisions.extend(has_f16(device).then_some(Precision::F16));
+    let mut comparisons = Vec::new();
+    let forms =
+        |precision| forms_of_attention(&target, precision).map(move |form| (precision, form));
+    for (precision, form) in precisions.into_iter().flat_map(forms) {
+        let products = target.products.clone().with_attention(form);
+        let mut rec = Recorder::new(KernelTarget { products, ..target.clone() }, true);
+        let step = rec.external("step", [ops::optimizer::STEP_WORDS]);
+        let sample_ids = rec.external("sample_ids", [BATCH]);
+        let mut inputs = Vec::new();
+        for (label, rate) in [("whole", None), ("dropped", Some(0.2))] {
+            let shapes = [3, 1].map(|parts| [BATCH, TOKENS, parts * HEADS.count * HEADS.dim]);
+            let labels = [format!("{label} qkv"), format!("{label} d out")];
+            let [qkv, d_out] = [0, 1].map(|i| rec.external_of(precision, &labels[i], shapes[i]));
+            inputs.extend(labels.into_iter().zip(shapes));
+            rec.require_grad(qkv);
+            let dropout = rate.map(|rate| ops::Dropout { rate, step, sample_ids, site: 1 });
+            let out = ops::attention(&mut rec, qkv, HEADS, dropout);
+            rec.set_grad(out, d_out);
+        }
+        rec.backward();
+        let program = Program::build(device, &rec, &Default::default())?;
+        let mut rng = Rng::new(11, [0; 3]);
+        for (label, shape) in inputs {
+            let values = (0..shape.iter().product()).map(|_| rng.normal());
+            match precision {
+                Precision::F32 => program.write(&label, &values.collect::<Vec<f32>>()),
+                Precision::F16 => {
+                    program.write(&label, &values.map(f16::from_f32).collect::<Vec<f16>>());
+                }
+            }
+        }
+        program.write("step", &[Scalars::seeded(5)]);
+        program.write("sample_ids", &[3_u32, 5]);
+        comparisons.extend(program.compare_with(&twin(&rec)?).await?);
+    }
+    Ok(comparisons)
 }
 
 impl Step {
