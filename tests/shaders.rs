@@ -3,12 +3,14 @@
 #[path = "common/variants.rs"]
 mod variants;
 
+use std::collections::BTreeSet;
+
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage};
 use variants::variants;
 use webmae::kernels::{Blocking, KernelKey, Precision, SHADERS, Types};
 
-const MAX_STORAGE_BUFFERS: u32 = 8;
+const MAX_STORAGE_BUFFERS: usize = 8;
 const MAX_WORKGROUP_BYTES: u32 = 16 << 10;
 /// Of fragments where an adapter has as much.
 const MAX_WORKGROUP_BYTES_OF_FRAGMENTS: u32 = 64 << 10;
@@ -17,7 +19,8 @@ const MAX_INVOCATIONS: u32 = 256;
 /// Validates for WebGPU, or for the adapters that offer what a variant is chosen for.
 fn validate(module: &Module, text: &str, types: Types) -> Result<ModuleInfo, String> {
     let mut capabilities = Capabilities::empty();
-    capabilities.set(Capabilities::SUBGROUP, text.contains("subgroup"));
+    let has_subgroups = ["subgroup", "quadSwap"].iter().any(|word| text.contains(word));
+    capabilities.set(Capabilities::SUBGROUP, has_subgroups);
     capabilities.set(Capabilities::SHADER_FLOAT16, types.activations == Precision::F16);
     if text.starts_with("enable wgpu_cooperative_matrix;") {
         capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP;
@@ -30,10 +33,13 @@ fn validate(module: &Module, text: &str, types: Types) -> Result<ModuleInfo, Str
 fn check_limits(module: &Module, failures: &mut Vec<String>, what: &str) {
     let mut layouter = naga::proc::Layouter::default();
     layouter.update(module.to_ctx()).expect("sized types");
-    let [mut buffers, mut shared] = [0, 0];
+    // A kernel may declare a binding twice, in two types.
+    let (mut buffers, mut shared) = (BTreeSet::new(), 0);
     for (_, variable) in module.global_variables.iter() {
         match variable.space {
-            AddressSpace::Storage { .. } => buffers += 1,
+            AddressSpace::Storage { .. } => {
+                buffers.insert(variable.binding.as_ref().expect("a bound variable").binding);
+            }
             AddressSpace::WorkGroup => shared += layouter[variable.ty].size,
             _ => {}
         }
@@ -44,11 +50,11 @@ fn check_limits(module: &Module, failures: &mut Vec<String>, what: &str) {
             failures.push(format!("{what}: {text}"));
         }
     };
-    limit(buffers <= MAX_STORAGE_BUFFERS, format!("{buffers} storage buffers"));
+    limit(buffers.len() <= MAX_STORAGE_BUFFERS, format!("{} storage buffers", buffers.len()));
     // What is offered where there is more memory says how much it takes.
     let is_known = what.starts_with("gemm ")
         && Blocking::ALL.iter().any(|blocking| blocking.workgroup_bytes() == shared);
-    let most = if what.starts_with("gemm_cooperative") {
+    let most = if what.contains("_cooperative ") {
         MAX_WORKGROUP_BYTES_OF_FRAGMENTS
     } else {
         MAX_WORKGROUP_BYTES

@@ -198,7 +198,7 @@ pub fn shaders(folder: &Folder, kernels: &[&Kernel]) -> String {
         String::from("/// Every kernel, ordered by name.\npub static SHADERS: &[Shader] = &[\n");
     for kernel in kernels {
         let source = bare(&kernel.text.source);
-        let subgroups = source.contains("subgroup");
+        let subgroups = ["subgroup", "quadSwap"].iter().any(|word| source.contains(word));
         let bindings: String = kernel.bindings.iter().map(binding).collect();
         add(
             &mut out,

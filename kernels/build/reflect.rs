@@ -257,12 +257,20 @@ fn bindings(kernel: &str, accesses: [&[Module; 3]; 2], source: &str) -> Vec<Bind
     described.collect()
 }
 
-/// The variables bound from 1 on, in order; the first where a kernel declares a binding again in another type.
+/// The variables bound from 1 on, in order. Where a kernel declares a binding again in words of several vectors, or in
+/// single values, the one that it declared first.
 fn bound(module: &Module) -> Vec<(&Module, &GlobalVariable)> {
     let variables = module.global_variables.iter().map(|(_, variable)| variable);
     let mut bound: Vec<&GlobalVariable> =
         variables.filter(|v| matches!(v.space, AddressSpace::Storage { .. })).collect();
-    bound.sort_by_key(|variable| number(variable));
+    let is_of_words = |variable: &GlobalVariable| match module.types[variable.ty].inner {
+        TypeInner::Array { base, .. } => {
+            matches!(module.types[base].inner, TypeInner::Array { .. })
+        }
+        _ => false,
+    };
+    // naga puts what functions further up use in front.
+    bound.sort_by_key(|variable| (number(variable), is_of_words(variable)));
     bound.dedup_by_key(|variable| number(variable));
     bound.into_iter().map(|variable| (module, variable)).collect()
 }

@@ -59,9 +59,9 @@ pub struct CooperativeTile {
 }
 
 /// Bytes that an invocation loads at once.
-const WORD: u32 = 16;
+pub(super) const WORD: u32 = 16;
 /// Invocations of a workgroup, at most (WebGPU's default limit).
-const MAX_THREADS: u32 = 256;
+pub(super) const MAX_THREADS: u32 = 256;
 /// Fragments of a subgroup that should go through workgroup memory at once.
 const ENOUGH_AT_ONCE: u32 = 4;
 
@@ -214,7 +214,7 @@ impl CooperativeTile {
 }
 
 /// `number / divisor`, if that is a whole number other than 0.
-fn whole(number: u32, divisor: u32) -> Option<u32> {
+pub(super) fn whole(number: u32, divisor: u32) -> Option<u32> {
     (number > 0 && number.is_multiple_of(divisor)).then(|| number / divisor)
 }
 

@@ -2,14 +2,19 @@
 //! `Bindings`, which ops fill, and `Slices`, which its CPU twin takes; their texts, and what a device needs to
 //! know to choose among their variants. Nothing here touches a device.
 
+mod attention_form;
 mod blocking;
 mod cooperative;
+#[cfg(feature = "gpu")]
+pub mod cooperative_attention;
 #[cfg(feature = "cpu")]
 pub mod cpu;
 pub mod philox;
 mod precision;
 mod product_shape;
 mod products;
+#[cfg(feature = "gpu")]
+mod program_shapes;
 mod shader;
 mod span;
 mod state;
@@ -17,11 +22,14 @@ mod target;
 #[cfg(feature = "gpu")]
 mod unroll;
 
+pub use attention_form::{AttentionForm, AttentionShape};
 pub use blocking::Blocking;
 pub use cooperative::{CooperativeMatrices, CooperativeTile};
 pub use precision::{Precision, Types};
 pub use product_shape::{ProductLayout, ProductShape};
 pub use products::{Division, Products, Tiling};
+#[cfg(feature = "gpu")]
+pub use program_shapes::ProgramShapes;
 pub use shader::{Binding, Element, KernelKey, Reduction, SHADERS, Shader};
 pub use span::Span;
 pub use state::INITIAL_LOSS_SCALE;

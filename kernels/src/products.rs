@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::attention_form::{AttentionForm, AttentionShape};
 use super::blocking::Blocking;
 use super::cooperative::CooperativeTile;
 use super::precision::Precision;
@@ -72,6 +73,9 @@ pub struct Products {
     everywhere: Option<usize>,
     chosen: Arc<BTreeMap<ProductShape, Division>>,
     refused: Arc<BTreeSet<usize>>,
+    attention: Arc<BTreeMap<AttentionShape, AttentionForm>>,
+    refused_attention: Arc<BTreeSet<AttentionForm>>,
+    attention_everywhere: Option<AttentionForm>,
 }
 
 impl Products {
@@ -117,6 +121,46 @@ impl Products {
         Arc::make_mut(&mut self.refused).insert(tiling);
     }
 
+    /// The same products, and attention in `form` wherever that can compute it.
+    pub fn with_attention(self, form: AttentionForm) -> Self {
+        Self { attention_everywhere: Some(form), ..self }
+    }
+
+    /// Computes attention of `shape` so from now on.
+    pub fn choose_attention(&mut self, shape: AttentionShape, form: AttentionForm) {
+        Arc::make_mut(&mut self.attention).insert(shape, form);
+    }
+
+    /// How attention of `shape` is computed, if that was chosen.
+    pub fn chosen_attention(&self, shape: &AttentionShape) -> Option<AttentionForm> {
+        self.attention.get(shape).copied()
+    }
+
+    /// The form that suits `shape`: that of the nearest one that was chosen for.
+    pub fn suitable_attention(&self, shape: &AttentionShape) -> Option<AttentionForm> {
+        let near = self
+            .attention
+            .iter()
+            .filter_map(|(other, &form)| Some((shape.distance(other)?, form)))
+            .min_by(|(a, _), (b, _)| a.total_cmp(b));
+        self.attention_everywhere.or(near.map(|(_, form)| form))
+    }
+
+    /// Notes that attention in this form comes out wrong.
+    pub fn refuse_attention(&mut self, form: AttentionForm) {
+        Arc::make_mut(&mut self.refused_attention).insert(form);
+    }
+
+    /// The forms in which attention came out wrong.
+    pub fn refused_attention(&self) -> impl Iterator<Item = AttentionForm> {
+        self.refused_attention.iter().copied()
+    }
+
+    /// The shapes of attention that a form was chosen for.
+    pub fn attentions(&self) -> impl Iterator<Item = (&AttentionShape, &AttentionForm)> {
+        self.attention.iter()
+    }
+
     /// The tilings that gave wrong products, by their place in [`Tiling::ALL`].
     pub fn refused(&self) -> impl Iterator<Item = usize> {
         self.refused.iter().copied()
@@ -128,12 +172,20 @@ impl Products {
 struct Kept {
     chosen: Vec<(ProductShape, Division)>,
     refused: BTreeSet<usize>,
+    attention: Vec<(AttentionShape, AttentionForm)>,
+    refused_attention: BTreeSet<AttentionForm>,
 }
 
 impl From<Products> for Kept {
     fn from(products: Products) -> Self {
         let chosen = products.shapes().map(|(shape, division)| (*shape, *division)).collect();
-        Self { chosen, refused: (*products.refused).clone() }
+        let attention = products.attentions().map(|(shape, form)| (*shape, *form)).collect();
+        Self {
+            chosen,
+            refused: (*products.refused).clone(),
+            attention,
+            refused_attention: (*products.refused_attention).clone(),
+        }
     }
 }
 
@@ -148,6 +200,9 @@ impl TryFrom<Kept> for Products {
                 everywhere: None,
                 chosen: Arc::new(kept.chosen.into_iter().collect()),
                 refused: Arc::new(kept.refused),
+                attention: Arc::new(kept.attention.into_iter().collect()),
+                refused_attention: Arc::new(kept.refused_attention),
+                attention_everywhere: None,
             }),
         }
     }
@@ -182,11 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn the_nearest_attention_of_its_precision_decides() {
+        let shape = |operands, tokens| AttentionShape { operands, tokens, dim: 64 };
+        let mut products = Products::default();
+        products.choose_attention(shape(Precision::F16, 50), AttentionForm::Staged);
+        products.choose_attention(shape(Precision::F16, 197), AttentionForm::Cooperative);
+        let suitable = |operands, tokens| products.suitable_attention(&shape(operands, tokens));
+        assert_eq!(suitable(Precision::F16, 64), Some(AttentionForm::Staged));
+        assert_eq!(suitable(Precision::F16, 1000), Some(AttentionForm::Cooperative));
+        assert_eq!(suitable(Precision::F32, 50), None);
+    }
+
+    #[test]
     fn choices_are_read_as_they_were_written() {
         let mut products = Products::default();
         products
             .choose(shape(ProductLayout::Tn, [192, 576, 1088]), Division { tiling: 3, parts: 4 });
         products.refuse(6);
+        let half = AttentionShape { operands: Precision::F16, tokens: 197, dim: 64 };
+        products.choose_attention(half, AttentionForm::Cooperative);
+        products.refuse_attention(AttentionForm::Direct);
         let text = serde_json::to_string(&products).unwrap();
         assert_eq!(serde_json::from_str::<Products>(&text).unwrap(), products);
         let foreign = text.replace("\"tiling\":3", "\"tiling\":99");

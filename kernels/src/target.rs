@@ -1,7 +1,11 @@
 //! Which kernels suit a device, and how a GPU divides products.
 
 use super::DEFAULT_WORKGROUP_MEMORY;
+#[cfg(feature = "gpu")]
+use super::attention_form::{AttentionForm, AttentionShape};
 use super::cooperative::CooperativeMatrices;
+#[cfg(feature = "gpu")]
+use super::cooperative_attention;
 #[cfg(feature = "gpu")]
 use super::product_shape::{ProductLayout, ProductShape};
 #[cfg(feature = "gpu")]
@@ -131,6 +135,27 @@ impl KernelTarget {
                 self.cooperative.describe()
             )
         })
+    }
+
+    /// How attention is computed: as was chosen for it or its nearest kin, where that can be, else by way of workgroup
+    /// memory.
+    pub fn attention(&self, shape: &AttentionShape) -> AttentionForm {
+        let suitable = self.products.suitable_attention(shape);
+        suitable.filter(|&form| self.offers_attention(form, shape)).unwrap_or_default()
+    }
+
+    /// Whether attention can be computed so.
+    pub fn offers_attention(&self, form: AttentionForm, shape: &AttentionShape) -> bool {
+        match form {
+            AttentionForm::Staged => true,
+            AttentionForm::Direct => self.subgroups,
+            AttentionForm::Cooperative => {
+                let (matrices, memory) = (self.cooperative, self.workgroup_memory);
+                let meaning = Default::default();
+                cooperative_attention::forward(matrices, shape, memory, &meaning).is_some()
+                    && cooperative_attention::backward(matrices, shape, memory, &meaning).is_some()
+            }
+        }
     }
 
     /// Whether a product can be divided so, by a tiling's place in [`Tiling::ALL`].

@@ -1,6 +1,6 @@
 //! How matrix products are divided on each GPU, kept in the user's cache folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pollster::block_on;
@@ -10,7 +10,7 @@ use crate::cli::wording::message;
 use crate::error::{Error, Result};
 use crate::files::atomic_write;
 use crate::gpu::{AdapterSummary, Gpu};
-use crate::kernels::{ProductShape, Products};
+use crate::kernels::{AttentionShape, ProductShape, Products, ProgramShapes};
 use crate::tune::{Effort, Tuning, adapter_key, key, unknown};
 
 /// Gives a GPU what was chosen for it before, and has programs measure what is not known yet: training the products
@@ -26,10 +26,16 @@ pub(super) fn apply(gpu: &Gpu) {
         let known = gpu.products();
         let unknown = unknown(shapes, &known);
         let has_kin = |shape: &ProductShape| known.suitable(shape).next().is_some();
-        if unknown.is_empty() || !trains && unknown.iter().all(has_kin) {
+        let is_like = |shape: &AttentionShape| known.suitable_attention(shape).is_some();
+        let all_have_kin =
+            || unknown.products.iter().all(has_kin) && unknown.attentions.iter().all(is_like);
+        if unknown.is_empty() || !trains && all_have_kin() {
             return Ok(());
         }
-        complain!("choosing how {} divides matrix products (once)", gpu.adapter().name);
+        complain!(
+            "choosing how {} divides matrix products and attention (once)",
+            gpu.adapter().name
+        );
         let tuning = measure(gpu, &unknown, Effort::default())?;
         // Without the file the next command measures again: no reason to stop this one.
         if let Err(error) = remember(gpu, &tuning) {
@@ -54,15 +60,11 @@ impl ProductCounter {
     }
 }
 
-/// Measures products and says how far it is.
+/// Measures products and attention, and says how far it is.
 ///
 /// # Errors
 /// [`Error::Device`] if the device failed.
-pub(super) fn measure(
-    gpu: &Gpu,
-    shapes: &BTreeSet<ProductShape>,
-    effort: Effort,
-) -> Result<Tuning> {
+pub(super) fn measure(gpu: &Gpu, shapes: &ProgramShapes, effort: Effort) -> Result<Tuning> {
     let mut counter = ProductCounter::default();
     let mut turn = async |done, all| counter.show(done, all);
     let tuning = block_on(Tuning::measure(gpu, shapes, effort, &mut turn))?;
@@ -108,6 +110,8 @@ fn keep(path: &Path, key: &str, tuning: &Tuning) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::kernels::{Division, Precision, ProductLayout};
     use crate::tune::ShapeTuning;
@@ -120,7 +124,7 @@ mod tests {
         let chosen = Division { tiling, parts: 1 };
         let shape = shape(rows);
         let shapes = vec![ShapeTuning { shape, timed: shape.sizes, measured: Vec::new(), chosen }];
-        Tuning { shapes, refused: BTreeSet::from([5]) }
+        Tuning { shapes, refused: BTreeSet::from([5]), ..Default::default() }
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod staging;
 #[cfg(target_family = "wasm")]
 mod subgroups;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 #[cfg(not(target_family = "wasm"))]
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,7 @@ pub use staging::{Staged, Staging};
 
 use crate::error::{Error, Result};
 use crate::kernels::{
-    CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, ProductShape, Products,
+    CooperativeMatrices, KernelKey, KernelTarget, Precision, Processor, Products, ProgramShapes,
     SMALLEST_SUBGROUP,
 };
 use crate::remedy::Remedy;
@@ -92,13 +92,12 @@ struct Inner {
     on_products: OnceLock<ProductsListener>,
     /// Of all programs so far.
     #[cfg(target_family = "wasm")]
-    shapes: Mutex<BTreeSet<ProductShape>>,
+    shapes: Mutex<ProgramShapes>,
 }
 
-/// Called with the shapes of the products of a program that is about to be built, and whether it trains.
+/// Called with the shapes of a program that is about to be built, and whether it trains.
 #[cfg(not(target_family = "wasm"))]
-type ProductsListener =
-    Box<dyn Fn(&Gpu, &BTreeSet<ProductShape>, bool) -> Result<()> + Send + Sync>;
+type ProductsListener = Box<dyn Fn(&Gpu, &ProgramShapes, bool) -> Result<()> + Send + Sync>;
 
 /// The first error that no call could return.
 #[derive(Clone)]
@@ -303,22 +302,18 @@ impl Gpu {
         *self.inner.products.lock().unwrap() = products;
     }
 
-    /// Calls `listener` before a program is built, with the shapes of its products and whether it trains, so that
-    /// it may measure and choose how they are divided. The first listener stays.
+    /// Calls `listener` before a program is built, with the shapes of its products and its attention and whether it
+    /// trains, so that it may measure and choose how they are computed. The first listener stays.
     #[cfg(not(target_family = "wasm"))]
     pub fn on_products(
         &self,
-        listener: impl Fn(&Self, &BTreeSet<ProductShape>, bool) -> Result<()> + Send + Sync + 'static,
+        listener: impl Fn(&Self, &ProgramShapes, bool) -> Result<()> + Send + Sync + 'static,
     ) {
         let _ = self.inner.on_products.set(Box::new(listener));
     }
 
     #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn choose_products(
-        &self,
-        shapes: &BTreeSet<ProductShape>,
-        trains: bool,
-    ) -> Result<()> {
+    pub(crate) fn choose_products(&self, shapes: &ProgramShapes, trains: bool) -> Result<()> {
         if self.products().is_uniform() {
             // Somebody wants these tiles.
             return Ok(());
@@ -327,15 +322,15 @@ impl Gpu {
         listener.map_or(Ok(()), |listener| listener(self, shapes, trains))
     }
 
-    /// Notes the shapes of a program's products, for [`Self::shapes`].
+    /// Notes the shapes of a program, for [`Self::shapes`].
     #[cfg(target_family = "wasm")]
-    pub(crate) fn note_products(&self, shapes: &BTreeSet<ProductShape>) {
+    pub(crate) fn note_products(&self, shapes: &ProgramShapes) {
         self.inner.shapes.lock().unwrap().extend(shapes);
     }
 
-    /// The shapes of the products of all programs so far.
+    /// The shapes of all programs so far.
     #[cfg(target_family = "wasm")]
-    pub fn shapes(&self) -> BTreeSet<ProductShape> {
+    pub fn shapes(&self) -> ProgramShapes {
         self.inner.shapes.lock().unwrap().clone()
     }
 

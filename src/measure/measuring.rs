@@ -20,7 +20,7 @@ use super::workload::{Mode, Workload};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::kernels::{Precision, ProductShape};
+use crate::kernels::{Precision, ProgramShapes};
 use crate::model::params::mae_params;
 use crate::model::store::ParamLayout;
 use crate::program::Device;
@@ -210,11 +210,14 @@ impl<'a> Measuring<'a> {
         self.now(Station::Products, name, [0, 1])?;
         let extent = largest_extent(self.device, precision).await?;
         if let Some(gpu) = gpu {
-            let mut shapes = BTreeSet::from(squares(precision, extent));
+            let mut shapes = ProgramShapes {
+                products: BTreeSet::from(squares(precision, extent)),
+                ..Default::default()
+            };
             let mut effort = Effort::default();
             // A driver in software would take minutes.
             if !gpu.adapter().is_software() {
-                shapes.extend(self.products_of_workloads(gpu, precision)?);
+                shapes.extend(&self.shapes_of_workloads(gpu, precision)?);
                 effort.budget = self.scope.time.mul_f64(TUNING);
                 effort.all = self.scope.all_divisions;
             }
@@ -240,18 +243,14 @@ impl<'a> Measuring<'a> {
         self.found()
     }
 
-    fn products_of_workloads(
-        &self,
-        gpu: &Gpu,
-        precision: Precision,
-    ) -> Result<BTreeSet<ProductShape>> {
-        let mut shapes = BTreeSet::new();
+    fn shapes_of_workloads(&self, gpu: &Gpu, precision: Precision) -> Result<ProgramShapes> {
+        let mut shapes = ProgramShapes::default();
         for workload in self.scope.workloads {
             let (mode, recompute) = (Mode::Train, false);
             let batch_size = workload.batch_size(mode, self.device.target().processor);
             let model = ModelConfig::preset(workload.preset)?;
             let step = StepSpec { model, mode, batch_size, recompute, precision };
-            shapes.extend(step.products(gpu));
+            shapes.extend(&step.shapes(gpu));
         }
         Ok(shapes)
     }

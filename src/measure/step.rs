@@ -1,6 +1,5 @@
 //! A step on random parameters and images, run again and again.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use web_time::Instant;
@@ -11,7 +10,7 @@ use super::{LOOK_EVERY, STREAM};
 use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernels::{Precision, ProductShape};
+use crate::kernels::{Precision, ProgramShapes};
 use crate::model::init::init_params;
 use crate::model::params::mae_params;
 use crate::model::store::{ParamLayout, ParamStore, Role};
@@ -37,11 +36,11 @@ pub struct StepSpec {
 }
 
 impl StepSpec {
-    /// The shapes of the products of its training step.
-    pub fn products(&self, gpu: &Gpu) -> BTreeSet<ProductShape> {
+    /// The shapes of the products and the attention of its training step.
+    pub fn shapes(&self, gpu: &Gpu) -> ProgramShapes {
         let specs = mae_params(&self.model);
         let layout = ParamLayout::with_precision(specs, gpu.max_binding(), self.precision);
-        self.train().record_batch(gpu.target(), &layout).products().clone()
+        self.train().record_batch(gpu.target(), &layout).shapes().clone()
     }
 
     /// The training step of this model, whatever the mode.

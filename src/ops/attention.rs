@@ -1,8 +1,9 @@
 //! Multi-head softmax attention on a fused qkv projection, streamed forward, and backward in one pass.
 
+use super::attention_variant::Variant;
 use super::dropout::Dropout;
 use crate::config::MAX_DIM_HEAD;
-use crate::kernels::{attention, attention_backward};
+use crate::kernels::{AttentionShape, attention, attention_backward};
 use crate::program::{Recorder, Tensor, Work};
 
 /// Number of heads and values per head.
@@ -29,8 +30,11 @@ pub fn attention(
     let &[batch, tokens, width] = rec.shape(qkv) else { panic!("qkv is [B, L, 3·H·d]") };
     let Heads { count, dim } = heads;
     assert!(dim <= MAX_DIM_HEAD && width == 3 * count * dim, "{heads:?} in a width of {width}");
-    let forward = Tile::forward(dim);
-    let tiles = tokens.div_ceil(SIDE * forward.queries);
+    let shape = AttentionShape::new(rec.kept_in(qkv), tokens, dim);
+    #[cfg(feature = "gpu")]
+    rec.note_attention(shape);
+    let variant = Variant::forward(rec.target(), shape, dropout.is_some());
+    let tiles = tokens.div_ceil(variant.queries);
     let (site, threshold, factor) = dropout.map_or((0, 0, 1.0), Dropout::numbers);
     let params = attention::Params {
         tokens: tokens as u32,
@@ -41,15 +45,6 @@ pub fn attention(
         site,
         threshold,
         factor,
-    };
-    let constants = attention::Constants {
-        queries: forward.queries as u32,
-        keys: forward.keys as u32,
-        dim_head: dim as u32,
-        vectors: dim.div_ceil(4) as u32,
-        own: dim.div_ceil(4 * SIDE) as u32,
-        scalar: !dim.is_multiple_of(4),
-        dropout: dropout.is_some(),
     };
     // Of each pair of tokens: a product of queries with keys and one of weights with values. Backward there are two of
     // either; the scores that are computed again are not counted.
@@ -62,58 +57,19 @@ pub fn attention(
         None => [rec.unused(); 2],
     };
     let bindings = attention::Bindings { step, sample_ids, qkv, out, lse };
-    rec.launch_work(params, constants, bindings, Work { groups: params.count as usize, flops });
+    let work = Work { groups: params.count as usize, flops };
+    rec.launch_variant(variant.kernel, params, bindings, work);
     rec.on_backward(out, &[qkv], move |rec, d_out| {
         let (d_qkv, accumulate) = rec.grad_target(qkv);
         assert!(!accumulate, "a qkv projection feeds one attention");
-        let rows = rec.transient(
-            "attention gradient",
-            [batch * count * tokens, 4 * (constants.vectors as usize + 1)],
-        );
-        let backward = Tile::backward(dim);
-        let constants = attention::Constants {
-            queries: backward.queries as u32,
-            keys: backward.keys as u32,
-            ..constants
-        };
         let groups = batch * count;
+        let rows =
+            rec.transient("attention gradient", [groups * tokens, 4 * (dim.div_ceil(4) + 1)]);
+        let variant = Variant::backward(rec.target(), shape, dropout.is_some());
         let params = attention::Params { tiles: 1, count: groups as u32, ..params };
         let bindings =
             attention_backward::Bindings { step, sample_ids, qkv, out, lse, d_out, d_qkv, rows };
-        rec.launch_work(params, constants, bindings, Work { groups, flops: 2 * flops });
+        rec.launch_variant(variant.kernel, params, bindings, Work { groups, flops: 2 * flops });
     });
     out
-}
-
-/// Rows and columns of a workgroup's invocations; `attention/heads.wgsl` has the same number.
-const SIDE: usize = 8;
-
-/// Queries and keys of an invocation: as many as registers and 16 KiB of workgroup memory hold.
-#[derive(Debug, Clone, Copy)]
-struct Tile {
-    queries: usize,
-    keys: usize,
-}
-
-impl Tile {
-    /// For heads of `dim` values.
-    fn forward(dim: usize) -> Self {
-        match dim {
-            ..=32 => Self { queries: 4, keys: 4 },
-            33..=64 => Self { queries: 4, keys: 2 },
-            65..=96 => Self { queries: 2, keys: 2 },
-            _ => Self { queries: 2, keys: 1 },
-        }
-    }
-
-    /// The same for the backward pass, which also has values, dO and two matrices of weights in that memory.
-    fn backward(dim: usize) -> Self {
-        match dim {
-            ..=32 => Self { queries: 2, keys: 4 },
-            33..=64 => Self { queries: 2, keys: 2 },
-            65..=80 => Self { queries: 1, keys: 2 },
-            81..=96 => Self { queries: 2, keys: 1 },
-            _ => Self { queries: 1, keys: 1 },
-        }
-    }
 }

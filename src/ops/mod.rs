@@ -2,6 +2,7 @@
 //! in `cpu/`.
 
 mod attention;
+mod attention_variant;
 mod batch_norm;
 mod cross_entropy;
 mod discrete;

@@ -168,7 +168,7 @@ impl Device {
         }
     }
 
-    /// Lets the products of a recording be measured, where somebody waits for such (natively see
+    /// Lets the products and the attention of a recording be measured, where somebody waits for such (natively see
     /// `Gpu::on_products`; in browsers they are measured later); says whether they are divided in another way now.
     ///
     /// # Errors
@@ -179,12 +179,12 @@ impl Device {
         #[cfg(not(target_family = "wasm"))]
         {
             let before = gpu.products();
-            gpu.choose_products(recorder.products(), recorder.differentiates())?;
+            gpu.choose_products(recorder.shapes(), recorder.differentiates())?;
             Ok(gpu.products() != before)
         }
         #[cfg(target_family = "wasm")]
         {
-            gpu.note_products(recorder.products());
+            gpu.note_products(recorder.shapes());
             Ok(false)
         }
     }

@@ -1,13 +1,11 @@
 //! Recording: ops append dispatches on shaped tensors, and, where a gradient is wanted, what to
 //! record for it later. Nothing touches a device here.
 
-#[cfg(feature = "gpu")]
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::mem;
 
 #[cfg(feature = "gpu")]
-use crate::kernels::ProductShape;
+use crate::kernels::{AttentionShape, ProductShape, ProgramShapes};
 use crate::kernels::{
     BINDING_ALIGNMENT, Binding, ConstantList, Element, KernelKey, KernelTarget, Launch, Precision,
     Reduction, Shader, Types, add,
@@ -97,7 +95,7 @@ pub struct Recorder {
     pub(super) cleared: Vec<Tensor>,
     params: HashMap<String, Tensor>,
     #[cfg(feature = "gpu")]
-    products: BTreeSet<ProductShape>,
+    shapes: ProgramShapes,
     pub(super) tape: Vec<Backward>,
     pub(super) recomputes: bool,
     pub(super) recomputed_parts: usize,
@@ -118,7 +116,7 @@ impl Recorder {
             cleared: Vec::new(),
             params: HashMap::new(),
             #[cfg(feature = "gpu")]
-            products: BTreeSet::new(),
+            shapes: ProgramShapes::default(),
             tape: Vec::new(),
             recomputes: false,
             recomputed_parts: 0,
@@ -139,13 +137,19 @@ impl Recorder {
     /// Notes that a product of this shape was recorded.
     #[cfg(feature = "gpu")]
     pub(crate) fn note_product(&mut self, shape: ProductShape) {
-        self.products.insert(shape);
+        self.shapes.products.insert(shape);
     }
 
-    /// The shapes of the products that were recorded.
+    /// Notes that attention of this shape was recorded.
     #[cfg(feature = "gpu")]
-    pub fn products(&self) -> &BTreeSet<ProductShape> {
-        &self.products
+    pub(crate) fn note_attention(&mut self, shape: AttentionShape) {
+        self.shapes.attentions.insert(shape);
+    }
+
+    /// The shapes of the products and the attention that were recorded.
+    #[cfg(feature = "gpu")]
+    pub fn shapes(&self) -> &ProgramShapes {
+        &self.shapes
     }
 
     /// How weights and activations are kept from now on.

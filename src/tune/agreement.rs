@@ -107,7 +107,7 @@ fn twins(operands: Precision) -> Option<(Device, Processor)> {
 
 /// A result.
 #[derive(Debug, PartialEq)]
-struct Values {
+pub(super) struct Values {
     precision: Precision,
     bytes: Vec<u8>,
 }
@@ -124,7 +124,7 @@ impl Values {
     }
 }
 
-fn agree(found: &Values, wanted: &Values) -> bool {
+pub(super) fn agree(found: &Values, wanted: &Values) -> bool {
     let tolerance = match wanted.precision {
         Precision::F32 => TOLERANCE,
         Precision::F16 => HALF_TOLERANCE,
@@ -159,12 +159,24 @@ async fn run(
     // What is added to, or what GELU's derivative is taken at.
     let before = normal(7, 1.0, m * n);
     let output = if shape.layout == ProductLayout::Tn { Precision::F32 } else { shape.operands };
+    let labels = [("out", output), ("pre", shape.operands)];
+    same_every_time(&program, &labels, runs, |program| write(program, "out", &before, output)).await
+}
+
+/// What `runs` runs of a program leave in those of the buffers `labels` that it has, each prepared by `prepare`;
+/// nothing if two differ.
+pub(super) async fn same_every_time(
+    program: &Program,
+    labels: &[(&str, Precision)],
+    runs: usize,
+    prepare: impl Fn(&Program),
+) -> Result<Option<Vec<Values>>> {
     let mut first: Option<Vec<Values>> = None;
     for _ in 0..runs {
-        write(&program, "out", &before, output);
+        prepare(program);
         program.submit();
         let mut values = Vec::new();
-        for (label, precision) in [("out", output), ("pre", shape.operands)] {
+        for &(label, precision) in labels {
             if program.has_buffer(label) {
                 values.push(Values { precision, bytes: program.read(label).await? });
             }
@@ -178,12 +190,12 @@ async fn run(
     Ok(first)
 }
 
-fn normal(stream: u32, scale: f32, count: usize) -> Vec<f32> {
+pub(super) fn normal(stream: u32, scale: f32, count: usize) -> Vec<f32> {
     let mut rng = Rng::new(1, [stream, 0, 0]);
     (0..count).map(|_| scale * rng.normal()).collect()
 }
 
-fn write(program: &Program, label: &str, values: &[f32], precision: Precision) {
+pub(super) fn write(program: &Program, label: &str, values: &[f32], precision: Precision) {
     match precision {
         Precision::F32 => program.write(label, values),
         Precision::F16 => {

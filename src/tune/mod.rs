@@ -1,10 +1,12 @@
-//! Choosing how matrix products are divided on a GPU, by measuring.
+//! Choosing how matrix products are divided and attention is computed on a GPU, by measuring.
 //!
 //! Candidates are compiled together, then measured in turns on random operands with the device warm, and the middle
 //! times count. The fastest is taken if its products are right (see `agreement`), else the next.
 
 mod agreement;
+mod attention;
 mod candidates;
+mod effort;
 mod record;
 mod sampler;
 #[cfg(feature = "check")]
@@ -13,70 +15,56 @@ mod words;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 pub use agreement::Check;
 use agreement::agrees;
 #[cfg(feature = "native")]
+pub(crate) use attention::record_attention;
+pub use attention::{AttentionTuning, MeasuredAttention};
+#[cfg(feature = "native")]
 pub(crate) use candidates::{divisions, tilings};
+pub use effort::Effort;
+use effort::{LONGEST, ROUNDS, SOFTWARE, WARM_UP, nothing_right};
 pub use record::Ending;
 #[cfg(feature = "native")]
 pub(crate) use record::record_product;
-use sampler::{Sampler, median};
+use sampler::{REPEATS, Sampler, median, sample, warm_up};
 use web_time::Instant;
 #[cfg(feature = "check")]
 pub use words::{
-    DivisionRecord, ProductRecord, TuningRecord, layout_name, refused_name, tile_name,
+    AttentionRecord, DivisionRecord, FormRecord, ProductRecord, TuningRecord, layout_name,
+    refused_name, refused_names, tile_name,
 };
 
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterSummary, Gpu};
 use crate::kernels::{
-    Division, KernelKey, Precision, ProductLayout, ProductShape, Products, Shader, Tiling,
+    AttentionForm, Division, KernelKey, Precision, ProductLayout, ProductShape, Products,
+    ProgramShapes, Shader, Tiling,
 };
 use crate::program::{Program, Recorder};
 
-/// The products that are worth measuring: large enough for it to matter how they are divided, and not measured yet.
-pub fn unknown(shapes: &BTreeSet<ProductShape>, known: &Products) -> BTreeSet<ProductShape> {
+/// What is worth measuring: attention, and products that are large enough for it to matter how they are divided, if
+/// they were not measured yet.
+pub fn unknown(shapes: &ProgramShapes, known: &Products) -> ProgramShapes {
     /// Floating-point operations.
     const SMALLEST: u64 = 10_000_000;
     let is_unknown =
         |shape: &&ProductShape| shape.flops() >= SMALLEST && known.chosen(shape).is_none();
-    shapes.iter().filter(is_unknown).copied().collect()
-}
-
-/// How much is measured.
-#[derive(Debug, Clone, Copy)]
-pub struct Effort {
-    /// Time for compiling and measuring. The candidates that it is too short for are left out, those that are least
-    /// likely to be the fastest first.
-    pub budget: Duration,
-    /// Every tiling and every number of parts, instead of the likely ones.
-    pub all: bool,
-    /// How thoroughly the fastest are checked.
-    pub check: Check,
-}
-
-impl Default for Effort {
-    /// What a user waits for at first use.
-    fn default() -> Self {
-        Self { budget: Duration::from_millis(2500), all: false, check: Check::default() }
+    let attentions = shapes.attentions.iter();
+    ProgramShapes {
+        products: shapes.products.iter().filter(is_unknown).copied().collect(),
+        attentions: attentions
+            .filter(|shape| known.chosen_attention(shape).is_none())
+            .copied()
+            .collect(),
     }
 }
 
 /// Share of the budget after which no further tiling is compiled.
 const COMPILING: f64 = 0.4;
-/// Before anything is measured.
-const WARM_UP: Duration = Duration::from_millis(200);
-/// Samples of each candidate at most, in turns.
-const ROUNDS: usize = 5;
 /// Candidates that took longer than the fastest by this factor at first are not measured again.
 const HOPELESS: f64 = 1.5;
-/// GFLOP/s below which only drivers in software are. Thorough checks would take them minutes.
-const SOFTWARE: f64 = 50.0;
-/// A measured product takes about this long at most: of larger ones, a part is measured.
-const LONGEST: Duration = Duration::from_micros(1500);
-
 /// One way of dividing a product, and its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
@@ -106,25 +94,33 @@ pub struct Tuning {
     pub shapes: Vec<ShapeTuning>,
     /// The tilings that gave wrong products, by their place in [`Tiling::ALL`].
     pub refused: BTreeSet<usize>,
+    /// Attention, by shape.
+    pub attentions: Vec<AttentionTuning>,
+    /// The forms in which attention came out wrong.
+    pub refused_attention: BTreeSet<AttentionForm>,
 }
 
 impl Tuning {
-    /// Measures products of `shapes`. Awaits `turn` before it uses the device, with how much of the work is done and
+    /// Measures products and attention of `shapes`. Awaits `turn` before it uses the device, with how much of the work is done and
     /// how much there is: others may use it meanwhile, but not while something is measured.
     ///
     /// # Errors
     /// [`Error::Device`] if the device failed, or gives no right product at all.
     pub async fn measure(
         gpu: &Gpu,
-        shapes: &BTreeSet<ProductShape>,
+        shapes: &ProgramShapes,
         effort: Effort,
         turn: &mut impl AsyncFnMut(usize, usize),
     ) -> Result<Self> {
         let mut tuning = Self::default();
         // Operands of either precision are kept apart.
         for precision in [Precision::F32, Precision::F16] {
-            let shapes: Vec<ProductShape> =
-                shapes.iter().copied().filter(|shape| shape.operands == precision).collect();
+            let shapes: Vec<ProductShape> = shapes
+                .products
+                .iter()
+                .copied()
+                .filter(|shape| shape.operands == precision)
+                .collect();
             if !shapes.is_empty() {
                 let sampler = Sampler::new(gpu, &shapes)?;
                 turn(0, 1).await;
@@ -134,6 +130,8 @@ impl Tuning {
                 tuning.choose(gpu, measured, check, turn).await?;
             }
         }
+        (tuning.attentions, tuning.refused_attention) =
+            attention::tune(gpu, &shapes.attentions, effort, turn).await?;
         Ok(tuning)
     }
 
@@ -162,13 +160,8 @@ impl Tuning {
                 }
                 self.refused.insert(tiling);
             }
-            let chosen = chosen.ok_or_else(|| Error::Device {
-                problem: format!(
-                    "no product of {:?} comes out right on {}; update its driver, or use another device",
-                    shape.sizes,
-                    gpu.adapter().name
-                ),
-            })?;
+            let what = || format!("no product of {:?}", shape.sizes);
+            let chosen = chosen.ok_or_else(|| nothing_right(gpu, &what()))?;
             self.shapes.push(ShapeTuning { shape, timed, measured, chosen });
         }
         Ok(())
@@ -178,6 +171,8 @@ impl Tuning {
     pub fn add(&mut self, other: Self) {
         self.shapes.extend(other.shapes);
         self.refused.extend(other.refused);
+        self.attentions.extend(other.attentions);
+        self.refused_attention.extend(other.refused_attention);
     }
 
     /// Adds the choices to what is known of a device.
@@ -187,6 +182,12 @@ impl Tuning {
         }
         for &tiling in &self.refused {
             products.refuse(tiling);
+        }
+        for AttentionTuning { shape, chosen, .. } in &self.attentions {
+            products.choose_attention(*shape, *chosen);
+        }
+        for &form in &self.refused_attention {
+            products.refuse_attention(form);
         }
     }
 }
@@ -250,7 +251,7 @@ async fn measure_in_turns(
     }
     if let Some(first) = candidates.first() {
         turn(0, 1).await;
-        sampler.warm_up(&first.program, WARM_UP).await?;
+        warm_up(&first.program, WARM_UP).await?;
     }
     let all = candidates.len() * ROUNDS;
     for round in 0..ROUNDS {
@@ -259,7 +260,7 @@ async fn measure_in_turns(
                 round > 0 && (began.elapsed() > effort.budget || is_hopeless(&candidates, i));
             if !is_out {
                 turn(round * candidates.len() + i, all).await;
-                let sample = sampler.sample(&candidates[i].program).await?;
+                let sample = sample(&candidates[i].program, REPEATS).await?;
                 candidates[i].samples.push(sample);
             }
         }
@@ -303,8 +304,8 @@ async fn rate_of_middling(sampler: &Sampler, shapes: &[ProductShape]) -> Result<
         #[cfg(target_family = "wasm")]
         sampler.compile().await?;
         let program = sampler.build(&rec)?;
-        sampler.sample(&program).await?;
-        rate = shape.flops() as f64 / sampler.sample(&program).await?.max(1.0);
+        sample(&program, REPEATS).await?;
+        rate = shape.flops() as f64 / sample(&program, REPEATS).await?.max(1.0);
         if shape == *largest {
             break;
         }
@@ -337,8 +338,17 @@ pub fn key(gpu: &Gpu) -> String {
     };
     add_kernel("gemm");
     add_kernel("gemm_sum");
+    add_kernel("attention");
+    add_kernel("attention_backward");
+    if target.subgroups {
+        add_kernel("attention_direct");
+        add_kernel("attention_backward_direct");
+    }
     if target.cooperative.any() {
-        add_kernel("gemm_cooperative");
+        for name in ["gemm_cooperative", "attention_cooperative", "attention_backward_cooperative"]
+        {
+            add_kernel(name);
+        }
     }
     (target.cooperative, target.workgroup_memory, Tiling::ALL).hash(&mut hasher);
     format!("{}{:016x}", adapter_key(adapter), hasher.finish())

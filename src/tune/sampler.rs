@@ -1,4 +1,4 @@
-//! Timing single products.
+//! Timing single products, and what else is short.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::program::{Buffers, Device, Program, Recorder};
 use super::record::record_product;
 
 /// Products of a program.
-const REPEATS: usize = 4;
+pub(super) const REPEATS: usize = 4;
 /// Where the clock decides, a sample has so many launches in one submission, or takes so long: a submission costs as
 /// much as a small product.
 const LAUNCHES: usize = 52;
@@ -97,49 +97,49 @@ impl Sampler {
     pub fn build(&self, rec: &Recorder) -> Result<Program> {
         Program::build(&self.device, rec, &self.operands)
     }
+}
 
-    /// Keeps the device busy, so that its clocks are those of work.
-    ///
-    /// # Errors
-    /// [`crate::Error::Device`] if the device failed.
-    pub async fn warm_up(&self, program: &Program, time: Duration) -> Result<()> {
-        let began = Instant::now();
-        while began.elapsed() < time {
-            program.submit();
-            program.wait().await?;
-        }
-        Ok(())
-    }
-
-    /// Nanoseconds of one product.
-    ///
-    /// # Errors
-    /// [`crate::Error::Device`] if the device failed.
-    pub async fn sample(&self, program: &Program) -> Result<f64> {
-        // Browsers round timestamps to 100 µs.
-        if cfg!(not(target_family = "wasm"))
-            && let Some(times) = program.time().await?
-        {
-            // The launches of each product follow each other.
-            let launches = times.len() / REPEATS;
-            let mut products: Vec<f64> = times
-                .chunks_exact(launches)
-                .map(|product| product.iter().map(|time| time.nanoseconds).sum())
-                .collect();
-            return Ok(median(&mut products));
-        }
-        // What others submitted ends first, and clocks rise.
-        program.wait().await?;
-        let began = Instant::now();
+/// Keeps the device busy, so that its clocks are those of work.
+///
+/// # Errors
+/// [`crate::Error::Device`] if the device failed.
+pub(super) async fn warm_up(program: &Program, time: Duration) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < time {
         program.submit();
         program.wait().await?;
-        let long = (LONG.as_secs_f64() / began.elapsed().as_secs_f64()).ceil() as usize;
-        let runs = long.clamp(1, LAUNCHES.div_ceil(program.dispatches()));
-        let began = Instant::now();
-        Program::submit_all(&vec![(program, false); runs]);
-        program.wait().await?;
-        Ok(began.elapsed().as_nanos() as f64 / (runs * REPEATS) as f64)
     }
+    Ok(())
+}
+
+/// Nanoseconds of one of the `repeats` that a program does.
+///
+/// # Errors
+/// [`crate::Error::Device`] if the device failed.
+pub(super) async fn sample(program: &Program, repeats: usize) -> Result<f64> {
+    // Browsers round timestamps to 100 µs.
+    if cfg!(not(target_family = "wasm"))
+        && let Some(times) = program.time().await?
+    {
+        // The launches of each repeat follow each other.
+        let launches = times.len() / repeats;
+        let mut samples: Vec<f64> = times
+            .chunks_exact(launches)
+            .map(|repeat| repeat.iter().map(|time| time.nanoseconds).sum())
+            .collect();
+        return Ok(median(&mut samples));
+    }
+    // What others submitted ends first, and clocks rise.
+    program.wait().await?;
+    let began = Instant::now();
+    program.submit();
+    program.wait().await?;
+    let long = (LONG.as_secs_f64() / began.elapsed().as_secs_f64()).ceil() as usize;
+    let runs = long.clamp(1, LAUNCHES.div_ceil(program.dispatches()));
+    let began = Instant::now();
+    Program::submit_all(&vec![(program, false); runs]);
+    program.wait().await?;
+    Ok(began.elapsed().as_nanos() as f64 / (runs * repeats) as f64)
 }
 
 /// The value in the middle.

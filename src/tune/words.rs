@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
-use super::{Measured, ShapeTuning, Tuning};
+use super::{AttentionTuning, Measured, MeasuredAttention, ShapeTuning, Tuning};
 use crate::gpu::{AdapterSummary, Gpu};
-use crate::kernels::{CooperativeMatrices, Precision, ProductLayout, Tiling};
+use crate::kernels::{
+    AttentionForm, CooperativeMatrices, Precision, ProductLayout, Products, Tiling,
+};
 
 /// The tile of a product of `operands`, and what a thread or a subgroup computes of it.
 pub fn tile_name(tiling: usize, operands: Precision) -> String {
@@ -40,7 +42,14 @@ pub fn refused_name(matrices: CooperativeMatrices, tiling: usize) -> String {
     tile_name(tiling, precision)
 }
 
-/// How the products of a device are divided best.
+/// The names of all that came out wrong on a GPU with these fragments.
+pub fn refused_names(matrices: CooperativeMatrices, products: &Products) -> Vec<String> {
+    let tilings = products.refused().map(|tiling| refused_name(matrices, tiling));
+    let forms = products.refused_attention().map(|form| format!("{} attention", form.name()));
+    tilings.chain(forms).collect()
+}
+
+/// How the products of a device are divided best, and its attention is computed.
 #[derive(Debug, Clone, Serialize)]
 pub struct TuningRecord {
     /// The device.
@@ -49,6 +58,34 @@ pub struct TuningRecord {
     pub products: Vec<ProductRecord>,
     /// Tiles that gave wrong products, and are not used.
     pub wrong: Vec<String>,
+    /// Attention, by shape.
+    pub attention: Vec<AttentionRecord>,
+    /// Forms in which attention came out wrong, and which are not used.
+    pub wrong_attention: Vec<AttentionForm>,
+}
+
+/// How fast attention of one shape is, forward and backward.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttentionRecord {
+    /// How queries, keys and values are kept.
+    pub operands: Precision,
+    /// Tokens of a sample.
+    pub tokens: u32,
+    /// Values of a head.
+    pub dim_head: u32,
+    /// The fastest first; none where there is but one form.
+    pub measured: Vec<FormRecord>,
+}
+
+/// One way of computing attention.
+#[derive(Debug, Clone, Serialize)]
+pub struct FormRecord {
+    /// The kernels.
+    pub form: AttentionForm,
+    /// Floating-point operations, 10⁹ a second.
+    pub gflops: f64,
+    /// Whether it was chosen: the fastest that is right.
+    pub used: bool,
 }
 
 /// How fast each division of the products of one shape is.
@@ -88,6 +125,24 @@ impl TuningRecord {
             adapter: gpu.adapter().clone(),
             products: tuning.shapes.iter().map(ProductRecord::new).collect(),
             wrong: refused.collect(),
+            attention: tuning.attentions.iter().map(AttentionRecord::new).collect(),
+            wrong_attention: tuning.refused_attention.iter().copied().collect(),
+        }
+    }
+}
+
+impl AttentionRecord {
+    fn new(AttentionTuning { shape, measured, chosen }: &AttentionTuning) -> Self {
+        let form = |&MeasuredAttention { form, gflops }: &MeasuredAttention| FormRecord {
+            form,
+            gflops,
+            used: form == *chosen,
+        };
+        Self {
+            operands: shape.operands,
+            tokens: shape.tokens,
+            dim_head: shape.dim,
+            measured: measured.iter().map(form).collect(),
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use webmae::kernels::{
-    CooperativeMatrices, DEFAULT_MAX_BINDING, Division, KernelKey, KernelTarget, Precision,
-    Processor, ProductLayout, ProductShape, Products, Reduction, Tiling, Types,
+    AttentionForm, AttentionShape, CooperativeMatrices, DEFAULT_MAX_BINDING, Division, KernelKey,
+    KernelTarget, Precision, Processor, ProductLayout, ProductShape, Products, Reduction, Tiling,
+    Types,
 };
 use webmae::model::classifier::{ClassifierConfig, Head, Pool, Trainable};
 use webmae::model::classify::{Input, classify};
@@ -14,7 +15,7 @@ use webmae::model::store::ParamLayout;
 use webmae::ops::optimizer::{
     AdamW, LarsTensors, Optimizer, STATE_WORDS, STEP_WORDS, halve, lars_param,
 };
-use webmae::ops::{self, BatchNorm, Target};
+use webmae::ops::{self, BatchNorm, Dropout, Heads, Target};
 use webmae::program::Recorder;
 use webmae::train::paper::{PRETRAIN_ADAMW, PROBE_LARS};
 use webmae::train::step::{MaskSource, StepConfig, Task};
@@ -204,6 +205,39 @@ fn record_tilings(variants: &mut Variants, precision: Precision) {
     }
 }
 
+/// Attention in a form, for heads of whole and of broken fragments, with and without dropout, wherever it is offered.
+fn record_attention(variants: &mut Variants, form: AttentionForm, precision: Precision) {
+    for (cooperative, kib) in kinds_of_fragments() {
+        let target = KernelTarget {
+            processor: Processor::Gpu,
+            products: Products::default().with_attention(form),
+            cooperative,
+            subgroups: true,
+            workgroup_memory: kib << 10,
+        };
+        for (dim, rate) in [16, 24, 32, 64, 80].into_iter().flat_map(|d| [(d, 0.0), (d, 0.1)]) {
+            let shape = AttentionShape::new(precision, 197, dim);
+            if target.attention(&shape) != form {
+                continue;
+            }
+            let mut rec = Recorder::new(&target, true);
+            let qkv = rec.external_of(precision, "qkv", [2, 197, 3 * 2 * dim]);
+            rec.require_grad(qkv);
+            let dropout = (rate > 0.0).then(|| Dropout {
+                site: 1,
+                rate,
+                step: rec.external("step", [STEP_WORDS]),
+                sample_ids: rec.external("sample_ids", [2]),
+            });
+            let y = ops::attention(&mut rec, qkv, Heads { count: 2, dim }, dropout);
+            let dy = rec.external_of(precision, "dy", [2, 197, 2 * dim]);
+            rec.set_grad(y, dy);
+            rec.backward();
+            collect(variants, &rec);
+        }
+    }
+}
+
 /// Products whose sums workgroups share, by the middling tiling, with every ending.
 fn record_shared_sums(variants: &mut Variants, precision: Precision) {
     let mut target = KernelTarget::from(Processor::Gpu);
@@ -247,6 +281,9 @@ pub fn variants() -> Variants {
     for precision in [Precision::F32, Precision::F16] {
         record_shared_sums(&mut variants, precision);
         record_tilings(&mut variants, precision);
+        for form in [AttentionForm::Direct, AttentionForm::Cooperative] {
+            record_attention(&mut variants, form, precision);
+        }
     }
     variants
 }

@@ -6,8 +6,8 @@ use half::f16;
 use pollster::block_on;
 use webmae::gpu::GpuOptions;
 use webmae::kernels::{
-    CooperativeTile, DEFAULT_WORKGROUP_MEMORY, KernelTarget, Precision, Processor, ProductLayout,
-    ProductShape, Products, Tiling,
+    AttentionForm, CooperativeTile, DEFAULT_WORKGROUP_MEMORY, KernelTarget, Precision, Processor,
+    ProductLayout, ProductShape, Products, Tiling,
 };
 use webmae::philox::Rng;
 use webmae::program::{Buffers, Device, Program, Recorder, Tensor};
@@ -67,6 +67,17 @@ pub fn setups() -> [Setup; 3] {
     ]
 }
 
+/// [`setups`], and where the adapter has subgroups, those that compute attention without workgroup memory.
+pub fn attention_setups() -> Vec<Setup> {
+    let all = all_setups();
+    let mut setups = setups().to_vec();
+    setups.extend(all.into_iter().filter(|setup| setup.subgroups).map(|setup| {
+        let name = if setup.checked { "gpu, direct, checked" } else { "gpu, direct" };
+        Setup { products: Products::default().with_attention(AttentionForm::Direct), name, ..setup }
+    }));
+    setups
+}
+
 /// [`setups`], and those that use subgroups, unchecked and checked, where the adapter has some.
 pub fn all_setups() -> Vec<Setup> {
     let mut setups = setups().to_vec();
@@ -83,11 +94,9 @@ pub fn all_setups() -> Vec<Setup> {
     setups
 }
 
-/// Every cooperative tiling that the adapter has for products of `operands`: with all of its workgroup memory, with as
-/// much as every adapter has, and with pointers to scalars; unchecked, and once checked. On a
-/// software driver only those that [compile soon](compiles_soon). None where the adapter has no such matrices, which is reported as what
-/// it is: see [`skip`].
-pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> {
+/// Where kernels of cooperative matrices may differ: with all of the adapter's workgroup memory, with as much as every
+/// adapter has, and with pointers to scalars; unchecked, and once checked.
+pub fn cooperative_kinds() -> [Setup; 4] {
     static GPUS: OnceLock<[Device; 2]> = OnceLock::new();
     let [device, checking] = GPUS.get_or_init(|| {
         [false, true].map(|checked| open_gpu(&GpuOptions { checked, ..Default::default() }))
@@ -101,7 +110,7 @@ pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> 
         workgroup_memory: u32::MAX,
         name: "cooperative",
     };
-    let kinds = [
+    [
         base.clone(),
         Setup {
             workgroup_memory: DEFAULT_WORKGROUP_MEMORY,
@@ -109,15 +118,23 @@ pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> 
             ..base.clone()
         },
         Setup { scalar_pointers: true, name: "cooperative, by scalars", ..base.clone() },
-        Setup { device: checking, checked: true, name: "cooperative, checked", ..base.clone() },
-    ];
+        Setup { device: checking, checked: true, name: "cooperative, checked", ..base },
+    ]
+}
+
+/// Every cooperative tiling that the adapter has for products of `operands`, in all [kinds](cooperative_kinds). On a
+/// software driver only those that [compile soon](compiles_soon). None where the adapter has no such matrices, which is
+/// reported as what it is: see [`skip`].
+pub fn cooperative_setups(operands: Precision) -> Vec<(Setup, CooperativeTile)> {
+    let kinds = cooperative_kinds();
     let mut setups = Vec::new();
     let shape = ProductShape::new(operands, ProductLayout::Nt, [256; 3]);
     for (number, tiling) in Tiling::ALL.into_iter().enumerate() {
         let Tiling::Cooperative(tile) = tiling else { continue };
         let offered = kinds.iter().filter(|kind| {
             let slowed = kind.checked || kind.scalar_pointers;
-            kind.target().offers(number, &shape) && compiles_soon(device, tile, operands, slowed)
+            kind.target().offers(number, &shape)
+                && compiles_soon(kind.device, tile, operands, slowed)
         });
         let chosen =
             |kind: &Setup| (Setup { products: Products::uniform(number), ..kind.clone() }, tile);

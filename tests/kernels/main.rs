@@ -2,6 +2,7 @@
 //! twins and on the shaders, these with their run-time checks on and off.
 
 mod attention;
+mod attention_cooperative;
 mod attention_lengths;
 mod batch_norm;
 mod bench;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use pollster::block_on;
 use webmae::gpu::{Gpu, GpuOptions};
 use webmae::kernels::{
-    Division, KernelTarget, Precision, ProductLayout, ProductShape, Products, Tiling,
+    AttentionForm, AttentionShape, Division, KernelTarget, Precision, ProductLayout, ProductShape,
+    Products, ProgramShapes, Tiling,
 };
 use webmae::ops;
 use webmae::program::{Buffers, Device, Program, Recorder};
-use webmae::tune::{Check, Effort, Tuning, key};
+use webmae::tune::{AttentionTuning, Check, Effort, Tuning, key};
 
 fn open(options: GpuOptions) -> Gpu {
     block_on(Gpu::new(&options)).expect("the tests need a graphics adapter")
@@ -25,14 +26,17 @@ const EFFORT: Effort = Effort {
     check: Check { sizes: [140, 132, 520], runs: 3 },
 };
 
-/// Products of every layout, the weight's gradient in several parts.
-fn shapes(operands: Precision) -> BTreeSet<ProductShape> {
+/// Products of every layout, the weight's gradient in several parts, and attention.
+fn shapes(operands: Precision) -> ProgramShapes {
     let of = |layout, sizes| ProductShape::new(operands, layout, sizes);
-    BTreeSet::from([
-        of(ProductLayout::Nt, [40, 64, 32]),
-        of(ProductLayout::Nn, [40, 32, 64]),
-        of(ProductLayout::Tn, [64, 32, 400]),
-    ])
+    ProgramShapes {
+        products: BTreeSet::from([
+            of(ProductLayout::Nt, [40, 64, 32]),
+            of(ProductLayout::Nn, [40, 32, 64]),
+            of(ProductLayout::Tn, [64, 32, 400]),
+        ]),
+        attentions: BTreeSet::from([AttentionShape::new(operands, 20, 16)]),
+    }
 }
 
 #[test]
@@ -41,14 +45,17 @@ fn every_tiling_is_measured() {
     let (before, target) = (gpu.allocated_bytes(), gpu.target());
     let mut shapes = shapes(Precision::F32);
     if gpu.check_precision(Precision::F16).is_ok() {
-        shapes.extend(self::shapes(Precision::F16));
+        shapes.extend(&self::shapes(Precision::F16));
     }
     let mut told = Vec::new();
     let mut tell = async |done, all| told.push((done, all));
     let tuning = block_on(Tuning::measure(&gpu, &shapes, EFFORT, &mut tell)).expect("rates");
     assert_eq!(tuning.refused, BTreeSet::new());
     assert!(told.iter().any(|(done, all)| done == all), "{told:?}");
-    assert_eq!(tuning.shapes.iter().map(|tuned| tuned.shape).collect::<BTreeSet<_>>(), shapes);
+    assert_eq!(
+        tuning.shapes.iter().map(|tuned| tuned.shape).collect::<BTreeSet<_>>(),
+        shapes.products
+    );
     for tuned in &tuning.shapes {
         let measured: BTreeSet<usize> =
             tuned.measured.iter().map(|measured| measured.division.tiling).collect();
@@ -62,12 +69,30 @@ fn every_tiling_is_measured() {
         let has_parts = tuned.shape.sizes[2] >= 256;
         assert_eq!(most > Some(1), has_parts, "{tuned:?}");
     }
+    assert_eq!(tuning.refused_attention, BTreeSet::new());
+    let attentions = tuning.attentions.iter().map(|tuned| tuned.shape);
+    assert_eq!(attentions.collect::<BTreeSet<_>>(), shapes.attentions);
+    for AttentionTuning { shape, measured, chosen } in &tuning.attentions {
+        let forms: BTreeSet<AttentionForm> =
+            measured.iter().map(|measured| measured.form).collect();
+        let is_offered = |form: &AttentionForm| target.offers_attention(*form, shape);
+        let offered: BTreeSet<AttentionForm> =
+            AttentionForm::ALL.into_iter().filter(is_offered).collect();
+        assert!(
+            if offered.len() > 1 { forms == offered } else { forms.is_empty() },
+            "{shape:?}: {forms:?}"
+        );
+        assert_eq!(*chosen, measured.first().map_or(AttentionForm::Staged, |fastest| fastest.form));
+    }
     assert_eq!(gpu.allocated_bytes(), before, "nothing stays on the gpu");
     let mut products = Products::default();
     tuning.add_to(&mut products);
     gpu.set_products(products);
     for tuned in &tuning.shapes {
         assert_eq!(gpu.target().division(&tuned.shape), tuned.chosen);
+    }
+    for tuned in &tuning.attentions {
+        assert_eq!(gpu.target().attention(&tuned.shape), tuned.chosen);
     }
 }
 
@@ -91,9 +116,9 @@ fn programs_are_recorded_as_was_chosen_for_them() {
     let asked: Arc<Mutex<Vec<(usize, bool)>>> = Arc::default();
     let log = Arc::clone(&asked);
     gpu.on_products(move |gpu, shapes, trains| {
-        log.lock().unwrap().push((shapes.len(), trains));
+        log.lock().unwrap().push((shapes.products.len(), trains));
         let mut products = gpu.products();
-        for &shape in shapes {
+        for &shape in &shapes.products {
             products.choose(shape, Division { tiling: 0, parts: 1 });
         }
         gpu.set_products(products);

@@ -2,6 +2,7 @@
 //! include prelude/philox
 //! include prelude/dropout
 //! include attention/heads
+//! include attention/staged
 // Streamed softmax attention: o = softmax(q·kᵀ/√d)·v, without an L×L matrix in memory (Dao et al.
 // 2022). A workgroup has a tile of a head's queries, and the keys and values pass in tiles. The running maximum and the
 // accumulated output of a query are rescaled once per tile. The log-sum-exp is kept for the backward pass. With DROPOUT

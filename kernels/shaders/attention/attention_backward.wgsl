@@ -2,6 +2,7 @@
 //! include prelude/philox
 //! include prelude/dropout
 //! include attention/heads
+//! include attention/staged
 // Gradients of attention in one pass: with p = exp(s − lse), δ = Σ dO·O and ds = p·(dO·v − δ), dv = Σ p·dO,
 // dk = scale · Σ ds·q and dq = scale · Σ ds·k. A workgroup has a head: for each tile of its keys, whose gradients stay
 // in registers, the queries pass in tiles, and what they gain is added up in memory, always by the same invocation.

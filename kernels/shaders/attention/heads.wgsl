@@ -1,6 +1,4 @@
-// What the attention kernels share. A workgroup is 8 × 8 invocations. In a product of queries with keys an invocation
-// has a few rows of either, eight apart; in one with weights, a few rows and a few vectors of a head, eight apart: what
-// neighbours read in workgroup memory are neighbours.
+// What the attention kernels share: where heads lie, and which probabilities are dropped.
 
 struct Params {
     tokens: u32,
@@ -18,25 +16,10 @@ override DIM_HEAD: u32 = 64u;
 
 /// Vectors per head; the last one may be partly empty.
 #count VECTORS = 16
-/// Those of an invocation: an eighth.
-#count OWN = 2
-/// Queries of an invocation.
-#count QUERIES = 2
-/// Keys of an invocation.
-#count KEYS = 2
 /// Whether probabilities are dropped.
 #count DROPOUT = 0
 
 @group(0) @binding(0) var<uniform> params: Params;
-
-const SIDE: u32 = 8u;
-const LANES: u32 = SIDE * SIDE;
-/// Queries and keys of a workgroup's tile.
-const QUERY_TILE: u32 = {QUERIES}u * SIDE;
-const KEY_TILE: u32 = {KEYS}u * SIDE;
-/// From one vector of a tile's rows to the next: odd, so that rows and vectors alike lie in different banks.
-const QUERY_STRIDE: u32 = QUERY_TILE + 1u;
-const KEY_STRIDE: u32 = KEY_TILE + 1u;
 
 /// A head of a sample.
 struct Head {
@@ -70,15 +53,10 @@ fn add_dot(a: vec4<f32>, b: vec4<f32>, sum: f32) -> f32 {
     return a.w * b.w + (a.z * b.z + (a.y * b.y + (a.x * b.x + sum)));
 }
 
-/// The one of an invocation's vectors that begins at `right`, or the last one for those past the end.
-fn vector_at(right: u32, own: u32) -> u32 {
-    return min(right + own * SIDE, {VECTORS}u - 1u);
-}
-
 #if DROPOUT
-/// Factor of the probability of a query and a key. All passes have the same one.
-fn probability_factor(head: Head, query: u32, key: u32) -> f32 {
+/// Factors of the probabilities of a query and the keys 4·`quad` to 4·`quad` + 3. All passes have the same ones.
+fn probability_factors(head: Head, query: u32, quad: u32) -> vec4<f32> {
     let row = (head.index * params.tokens + query) * ((params.tokens + 3u) / 4u);
-    return dropout_factors(head.sample, row + key / 4u)[key % 4u];
+    return dropout_factors(head.sample, row + quad);
 }
 #end

@@ -2,8 +2,8 @@
 //! twin gemm
 //! include gemm/epilogue
 //! include gemm/tiles
-// Products of cooperative matrices, which the invocations of a subgroup hold and multiply together (tensor
-// cores). A fragment is EXTENT × EXTENT.
+//! include prelude/fragments
+// Products of cooperative matrices.
 //
 // A workgroup computes a tile of the output in steps of K_STEP along K; each of its SUBGROUPS_M × SUBGROUPS_N
 // subgroups has ROUNDS_M·ROWS × ROUNDS_N·COLS fragments of it. Fragments of the operands come straight from storage
@@ -14,17 +14,10 @@
 // Past the edge the last rows and columns are repeated, and their sums dropped. Past the end of K, A is zero, and B
 // repeats values that are in the sum.
 //
-// An invocation does not know which elements of a fragment it holds. So the sums go through workgroup memory, ROWS ×
-// COLS fragments of each subgroup a round, on their way to the epilogue.
+// The sums go through workgroup memory, ROWS × COLS fragments of each subgroup a round, on their way to the epilogue.
 
-#count EXTENT = 16
 #count SUBGROUPS_M = 2
 #count SUBGROUPS_N = 2
-/// The most invocations that a subgroup has.
-#count SUBGROUP_SIZE = 32
-/// 1 if it may have fewer. Then there are more subgroups, and those beyond the first repeat what these do, into a
-/// place of their own: cooperative operations must be in uniform control flow.
-#count SURPLUS = 0
 #count ROUNDS_M = 1
 #count ROUNDS_N = 1
 #count ROWS = 2
@@ -35,16 +28,11 @@
 /// Words that an invocation loads of either operand in a step.
 #count LOADS_A = 4
 #count LOADS_B = 4
-/// Vectors of four in a word, which is 16 bytes. The operands' lines are whole words.
-#count PARTS = 2
 /// Two tiles of either operand in workgroup memory, by turns.
 #count DOUBLE = 0
 /// Fragments come straight from storage. All extents are whole fragments, K is whole steps.
 #count DIRECT = 0
-/// Fragments are read through pointers to vectors, not to scalars, which is all that Metal knows.
-#count WIDE = 1
 
-const EXTENT: u32 = {EXTENT}u;
 const STEP: u32 = {K_STEP}u;
 const SUBGROUPS: u32 = {SUBGROUPS_M}u * {SUBGROUPS_N}u;
 const THREADS: u32 = SUBGROUPS * {SUBGROUP_SIZE}u;
@@ -55,23 +43,7 @@ const HEIGHT: u32 = {SUBGROUPS_M}u * ROWS;
 const WIDTH: u32 = {SUBGROUPS_N}u * COLS;
 const TILE_M: u32 = {ROUNDS_M}u * HEIGHT;
 const TILE_N: u32 = {ROUNDS_N}u * WIDTH;
-alias FragmentA = coop_mat{EXTENT}x{EXTENT}<act, A>;
-alias FragmentB = coop_mat{EXTENT}x{EXTENT}<act, B>;
-alias FragmentC = coop_mat{EXTENT}x{EXTENT}<f32, C>;
 
-/// What an invocation loads at once, 16 bytes.
-alias Word = array<act4, {PARTS}>;
-const WORD: u32 = 4u * {PARTS}u;
-/// Of what pointers of fragments point to: of the operands CELL values, of the sums CELL_OF_SUMS.
-#if WIDE
-alias Cell = act4;
-alias CellOfSums = vec4<f32>;
-const CELL: u32 = 4u;
-#else
-alias Cell = act;
-alias CellOfSums = f32;
-const CELL: u32 = 1u;
-#end
 #if DIRECT
 alias Stored = Cell;
 #else

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::gpu::{AdapterSummary, list_adapters};
 use crate::kernels::Products;
 use crate::program::{DeviceOptions, Opened};
-use crate::tune::refused_name;
+use crate::tune::refused_names;
 use crate::weights::FileKind;
 
 /// Options of `webmae info`.
@@ -91,8 +91,7 @@ fn print_adapter(number: usize, adapter: &AdapterSummary) {
 /// How products were chosen to be divided, in words.
 fn describe_products(adapter: &AdapterSummary, products: &Products) -> String {
     let count = products.shapes().count();
-    let wrong: Vec<String> =
-        products.refused().map(|tiling| refused_name(adapter.cooperative, tiling)).collect();
+    let wrong = refused_names(adapter.cooperative, products);
     let wrong = match wrong.as_slice() {
         [] => String::new(),
         names => format!("; wrong, and not used: {}", names.join(", ")),

@@ -1,7 +1,6 @@
 //! `webmae tune`: how matrix products are best divided on a GPU. Kept in the user's cache folder, from which every
 //! command takes it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cli::args::memory::PrecisionArg;
@@ -12,12 +11,13 @@ use crate::cli::tiles;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::kernels::{Precision, Processor, ProductShape};
+use crate::kernels::{AttentionShape, Precision, Processor, ProgramShapes};
 use crate::measure::step::StepSpec;
 use crate::measure::workload::{Mode, WORKLOADS, Workload};
 use crate::program::DeviceOptions;
 use crate::tune::{
-    Effort, Measured, ShapeTuning, Tuning, TuningRecord, layout_name, refused_name, tile_name,
+    AttentionTuning, Effort, Measured, MeasuredAttention, ShapeTuning, Tuning, TuningRecord,
+    layout_name, refused_name, tile_name,
 };
 
 /// Options of `webmae tune`.
@@ -78,8 +78,8 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     tiles::remember(gpu, &tuning)
 }
 
-/// The products of the training steps that are asked for.
-fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
+/// What the training steps compute that are asked for.
+fn shapes(args: &Args, gpu: &Gpu) -> Result<ProgramShapes> {
     let precisions = match args.precision {
         Some(precision) => {
             let precision = Precision::from(precision);
@@ -91,7 +91,7 @@ fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
             [Precision::F32, Precision::F16].into_iter().filter(offered).collect()
         }
     };
-    let mut shapes = BTreeSet::new();
+    let mut shapes = ProgramShapes::default();
     for name in &args.shapes {
         let workload = Workload::named(name).ok_or_else(|| {
             let names = WORKLOADS.map(|workload| workload.name).join(", ");
@@ -103,7 +103,7 @@ fn shapes(args: &Args, gpu: &Gpu) -> Result<BTreeSet<ProductShape>> {
         for &precision in &precisions {
             let (model, mode, recompute) = (model.clone(), Mode::Train, false);
             let step = StepSpec { model, mode, batch_size, recompute, precision };
-            shapes.extend(step.products(gpu));
+            shapes.extend(&step.shapes(gpu));
         }
     }
     Ok(shapes)
@@ -126,9 +126,30 @@ fn print(gpu: &Gpu, tuning: &Tuning) {
     for line in table(tuning) {
         say!("{line}");
     }
+    for line in attention_table(tuning) {
+        say!("{line}");
+    }
     for &tiling in &tuning.refused {
         say!("wrong products, not used: {}", refused_name(matrices, tiling));
     }
+    for form in &tuning.refused_attention {
+        say!("wrong attention, not used: {}", form.name());
+    }
+}
+
+/// A line for each shape of attention in several forms, the one that is used with a star.
+fn attention_table(tuning: &Tuning) -> Vec<String> {
+    let row = |AttentionTuning { shape, measured, chosen }: &AttentionTuning| {
+        let cells = measured.iter().map(|MeasuredAttention { form, gflops }| {
+            let star = if form == chosen { "*" } else { " " };
+            format!("  {:<24}{gflops:>9.1}{star}", form.name())
+        });
+        let AttentionShape { operands, tokens, dim } = shape;
+        let head = format!("{} attention {tokens}×{dim}", operands.name());
+        format!("{head:<28}{}", cells.collect::<String>())
+    };
+    let several = tuning.attentions.iter().filter(|attention| !attention.measured.is_empty());
+    several.map(row).collect()
 }
 
 /// A line for each shape: its fastest divisions, the one that is used with a star.
@@ -150,8 +171,12 @@ fn table(tuning: &Tuning) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::kernels::{CooperativeMatrices, Division, ProductLayout, Tiling};
+    use crate::kernels::{
+        AttentionForm, CooperativeMatrices, Division, ProductLayout, ProductShape, Tiling,
+    };
 
     #[test]
     fn tables_have_what_was_measured() {
@@ -161,13 +186,31 @@ mod tests {
         let measured = vec![measured(7, 4, 900.0), measured(Tiling::MIDDLING, 1, 512.25)];
         let chosen = measured[1].division;
         let shapes = vec![ShapeTuning { shape, timed: shape.sizes, measured, chosen }];
-        let lines = table(&Tuning { shapes, refused: BTreeSet::from([7]) });
+        let lines = table(&Tuning { shapes, refused: BTreeSet::from([7]), ..Default::default() });
         assert_eq!(lines.len(), 1);
         let line = &lines[0];
         assert!(line.starts_with("f32 Aᵀ·B 768×768×12608 "), "{line}");
         assert!(line.contains("128×128/8×8 k8 ÷4") && line.contains(" 900.0 "), "{line}");
         assert!(line.ends_with(" 512.2*"), "{line}");
         assert_eq!(refused_name(CooperativeMatrices::default(), 7), "128×128/8×8 k8");
+    }
+
+    #[test]
+    fn attention_is_listed_where_there_is_a_choice() {
+        let shape = AttentionShape::new(Precision::F16, 197, 64);
+        let measured = |form, gflops| MeasuredAttention { form, gflops };
+        let measured = vec![
+            measured(AttentionForm::Cooperative, 4000.0),
+            measured(AttentionForm::Staged, 1234.5),
+        ];
+        let chosen = AttentionForm::Staged;
+        let only = AttentionTuning { shape, measured: Vec::new(), chosen };
+        let attentions = vec![AttentionTuning { measured, ..only.clone() }, only];
+        let lines = attention_table(&Tuning { attentions, ..Default::default() });
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("f16 attention 197×64 "), "{}", lines[0]);
+        assert!(lines[0].contains("cooperative") && lines[0].contains(" 4000.0 "), "{}", lines[0]);
+        assert!(lines[0].ends_with(" 1234.5*"), "{}", lines[0]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::program::DeviceOptions;
 use crate::remedy::Remedy;
 use crate::setting::Setting;
-use crate::tune::refused_name;
+use crate::tune::refused_names;
 use crate::verify::{Verdict, cases, verdicts};
 
 /// Options of `webmae verify`.
@@ -47,8 +47,7 @@ pub(crate) fn run(args: &Args, options: &DeviceOptions) -> Result<()> {
     let verdicts = verdicts(&comparisons);
     let wrong: Vec<&Verdict> = verdicts.iter().filter(|verdict| !verdict.holds()).collect();
     let matrices = gpu.target().cooperative;
-    let refused: Vec<String> =
-        gpu.products().refused().map(|tiling| refused_name(matrices, tiling)).collect();
+    let refused = refused_names(matrices, &gpu.products());
     if args.json {
         print_json(&json!({
             "adapter": summary, "large_models": large, "kernels": verdicts, "wrong": wrong.len(),

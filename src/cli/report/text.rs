@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::measure::profile::{Profile, SlowDispatch};
 use crate::measure::record::{Gemm, WorkloadResult};
 use crate::measure::report::Report;
-use crate::tune::ProductRecord;
+use crate::tune::{AttentionRecord, FormRecord, ProductRecord, TuningRecord};
 
 /// Bytes of a launch whose rate says something of the memory's.
 const LARGE: f64 = 16e6;
@@ -91,6 +91,24 @@ fn products(report: &Report, lines: &mut Vec<String>) {
     }
     for wrong in &products.wrong {
         lines.push(format!("\nWrong products, not used: {wrong}"));
+    }
+    attention(products, lines);
+}
+
+fn attention(tuning: &TuningRecord, lines: &mut Vec<String>) {
+    lines.push("\n| operands | tokens | values a head | attention | GFLOP/s |".to_owned());
+    lines.push("|---|---|---|---|---|".to_owned());
+    for AttentionRecord { operands, tokens, dim_head, measured } in &tuning.attention {
+        for FormRecord { form, gflops, used } in measured {
+            let used = if *used { " (used)" } else { "" };
+            let [operands, form] = [operands.name(), form.name()];
+            lines.push(format!(
+                "| {operands} | {tokens} | {dim_head} | {form}{used} | {gflops:.0} |"
+            ));
+        }
+    }
+    for wrong in &tuning.wrong_attention {
+        lines.push(format!("\nWrong attention, not used: {}", wrong.name()));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Instructions that a launch takes, estimated from its tiles; an instruction of each lane counts as one.
 
 use super::assumptions::{FRAGMENT_STAGING, GELU, SOFTMAX, STAGING, VALUE, WIDE_READ};
-use super::tile::{Attention, Product, SIDE, Tiled, Units};
+use super::tile::{Attention, AttentionUnits, Product, SIDE, Tiled, Units};
 use crate::program::LaunchCounts;
 
 /// Instructions that a multiprocessor starts in the clock in which its workgroup memory gives a subgroup one line.
@@ -33,7 +33,14 @@ impl Instructions {
     pub fn of(launch: &LaunchCounts, tiled: Option<&Tiled>) -> Self {
         match tiled {
             Some(Tiled::Product(product)) => Self::product(product),
-            Some(Tiled::Attention(attention)) => Self::attention(attention, launch.groups),
+            Some(Tiled::Attention(attention)) => match attention.units {
+                AttentionUnits::Vector { queries, keys, own } => {
+                    Self::attention(attention, [queries, keys, own], launch.groups)
+                }
+                AttentionUnits::Fragments { extent, bytes } => {
+                    Self::attention_of_fragments(attention, extent, bytes, launch.groups)
+                }
+            },
             None => {
                 let values: u64 = launch.operands.iter().map(|operand| operand.values).sum();
                 Self { values: VALUE.value * values as f64, ..Self::default() }
@@ -87,10 +94,9 @@ impl Instructions {
         }
     }
 
-    fn attention(attention: &Attention, groups: u32) -> Self {
-        let Attention { backward, vectors, own, queries, keys, .. } = *attention;
+    fn attention(attention: &Attention, [queries, keys, own]: [usize; 3], groups: u32) -> Self {
+        let Attention { backward, vectors, tile: [query_tile, key_tile], .. } = *attention;
         let [query_tiles, key_tiles] = attention.tiles();
-        let [query_tile, key_tile] = [queries, keys].map(|own| SIDE * own);
         let lanes = (SIDE * SIDE) as f64;
         // Of an invocation, for a pair of tiles.
         let scores = 4 * vectors * queries * keys;
@@ -118,6 +124,51 @@ impl Instructions {
             lines: (wide * WIDE_READ.value + narrow) * PER_LINE,
             // Keys and values; or queries and dO.
             waits: 2.0 * pairs as f64,
+            ..Self::default()
+        }
+    }
+
+    fn attention_of_fragments(
+        attention: &Attention,
+        extent: usize,
+        bytes: usize,
+        groups: u32,
+    ) -> Self {
+        let Attention { backward, vectors, tile, .. } = *attention;
+        let [query_tiles, key_tiles] = attention.tiles();
+        let [queries, keys] = tile;
+        let width = 4 * vectors;
+        let (scores, of_queries, of_keys) = (queries * keys, queries * width, keys * width);
+        // For a pair of tiles: products, values that fragments load, sums that they store and lanes read, and weights
+        // that lanes store. What all four subgroups have of an operand each of them loads.
+        let (products, loaded, sums, weights, staged, pairs) = if backward {
+            let loaded = of_keys
+                + 16 * of_queries
+                + 2 * scores
+                + scores * width / extent
+                + of_keys * queries / extent;
+            (
+                5,
+                loaded,
+                2 * scores + of_queries,
+                2 * scores,
+                2 * of_queries,
+                query_tiles * key_tiles,
+            )
+        } else {
+            (2, 8 * of_keys + scores, scores + of_queries, scores, 2 * of_keys, key_tiles)
+        };
+        let all = f64::from(groups) * pairs as f64;
+        let lanes = SOFTMAX.value * scores as f64
+            + (sums + weights) as f64 / 4.0
+            + FRAGMENT_STAGING.value * staged as f64 / 4.0
+            // Rescaled and added up; or read from memory, added to and stored.
+            + of_queries as f64 * if backward { 1.0 + 2.0 * STAGING.value / 4.0 } else { 1.0 };
+        Self {
+            around: all * lanes,
+            fragment_flops: all * (products * 2 * scores * width) as f64,
+            fragment_bytes: all * (loaded * bytes + 4 * sums) as f64,
+            waits: pairs as f64,
             ..Self::default()
         }
     }

@@ -109,7 +109,7 @@ impl Roofline {
         let (layout, step) = request.step(config, max_binding);
         let mut anatomies = Anatomies::default();
         let target = card.target();
-        let shapes = step.record_batch(&target, &layout).products().clone();
+        let shapes = step.record_batch(&target, &layout).shapes().clone();
         let target = tilings::choose(&target, &shapes, |product| {
             product.launches().map(|launch| anatomies.predict(&card, &launch).predicted).sum()
         });
@@ -140,7 +140,7 @@ impl Roofline {
             launches.iter().map(|launch| launch.times as u64 * of(launch)).sum()
         };
         Ok(Self {
-            tiles: shapes.iter().map(|&shape| ChosenTile::of(&target, shape)).collect(),
+            tiles: shapes.products.iter().map(|&shape| ChosenTile::of(&target, shape)).collect(),
             flops: count(|launch| launch.flops),
             bytes: count(|launch| launch.prediction.bytes) + cleared.bytes,
             floor: sum(|launch| launch.prediction.floor) + cleared.floor,

@@ -7,7 +7,7 @@ use super::assumptions::{
 };
 use super::card::Card;
 use super::instructions::Instructions;
-use super::tile::{Product, Tiled, Units, tiled};
+use super::tile::{Tiled, tiled};
 use super::traffic::Traffic;
 use crate::gpu::Anatomy;
 use crate::kernels::Precision;
@@ -231,7 +231,7 @@ impl Tiles {
         let rate = card.instructions();
         let vector = (work.multiply_adds + work.around) / rate;
         let longest = |a: (Cause, f64), b: (Cause, f64)| if a.1 >= b.1 { a } else { b };
-        if let Tiled::Product(Product { units: Units::Fragments { .. }, .. }) = tiled {
+        if tiled.has_fragments() {
             let peak = card.fragment_flops(operands).expect("fragments of these operands");
             let fragments = work.fragment_flops / (card.fragment_share * peak);
             // Workgroup memory gives as many bytes a clock as vector units multiply and add.

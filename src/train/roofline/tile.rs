@@ -1,6 +1,9 @@
 //! How a launch is divided, read off its kernel's constants and uniform.
 
-use crate::kernels::{ConstantList, KernelKey, Precision, attention, gemm, gemm_cooperative};
+use crate::kernels::{
+    ConstantList, KernelKey, Precision, attention, attention_backward_cooperative,
+    attention_cooperative, gemm, gemm_cooperative,
+};
 use crate::program::LaunchCounts;
 
 /// What of a launch is tiled.
@@ -54,18 +57,38 @@ pub(super) struct Attention {
     pub backward: bool,
     /// Tokens of a head.
     pub tokens: usize,
-    /// Vectors of four values of a head, and those of an invocation.
+    /// Vectors of four values of a head, those included that fill its last fragment.
     pub vectors: usize,
-    pub own: usize,
-    /// Queries and keys of an invocation.
-    pub queries: usize,
-    pub keys: usize,
+    /// Queries and keys that a workgroup multiplies at a time.
+    pub tile: [usize; 2],
+    pub units: AttentionUnits,
+}
+
+/// What multiplies in attention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AttentionUnits {
+    /// Vector units: queries, keys and vectors of four values of an invocation.
+    Vector { queries: usize, keys: usize, own: usize },
+    /// Fragments of an extent, whose operands take so many bytes.
+    Fragments { extent: usize, bytes: usize },
 }
 
 impl Attention {
     /// Tiles of queries and of keys of one head.
     pub fn tiles(&self) -> [usize; 2] {
-        [self.queries, self.keys].map(|own| self.tokens.div_ceil(SIDE * own))
+        self.tile.map(|tile| self.tokens.div_ceil(tile))
+    }
+}
+
+impl Tiled {
+    /// Whether fragments multiply.
+    pub fn has_fragments(&self) -> bool {
+        match self {
+            Self::Product(product) => matches!(product.units, Units::Fragments { .. }),
+            Self::Attention(attention) => {
+                matches!(attention.units, AttentionUnits::Fragments { .. })
+            }
+        }
     }
 }
 
@@ -75,6 +98,10 @@ pub(super) fn tiled(launch: &LaunchCounts) -> Option<Tiled> {
         "gemm" | "gemm_cooperative" => Some(Tiled::Product(product(launch))),
         "attention" => Some(Tiled::Attention(self::attention(launch, false))),
         "attention_backward" => Some(Tiled::Attention(self::attention(launch, true))),
+        "attention_cooperative" => Some(Tiled::Attention(fragments_of_attention(launch))),
+        "attention_backward_cooperative" => {
+            Some(Tiled::Attention(fragments_of_attention_backward(launch)))
+        }
         _ => None,
     }
 }
@@ -134,5 +161,48 @@ fn attention(launch: &LaunchCounts, backward: bool) -> Attention {
         ConstantList::of(&launch.kernel.constants);
     let [tokens, queries, keys, vectors, own] =
         [tokens, queries, keys, vectors, own].map(|number| number as usize);
-    Attention { backward, tokens, vectors, own, queries, keys }
+    let tile = [SIDE * queries, SIDE * keys];
+    Attention {
+        backward,
+        tokens,
+        vectors,
+        tile,
+        units: AttentionUnits::Vector { queries, keys, own },
+    }
+}
+
+/// Rows of fragments of a workgroup: one for each of its subgroups.
+const SUBGROUPS: usize = 4;
+
+fn fragments_of_attention(launch: &LaunchCounts) -> Attention {
+    let attention_cooperative::Constants { extent, depth, across, .. } =
+        ConstantList::of(&launch.kernel.constants);
+    let tile = [SUBGROUPS, across as usize];
+    by_fragments(launch, false, tile, [extent, depth])
+}
+
+fn fragments_of_attention_backward(launch: &LaunchCounts) -> Attention {
+    let attention_backward_cooperative::Constants { extent, depth, rows, .. } =
+        ConstantList::of(&launch.kernel.constants);
+    let tile = [rows as usize, SUBGROUPS];
+    by_fragments(launch, true, tile, [extent, depth])
+}
+
+/// Of tiles in fragments.
+fn by_fragments(
+    launch: &LaunchCounts,
+    backward: bool,
+    tile: [usize; 2],
+    fragments: [u32; 2],
+) -> Attention {
+    let attention::Params { tokens, .. } = launch.params();
+    let [extent, depth] = fragments.map(|number| number as usize);
+    let bytes = launch.kernel.types.activations.bytes() as usize;
+    Attention {
+        backward,
+        tokens: tokens as usize,
+        vectors: depth * extent / 4,
+        tile: tile.map(|count| count * extent),
+        units: AttentionUnits::Fragments { extent, bytes },
+    }
 }

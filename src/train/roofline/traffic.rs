@@ -1,7 +1,7 @@
 //! Bytes that a launch moves.
 
 use super::card::Card;
-use super::tile::{Attention, Product, SIDE, Tiled};
+use super::tile::{Attention, Product, Tiled};
 use crate::gpu::Anatomy;
 use crate::program::{LaunchCounts, Operand};
 
@@ -106,7 +106,7 @@ impl Traffic {
         let width = launch.kernel.types.activations.bytes() as f64;
         let values = match tiled {
             Some(Tiled::Product(product)) => product.k_step * product.tile.iter().sum::<usize>(),
-            Some(Tiled::Attention(attention)) => 4 * attention.vectors * SIDE * attention.keys,
+            Some(Tiled::Attention(attention)) => 4 * attention.vectors * attention.tile[1],
             None => return self,
         };
         Self { ahead: width * values as f64 / threads, ..self }
