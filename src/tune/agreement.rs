@@ -92,7 +92,7 @@ async fn reference(gpu: &Gpu, shape: ProductShape, ending: Ending) -> Result<Vec
 }
 
 /// The twins, where the build has them in this precision.
-fn twins(operands: Precision) -> Option<(Device, Processor)> {
+pub(super) fn twins(operands: Precision) -> Option<(Device, Processor)> {
     #[cfg(feature = "cpu")]
     {
         let device = Device::from(crate::cpu::Cpu::default());

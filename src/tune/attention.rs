@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::agreement::{Check, Values, agree, normal, same_every_time, write};
+use super::agreement::{Check, Values, agree, normal, same_every_time, twins, write};
 use super::effort::{Effort, LONGEST, ROUNDS, SOFTWARE, WARM_UP, nothing_right};
 use super::sampler::{median, sample, warm_up};
 use crate::error::{Error, Result};
@@ -211,17 +211,15 @@ async fn results(
     same_every_time(program, &labels, runs, |_| ()).await
 }
 
-/// What it should come to: what the twins compute; a build without them takes the form that every device has.
+/// What it should come to: what the twins compute; where there are none, the form that every device has.
 async fn reference(gpu: &Gpu, shape: AttentionShape, batch: usize) -> Result<Vec<Values>> {
-    #[cfg(feature = "cpu")]
-    let program = {
-        let _ = gpu;
-        let rec = record(crate::kernels::Processor::Cpu.into(), shape, batch);
-        let program = Program::build(&crate::cpu::Cpu::default().into(), &rec, &Buffers::new())?;
+    let program = if let Some((device, processor)) = twins(shape.operands) {
+        let program =
+            Program::build(&device, &record(processor.into(), shape, batch), &Buffers::new())?;
         fill(&program, shape, batch);
         program
+    } else {
+        build(gpu, shape, AttentionForm::default(), batch).await?.expect("built before")
     };
-    #[cfg(not(feature = "cpu"))]
-    let program = build(gpu, shape, AttentionForm::default(), batch).await?.expect("built before");
     Ok(results(&program, shape, 1).await?.expect("a single run"))
 }

@@ -40,15 +40,17 @@ test('a GPU is measured; what was found is kept when the GPU is lost, and when o
   const measure = page.getByRole('button', { name: 'Measure this GPU' });
   const state = page.locator('#measure-state');
   await expect(measure).toBeEnabled();
-  const begins = page.waitForEvent('worker');
   await measure.click();
-  const worker = await begins;
   await expect(state).toContainText(/^1 of 3, .+\(2 of \d+\)$/, { timeout: SLOW });
   await expect(page.locator('#measure-left')).toContainText(/^at most \d:\d\d more$/);
   await expect(page.locator('#measure-facts')).toContainText('Half precision');
   await expect(page.locator('#measure-verified')).toContainText(/in [1-9]\d* cases/);
 
-  await worker.evaluate(() => globalThis.opened.destroy());
+  // The package has a worker, too, and had it before.
+  await page
+    .workers()
+    .at(-1)
+    ?.evaluate(() => globalThis.opened.destroy());
   const failure = page.locator('#measure-failure');
   await expect(failure).toHaveText(/^The GPU went away.+ What was measured before stays below\./);
   await expect(measure).toBeEnabled();
@@ -71,9 +73,9 @@ test('a GPU is measured; what was found is kept when the GPU is lost, and when o
 
   await measure.click();
   await expect(failure).toBeHidden();
-  await expect(state).toContainText(/^1 of 3, .+\(2 of \d+\)$/, { timeout: SLOW });
+  await expect(state).toContainText(/^1 of 3, .+\(1 of \d+\)$/, { timeout: SLOW });
   await page.getByRole('button', { name: 'Stop' }).click();
   await expect(state).toHaveText('Stopped.');
-  await expect(page.locator('#measure-verified')).toContainText(/in [1-9]\d* cases/);
-  expect((await downloaded(page)).report.finished).toBe(false);
+  await expect(measure).toBeFocused();
+  expect((await downloaded(page)).report).toMatchObject({ finished: false, verified: null });
 });

@@ -30,6 +30,24 @@ export interface Product {
   measured: { tile: string; parts: number; gflops: number; used: boolean }[];
 }
 
+/** Attention and every form of it that was timed, the fastest first; none where there is but one. */
+export interface Attention {
+  operands: Precision;
+  tokens: number;
+  dim_head: number;
+  measured: { form: string; gflops: number; used: boolean }[];
+}
+
+/** How the products of a device are divided best, and its attention is computed. */
+export interface Tuning {
+  products: Product[];
+  /** Tiles of products that came out wrong. */
+  wrong: string[];
+  attention: Attention[];
+  /** Forms of attention that did. */
+  wrong_attention: string[];
+}
+
 /** The best square product. */
 export interface Gemm {
   precision: Precision;
@@ -66,7 +84,7 @@ export interface Report {
   finished: boolean;
   adapter: Adapter;
   verified: { cases: number; agree: number; wrong: Verdict[] } | null;
-  products: { products: Product[]; wrong: string[] } | null;
+  products: Tuning | null;
   bench: {
     webmae: string;
     adapter: { name: string; kind: string; driver: string };

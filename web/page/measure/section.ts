@@ -5,7 +5,14 @@ import { clock } from '../format.ts';
 import { COLLECTED, COLLECTED_URL } from './collected.ts';
 import { holds, type Message, type Now, type PageReport, type Task } from './report.ts';
 import { summarize } from './summary.ts';
-import { comparisonRows, facts, productRows, verdictRows, workloadRows } from './tables.ts';
+import {
+  comparisonRows,
+  facts,
+  productRows,
+  refused,
+  verdictRows,
+  workloadRows,
+} from './tables.ts';
 
 /** How long a measurement takes at most, about. */
 const SECONDS = 300;
@@ -97,7 +104,7 @@ export class MeasureSection {
 
   #show(report: PageReport): void {
     this.#report = report;
-    const { verified, products, left_out, finished } = report;
+    const { verified, left_out, finished } = report;
     byId('measure-results').hidden = false;
     byId('measure-facts').replaceChildren(...facts(report));
     byId('measure-verified').textContent = verified
@@ -106,8 +113,9 @@ export class MeasureSection {
     fill('measure-wrong', verdictRows(verified?.wrong ?? []));
     fill('measure-products', productRows(report));
     const wrong = byId('measure-refused');
-    wrong.hidden = !products?.wrong.length;
-    wrong.textContent = `Not used, as their products came out wrong: ${products?.wrong.join(', ')}.`;
+    const names = refused(report);
+    wrong.hidden = names.length === 0;
+    wrong.textContent = `Not used, as their results came out wrong: ${names.join(', ')}.`;
     fill('measure-workloads', workloadRows(report));
     const out = byId('measure-left-out');
     out.hidden = left_out.length === 0;

@@ -49,10 +49,11 @@ export function facts({ adapter, system, bench, date }: PageReport): HTMLElement
     .map(([term, told]) => element('div', {}, element('dt', {}, term), element('dd', {}, told)));
 }
 
-/** Square products; those of a training step are in the JSON. */
+/** Square products, as those of a training step are in the JSON, and attention in its forms. */
 export function productRows({ products }: PageReport): HTMLTableRowElement[] {
-  const square = products?.products.filter(({ sizes }) => new Set(sizes).size === 1) ?? [];
-  return square.map(({ operands, layout, timed, measured }) => {
+  if (!products) return [];
+  const square = products.products.filter(({ sizes }) => new Set(sizes).size === 1);
+  const rows = square.map(({ operands, layout, timed, measured }) => {
     const used = measured.find((candidate) => candidate.used);
     const next = measured.find((candidate) => !candidate.used);
     const parts = used && used.parts > 1 ? `, sum in ${used.parts}` : '';
@@ -64,6 +65,25 @@ export function productRows({ products }: PageReport): HTMLTableRowElement[] {
       next ? `${rate(next.gflops)} with ${next.tile}` : '–',
     );
   });
+  const compared = products.attention.filter(({ measured }) => measured.length > 0);
+  const attention = compared.map(({ operands, tokens, dim_head, measured }) => {
+    const used = measured.find((candidate) => candidate.used);
+    const next = measured.find((candidate) => !candidate.used);
+    return row(
+      `attention in ${operands}`,
+      `${tokens} tokens, heads of ${dim_head}`,
+      used ? rate(used.gflops) : '–',
+      used ? used.form : '–',
+      next ? `${rate(next.gflops)} with ${next.form}` : '–',
+    );
+  });
+  return [...rows, ...attention];
+}
+
+/** What came out wrong, by its names. */
+export function refused({ products }: PageReport): string[] {
+  const { wrong = [], wrong_attention = [] } = products ?? {};
+  return [...wrong, ...wrong_attention.map((form) => `${form} attention`)];
 }
 
 export function workloadRows({ bench }: PageReport): HTMLTableRowElement[] {

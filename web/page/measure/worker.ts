@@ -13,6 +13,9 @@ import {
   type Verdict,
 } from './report.ts';
 
+/** Milliseconds: measured to its limit, a device tells late that it is lost. */
+const LOSS_DELAY = 5000;
+
 const tell = (message: Message) => postMessage(message);
 
 addEventListener('message', ({ data }: MessageEvent<Task>) => {
@@ -29,7 +32,7 @@ async function run(task: Task): Promise<void> {
     if (task.task === 'check') await check(device);
     else await measure(device, task.seconds);
   } catch (error) {
-    throw (await becomesLost(device)) ? new DeviceLost() : error;
+    throw (await becomesLost(device, LOSS_DELAY)) ? new DeviceLost() : error;
   }
 }
 
