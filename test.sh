@@ -101,7 +101,7 @@ cargo_tests --workspace
 WEBMAE_TEST_DEVICE=gpu cargo_tests --test golden --test gradients --test features --test resume
 check "commands" smoke
 check "browser build" browser_build
-for device in gpu,dropout cpu gpu,cpu,labels,dropout; do
+for device in gpu,dropout cpu check; do
     check "lints for the browser, $device" cargo clippy --lib --no-default-features --features "$device" \
         --target wasm32-unknown-unknown --quiet -- -D warnings
 done

@@ -14,6 +14,7 @@ pub(super) struct Variant {
 
 impl Variant {
     /// As the target computes attention of `shape`.
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "twins divide their work"))]
     pub fn forward(target: &KernelTarget, shape: AttentionShape, dropout: bool) -> Self {
         #[cfg(feature = "gpu")]
         match target.attention(&shape) {
@@ -35,6 +36,7 @@ impl Variant {
     }
 
     /// The same for the gradients.
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "twins divide their work"))]
     pub fn backward(target: &KernelTarget, shape: AttentionShape, dropout: bool) -> Self {
         #[cfg(feature = "gpu")]
         match target.attention(&shape) {

@@ -154,6 +154,8 @@ fn features_can_be_left_aside() {
     assert!(!neither.target().subgroups);
     for gpu in [without, neither] {
         assert!(!gpu.target().cooperative.any());
-        assert_eq!(key(&gpu) == key(&all), !all.target().cooperative.any());
+        let [own, offered] = [&gpu, &all].map(|gpu| gpu.target());
+        let lacks = own.cooperative != offered.cooperative || own.subgroups != offered.subgroups;
+        assert_eq!(key(&gpu) != key(&all), lacks);
     }
 }

@@ -1,4 +1,4 @@
-//! `webmae bench`: which workloads are run ([`runs`]), with which kernels ([`variants`]), how the results are printed,
+//! `webmae bench`: which workloads are run (`runs`), with which kernels (`variants`), how the results are printed,
 //! kept ([`file`]) and compared ([`compare`]); and how fast batches are prepared ([`loader`]).
 
 pub(crate) mod against;
