@@ -8,7 +8,7 @@ use webmae::philox::Rng;
 use webmae::tensor::{HostTensor, TensorMap};
 use webmae::train::paper::PRETRAIN_ADAMW;
 
-use crate::common::within;
+use crate::common::{device, within};
 
 /// Step along a direction of length 1. With the four losses at ±h and ±2h the slope is
 /// (8·(f(h) − f(−h)) − (f(2h) − f(−2h))) / 12h: its own error is h⁴/30 of the fifth derivative,
@@ -19,7 +19,13 @@ const STEP: f32 = 0.03;
 const LOSS_ROUNDING: f64 = 1e-6;
 /// The gradient's own rounding, and what the fifth derivative still leaves.
 const RELATIVE: f64 = 2e-3;
-const DIRECTIONS: u32 = 3;
+
+/// Directions along which each tensor is checked. Drivers in software take minutes for all; the twins, with which the
+/// shaders are compared launch by launch elsewhere, have them.
+fn directions() -> u32 {
+    let is_software = device().gpu().is_some_and(|gpu| gpu.adapter().is_software());
+    if is_software { 1 } else { 3 }
+}
 
 pub const OPTIMIZER: AdamW = PRETRAIN_ADAMW;
 
@@ -79,7 +85,7 @@ impl Objective<'_> {
         let size = loss();
         for (i, (parameter, gradient)) in gradients.iter().enumerate() {
             let value = &params[parameter];
-            for direction in 0..DIRECTIONS {
+            for direction in 0..directions() {
                 let mut along = unit(normal(100 * i as u32 + direction, value.data.len()));
                 if direction == 0 {
                     // Leaning towards the gradient, so that its size shows.
